@@ -1,0 +1,111 @@
+"""What every stage shares: the options, the resolved configuration, the folders, and what is already done."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recipe_mtlvae.conf import CONF_DIR, Conf, changed_keys, conf_to_dict, load_conf
+from recipe_mtlvae.errors import fail
+from recipe_mtlvae.files import content_hash, write_json, write_text
+
+PROJECT = CONF_DIR.parent
+# Keys that may differ between two calls of one run: they extend it or say where it runs, not what it is
+FREE_KEYS = ("train.max_epochs", "train.accelerator", "train.devices", "train.num_nodes", "train.strategy", "train.threads")
+# Sections that only the stages after training read; their own inputs' hashes see to it that these run again
+LATE_SECTIONS = ("postprocess.", "energy.")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of one run: its configuration and its folders."""
+
+    number: int
+    conf: Conf
+    root: Path  # the corpus, in DESED's layout
+    run_dir: Path  # exp/<tag>
+
+    def done(self, inputs: Any) -> bool:
+        """Whether this stage ran to its end with these same inputs (any JSON-able value)."""
+        return _read_stamp(self._stamp) == content_hash(inputs)
+
+    def mark_done(self, inputs: Any) -> None:
+        write_json(self._stamp, {"inputs": content_hash(inputs)})
+
+    @property
+    def _stamp(self) -> Path:
+        return self.run_dir / "stages" / f"{self.number}.json"
+
+
+def open_stage(number: int, description: str, argv: list[str] | None = None) -> Stage:
+    """Parse the options that all stages take and open the run's folder.
+
+    Raises RecipeError where the tag holds a run of another configuration, naming the keys.
+    """
+    options = _parser(description).parse_args(argv)
+    conf = _resolve(options)
+    root = Path(options.data_root or conf.data.root or _made_root(conf)).resolve()
+    tag = options.tag or f"{Path(options.conf).stem}-{conf.data.name}"
+    if "/" in tag or tag.startswith("."):
+        raise fail(f"--tag {tag}: expected a plain name", "leave out '/' and leading dots")
+    stage = Stage(number, conf, root, PROJECT / "exp" / tag)
+    _remember_conf(stage)
+    return stage
+
+
+def _parser(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    parser.add_argument("--conf", default=str(CONF_DIR / "mtlvae.yaml"), help="a delta over conf/base.yaml")
+    parser.add_argument("--data", default="mini", help="mini, desed or a YAML file")
+    parser.add_argument("--data_root", help="folder of the corpus, in DESED's layout")
+    parser.add_argument("--soundbank", help="recordings from which the mini corpus is made")
+    parser.add_argument("--tag", help="name of the run: everything lands under exp/<tag>/")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    return parser
+
+
+def _resolve(options: argparse.Namespace) -> Conf:
+    data = CONF_DIR / "data" / f"{options.data}.yaml"
+    if options.data.endswith((".yaml", ".yml")):
+        data = Path(options.data)
+    settings = list(options.settings)
+    if options.soundbank:
+        folder = Path(options.soundbank).resolve()
+        if not folder.is_dir():
+            raise fail("--soundbank: no such folder", path=options.soundbank)
+        # the labels of the recordings, not of the synthesised sounds, are this corpus's classes
+        settings = [f"data.soundbank={json.dumps(str(folder))}", "data.classes=null", f"data.name={folder.name}", *settings]
+    return load_conf(data, Path(options.conf), settings=settings)
+
+
+def _made_root(conf: Conf) -> Path:
+    if conf.data.prepare != "mini":
+        raise fail(f"--data {conf.data.name} needs the folder of the corpus", "give --data_root DIR")
+    from local.mini_corpus import corpus_key  # only where a corpus is made
+
+    return PROJECT / "data" / f"{conf.data.name}-{corpus_key(conf)}"
+
+
+def _remember_conf(stage: Stage) -> None:
+    """Write the run's configuration once; refuse to mix two runs under one tag."""
+    file = stage.run_dir / "conf.yaml"
+    content = conf_to_dict(stage.conf)
+    if file.exists():
+        changed = changed_keys(yaml.safe_load(file.read_text(encoding="utf-8")), content)
+        changed = [key for key in changed if key not in FREE_KEYS and not key.startswith(LATE_SECTIONS)]
+        if changed:
+            what = f"this tag holds a run with another {', '.join(changed)}"
+            raise fail(what, "give --tag another name, or delete the folder", stage.run_dir)
+    write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _read_stamp(file: Path) -> str | None:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))["inputs"]
+    except (OSError, ValueError, KeyError):
+        return None

@@ -1,0 +1,1 @@
+"""Sound event detection with a multi-task recurrent variational autoencoder."""

@@ -1,0 +1,260 @@
+"""Configuration: YAML deltas over conf/base.yaml, checked and frozen into dataclasses.
+
+conf/base.yaml alone holds the defaults and their units; the dataclasses below hold names and types.
+An unknown key, a missing key or a wrong type is an error that names file, line and key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recipe_mtlvae.errors import fail
+
+CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
+TASKS = ("strong_synth", "weak", "reconstruction", "strong_real")
+
+
+@dataclass(frozen=True)
+class SplitConf:
+    metadata: str
+    audio: str
+    labels: str  # strong | weak | none
+
+
+@dataclass(frozen=True)
+class DataConf:
+    name: str
+    prepare: str
+    root: str | None
+    soundbank: str | None
+    classes: tuple[str, ...] | None
+    clip_seconds: float
+    evaluation: str | None
+    skip_bad: bool
+    weak_held_out: float
+    splits: dict[str, SplitConf]
+
+
+@dataclass(frozen=True)
+class FeatureConf:
+    sample_rate: int
+    n_fft: int
+    hop: int
+    mels: int
+    f_min: float
+    f_max: float
+    amplitude_floor: float
+    db_min: float
+    db_max: float
+    frames_per_step: int
+
+
+@dataclass(frozen=True)
+class VAEConf:
+    hidden: int
+    layers: int
+    latent: int
+    variational: bool
+
+
+@dataclass(frozen=True)
+class LossConf:
+    """Weights of Eq. 1's terms."""
+
+    strong_synth: float
+    strong_real: float
+    weak: float
+    reconstruction: float
+    kld: float
+
+
+@dataclass(frozen=True)
+class TrainConf:
+    batch_size: int
+    max_epochs: int
+    epoch_steps: int | None
+    learning_rate: float
+    gradient_clip: float
+    patience: int | None
+    accelerator: str
+    devices: int
+    num_nodes: int
+    strategy: str
+    precision: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class PostprocessConf:
+    median_filter: int
+    threshold: float
+    operating_points: int
+
+
+@dataclass(frozen=True)
+class EnergyConf:
+    country_iso_code: str
+    baseline_devtest_kwh: float | None
+    baseline_eval_kwh: float | None
+
+
+@dataclass(frozen=True)
+class Conf:
+    system: str
+    seed: int
+    data: DataConf
+    mini: dict[str, int]
+    features: FeatureConf
+    tasks: tuple[str, ...]
+    vae: VAEConf
+    loss: LossConf
+    train: TrainConf
+    postprocess: PostprocessConf
+    energy: EnergyConf
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.tasks) - set(TASKS))
+        if unknown or not set(self.tasks) - {"reconstruction"}:
+            raise fail(f"tasks: expected some of {', '.join(TASKS)}, one of them with labels; got {list(self.tasks)}")
+
+
+def load_conf(*files: Path, settings: list[str] | None = None) -> Conf:
+    """base.yaml, then `files` in order, then `key.path=value` settings (values are YAML).
+
+    Raises RecipeError naming the file, line and key at fault.
+    """
+    content = _read_yaml(CONF_DIR / "base.yaml")
+    for file in files:
+        _merge(content, _read_yaml(file), file)
+    for setting in settings or []:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise fail(f"--set {setting}: expected key.path=value")
+        try:
+            delta = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise fail(f"--set {setting}: the value is not valid YAML", "quote it") from None
+        for name in reversed(key.split(".")):
+            delta = {name: delta}
+        _merge(content, delta, "--set")
+    return conf_from_dict(content)
+
+
+def conf_from_dict(content: dict[str, Any]) -> Conf:
+    """The Conf of a nested dict, such as a checkpoint's; every key must be there, none else."""
+    return _build(Conf, content, "")
+
+
+def conf_to_dict(conf: Conf) -> dict[str, Any]:
+    """The inverse of conf_from_dict, in plain YAML and JSON types."""
+    return _plain(dataclasses.asdict(conf))
+
+
+def changed_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of the keys whose values differ between two nested dicts."""
+    changed = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            changed += changed_keys(before, after, f"{prefix}{key}.")
+        elif before != after:
+            changed.append(prefix + key)
+    return changed
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise fail("no such configuration file", f"the shipped ones are under {CONF_DIR}", file) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or "not text"
+        raise fail(f"not valid YAML: {problem}", path=file, line=mark and mark.line + 1) from None
+    if not isinstance(content, dict):
+        raise fail(f"expected a mapping of configuration keys, got {type(content).__name__}", path=file)
+    return content
+
+
+# Mappings whose keys are the user's own: the splits of a corpus
+_OPEN_MAPPINGS = ("data.splits",)
+
+
+def _merge(content: dict[str, Any], delta: dict[str, Any], source: Path | str, prefix: str = "") -> None:
+    """Lay `delta` over `content` in place; a key that base.yaml does not have is an error."""
+    for key, value in delta.items():
+        name = f"{prefix}{key}"
+        if key not in content and prefix.rstrip(".") not in _OPEN_MAPPINGS:
+            path, line = (source, _line_of(source, name)) if isinstance(source, Path) else (source, None)
+            known = ", ".join(str(known) for known in content)
+            raise fail(f"unknown key '{name}'", f"the keys there are: {known}", path, line)
+        if isinstance(content.get(key), dict) and isinstance(value, dict):
+            _merge(content[key], value, source, f"{name}.")
+            continue
+        if key in content:
+            _check_kind(content[key], value, name, source)
+        content[key] = value
+
+
+def _check_kind(old: Any, new: Any, name: str, source: Path | str) -> None:
+    """A mapping is replaced by a mapping only; scalar types are checked where the dataclass is built."""
+    if isinstance(old, dict) != isinstance(new, dict) and old is not None:
+        path, line = (source, _line_of(source, name)) if isinstance(source, Path) else (source, None)
+        expected = "a mapping" if isinstance(old, dict) else "a value"
+        raise fail(f"'{name}': expected {expected}, got {new!r}", path=path, line=line)
+
+
+def _line_of(file: Path, name: str) -> int | None:
+    """The line, counted from 1, on which the dotted key `name` stands in a YAML file."""
+    node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    line = None
+    for part in name.split("."):
+        for key, value in getattr(node, "value", []):
+            if str(key.value) == part:
+                line, node = key.start_mark.line + 1, value
+                break
+    return line
+
+
+def _build(cls: type, content: Any, prefix: str) -> Any:
+    if not isinstance(content, dict):
+        raise fail(f"'{prefix.rstrip('.')}': expected a mapping, got {content!r}")
+    hints = typing.get_type_hints(cls)
+    missing = [prefix + name for name in hints if name not in content]
+    unknown = [prefix + str(name) for name in content if name not in hints]
+    if missing or unknown:
+        parts = [f"missing {', '.join(missing)}"] * bool(missing) + [f"unknown {', '.join(unknown)}"] * bool(unknown)
+        raise fail("configuration keys: " + ", ".join(parts))
+    return cls(**{name: _convert(hint, content[name], prefix + name) for name, hint in hints.items()})
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    """`value` as the type `hint`, or a RecipeError that names the key."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        return None if value is None else _convert(arguments[0], value, name)
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, f"{name}.")
+    if origin is dict and isinstance(value, dict):
+        return {str(key): _convert(arguments[1], item, f"{name}.{key}") for key, item in value.items()}
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(_convert(arguments[0], item, f"{name}[{i}]") for i, item in enumerate(value))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if origin is None and type(value) is hint:
+        return value
+    expected = getattr(hint, "__name__", str(hint)) if origin is None else {dict: "a mapping", tuple: "a list"}[origin]
+    raise fail(f"configuration key '{name}': expected {expected}, got {value!r} ({type(value).__name__})")

@@ -1,0 +1,55 @@
+"""Seconds and output steps; events and many-hot targets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recipe_mtlvae.conf import FeatureConf
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A labelled stretch of a clip; onset and offset in seconds from the clip's start."""
+
+    onset: float
+    offset: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The network's output grid: step t covers [t, t + 1) * step_seconds."""
+
+    steps: int
+    step_seconds: float
+
+    @classmethod
+    def of(cls, features: FeatureConf, clip_seconds: float) -> Grid:
+        """10 s at the baseline's settings: 626 frames, 156 steps of 64 ms."""
+        frames = 1 + int(clip_seconds * features.sample_rate) // features.hop
+        step_seconds = features.hop * features.frames_per_step / features.sample_rate
+        return cls(frames // features.frames_per_step, step_seconds)
+
+    def encode(self, events: Iterable[Event], classes: Sequence[str]) -> np.ndarray:
+        """Many-hot targets (steps, classes), float32: onsets floored, offsets ceiled, as the baseline does."""
+        targets = np.zeros((self.steps, len(classes)), dtype=np.float32)
+        column = {label: i for i, label in enumerate(classes)}
+        for event in events:
+            first = math.floor(event.onset / self.step_seconds)
+            last = math.ceil(event.offset / self.step_seconds)
+            targets[first:last, column[event.label]] = 1.0
+        return targets
+
+    def edges(self, steps: int | None = None) -> np.ndarray:
+        """The steps' borders in seconds, one more than there are steps."""
+        return np.arange((self.steps if steps is None else steps) + 1) * self.step_seconds
+
+
+def encode_weak(labels: Iterable[str], classes: Sequence[str]) -> np.ndarray:
+    """Many-hot clip targets (classes,), float32."""
+    present = set(labels)
+    return np.array([label in present for label in classes], dtype=np.float32)

@@ -1,0 +1,1 @@
+"""From batches to scores: the shared recurrent VAE, its loss, checkpoints."""

@@ -1,0 +1,1 @@
+"""What a user takes away: detections, the report, the submission package."""

@@ -1,0 +1,1 @@
+"""From scores to figures: post-processing, official metrics, energy. Imports no network."""
