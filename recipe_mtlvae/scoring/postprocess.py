@@ -1,0 +1,55 @@
+"""From scores to events: median filter, threshold; and truth events that overlap, merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from scipy.ndimage import median_filter as _median_filter
+
+from recipe_mtlvae.errors import fail
+from recipe_mtlvae.labels import Event
+
+
+def median_filter(scores: np.ndarray, size: int) -> np.ndarray:
+    """Median of `size` steps around each step, class by class; `scores` (steps, classes), the same shape back.
+
+    The borders are mirrored, as in the baseline recipe. Raises RecipeError unless `size` is odd and positive:
+    an even window would shift the events by half a step.
+    """
+    if size < 1 or size % 2 == 0:
+        raise fail(f"median filter of {size} steps: expected an odd number of at least 1")
+    return scores if size == 1 else _median_filter(scores, size=(size, 1), mode="reflect")
+
+
+def to_events(scores: np.ndarray, edges: np.ndarray, classes: Sequence[str], threshold: float) -> list[Event]:
+    """The stretches with score > threshold, by onset, then offset.
+
+    `scores` (steps, classes); `edges` (steps + 1,) the steps' borders in seconds.
+    """
+    if scores.shape != (len(edges) - 1, len(classes)):
+        raise ValueError(f"expected scores ({len(edges) - 1}, {len(classes)}), got {scores.shape}")
+    active = np.zeros((len(classes), len(scores) + 2), dtype=np.int8)
+    active[:, 1:-1] = (scores > threshold).T
+    changes = np.diff(active, axis=1)
+    rows, onsets = np.nonzero(changes == 1)  # both scans go class by class, then in time: they pair up
+    offsets = np.nonzero(changes == -1)[1]
+    order = np.lexsort((rows, offsets, onsets))
+    times = np.asarray(edges, dtype=np.float64)
+    onset_times, offset_times = times[onsets[order]].tolist(), times[offsets[order]].tolist()
+    labels = [classes[row] for row in rows[order]]
+    return [Event(onset, offset, label) for onset, offset, label in zip(onset_times, offset_times, labels, strict=True)]
+
+
+def merge_events(events: Iterable[Event]) -> list[Event]:
+    """Events of one class that overlap or touch become one, since the metrics count disjoint events; by onset."""
+    merged: list[Event] = []
+    latest: dict[str, int] = {}  # class: where its last event stands in `merged`
+    for event in sorted(events, key=lambda event: (event.onset, event.offset, event.label)):
+        i = latest.get(event.label)
+        if i is not None and event.onset <= merged[i].offset:
+            merged[i] = Event(merged[i].onset, max(merged[i].offset, event.offset), event.label)
+        else:
+            latest[event.label] = len(merged)
+            merged.append(event)
+    return merged

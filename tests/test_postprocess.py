@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.labels import Event
+from recipe_mtlvae.scoring.postprocess import median_filter, merge_events, to_events
+
+EDGES = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
+
+
+def test_median_filter_removes_a_lone_peak_and_fills_a_lone_gap():
+    scores = np.array([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    assert median_filter(scores, 3).tolist() == [[0.0, 1.0]] * 5
+
+
+def test_median_filter_does_not_mix_classes():
+    scores = np.array([[1.0, 0.0, 1.0]] * 5)
+    assert median_filter(scores, 3).tolist() == scores.tolist()
+
+
+def test_median_filter_mirrors_the_borders():
+    # the mirrored clip is 1 1 0 0: medians of (1, 1, 0), (1, 0, 0), ...
+    assert median_filter(np.array([[1.0], [0.0], [0.0]]), 3).tolist() == [[1.0], [0.0], [0.0]]
+
+
+def test_median_filter_of_one_step_changes_nothing():
+    scores = np.random.default_rng(0).random((7, 2))
+    assert median_filter(scores, 1) is scores
+
+
+@pytest.mark.parametrize("size", [0, -1, 4])
+def test_median_filter_of_an_even_window_is_refused(size):
+    with pytest.raises(RecipeError, match=f"{size} steps: expected an odd number"):
+        median_filter(np.zeros((5, 1)), size)
+
+
+def test_events_are_the_stretches_above_the_threshold():
+    scores = np.array([[0.9, 0.1], [0.8, 0.6], [0.5, 0.7], [0.6, 0.2]])
+    expected = [Event(0.0, 2.0, "Cat"), Event(1.0, 3.0, "Dog"), Event(3.0, 4.0, "Cat")]
+    assert to_events(scores, EDGES, ("Cat", "Dog"), 0.5) == expected
+
+
+def test_a_score_equal_to_the_threshold_is_no_event():
+    assert to_events(np.full((4, 1), 0.5), EDGES, ("Cat",), 0.5) == []
+
+
+def test_an_event_may_fill_the_clip():
+    assert to_events(np.ones((4, 1)), EDGES, ("Cat",), 0.5) == [Event(0.0, 4.0, "Cat")]
+
+
+def test_scores_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"expected scores \(4, 2\), got \(4, 1\)"):
+        to_events(np.ones((4, 1)), EDGES, ("Cat", "Dog"), 0.5)
+
+
+def test_overlapping_and_touching_events_of_one_class_merge():
+    events = [Event(2.0, 3.0, "Cat"), Event(0.0, 2.0, "Cat"), Event(0.5, 1.0, "Cat"), Event(4.0, 5.0, "Cat")]
+    assert merge_events(events) == [Event(0.0, 3.0, "Cat"), Event(4.0, 5.0, "Cat")]
+
+
+def test_events_of_two_classes_do_not_merge():
+    events = [Event(0.0, 2.0, "Cat"), Event(1.0, 3.0, "Dog")]
+    assert merge_events(events) == events
