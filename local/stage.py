@@ -16,7 +16,9 @@ from recipe_mtlvae.files import content_hash, write_json, write_text
 
 PROJECT = CONF_DIR.parent
 # Keys that may differ between two calls of one run: they extend it or say where it runs, not what it is
-FREE_KEYS = ("train.max_epochs", "train.accelerator", "train.devices", "train.num_nodes", "train.strategy", "train.threads")
+FREE_KEYS = tuple(
+    f"train.{key}" for key in ("max_epochs", "accelerator", "devices", "num_nodes", "strategy", "threads")
+)
 # Sections that only the stages after training read; their own inputs' hashes see to it that these run again
 LATE_SECTIONS = ("postprocess.", "energy.")
 
@@ -79,7 +81,8 @@ def _resolve(options: argparse.Namespace) -> Conf:
         if not folder.is_dir():
             raise fail("--soundbank: no such folder", path=options.soundbank)
         # the labels of the recordings, not of the synthesised sounds, are this corpus's classes
-        settings = [f"data.soundbank={json.dumps(str(folder))}", "data.classes=null", f"data.name={folder.name}", *settings]
+        soundbank = [f"data.soundbank={json.dumps(str(folder))}", f"data.name={folder.name}", "data.classes=null"]
+        settings = [*soundbank, *settings]
     return load_conf(data, Path(options.conf), settings=settings)
 
 

@@ -121,8 +121,8 @@ class Conf:
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.tasks) - set(TASKS))
-        if unknown or not set(self.tasks) - {"reconstruction"}:
-            raise fail(f"tasks: expected some of {', '.join(TASKS)}, one of them with labels; got {list(self.tasks)}")
+        if unknown or len(set(self.tasks)) < len(self.tasks) or not {"strong_synth", "strong_real"} & set(self.tasks):
+            raise fail(f"tasks: expected some of {', '.join(TASKS)}, a strong one among them; got {list(self.tasks)}")
 
 
 def load_conf(*files: Path, settings: list[str] | None = None) -> Conf:

@@ -1,0 +1,137 @@
+"""What happens around the training steps: model selection, the history file, a warning."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_warn
+
+from recipe_mtlvae.data.batches import TaskData
+from recipe_mtlvae.files import whole_file
+from recipe_mtlvae.labels import Event
+from recipe_mtlvae.nets.prediction import Prediction
+from recipe_mtlvae.scoring.postprocess import median_filter, to_events
+from recipe_mtlvae.scoring.selection import intersection_f1, macro_f1
+
+
+class Selection(pl.Callback):
+    """The score by which the best epoch is chosen, as in the baseline recipe.
+
+    Intersection F1 on the synthetic validation split (strong probabilities) + macro F1 on the held-out part
+    of the weak set (clip probabilities). Each network of the module gets its own, the best one counts.
+    """
+
+    def __init__(self, strong: TaskData, weak: TaskData, filter_steps: int, threshold: float) -> None:
+        self.sets = (strong, weak)
+        self.filter_steps = filter_steps
+        self.threshold = threshold
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.seen: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {name: ([], []) for name in module.networks}
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: dict[str, Prediction], *args: Any
+    ) -> None:
+        dataloader_idx = args[2] if len(args) > 2 else 0
+        for name, prediction in outputs.items():
+            scores = prediction.weak if dataloader_idx else prediction.strong
+            self.seen[name][dataloader_idx].append(scores.float().cpu().numpy())
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        best = 0.0
+        for name, (strong, weak) in self.seen.items():
+            strong_scores, weak_scores = _gather(strong, self.sets[0]), _gather(weak, self.sets[1])
+            event_score = self._intersection_f1(strong_scores)
+            targets = np.stack([self.sets[1].targets(i)[1] for i in range(len(self.sets[1]))])
+            clip_score = macro_f1(weak_scores > self.threshold, targets > 0)
+            prefix = "val/" if name == "net" else f"val/{name}_"
+            module.log_dict({f"{prefix}intersection_f1": event_score, f"{prefix}weak_f1": clip_score})
+            best = max(best, event_score + clip_score)
+        module.log("val/selection", best, prog_bar=True)
+
+    def _intersection_f1(self, scores: np.ndarray) -> float:
+        """`scores` (clips, steps, classes)"""
+        data = self.sets[0]
+        detected: dict[str, list[Event]] = {}
+        truth: dict[str, tuple[Event, ...]] = {}
+        edges = data.grid.edges()
+        for row, clip_scores in zip(data.rows, scores, strict=True):
+            clip = data.split.clips[row]
+            smoothed = median_filter(clip_scores, self.filter_steps)
+            detected[clip.name] = to_events(smoothed, edges, data.classes, self.threshold)
+            truth[clip.name] = clip.events or ()
+        return intersection_f1(detected, truth, data.classes)
+
+
+def _gather(parts: list[np.ndarray], data: TaskData) -> np.ndarray:
+    """All clips' scores in the set's order, from the processes' shares (process r has clips r, r + world, ...)."""
+    mine = np.concatenate(parts) if parts else None
+    if not torch.distributed.is_initialized():
+        return mine
+    shares: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(shares, mine)
+    whole = np.empty((len(data), *next(share for share in shares if share is not None).shape[1:]), np.float32)
+    for rank, share in enumerate(shares):
+        whole[rank :: len(shares)] = share if share is not None else 0.0
+    return whole
+
+
+class History(pl.Callback):
+    """history.csv: one row an epoch, every logged figure by its name; a resumed run goes on where it left off."""
+
+    def __init__(self, file: Path, batch_size: int, show: bool) -> None:
+        self.file = file
+        self.batch_size = batch_size
+        self.show = show  # one line an epoch on screen, where no progress bar is
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        seconds = time.perf_counter() - self.started
+        clips = trainer.num_training_batches * self.batch_size
+        row = {"epoch": trainer.current_epoch, "step": trainer.global_step, "clips": clips, "seconds": seconds}
+        row |= {name: float(value) for name, value in sorted(trainer.callback_metrics.items()) if "/" in name}
+        if self.show:
+            text = f"epoch {row['epoch'] + 1}/{trainer.max_epochs}  {seconds:.1f} s  loss {row['loss/total']:.3f}"
+            print(text + f"  selection {row.get('val/selection', float('nan')):.3f}", flush=True)
+        earlier = [kept for kept in read_history(self.file) if kept["epoch"] < row["epoch"]]
+        write_history(self.file, [*earlier, row])
+
+
+def read_history(file: Path) -> list[dict[str, float]]:
+    """The rows of a history.csv; none where the file is not there."""
+    if not file.exists():
+        return []
+    with file.open(newline="", encoding="utf-8") as stream:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(stream)]
+
+
+def write_history(file: Path, rows: list[dict[str, float]]) -> None:
+    with whole_file(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[-1]), restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+class CollapseWarning(pl.Callback):
+    """Says once when the posterior has become the prior: z is noise then, and nothing can be detected from it."""
+
+    warned = False
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        active = trainer.callback_metrics.get("kl/active_dims")
+        if active is not None and float(active) < 1 and not self.warned:
+            self.warned = True
+            rank_zero_warn(
+                "the posterior has collapsed: no latent dimension carries more than 0.01 nats; "
+                "lower loss.kld, or see README, 'When it does not learn'"
+            )

@@ -1,0 +1,166 @@
+"""Stage 1: train the configured system on the prepared splits; resumes by itself."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from local.callbacks import CollapseWarning, History, Selection
+from local.stage import Stage, open_stage
+from recipe_mtlvae.conf import Conf, conf_to_dict
+from recipe_mtlvae.data.batches import (
+    TASK_SPLITS,
+    MultiTaskSampler,
+    TaskData,
+    evaluation_batches,
+    hold_out,
+    train_loader,
+)
+from recipe_mtlvae.data.corpus import corpus_classes, open_split
+from recipe_mtlvae.errors import exit_code_of, fail
+from recipe_mtlvae.files import content_hash, write_json
+from recipe_mtlvae.labels import Grid
+from recipe_mtlvae.scoring.energy import measured
+
+SYSTEMS = {"mtlvae": ("local.mtlvae", "MTLVAETraining")}  # conf.system: module, LightningModule
+
+
+class Data(pl.LightningDataModule):
+    """The sets that training and model selection use, each process's own share of them."""
+
+    def __init__(self, conf: Conf, root: Path) -> None:
+        super().__init__()
+        self.conf = conf
+        self.classes = corpus_classes(conf, root)
+        grid = Grid.of(conf.features, conf.data.clip_seconds)
+        splits = {name: open_split(conf, root, name) for name in {TASK_SPLITS[task] for task in conf.tasks} | {"weak"}}
+        kept, held = hold_out(len(splits["weak"].clips), conf.data.weak_held_out, conf.seed)
+        rows = {"weak": kept}
+        self.tasks = {
+            task: TaskData(splits[TASK_SPLITS[task]], grid, self.classes, rows.get(task)) for task in conf.tasks
+        }
+        self.validation = TaskData(open_split(conf, root, "synthetic_validation"), grid, self.classes)
+        self.weak_validation = TaskData(splits["weak"], grid, self.classes, held)
+
+    def train_dataloader(self) -> torch.utils.data.DataLoader:
+        sizes = {task: len(data) for task, data in self.tasks.items()}
+        train = self.conf.train
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        sampler = MultiTaskSampler(sizes, train.batch_size, self.conf.seed, train.epoch_steps, rank, world)
+        return train_loader(self.tasks, sampler)
+
+    def val_dataloader(self) -> list[torch.utils.data.DataLoader]:
+        share = (self.conf.train.batch_size, self.trainer.global_rank, self.trainer.world_size)
+        return [
+            evaluation_batches(self.validation, "strong_synth", *share),
+            evaluation_batches(self.weak_validation, "weak", *share),
+        ]
+
+
+def main() -> None:
+    stage = open_stage(1, __doc__)
+    inputs = training_inputs(stage)
+    if stage.done(inputs) and (stage.run_dir / "best.ckpt").exists():
+        print(f"stage 1: {stage.run_dir} is trained already")
+        return
+    _refuse_other_data(stage, inputs["clips"])
+    train(stage)
+    stage.mark_done(inputs)
+
+
+def training_inputs(stage: Stage) -> dict:
+    """What the trained network depends on: the configuration, and the clips with their labels."""
+    conf = conf_to_dict(stage.conf)
+    keys = ("system", "seed", "features", "tasks", "vae", "loss", "train")
+    splits = [open_split(stage.conf, stage.root, name) for name in (*TASK_SPLITS.values(), "synthetic_validation")]
+    clips = [(clip.name, clip.events, sorted(clip.labels or ())) for split in splits for clip in split.clips]
+    return {key: conf[key] for key in keys} | {"clips": content_hash(str(clips))}
+
+
+def _refuse_other_data(stage: Stage, clips: str) -> None:
+    """A half-trained run goes on only with the clips and labels that it began with."""
+    file = stage.run_dir / "stages" / "training_data.json"
+    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != clips:
+        raise fail(
+            "clips or labels have changed since this run's training began", "give --tag another name", stage.root
+        )
+    write_json(file, clips)
+
+
+def train(stage: Stage) -> None:
+    """Train, from the last checkpoint where there is one; leaves best.ckpt and history.csv in the run's folder."""
+    conf, run_dir = stage.conf, stage.run_dir
+    if conf.train.threads:
+        torch.set_num_threads(conf.train.threads)
+    _quiet()
+    pl.seed_everything(conf.seed, verbose=False)
+    data = Data(conf, stage.root)
+    if conf.system not in SYSTEMS:
+        raise fail(f"system: expected one of {', '.join(SYSTEMS)}, got {conf.system!r}")
+    module_name, class_name = SYSTEMS[conf.system]
+    module = getattr(importlib.import_module(module_name), class_name)(conf, data.classes)
+    trainer = pl.Trainer(
+        accelerator=conf.train.accelerator,
+        devices=conf.train.devices,
+        num_nodes=conf.train.num_nodes,
+        strategy=conf.train.strategy,
+        precision=conf.train.precision,
+        max_epochs=conf.train.max_epochs,
+        gradient_clip_val=conf.train.gradient_clip,
+        callbacks=_callbacks(conf, run_dir, data),
+        logger=_logger(run_dir),
+        use_distributed_sampler=False,  # the sampler shares each task's clips itself
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        log_every_n_steps=10,
+        default_root_dir=run_dir,
+    )
+    last = run_dir / "checkpoints" / "last.ckpt"
+    with measured(run_dir / "energy.json", "training", conf.energy):
+        trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _callbacks(conf: Conf, run_dir: Path, data: Data) -> list[Callback]:
+    on_terminal = sys.stderr.isatty()
+    once_an_epoch = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+    callbacks = [
+        Selection(data.validation, data.weak_validation, conf.postprocess.median_filter, conf.postprocess.threshold),
+        CollapseWarning(),
+        History(run_dir / "history.csv", conf.train.batch_size, show=not on_terminal),
+        ModelCheckpoint(run_dir, "best", monitor="val/selection", mode="max", save_weights_only=True, **once_an_epoch),
+        ModelCheckpoint(run_dir / "checkpoints", "last", **once_an_epoch),
+    ]
+    if conf.train.patience is not None:
+        callbacks.append(EarlyStopping("val/selection", mode="max", patience=conf.train.patience))
+    return [*callbacks, TQDMProgressBar(refresh_rate=5 if on_terminal else 0)]
+
+
+def _logger(run_dir: Path) -> TensorBoardLogger | bool:
+    """TensorBoard where it is installed; history.csv is written in any case."""
+    try:
+        return TensorBoardLogger(run_dir, name="", version="tensorboard", default_hp_metric=False)
+    except ModuleNotFoundError:
+        return False
+
+
+def _quiet() -> None:
+    """Leave out what a user of the recipe can do nothing about."""
+    import logging
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for message in (".*does not have many workers.*", ".*Checkpoint directory.*", ".*LeafSpec.*", ".*GPU available.*"):
+        warnings.filterwarnings("ignore", message)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main))

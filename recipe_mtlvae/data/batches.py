@@ -1,0 +1,153 @@
+"""From prepared splits to training batches: each holds its share of every active task, seeded and resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from recipe_mtlvae.conf import TASKS
+from recipe_mtlvae.data.corpus import Split
+from recipe_mtlvae.data.features import scale
+from recipe_mtlvae.errors import fail
+from recipe_mtlvae.labels import Grid, encode_weak
+
+# The split that each task learns from
+TASK_SPLITS = {
+    "strong_synth": "synthetic_train",
+    "weak": "weak",
+    "reconstruction": "unlabeled",
+    "strong_real": "strong_real",
+}
+
+
+@dataclass
+class Batch:
+    """Clips of several tasks, those of one task side by side."""
+
+    features: Tensor  # (batch, mels, frames), each clip scaled to [-1, 1]
+    strong: Tensor  # (batch, steps, classes), zeros where the clip has no strong labels
+    weak: Tensor  # (batch, classes), zeros where the clip has no labels
+    spans: dict[str, slice]  # task -> its rows: each clip's domain
+
+
+class TaskData(Dataset):
+    """The clips of one task: features in the store, targets in memory.
+
+    `rows` restricts it to some of the split's clips, as the held-out part of the weak set needs.
+    """
+
+    def __init__(self, split: Split, grid: Grid, classes: Sequence[str], rows: Sequence[int] | None = None) -> None:
+        self.split = split
+        self.rows = np.arange(len(split.clips)) if rows is None else np.asarray(rows)
+        self.grid = grid
+        self.classes = tuple(classes)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def targets(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Strong (steps, classes) and weak (classes,) targets of one clip."""
+        clip = self.split.clips[self.rows[index]]
+        return self.grid.encode(clip.events or (), self.classes), encode_weak(clip.labels or (), self.classes)
+
+    def take(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Features (n, mels, frames) in unscaled dB, strong and weak targets of some clips."""
+        targets = [self.targets(index) for index in indices]
+        features = self.split.store.read(self.rows[np.asarray(indices)])
+        return features, np.stack([strong for strong, _ in targets]), np.stack([weak for _, weak in targets])
+
+
+class MultiTaskData(Dataset):
+    """Several tasks' clips, indexed by batches of (task, index) pairs."""
+
+    def __init__(self, tasks: Mapping[str, TaskData]) -> None:
+        self.tasks = dict(tasks)
+
+    def __getitem__(self, wanted: Mapping[str, Sequence[int]]) -> Batch:
+        parts, spans, start = [], {}, 0
+        for task, indices in wanted.items():
+            parts.append(self.tasks[task].take(indices))
+            spans[task] = slice(start, start + len(indices))
+            start += len(indices)
+        features, strong, weak = (torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True))
+        return Batch(scale(features.float()), strong, weak, spans)
+
+
+def shares(batch_size: int, tasks: Sequence[str]) -> dict[str, int]:
+    """How the tasks share a batch: evenly, the rest to the first ones; 32 by three is 11, 11, 10."""
+    each, rest = divmod(batch_size, len(tasks))
+    return {task: each + (i < rest) for i, task in enumerate(tasks)}
+
+
+class MultiTaskSampler(Sampler):
+    """For each step the clips of every task, the same for any number of processes.
+
+    Each task runs through its clips in an endless stream of seeded permutations, so that large sets are
+    covered evenly; an epoch ends when the smallest set is exhausted, or after `epoch_steps`.
+    Process `rank` of `world` takes every world-th clip of each task's share of the global batch.
+    """
+
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        batch_size: int,
+        seed: int,
+        epoch_steps: int | None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.sizes = dict(sizes)
+        self.shares = shares(batch_size, list(sizes))
+        if min(self.shares.values()) < world:
+            raise fail(f"train.batch_size {batch_size}: too small for {len(sizes)} tasks on {world} processes")
+        self.seed, self.rank, self.world = seed, rank, world
+        self.steps = epoch_steps or min(size // self.shares[task] for task, size in self.sizes.items())
+        if self.steps < 1:
+            what = f"no whole batch: the sets have {self.sizes} clips, a batch takes {self.shares}"
+            raise fail(what, "lower train.batch_size")
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch, also after a resume."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[dict[str, list[int]]]:
+        for step in range(self.epoch * self.steps, (self.epoch + 1) * self.steps):
+            yield {task: self._draw(task, step)[self.rank :: self.world] for task in self.sizes}
+
+    def _draw(self, task: str, step: int) -> list[int]:
+        """The clips of `task` at a step counted from the start of training."""
+        size, share = self.sizes[task], self.shares[task]
+        positions = range(step * share, (step + 1) * share)
+        orders = {turn: self._order(task, turn) for turn in {position // size for position in positions}}
+        return [int(orders[position // size][position % size]) for position in positions]
+
+    def _order(self, task: str, turn: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, TASKS.index(task), turn]).permutation(self.sizes[task])
+
+
+def train_loader(tasks: Mapping[str, TaskData], sampler: MultiTaskSampler) -> DataLoader:
+    """Batches of all tasks. Reading 32 stored clips takes milliseconds, so no worker processes are needed."""
+    return DataLoader(MultiTaskData(tasks), sampler=sampler, batch_size=None)
+
+
+def evaluation_batches(data: TaskData, task: str, batch_size: int, rank: int = 0, world: int = 1) -> DataLoader:
+    """Every clip of one set once, in order; process `rank` of `world` takes its share."""
+    indices = range(rank, len(data), world)
+    steps = [{task: list(indices[start : start + batch_size])} for start in range(0, len(indices), batch_size)]
+    return DataLoader(MultiTaskData({task: data}), sampler=steps, batch_size=None)
+
+
+def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Seeded split of `count` rows into (kept, held out), each sorted; the baseline holds out 10 % of the weak set."""
+    order = np.random.default_rng(seed).permutation(count)
+    held = round(share * count)
+    return np.sort(order[held:]), np.sort(order[:held])

@@ -1,0 +1,96 @@
+"""Weights, configuration and class list in one file, read without running any code from it.
+
+The file is the trainer's own checkpoint with one more entry, `recipe`, of plain types; so last.ckpt, from
+which training resumes, and best.ckpt, which detects, are opened alike.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from recipe_mtlvae.conf import Conf, conf_from_dict, conf_to_dict
+from recipe_mtlvae.errors import RecipeError, fail
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network ready to predict, and what it was trained with."""
+
+    net: nn.Module  # in eval mode; has predict(features) -> Prediction
+    conf: Conf
+    classes: tuple[str, ...]
+    epoch: int  # counted from 0
+    step: int
+
+
+def build_network(conf: Conf, classes: int) -> nn.Module:
+    """The network of a configuration: MTLVAE, or the baseline's CRNN."""
+    if conf.system == "mean_teacher":
+        from recipe_mtlvae.nets.crnn import CRNN
+
+        return CRNN(classes=classes)
+    if conf.system != "mtlvae":
+        raise fail(f"system: expected mtlvae or mean_teacher, got {conf.system!r}")
+    from recipe_mtlvae.nets.vae import MTLVAE
+
+    return MTLVAE(
+        classes=classes,
+        mels=conf.features.mels,
+        frames_per_step=conf.features.frames_per_step,
+        hidden=conf.vae.hidden,
+        layers=conf.vae.layers,
+        latent=conf.vae.latent,
+        variational=conf.vae.variational,
+        tasks=conf.tasks,
+    )
+
+
+def recipe_entry(conf: Conf, classes: tuple[str, ...]) -> dict[str, Any]:
+    """What the trainer adds to its checkpoints under `recipe`."""
+    return {"format": FORMAT, "conf": conf_to_dict(conf), "classes": list(classes)}
+
+
+def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu") -> Checkpoint:
+    """Open a checkpoint of this recipe; `network` names one of the trainer's networks (net, teacher).
+
+    Raises RecipeError for a file of another kind or with missing weights.
+    """
+    content = _read(path, map_location)
+    recipe = content.get("recipe")
+    if not isinstance(recipe, dict) or recipe.get("format") != FORMAT:
+        raise fail("not a checkpoint of this recipe", f"expected format {FORMAT}, written by ./run.sh", path)
+    classes = tuple(recipe["classes"])
+    try:
+        conf = conf_from_dict(recipe["conf"])
+    except RecipeError as error:
+        raise fail(f"the checkpoint's configuration is of another version: {error}", path=path) from None
+    net = build_network(conf, len(classes))
+    prefix = f"{network}."
+    weights = {name[len(prefix) :]: value for name, value in content["state_dict"].items() if name.startswith(prefix)}
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        problem = " ".join(str(error).split())
+        raise fail(f"the weights of '{network}' do not fit the configuration: {problem}", path=path) from None
+    return Checkpoint(net.eval(), conf, classes, content["epoch"], content["global_step"])
+
+
+def _read(path: Path, map_location: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise fail("no such checkpoint", "train one with ./run.sh --stage 1", path)
+    try:
+        content = torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        raise fail("not a checkpoint, or a damaged one", "nothing in it was run", path) from None
+    if not isinstance(content, dict):
+        raise fail("not a checkpoint of this recipe", path=path)
+    return content

@@ -1,0 +1,62 @@
+"""The four-head loss: L = 2 * BCE_strong + BCE_weak + MSE + KLD (technical report, Eq. 1).
+
+The two strong terms stand for 2 * BCE_strong, since the report sums one objective a task. Each term is
+a mean over its own elements: a KL summed over latent dimensions would collapse the posterior to the prior.
+"""
+
+from __future__ import annotations
+
+from typing import Mapping  # noqa: UP035  Python 3.8
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recipe_mtlvae.nets.vae import VAEOutput
+
+
+def strong_bce(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean over (clips, steps, classes)."""
+    return functional.binary_cross_entropy_with_logits(logits, targets)
+
+
+def weak_bce(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean over (clips, classes)."""
+    return functional.binary_cross_entropy_with_logits(logits, targets)
+
+
+def reconstruction_mse(reconstruction: Tensor, features: Tensor) -> Tensor:
+    """Mean over (clips, mels, frames); frames beyond the last whole step have no reconstruction."""
+    return functional.mse_loss(reconstruction, features[:, :, : reconstruction.shape[2]])
+
+
+def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mu, exp(logvar)) || N(0, 1)) in nats a latent dimension, mean over (clips, steps): (latent,)"""
+    divergence = -0.5 * (1.0 + logvar - mu.square() - logvar.exp())
+    return divergence.flatten(end_dim=-2).mean(dim=0)
+
+
+def mtlvae_losses(output: VAEOutput, batch, variational: bool = True) -> dict[str, Tensor]:
+    """The terms of Eq. 1 by name, unweighted: one for each task in the batch, and kld where variational.
+
+    `batch` is a recipe_mtlvae.data.batches.Batch. The KL term is taken on all its clips.
+    """
+    terms = {}
+    for task, rows in batch.spans.items():
+        if task == "reconstruction":
+            terms[task] = reconstruction_mse(output.reconstruction[rows], batch.features[rows])
+        elif task == "weak":
+            terms[task] = weak_bce(output.weak[rows], batch.weak[rows])
+        else:
+            terms[task] = strong_bce(getattr(output, task)[rows], batch.strong[rows])
+    if variational:
+        terms["kld"] = kl_per_dimension(output.mu, output.logvar).mean()
+    return terms
+
+
+def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """The loss: each term times its weight of the same name; a term without a weight is an error."""
+    missing = sorted(set(terms) - set(weights))
+    if missing:
+        raise KeyError(f"no weight for the loss terms {missing}")
+    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()

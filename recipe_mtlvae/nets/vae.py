@@ -1,0 +1,153 @@
+"""The shared recurrent VAE of the technical report (section 2.1, Figure 1).
+
+One recurrent encoder, one posterior and one recurrent decoder serve all tasks; after the decoder
+stands one head a task. The syntax is Python 3.8's, so that the file also runs inside the toolkit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence  # noqa: UP035  Python 3.8
+
+import torch
+from torch import Tensor, nn
+
+from recipe_mtlvae.nets.prediction import Prediction
+
+TASKS = ("strong_synth", "weak", "reconstruction", "strong_real")
+LOGVAR_RANGE = (-8.0, 8.0)  # keeps exp(logvar) finite in float16
+
+
+@dataclass
+class VAEOutput:
+    """What one forward pass gives; a head whose task is off is None."""
+
+    strong_synth: Tensor | None  # logits (batch, steps, classes)
+    strong_real: Tensor | None  # logits (batch, steps, classes)
+    weak: Tensor | None  # logits (batch, classes)
+    reconstruction: Tensor | None  # scaled log-mel (batch, mels, steps * frames_per_step)
+    mu: Tensor  # (batch, steps, latent)
+    logvar: Tensor  # (batch, steps, latent)
+    z: Tensor  # (batch, steps, latent)
+
+
+class WeakHead(nn.Module):
+    """Clip logits by attention pooling over the steps, one attention a class."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.classify = nn.Linear(width, classes)
+        self.attend = nn.Linear(width, classes)
+
+    def forward(self, decoded: Tensor) -> Tensor:
+        """(batch, steps, width) -> logits (batch, classes)"""
+        attention = torch.softmax(self.attend(decoded), dim=1)
+        return (attention * self.classify(decoded)).sum(dim=1)
+
+
+class MTLVAE(nn.Module):
+    """Multi-task recurrent variational autoencoder.
+
+    Args:
+        classes: number of event classes
+        mels: bands of the scaled log-mel
+        frames_per_step: feature frames stacked to one recurrent step
+        hidden: GRU cells a direction, in encoder and decoder
+        layers: GRU layers, in encoder and decoder
+        latent: dimensions of z a step
+        variational: False gives the report's deterministic encoder (Figure 3): z = mu always
+        tasks: the heads to build, some of TASKS, a strong one among them
+    """
+
+    def __init__(
+        self,
+        classes: int = 10,
+        mels: int = 128,
+        frames_per_step: int = 4,
+        hidden: int = 128,
+        layers: int = 2,
+        latent: int = 64,
+        variational: bool = True,
+        tasks: Sequence[str] = TASKS,
+    ) -> None:
+        super().__init__()
+        if not {"strong_synth", "strong_real"} & set(tasks) or set(tasks) - set(TASKS):
+            raise ValueError(f"tasks: expected some of {TASKS}, a strong one among them; got {tuple(tasks)}")
+        self.mels = mels
+        self.frames_per_step = frames_per_step
+        self.variational = variational
+        self.encoder = nn.GRU(mels * frames_per_step, hidden, layers, batch_first=True, bidirectional=True)
+        self.posterior = nn.Linear(2 * hidden, 2 * latent)
+        self.decoder = nn.GRU(latent, hidden, layers, batch_first=True, bidirectional=True)
+        heads = {
+            "strong_synth": lambda: nn.Linear(2 * hidden, classes),
+            "strong_real": lambda: nn.Linear(2 * hidden, classes),
+            "weak": lambda: WeakHead(2 * hidden, classes),
+            "reconstruction": lambda: nn.Linear(2 * hidden, mels * frames_per_step),
+        }
+        self.heads = nn.ModuleDict({task: heads[task]() for task in TASKS if task in tasks})
+
+    def forward(self, features: Tensor) -> VAEOutput:
+        """Scaled log-mel (batch, mels, frames) -> VAEOutput; steps = frames // frames_per_step.
+
+        z is sampled from the posterior in training mode, and is mu in eval mode.
+        """
+        mu, logvar = self.encode(features)
+        z = self.sample(mu, logvar)
+        decoded = self.decode(z)
+        return VAEOutput(
+            strong_synth=self._head("strong_synth", decoded),
+            strong_real=self._head("strong_real", decoded),
+            weak=self._head("weak", decoded),
+            reconstruction=self._unstack(self._head("reconstruction", decoded)),
+            mu=mu,
+            logvar=logvar,
+            z=z,
+        )
+
+    def encode(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, mels, frames) -> mu and logvar of the posterior, each (batch, steps, latent)."""
+        encoded, _ = self.encoder(self._stack(features))
+        mu, logvar = self.posterior(encoded).chunk(2, dim=-1)
+        return mu, logvar.clamp(*LOGVAR_RANGE)
+
+    def sample(self, mu: Tensor, logvar: Tensor) -> Tensor:
+        """z ~ N(mu, exp(logvar)) by the reparameterisation trick; mu where nothing is to be sampled."""
+        if not (self.training and self.variational):
+            return mu
+        return mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """(batch, steps, latent) -> (batch, steps, 2 * hidden), the input of every head."""
+        return self.decoder(z)[0]
+
+    @torch.inference_mode()
+    def predict(self, features: Tensor) -> Prediction:
+        """Scaled log-mel (batch, mels, frames) -> probabilities, with the inference heads.
+
+        Strong: the strong-real head, or strong-synthetic where that task is off. Weak: the weak head,
+        or the maximum over steps of the strong one where that task is off.
+        """
+        decoded = self.decode(self.encode(features)[0])
+        strong_head = "strong_real" if "strong_real" in self.heads else "strong_synth"
+        strong = torch.sigmoid(self.heads[strong_head](decoded))
+        weak = torch.sigmoid(self.heads["weak"](decoded)) if "weak" in self.heads else strong.amax(dim=1)
+        return Prediction(strong=strong, weak=weak)
+
+    def _head(self, task: str, decoded: Tensor) -> Tensor | None:
+        return self.heads[task](decoded) if task in self.heads else None
+
+    def _stack(self, features: Tensor) -> Tensor:
+        """(batch, mels, frames) -> (batch, steps, frames_per_step * mels)"""
+        if features.dim() != 3 or features.shape[1] != self.mels or features.shape[2] < self.frames_per_step:
+            expected = f"(batch, {self.mels}, frames >= {self.frames_per_step})"
+            raise ValueError(f"features: expected {expected}, got {tuple(features.shape)}")
+        steps = features.shape[2] // self.frames_per_step
+        frames = features[:, :, : steps * self.frames_per_step].transpose(1, 2)  # (batch, frames, mels)
+        return frames.reshape(features.shape[0], steps, self.frames_per_step * self.mels)
+
+    def _unstack(self, stacked: Tensor | None) -> Tensor | None:
+        """(batch, steps, frames_per_step * mels) -> (batch, mels, frames), the inverse of _stack"""
+        if stacked is None:
+            return None
+        return stacked.reshape(stacked.shape[0], -1, self.mels).transpose(1, 2)

@@ -1,0 +1,89 @@
+"""Eq. 1 against values computed by hand."""
+
+import math
+
+import pytest
+import torch
+
+from recipe_mtlvae.data.batches import Batch
+from recipe_mtlvae.nets.losses import kl_per_dimension, mtlvae_losses, reconstruction_mse, strong_bce, weighted_sum
+from recipe_mtlvae.nets.vae import MTLVAE
+
+LN3, LN2 = math.log(3), math.log(2)
+
+
+def test_strong_bce_is_the_mean_over_steps_and_classes():
+    """Logit ln 3 is probability 3/4: -ln(3/4) where present, -ln(1/4) where absent."""
+    logits = torch.full((1, 2, 1), LN3)
+    targets = torch.tensor([[[1.0], [0.0]]])
+    assert strong_bce(logits, targets).item() == pytest.approx((math.log(4 / 3) + math.log(4)) / 2)
+
+
+def test_the_kl_of_a_shifted_unit_gaussian_is_half_its_squared_mean():
+    mu = torch.tensor([[[3.0, 0.0]]])
+    assert kl_per_dimension(mu, torch.zeros_like(mu)).tolist() == pytest.approx([4.5, 0.0])
+
+
+def test_the_kl_of_a_wider_gaussian():
+    """KL(N(0, s^2) || N(0, 1)) = (s^2 - 1 - ln s^2) / 2; here s^2 = 4."""
+    logvar = torch.full((2, 5, 1), math.log(4))
+    assert kl_per_dimension(torch.zeros_like(logvar), logvar).item() == pytest.approx((4 - 1 - math.log(4)) / 2)
+
+
+def test_the_kl_agrees_with_torch_distributions():
+    mu, logvar = torch.randn(4, 7, 3), torch.randn(4, 7, 3)
+    posterior = torch.distributions.Normal(mu, (0.5 * logvar).exp())
+    expected = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).mean(dim=(0, 1))
+    torch.testing.assert_close(kl_per_dimension(mu, logvar), expected)
+
+
+def test_reconstruction_leaves_out_frames_beyond_the_last_whole_step():
+    features = torch.zeros(1, 2, 6)
+    features[:, :, 4:] = 100.0
+    assert reconstruction_mse(torch.full((1, 2, 4), 0.5), features).item() == pytest.approx(0.25)
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms():
+    terms = {"strong_synth": torch.tensor(1.0), "weak": torch.tensor(2.0), "kld": torch.tensor(4.0)}
+    weights = {"strong_synth": 1.0, "strong_real": 9.0, "weak": 0.5, "kld": 0.25}
+    assert weighted_sum(terms, weights).item() == pytest.approx(1.0 + 1.0 + 1.0)
+
+
+def test_a_term_without_a_weight_is_an_error():
+    with pytest.raises(KeyError, match="kld"):
+        weighted_sum({"kld": torch.tensor(1.0)}, {"weak": 1.0})
+
+
+@pytest.fixture
+def batch() -> Batch:
+    """Two clips a task: synthetic, weak, unlabeled, real."""
+    spans = {name: slice(2 * i, 2 * i + 2) for i, name in enumerate(("strong_synth", "weak", "reconstruction"))}
+    spans["strong_real"] = slice(6, 8)
+    features = torch.rand(8, 128, 626) * 2 - 1
+    return Batch(features, torch.zeros(8, 156, 3), torch.zeros(8, 3), spans)
+
+
+def test_each_task_is_measured_on_its_own_clips_only(batch):
+    """Zero weights make every logit 0, so each BCE is ln 2, whatever the other clips hold."""
+    net = MTLVAE(classes=3, hidden=4, latent=2)
+    for parameter in net.parameters():
+        torch.nn.init.zeros_(parameter)
+    terms = mtlvae_losses(net(batch.features), batch)
+    assert set(terms) == {"strong_synth", "weak", "reconstruction", "strong_real", "kld"}
+    assert terms["strong_synth"].item() == pytest.approx(LN2)
+    assert terms["strong_real"].item() == pytest.approx(LN2)
+    assert terms["weak"].item() == pytest.approx(LN2)
+    assert terms["reconstruction"].item() == pytest.approx(batch.features[4:6, :, :624].square().mean().item())
+    assert terms["kld"].item() == 0.0  # mu = 0 and logvar = 0 are the prior itself
+
+
+def test_the_deterministic_encoder_has_no_kl_term(batch):
+    net = MTLVAE(classes=3, hidden=4, latent=2, variational=False)
+    assert "kld" not in mtlvae_losses(net(batch.features), batch, variational=False)
+
+
+def test_labels_of_other_tasks_clips_do_not_move_a_term(batch):
+    net = MTLVAE(classes=3, hidden=4, latent=2).eval()
+    before = mtlvae_losses(net(batch.features), batch)["strong_synth"].item()
+    batch.strong[2:] = 1.0
+    assert mtlvae_losses(net(batch.features), batch)["strong_synth"].item() == before

@@ -1,0 +1,109 @@
+"""The shared recurrent VAE: shapes, what is sampled when, which head answers."""
+
+import pytest
+import torch
+
+from recipe_mtlvae.nets.complexity import macs, parameters
+from recipe_mtlvae.nets.vae import LOGVAR_RANGE, MTLVAE
+
+
+@pytest.fixture
+def features() -> torch.Tensor:
+    return torch.rand(3, 128, 626, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def small(**options) -> MTLVAE:
+    torch.manual_seed(0)
+    return MTLVAE(classes=5, hidden=8, latent=6, **options)
+
+
+def test_ten_seconds_give_156_steps_and_every_head_its_shape(features):
+    output = small()(features)
+    assert output.strong_synth.shape == output.strong_real.shape == (3, 156, 5)
+    assert output.weak.shape == (3, 5)
+    assert output.reconstruction.shape == (3, 128, 624)  # 156 whole steps of 4 frames
+    assert output.mu.shape == output.logvar.shape == output.z.shape == (3, 156, 6)
+
+
+def test_z_is_sampled_in_training_and_mu_at_inference(features):
+    net = small()
+    training = net.train()(features)
+    assert not torch.equal(training.z, training.mu)
+    inference = net.eval()(features)
+    assert torch.equal(inference.z, inference.mu)
+
+
+def test_the_deterministic_encoder_never_samples(features):
+    output = small(variational=False).train()(features)
+    assert torch.equal(output.z, output.mu)
+
+
+def test_z_has_the_posteriors_mean_and_deviation():
+    net = small().train()
+    mu, logvar = torch.full((200, 50, 6), 2.0), torch.full((200, 50, 6), -1.0)
+    z = net.sample(mu, logvar)
+    assert z.mean().item() == pytest.approx(2.0, abs=0.01)
+    assert z.std().item() == pytest.approx(torch.tensor(-0.5).exp().item(), abs=0.01)
+
+
+def test_logvar_stays_within_its_range(features):
+    net = small()
+    torch.nn.init.constant_(net.posterior.bias, 100.0)
+    assert net(features).logvar.max().item() == LOGVAR_RANGE[1]
+
+
+def test_reconstruction_of_a_step_lands_on_that_steps_own_frames(features):
+    """_unstack is the inverse of _stack: no frame and no band is swapped."""
+    net = small()
+    assert torch.equal(net._unstack(net._stack(features)), features[:, :, :624])
+
+
+def test_inference_takes_the_strong_real_head_where_there_is_one(features):
+    net = small().eval()
+    with torch.no_grad():
+        expected = torch.sigmoid(net(features).strong_real)
+    assert torch.equal(net.predict(features).strong, expected)
+
+
+def test_inference_takes_the_synthetic_head_and_its_maximum_where_other_tasks_are_off(features):
+    net = small(tasks=["strong_synth"]).eval()
+    prediction = net.predict(features)
+    with torch.no_grad():
+        output = net(features)
+    assert torch.equal(prediction.strong, torch.sigmoid(output.strong_synth))
+    assert torch.equal(prediction.weak, prediction.strong.amax(dim=1))
+    assert output.weak is None and output.reconstruction is None and output.strong_real is None
+
+
+def test_a_prediction_in_training_mode_is_not_sampled(features):
+    net = small().train()
+    assert torch.equal(net.predict(features).strong, net.predict(features).strong)
+
+
+def test_all_tasks_teach_the_one_shared_encoder(features):
+    for task in ("strong_synth", "strong_real", "weak", "reconstruction"):
+        net = small()
+        getattr(net(features), task).square().sum().backward()
+        assert net.encoder.weight_ih_l0.grad.abs().sum() > 0, task
+
+
+@pytest.mark.parametrize("shape", [(128, 626), (2, 64, 626), (2, 128, 3)])
+def test_features_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"expected \(batch, 128, frames >= 4\), got"):
+        small()(torch.zeros(shape))
+
+
+def test_a_network_without_a_strong_task_is_refused():
+    with pytest.raises(ValueError, match="a strong one among them"):
+        MTLVAE(tasks=["weak"])
+
+
+def test_parameters_and_macs_equal_the_count_by_hand():
+    def gru(inputs: int, hidden: int) -> int:  # one bidirectional layer: weights of 3 gates
+        return 2 * 3 * hidden * (inputs + hidden)
+
+    biases = 2 * 2 * 3 * 128 * 4  # two biases a gate, both directions, four layers
+    products = gru(512, 128) + gru(256, 128) + 256 * 128 + gru(64, 128) + gru(256, 128) + 256 * (4 * 10 + 512)
+    net = MTLVAE()
+    assert parameters(net) == products + biases + 128 + 4 * 10 + 512
+    assert macs(net, torch.zeros(1, 128, 626)) == 156 * products
