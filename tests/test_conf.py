@@ -1,0 +1,88 @@
+"""Configuration: deltas over base.yaml; errors that name file, line and key."""
+
+from pathlib import Path
+
+import pytest
+
+from recipe_mtlvae.conf import CONF_DIR, changed_keys, conf_from_dict, conf_to_dict, load_conf
+from recipe_mtlvae.errors import RecipeError
+
+SHIPPED = sorted(path for path in CONF_DIR.glob("*.yaml") if path.name not in ("base.yaml", "published.yaml"))
+SHIPPED += sorted(CONF_DIR.glob("data/*.yaml")) + sorted(CONF_DIR.glob("ablation/*.yaml"))
+
+
+def delta(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "delta.yaml"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda path: path.name)
+def test_every_shipped_configuration_loads(file):
+    load_conf(file)
+
+
+def test_a_delta_changes_its_own_keys_only(tmp_path):
+    conf = load_conf(delta(tmp_path, "vae:\n  hidden: 64\n"))
+    assert conf.vae.hidden == 64
+    assert conf.vae.layers == load_conf().vae.layers
+
+
+def test_later_files_and_settings_win(tmp_path):
+    file = delta(tmp_path, "seed: 1\n")
+    assert load_conf(file).seed == 1
+    assert load_conf(file, settings=["seed=2"]).seed == 2
+
+
+def test_the_reports_reading_of_the_loss_is_the_default():
+    loss = load_conf(CONF_DIR / "mtlvae.yaml").loss
+    assert (loss.strong_synth, loss.strong_real, loss.weak, loss.reconstruction, loss.kld) == (1, 1, 1, 1, 1)
+
+
+def test_a_configuration_survives_the_way_through_a_dict():
+    conf = load_conf()
+    assert conf_from_dict(conf_to_dict(conf)) == conf
+
+
+def test_a_user_may_add_splits_of_their_own():
+    conf = load_conf(settings=["data.splits.mine={metadata: m.tsv, audio: a, labels: strong}"])
+    assert conf.data.splits["mine"].audio == "a"
+
+
+def test_an_unknown_key_is_named_with_file_and_line(tmp_path):
+    with pytest.raises(RecipeError, match=r"delta.yaml:3: unknown key 'vae.hiden'; the keys there are: hidden"):
+        load_conf(delta(tmp_path, "seed: 1\nvae:\n  hiden: 3\n"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("train.max_epochs=abc", "'train.max_epochs': expected int, got 'abc'"),
+        ("train.max_epochs=1.5", "expected int, got 1.5"),
+        ("vae.variational=1", "expected bool, got 1"),
+        ("data.classes=Dog", "expected a list|expected tuple"),
+        ("train=3", "'train': expected a mapping, got 3"),
+        ("tasks=[weak]", "a strong one among them"),
+        ("tasks=[strong_real, dance]", "expected some of strong_synth"),
+        ("seed", "expected key.path=value"),
+        ("seed={", "not valid YAML"),
+    ],
+)
+def test_a_wrong_value_is_refused(setting, words):
+    with pytest.raises(RecipeError, match=words):
+        load_conf(settings=[setting])
+
+
+def test_yaml_that_is_broken_is_named_with_its_line(tmp_path):
+    with pytest.raises(RecipeError, match=r"delta.yaml:2: not valid YAML"):
+        load_conf(delta(tmp_path, "seed: 1\nvae: ]\n"))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(RecipeError, match="none.yaml: no such configuration file"):
+        load_conf(tmp_path / "none.yaml")
+
+
+def test_changed_keys_are_named_by_their_dotted_path():
+    old, new = conf_to_dict(load_conf()), conf_to_dict(load_conf(settings=["vae.hidden=1", "seed=9"]))
+    assert changed_keys(old, new) == ["seed", "vae.hidden"]
