@@ -11,13 +11,14 @@ import types
 import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
-from recipe_mtlvae.errors import fail
+from recipe_mtlvae.errors import RecipeError, fail
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
+T = TypeVar("T")
 TASKS = ("strong_synth", "weak", "reconstruction", "strong_real")
 
 
@@ -150,6 +151,18 @@ def load_conf(*files: Path, settings: list[str] | None = None) -> Conf:
 def conf_from_dict(content: dict[str, Any]) -> Conf:
     """The Conf of a nested dict, such as a checkpoint's; every key must be there, none else."""
     return _build(Conf, content, "")
+
+
+def load_as(cls: type[T], file: Path) -> T:
+    """A YAML file of another kind, such as a submission profile, as the dataclass `cls`; every key must be there.
+
+    Raises RecipeError naming the file and key at fault.
+    """
+    try:
+        return _build(cls, _read_yaml(file), "")
+    except RecipeError as error:
+        faults = (fault if fault.path else dataclasses.replace(fault, path=file) for fault in error.faults)
+        raise RecipeError(*faults) from None
 
 
 def conf_to_dict(conf: Conf) -> dict[str, Any]:

@@ -1,0 +1,122 @@
+"""The files of a submission package, a zip or a folder, read without unpacking and without trust."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from recipe_mtlvae.errors import Fault, fail
+
+# Some 20 times what four systems on an evaluation set of 10,000 clips take; whatever is larger is not read
+MAX_FILES = 100_000
+MAX_BYTES = 8 * 2**30
+MAX_LINE = 65_536
+
+
+@dataclass(frozen=True)
+class Package:
+    """What a package holds. `files` opens each by its name, relative to the package's root with '/' between folders."""
+
+    path: Path
+    files: dict[str, Callable[[], BinaryIO]]
+    faults: tuple[Fault, ...]  # what may not be read: names that leave the package, links, sizes of a zip bomb
+
+    def read(self, name: str, limit: int) -> bytes:
+        """At most `limit` bytes of a file. Raises RecipeError where it cannot be read."""
+        with _readable(name), self.files[name]() as stream:
+            return stream.read(limit)
+
+    def lines(self, name: str) -> Iterator[str]:
+        """A text file line by line, without line ends. Raises RecipeError where it cannot be read as UTF-8."""
+        with _readable(name), self.files[name]() as stream:
+            number = 0
+            while raw := stream.readline(MAX_LINE):
+                number += 1
+                if len(raw) == MAX_LINE:
+                    raise fail(f"a line of over {MAX_LINE} bytes", path=name, line=number)
+                try:
+                    yield raw.decode("utf-8").rstrip("\r\n")
+                except UnicodeDecodeError:
+                    raise fail("expected UTF-8 text", path=name, line=number) from None
+
+
+@contextlib.contextmanager
+def open_package(path: Path) -> Iterator[Package]:
+    """The package at `path`. Raises RecipeError where it is neither a zip nor a folder."""
+    if path.is_dir():
+        yield _of_folder(path)
+        return
+    if not path.exists():
+        raise fail("no such package", path=path)
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, UnicodeDecodeError) as error:
+        raise fail(f"expected a zip file or a folder: {error}", path=path) from None
+    with archive:
+        yield _of_zip(path, archive)
+
+
+def _of_folder(root: Path) -> Package:
+    files: dict[str, Callable[[], BinaryIO]] = {}
+    faults = []
+    for folder, folders, names in os.walk(root):
+        for name in sorted(folders + names):
+            file = Path(folder) / name
+            relative = file.relative_to(root).as_posix()
+            if file.is_symlink():
+                faults.append(Fault("a link, which may lead out of the package", "put the file itself here", relative))
+            elif file.is_file():
+                files[relative] = lambda file=file: file.open("rb")
+            elif not file.is_dir():
+                faults.append(Fault("expected a file", path=relative))
+    return Package(root, dict(sorted(files.items())), tuple(faults))
+
+
+def _of_zip(path: Path, archive: zipfile.ZipFile) -> Package:
+    files: dict[str, Callable[[], BinaryIO]] = {}
+    faults = []
+    members = archive.infolist()
+    if len(members) > MAX_FILES:
+        return Package(path, {}, (Fault(f"{len(members)} files, at most {MAX_FILES} are read", path=path),))
+    size = 0
+    for member in members:
+        name = member.orig_filename  # `filename` ends at a NUL byte
+        if _leaves(name):
+            faults.append(Fault("a name that leads out of the package", path=f"{path.name}: {name!r}"))
+            continue
+        if member.is_dir():
+            continue
+        size += member.file_size
+        if stat.S_ISLNK(member.external_attr >> 16):
+            faults.append(Fault("a link, which may lead out of the package", "put the file itself here", name))
+        elif member.flag_bits & 1:
+            faults.append(Fault("encrypted", "make the zip without a password", name))
+        elif name in files:
+            faults.append(Fault("is in the zip more than once", path=name))
+        elif size <= MAX_BYTES:
+            files[name] = lambda member=member: archive.open(member)  # reads no more than the declared size
+    if size > MAX_BYTES:
+        faults.append(Fault(f"unpacks to {size} bytes, at most {MAX_BYTES} are read", path=path))
+        files = {}
+    return Package(path, dict(sorted(files.items())), tuple(faults))
+
+
+def _leaves(name: str) -> bool:
+    parts = name.rstrip("/").split("/")
+    strange = any(character in "\\:" or ord(character) < 32 for character in name)
+    return strange or any(part in ("", ".", "..") for part in parts)
+
+
+@contextlib.contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        raise fail(f"cannot be read: {error}", "make the package again", name) from None
