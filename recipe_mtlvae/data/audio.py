@@ -1,0 +1,163 @@
+"""Recordings from disk: decode (soundfile), mix to mono, resample, pad or cut."""
+
+from __future__ import annotations
+
+import functools
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recipe_mtlvae.errors import fail
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SILENT = "silent: every sample is 0"
+CUT = "longer than the clip length: cut"
+
+RATES = (1_000, 384_000)  # Hz; a header with another rate is damaged
+_MARGIN = 0.02  # s decoded beyond the cut, so that the resampling filter sees what follows
+
+
+@dataclass(frozen=True)
+class Audio:
+    """One recording, mono at the asked rate."""
+
+    samples: np.ndarray  # (n,) float32
+    duration: float  # s, of the file, before padding or cutting
+    warnings: tuple[str, ...]  # SILENT, CUT
+
+
+def read_audio(path: Path, sample_rate: int, clip_seconds: float | None) -> Audio:
+    """Read a recording of any rate and channel count; clip_seconds None: all of it, else cut or zero-padded to that.
+
+    Only what is kept is decoded. Raises RecipeError where the file is missing, is no audio, is truncated, or holds no
+    samples or samples that are no numbers.
+    """
+    samples, rate, duration = _decode(path, clip_seconds)
+    samples = resample(samples, rate, sample_rate)
+    warnings = () if samples.any() else (SILENT,)
+    if clip_seconds is not None:
+        length = round(clip_seconds * sample_rate)
+        if duration > clip_seconds + 0.1:  # clips of 10.02 s are common, and not worth a word
+            warnings += (CUT,)
+        samples = samples[:length]
+        if len(samples) < length:
+            samples = np.pad(samples, (0, length - len(samples)))
+    return Audio(np.ascontiguousarray(samples), duration, warnings)
+
+
+def _decode(path: Path, clip_seconds: float | None) -> tuple[np.ndarray, int, float]:
+    """Mono samples (n,) float32 at the file's own rate, that rate, and the whole file's duration in seconds."""
+    import soundfile
+
+    if not path.is_file():
+        raise fail("no such audio file", path=path)
+    if not path.stat().st_size:
+        raise fail("is empty (0 bytes)", "fetch it again or delete it", path)
+    lost = _lost_bytes(path)
+    if lost:
+        raise fail(f"is truncated: {lost} bytes fewer than its header says", "fetch it again or delete it", path)
+    try:
+        with soundfile.SoundFile(path) as file:
+            _check_header(path, file.format, file.samplerate, file.frames)
+            wanted = file.frames
+            if clip_seconds is not None:
+                wanted = min(wanted, math.ceil((clip_seconds + _MARGIN) * file.samplerate))
+            frames = file.read(wanted, dtype="float32", always_2d=True)
+            rate, duration = file.samplerate, file.frames / file.samplerate
+    except soundfile.LibsndfileError as error:
+        raise fail(f"is not readable as audio ({error.error_string})", "fetch it again or delete it", path) from None
+    if len(frames) < wanted:
+        raise fail(f"is truncated: {len(frames)} of {wanted} samples", "fetch it again or delete it", path)
+    mono = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
+    if not np.isfinite(mono).all():
+        raise fail("holds samples that are NaN or infinite", "fetch it again or delete it", path)
+    return mono, rate, duration
+
+
+# What libsndfile may call a file of each suffix; other suffixes are not checked
+_FORMATS = {
+    ".wav": ("WAV", "WAVEX", "RF64", "W64"),
+    ".flac": ("FLAC",),
+    ".ogg": ("OGG",),
+    ".mp3": ("MP3", "MPEG"),
+    ".aif": ("AIFF",),
+    ".aiff": ("AIFF",),
+}
+
+
+def _check_header(path: Path, found: str, rate: int, frames: int) -> None:
+    expected = _FORMATS.get(path.suffix.lower())
+    if expected and found not in expected:
+        raise fail(f"is wrongly named: {path.suffix} by name, {found} by content", "convert or rename it", path)
+    if not frames:
+        raise fail("holds no samples", "fetch it again or delete it", path)
+    if not RATES[0] <= rate <= RATES[1]:
+        raise fail(f"sample rate {rate} Hz: expected {RATES[0]} to {RATES[1]}", "fetch it again or delete it", path)
+
+
+def _lost_bytes(path: Path) -> int:
+    """Bytes that a RIFF header promises beyond the file's end; libsndfile reads such files as if they were whole."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        kind = file.read(12)
+        if kind[:4] not in (b"RIFF", b"RIFX") or kind[8:12] != b"WAVE":
+            return 0
+        order = "<" if kind[:4] == b"RIFF" else ">"
+        while len(chunk := file.read(8)) == 8:
+            name, length = struct.unpack(f"{order}4sI", chunk)
+            if name == b"data":
+                # tools that write to a pipe put a size near the largest one there
+                return 0 if length >= 0x7FFF0000 else max(0, file.tell() + length - size)
+            file.seek(length + length % 2, 1)
+    return 0
+
+
+def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
+    """(n,) float32 at `rate` to (ceil(n * new_rate / rate),) at `new_rate` Hz, without delay.
+
+    A windowed sinc of 64 zero crossings (the settings known as kaiser_best): errors below -100 dB in the passband,
+    aliases below -60 dB. torchaudio's does 10 s of 44.1 kHz in 3 ms on one core, 15 times as fast as scipy's of like
+    quality. Its kernel grows with the rates' reduced ratio, so that odd rates go through scipy.
+    """
+    if rate == new_rate:
+        return samples
+    divisor = math.gcd(rate, new_rate)
+    if (rate // divisor) * (new_rate // divisor) > 2_000_000:
+        return _resample_odd(samples, rate // divisor, new_rate // divisor)
+    import torch
+
+    return _resampler(rate, new_rate)(torch.from_numpy(samples)).numpy()
+
+
+@functools.lru_cache(maxsize=16)
+def _resampler(rate: int, new_rate: int) -> Callable[[Tensor], Tensor]:
+    from torchaudio.transforms import Resample
+
+    return Resample(
+        rate,
+        new_rate,
+        resampling_method="sinc_interp_kaiser",
+        lowpass_filter_width=64,
+        rolloff=0.9475937167399596,
+        beta=14.769656459379492,
+    )
+
+
+def _resample_odd(samples: np.ndarray, down: int, up: int) -> np.ndarray:
+    from scipy.signal import resample_poly
+
+    return resample_poly(samples, up, down, window=_low_pass(max(up, down))).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=2)
+def _low_pass(factor: int) -> np.ndarray:
+    from scipy.signal import firwin
+
+    return firwin(2 * 32 * factor + 1, 0.95 / factor, window=("kaiser", 8.0)).astype(np.float32)

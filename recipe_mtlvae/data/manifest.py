@@ -1,0 +1,281 @@
+"""Metadata TSVs in DESED's formats: which clips there are, and what is known of each.
+
+Strong: `filename onset offset event_label`, one row an event, empty fields where a clip has none.
+Weak: `filename event_labels`, labels separated by commas. Unlabeled: `filename`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recipe_mtlvae.conf import SplitConf
+from recipe_mtlvae.errors import Fault, RecipeError, fail
+from recipe_mtlvae.labels import Event
+
+COLUMNS = {
+    "strong": ("filename", "onset", "offset", "event_label"),
+    "weak": ("filename", "event_labels"),
+    "none": ("filename",),
+}
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".rf64", ".caf")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording and what its split's metadata say of it."""
+
+    name: str  # as in the metadata, with suffix
+    path: Path
+    events: tuple[Event, ...] | None  # as written, in the file's order; () = event-free; None unless strong
+    labels: frozenset[str] | None  # None if unlabeled
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """One TSV, read to its end: what is sound, and all that is not."""
+
+    events: dict[str, tuple[Event, ...]]  # strong only
+    labels: dict[str, frozenset[str]]  # every sound clip, in the file's order; empty sets where unlabeled
+    faulty: frozenset[str]  # clips with a faulty row: named, but not to be used
+    faults: tuple[Fault, ...]
+
+    @property
+    def expected(self) -> int:
+        """Clips that the file names."""
+        return len(self.labels) + len(self.faulty)
+
+
+@dataclass(frozen=True)
+class _Row:
+    line: int  # counted from 1
+    fields: tuple[str, ...]  # in the order of COLUMNS
+
+
+def read_events(tsv: Path, classes: Sequence[str] | None) -> dict[str, tuple[Event, ...]]:
+    """The events of a strong TSV by clip, exactly as written; a clip with an empty row has ().
+
+    classes: the labels allowed; None: any. Raises RecipeError with all the faults found.
+    """
+    metadata = read_metadata(tsv, "strong", classes)
+    if metadata.faults:
+        raise RecipeError(*metadata.faults)
+    return metadata.events
+
+
+def read_split(
+    root: Path, name: str, split: SplitConf, classes: Sequence[str] | None
+) -> tuple[list[Clip], list[Fault]]:
+    """The clips that a split's metadata name, sorted by name, on disk or not; and the faults of its rows.
+
+    A clip with a faulty row is left out of the list. Raises RecipeError where there is no such file or no clip in it.
+    """
+    tsv = root / split.metadata
+    metadata = read_metadata(tsv, split.labels, classes)
+    if not metadata.expected and not metadata.faults:
+        raise fail(f"split '{name}' is empty: expected at least one clip", "fill it", tsv)
+    clips = split_clips(metadata, root / split.audio, split.labels)
+    return clips, list(metadata.faults) + link_faults(root / split.audio, clips)
+
+
+def split_clips(metadata: Metadata, audio: Path, kind: str) -> list[Clip]:
+    """The sound clips of `metadata` as Clips in the folder `audio`, sorted by name."""
+    return [
+        Clip(name, audio / name, metadata.events.get(name), None if kind == "none" else metadata.labels[name])
+        for name in sorted(metadata.labels)
+    ]
+
+
+def list_audio(folder: Path) -> list[Clip]:
+    """The recordings in a folder without metadata, sorted by name: files with an audio suffix that are not hidden.
+
+    Raises RecipeError where the folder is missing or holds none, and where two files share a stem,
+    since results are written under the stem.
+    """
+    if not folder.is_dir():
+        raise fail("no such folder of audio", "check data.evaluation", folder)
+    names = sorted(entry.name for entry in os.scandir(folder) if is_audio_name(entry.name) and entry.is_file())
+    if not names:
+        raise fail(f"no audio in this folder: expected files ending in {', '.join(AUDIO_SUFFIXES)}", path=folder)
+    faults, stems = [], {}
+    for name in names:
+        first = stems.setdefault(Path(name).stem, name)
+        if first != name:
+            what = f"{show(name)} and {show(first)} would share their results' file name"
+            faults.append(Fault(what, "rename one", folder))
+        if reason := _bad_name(name):
+            faults.append(Fault(f"{show(name)}: {reason}", "rename it", folder))
+    if faults:
+        raise RecipeError(*faults)
+    return [Clip(name, folder / name, None, None) for name in names]
+
+
+def is_audio_name(name: str) -> bool:
+    """Whether a file is audio by its name; hidden files never are."""
+    return name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
+
+
+def read_metadata(tsv: Path, kind: str, classes: Sequence[str] | None) -> Metadata:
+    """Read a TSV of `kind` strong, weak or none to its end.
+
+    Raises RecipeError only where nothing can be read: no such file, or the columns are others.
+    """
+    if kind not in COLUMNS:
+        raise fail(f"labels '{kind}': expected {', '.join(COLUMNS)}", "mend data.splits")
+    reading = _Reading(tsv, None if classes is None else frozenset(classes))
+    add = {"strong": reading.add_strong, "weak": reading.add_weak, "none": reading.add_unlabeled}[kind]
+    for row in _rows(tsv, COLUMNS[kind], reading.fault):
+        add(row)
+    return reading.result()
+
+
+class _Reading:
+    """What has been read of one TSV so far."""
+
+    def __init__(self, tsv: Path, classes: frozenset[str] | None) -> None:
+        self.tsv, self.classes = tsv, classes
+        self.faults: list[Fault] = []
+        self.faulty: set[str] = set()
+        self.events: dict[str, list[Event]] = {}
+        self.labels: dict[str, set[str]] = {}
+        self.seen: dict[tuple[str, ...], int] = {}  # row -> line
+        self.empty: dict[str, int] = {}  # event-free clip -> line
+
+    def add_strong(self, row: _Row) -> None:
+        name, onset, offset, label = row.fields
+        if not self._sound_name(row) or self._repeated(row, row.fields):
+            return
+        if not (onset or offset or label):
+            if self.events.setdefault(name, []):
+                self.fault(row, f"{show(name)} has events above, and here an empty row", "delete one of them")
+            self.empty[name] = row.line
+            return
+        if name in self.empty:
+            what = f"{show(name)} is event-free by line {self.empty[name]}, and has an event here"
+            self.fault(row, what, "delete one of them")
+            return
+        if not (onset and offset and label):
+            gaps = [column for column, text in zip(COLUMNS["strong"], row.fields, strict=True) if not text]
+            self.fault(row, f"{' and '.join(gaps)} empty", "fill all of onset, offset, event_label, or none")
+            return
+        start, end = self._seconds(row, "onset", onset), self._seconds(row, "offset", offset)
+        if start is None or end is None or not self._sound_label(row, label):
+            return
+        if start >= end:
+            self.fault(row, f"onset {onset} is not before offset {offset}", "mend the times")
+            return
+        self.events.setdefault(name, []).append(Event(start, end, label))
+
+    def add_weak(self, row: _Row) -> None:
+        name, text = row.fields
+        if not self._sound_name(row) or self._repeated(row, (name,)):
+            return
+        labels = [label.strip() for label in text.split(",")] if text else []
+        if all([self._sound_label(row, label) for label in labels]):
+            self.labels[name] = set(labels)
+
+    def add_unlabeled(self, row: _Row) -> None:
+        if self._sound_name(row) and not self._repeated(row, row.fields):
+            self.labels[row.fields[0]] = set()
+
+    def result(self) -> Metadata:
+        events = {name: tuple(found) for name, found in self.events.items() if name not in self.faulty}
+        labels = self.labels or {name: {event.label for event in found} for name, found in events.items()}
+        labels = {name: frozenset(found) for name, found in labels.items() if name not in self.faulty}
+        return Metadata(events, labels, frozenset(self.faulty), tuple(self.faults))
+
+    def _sound_name(self, row: _Row) -> bool:
+        reason = _bad_name(row.fields[0])
+        if reason:
+            self.fault(row, f"file name {show(row.fields[0])}: {reason}", "mend the name")
+        return not reason
+
+    def _repeated(self, row: _Row, key: tuple[str, ...]) -> bool:
+        first = self.seen.setdefault(key, row.line)
+        if first != row.line:
+            self.fault(row, f"{show(' '.join(key))} stands already in line {first}", "delete one of them")
+        return first != row.line
+
+    def _seconds(self, row: _Row, column: str, text: str) -> float | None:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if math.isfinite(value) and value >= 0 and "_" not in text:
+            return value
+        self.fault(row, f"{column} {show(text)}: expected seconds, a number from 0 on", "mend the time")
+        return None
+
+    def _sound_label(self, row: _Row, label: str) -> bool:
+        if label and (self.classes is None or label in self.classes):
+            return True
+        if label:
+            what, mend = f"label {show(label)} is not in the class list", "mend it, or add it to data.classes"
+        else:
+            what, mend = "an empty label between commas", "delete the comma"
+        self.fault(row, what, mend)
+        return False
+
+    def fault(self, row: _Row, what: str, mend: str) -> None:
+        """Record a fault; the clip of that row is not to be used."""
+        self.faulty.add(row.fields[0])
+        self.faults.append(Fault(what, mend, self.tsv, row.line))
+
+
+def _rows(tsv: Path, columns: Sequence[str], fault: Callable[[_Row, str, str], None]) -> Iterator[_Row]:
+    """The fields of `columns`, found by the header's names, line by line; rows of another length go to `fault`."""
+    try:
+        # only \n ends a line, and bytes that are no UTF-8 are kept, so that faults carry the right line
+        lines = tsv.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise fail("no such metadata file", "check data.splits and --data_root", tsv) from None
+    with lines:
+        header = _fields(next(lines, ""))
+        absent = [column for column in columns if header.count(column) != 1]
+        if absent:
+            what = f"expected the columns {' '.join(columns)}, separated by tabs; got {show(' '.join(header))}"
+            raise fail(what, "mend the header", tsv, 1)
+        places = [header.index(column) for column in columns]
+        for number, line in enumerate(lines, start=2):
+            fields = _fields(line)
+            if fields == [""]:
+                continue
+            if len(fields) != len(header):
+                what = f"expected {len(header)} fields, as in the header; got {len(fields)}"
+                fault(_Row(number, tuple(fields)), what, "mend the row")
+                continue
+            yield _Row(number, tuple(fields[place] for place in places))
+
+
+def _fields(line: str) -> list[str]:
+    """A line's fields; spaces around them are no part of them, in file names they are."""
+    first, *others = line.rstrip("\n").removesuffix("\r").split("\t")
+    return [first, *(field.strip(" ") for field in others)]
+
+
+def _bad_name(name: str) -> str | None:
+    """Why a file name is refused, if it is: it must stay inside its folder and on its line."""
+    if not name:
+        return "is empty"
+    if name in (".", "..") or "/" in name or "\\" in name:
+        return "expected a plain file name that stays in the audio folder"
+    if not name.isprintable():  # control characters, and bytes that are no UTF-8
+        return "holds a character that cannot be printed"
+    return None
+
+
+def link_faults(audio: Path, clips: Iterable[Clip]) -> list[Fault]:
+    """Clips that are symbolic links out of the audio folder."""
+    home, faults = audio.resolve(), []
+    for clip in clips:
+        if clip.path.is_symlink() and not clip.path.resolve().is_relative_to(home):
+            faults.append(Fault("a link that leads out of the audio folder", "put the file itself there", clip.path))
+    return faults
+
+
+def show(text: str, limit: int = 80) -> str:
+    """A piece of input as it may be printed: quoted, escaped, shortened."""
+    return repr(text if len(text) <= limit else text[:limit] + "...")
