@@ -1,0 +1,131 @@
+"""The four-task sampler and its batches."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from recipe_mtlvae.data.batches import (
+    MultiTaskData,
+    MultiTaskSampler,
+    TaskData,
+    evaluation_batches,
+    hold_out,
+    shares,
+    train_loader,
+)
+from recipe_mtlvae.data.corpus import open_split
+from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.labels import Grid
+from tests.tiny import make_tiny_corpus, tiny_conf
+
+FOUR = {"strong_synth": 100, "weak": 40, "reconstruction": 200, "strong_real": 70}
+
+
+def sampler(sizes=FOUR, **options) -> MultiTaskSampler:
+    return MultiTaskSampler(sizes, **{"batch_size": 32, "seed": 1, "epoch_steps": None, **options})
+
+
+def test_four_tasks_share_32_as_eight_each():
+    assert shares(32, list(FOUR)) == dict.fromkeys(FOUR, 8)
+
+
+def test_three_tasks_share_32_as_11_11_and_10():
+    assert list(shares(32, ["a", "b", "c"]).values()) == [11, 11, 10]
+
+
+def test_an_epoch_ends_when_the_smallest_set_is_exhausted():
+    """40 weak clips, 8 a batch."""
+    assert len(list(sampler())) == 5
+
+
+def test_epoch_steps_sets_the_length_of_an_epoch_instead():
+    assert len(list(sampler(epoch_steps=13))) == 13
+
+
+def test_one_epoch_shows_every_clip_of_the_smallest_set_once():
+    seen = [index for batch in sampler() for index in batch["weak"]]
+    assert sorted(seen) == list(range(40))
+
+
+def test_a_larger_set_is_covered_evenly_over_the_epochs():
+    """5 epochs of 5 steps of 8: 200 of the 200 unlabeled clips, each once."""
+    seen, drawn = Counter(), sampler()
+    for epoch in range(5):
+        drawn.set_epoch(epoch)
+        seen.update(index for batch in drawn for index in batch["reconstruction"])
+    assert set(seen.values()) == {1} and len(seen) == 200
+
+
+def test_epochs_differ_and_each_is_repeatable():
+    first, again, other = sampler(), sampler(), sampler()
+    other.set_epoch(1)
+    assert list(first) == list(again)
+    assert list(first) != list(other)
+
+
+def test_the_seed_moves_the_order():
+    assert list(sampler()) != list(sampler(seed=2))
+
+
+def test_two_processes_together_see_the_batches_of_one():
+    whole, left, right = sampler(), sampler(rank=0, world=2), sampler(rank=1, world=2)
+    for one, a, b in zip(whole, left, right, strict=True):
+        for task in FOUR:
+            assert len(a[task]) == len(b[task]) == 4  # the same proportions in each process
+            assert sorted(a[task] + b[task]) == sorted(one[task])
+
+
+def test_a_batch_too_small_for_its_tasks_is_refused():
+    with pytest.raises(RecipeError, match="batch_size 4: too small for 4 tasks on 2 processes"):
+        sampler(batch_size=4, world=2)
+
+
+def test_a_set_smaller_than_its_share_is_refused():
+    with pytest.raises(RecipeError, match="no whole batch"):
+        sampler({"strong_synth": 10, "weak": 100})
+
+
+def test_hold_out_parts_are_disjoint_complete_and_seeded():
+    kept, held = hold_out(1578, 0.1, seed=42)
+    assert len(held) == 158 and sorted([*kept, *held]) == list(range(1578))
+    assert np.array_equal(held, hold_out(1578, 0.1, seed=42)[1])
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory) -> dict[str, TaskData]:
+    conf = tiny_conf()
+    root = make_tiny_corpus(tmp_path_factory.mktemp("corpus"), conf)
+    grid = Grid.of(conf.features, conf.data.clip_seconds)
+    names = {"strong_synth": "synthetic_train", "weak": "weak", "reconstruction": "unlabeled"}
+    return {task: TaskData(open_split(conf, root, name), grid, conf.data.classes) for task, name in names.items()}
+
+
+def test_a_batch_holds_its_tasks_side_by_side_and_scaled(tasks):
+    batch = MultiTaskData(tasks)[{"strong_synth": [0, 3], "weak": [1], "reconstruction": [2, 4]}]
+    assert batch.spans == {"strong_synth": slice(0, 2), "weak": slice(2, 3), "reconstruction": slice(3, 5)}
+    assert batch.features.shape == (5, 128, 126) and batch.features.dtype == torch.float32
+    assert batch.features.amin(dim=(1, 2)).tolist() == pytest.approx([-1.0] * 5)
+    assert batch.features.amax(dim=(1, 2)).tolist() == pytest.approx([1.0] * 5)
+
+
+def test_targets_are_those_of_the_clip_and_empty_where_there_are_none(tasks):
+    """synthetic_train_0: Beep from 0.25 s to 1.25 s, steps of 64 ms: 3 to 19."""
+    batch = MultiTaskData(tasks)[{"strong_synth": [0], "weak": [1], "reconstruction": [0]}]
+    assert torch.nonzero(batch.strong[0])[:, 0].tolist() == list(range(3, 20))
+    assert batch.strong[0, :, 1].sum() == 0
+    assert batch.weak.tolist() == [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]  # a strong clip's weak label is known too
+    assert batch.strong[1:].sum() == 0
+
+
+def test_the_loader_gives_one_batch_a_step(tasks):
+    sizes = {task: len(data) for task, data in tasks.items()}
+    batches = list(train_loader(tasks, MultiTaskSampler(sizes, 6, 1, None)))
+    assert [len(batch.features) for batch in batches] == [6, 6, 6]
+
+
+def test_validation_covers_every_clip_once_over_all_processes(tasks):
+    shares = [evaluation_batches(tasks["weak"], "weak", 4, rank, 3) for rank in range(3)]
+    assert sorted(len(batch.features) for share in shares for batch in share) == [3, 3, 4]
+    assert torch.cat([batch.weak for share in shares for batch in share]).sum() == len(tasks["weak"])

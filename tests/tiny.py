@@ -1,0 +1,74 @@
+"""A corpus of a few short clips in DESED's layout, made in a second: tones for events, noise for the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from recipe_mtlvae.conf import Conf, load_conf
+from recipe_mtlvae.data.corpus import read_files, split_names, store_folder
+from recipe_mtlvae.data.store import build_store
+
+RATE = 16000
+SECONDS = 2.0
+TONES = {"Beep": 440.0, "Hum": 1760.0}  # class: Hz
+SETTINGS = [
+    "data.name=tiny",
+    "data.prepare=desed",
+    "data.classes=[Beep, Hum]",
+    f"data.clip_seconds={SECONDS}",
+    "vae.hidden=16",
+    "vae.latent=8",
+    "train.batch_size=8",
+    "train.max_epochs=2",
+    "train.epoch_steps=null",
+    "train.accelerator=cpu",
+    "postprocess.median_filter=3",
+]
+COUNTS = {
+    "synthetic_train": 6,
+    "strong_real": 6,
+    "weak": 10,
+    "unlabeled": 6,
+    "synthetic_validation": 4,
+    "validation": 4,
+    "public": 3,
+}
+
+
+def tiny_conf(*settings: str) -> Conf:
+    return load_conf(settings=[*SETTINGS, *settings])
+
+
+def make_tiny_corpus(root: Path, conf: Conf, stores: bool = True) -> Path:
+    """Write every split of `conf` below `root`; with stores, its features too."""
+    rng = np.random.default_rng(0)
+    for name, split in conf.data.splits.items():
+        rows = []
+        for number in range(COUNTS[name]):
+            clip = f"{name}_{number}.wav"
+            label = list(TONES)[number % len(TONES)]
+            onset, offset = 0.25 + 0.125 * (number % 3), 1.25 + 0.125 * (number % 4)
+            _write_clip(root / split.audio / clip, label, onset, offset, rng)
+            cells = {"strong": f"\t{onset}\t{offset}\t{label}", "weak": f"\t{label}", "none": ""}
+            rows.append(clip + cells[split.labels])
+        header = {"strong": "\tonset\toffset\tevent_label", "weak": "\tevent_labels", "none": ""}[split.labels]
+        metadata = root / split.metadata
+        metadata.parent.mkdir(parents=True, exist_ok=True)
+        metadata.write_text("\n".join(["filename" + header, *rows]) + "\n")
+    for number in range(3):
+        _write_clip(root / "audio" / "eval" / "evaluation" / f"any name {number}.wav", "Beep", 0.5, 1.5, rng)
+    if stores:
+        for name in split_names(conf, root):
+            files = read_files(conf, root, name, conf.data.classes)
+            build_store(files.clips, store_folder(conf, root, name), conf.features, conf.data.clip_seconds, False, 1)
+    return root
+
+
+def _write_clip(path: Path, label: str, onset: float, offset: float, rng: np.random.Generator) -> None:
+    time = np.arange(int(SECONDS * RATE)) / RATE
+    tone = np.sin(2 * np.pi * TONES[label] * time) * ((time >= onset) & (time < offset))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.5 * tone + 0.01 * rng.standard_normal(len(time)), RATE)
