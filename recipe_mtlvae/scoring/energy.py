@@ -1,0 +1,205 @@
+"""Energy of a phase of a run, with codecarbon; a failing tracker warns and the run goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import platform
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from recipe_mtlvae.conf import EnergyConf
+from recipe_mtlvae.files import content_hash, write_json
+
+ACCUMULATED = "training"  # the phase that goes on where it was stopped; the others are measured anew
+MEASURE_SECONDS = 15
+SAVE_EVERY = 2  # measurements: a killed run keeps all but its last half minute
+SUMS = ("kwh", "seconds", "cpu_kwh", "gpu_kwh", "ram_kwh")
+COUNTERS = ("intel_rapl", "windows_emi", "intel_power_gadget")  # codecarbon's ways to measure a CPU; others estimate
+
+
+@contextlib.contextmanager
+def measured(file: Path, phase: str, conf: EnergyConf) -> Iterator[None]:
+    """Measure the block and merge {phase: {kwh, seconds, cpu_kwh, gpu_kwh, ram_kwh, mode, ...}} into `file` (JSON).
+
+    The whole machine's CPU and memory are measured, and all GPUs that the process sees. Where nothing could be
+    measured, the figures in kWh are null and `reason` says why: never 0. Phase "training" adds to what `file` holds.
+    Under DDP rank 0 alone measures. Never raises an exception of its own; the block's pass through.
+    """
+    if not _is_rank_zero():
+        yield
+        return
+    before = _read(file).get(phase) if phase == ACCUMULATED else None
+
+    def save(figures: dict[str, Any]) -> None:  # called only once the block runs
+        entry = {"seconds": time.perf_counter() - started, **figures}
+        _merge(file, phase, entry if before is None else _sum(before, entry))
+
+    tracker, reason = _start(conf, save)
+    started = time.perf_counter()
+    if reason:
+        _warn(phase, reason)
+    try:
+        yield
+    finally:
+        try:
+            save(_unmeasured(reason) if tracker is None else _stop(tracker, conf))
+        except Exception as error:
+            _warn(phase, _text(error))
+            with contextlib.suppress(Exception):  # a full disk, say: the run's own files will tell
+                save(_unmeasured(_text(error)))
+
+
+def ew_psds(psds: float, kwh_baseline: float, kwh_submission: float) -> float:
+    """Energy-weighted PSDS (DCASE Task 4): both energies of the same phase, measured on the same hardware."""
+    if min(kwh_baseline, kwh_submission) <= 0:
+        raise ValueError(f"expected energies above 0 kWh, got {kwh_baseline} and {kwh_submission}")
+    return psds * kwh_baseline / kwh_submission
+
+
+def _is_rank_zero() -> bool:
+    """Lightning's own launcher sets LOCAL_RANK, torchrun and SLURM the others."""
+    ranks = (os.environ.get(name, "") for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+    return all(rank in ("", "0") for rank in ranks)
+
+
+def _start(conf: EnergyConf, save: Callable[[dict[str, Any]], None]) -> tuple[Any, str]:
+    """A running tracker, or None and the reason."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # 3.3 deprecates save_to_file in favour of what older ones do not know
+            from codecarbon import OfflineEmissionsTracker
+
+            logging.getLogger("codecarbon").setLevel(logging.ERROR)  # its log_level comes too late for the first lines
+            tracker = OfflineEmissionsTracker(
+                country_iso_code=conf.country_iso_code,
+                allow_multiple_runs=True,
+                save_to_file=False,
+                log_level="error",
+                measure_power_secs=MEASURE_SECONDS,
+                api_call_interval=SAVE_EVERY,
+                gpu_ids=_visible_gpus(),
+                output_handlers=[_Saver(lambda data: save(_figures(tracker, data)))],
+            )
+        tracker.start()
+        # constructor and start() swallow their exceptions and leave half an object
+        if getattr(tracker, "_start_time", None) is None:
+            return None, "codecarbon's tracker did not start"
+        return tracker, ""
+    except ModuleNotFoundError as error:
+        return None, f"{error.name} is not installed"
+    except Exception as error:
+        return None, _text(error)
+
+
+class _Saver:
+    """codecarbon's interface of an output: called with the energy so far."""
+
+    def __init__(self, save: Callable[[Any], None]) -> None:
+        self.save = save
+
+    def live_out(self, total: Any, delta: Any) -> None:
+        with contextlib.suppress(Exception):  # in the tracker's thread; the end of the phase saves again
+            self.save(total)
+
+    def out(self, total: Any, delta: Any) -> None: ...
+
+    def task_out(self, data: Any, experiment_name: str) -> None: ...
+
+    def exit(self) -> None: ...
+
+
+def _stop(tracker: Any, conf: EnergyConf) -> dict[str, Any]:
+    tracker.stop()
+    data = getattr(tracker, "final_emissions_data", None)
+    if data is None:
+        raise RuntimeError(f"codecarbon gave no figures (energy.country_iso_code: {conf.country_iso_code})")
+    return _figures(tracker, data)
+
+
+def _figures(tracker: Any, data: Any) -> dict[str, Any]:
+    return {
+        "kwh": data.energy_consumed,
+        "cpu_kwh": data.cpu_energy,
+        "gpu_kwh": data.gpu_energy,
+        "ram_kwh": data.ram_energy,
+        "mode": _mode(tracker),
+        "codecarbon": data.codecarbon_version,
+        "cpu_model": data.cpu_model,
+        "gpu_model": data.gpu_model or None,
+        "machine": content_hash(platform.node(), data.cpu_model, data.cpu_count),
+    }
+
+
+def _unmeasured(reason: str) -> dict[str, Any]:
+    return {**dict.fromkeys(("kwh", "cpu_kwh", "gpu_kwh", "ram_kwh", "mode")), "reason": reason}
+
+
+def _mode(tracker: Any) -> str:
+    """How each part was had; codecarbon tells it only by the trackers that it set up."""
+    modes = []
+    for part in getattr(tracker, "_hardware", []):
+        kind = type(part).__name__
+        if kind == "CPU":
+            way = getattr(part, "_mode", "unknown")
+            modes.append(f"CPU {'measured' if way in COUNTERS else 'estimated'} ({way})")
+        else:
+            modes.append(f"{kind} {'estimated' if kind == 'RAM' else 'measured'}")
+    return ", ".join(sorted(modes))
+
+
+def _visible_gpus() -> list[str] | None:
+    """UUIDs of the CUDA devices that this process sees; None without CUDA, or where torch is not in use."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is None or not cuda.is_available():
+        return None
+    return [f"GPU-{cuda.get_device_properties(i).uuid}" for i in range(cuda.device_count())]
+
+
+def _merge(file: Path, phase: str, entry: dict[str, Any]) -> None:
+    """Set `phase` in `file`, one process at a time."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        write_json(file, {**_read(file), phase: entry})
+    finally:
+        os.close(folder)
+
+
+def _sum(before: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
+    """Two parts of one phase. A part that was not measured leaves the sum unknown."""
+    total = before | entry
+    for name in SUMS:
+        parts = (before.get(name), entry.get(name))
+        total[name] = None if None in parts else sum(parts)
+    for name in total.keys() - {*SUMS, "reason"}:  # another machine, mode or version: both are named
+        parts = dict.fromkeys(str(part[name]) for part in (before, entry) if part.get(name) is not None)
+        total[name] = " + ".join(parts) or None
+    if total["kwh"] is None:
+        total["reason"] = entry.get("reason") or f"an earlier part: {before.get('reason', 'not measured')}"
+    return total
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _warn(phase: str, reason: str) -> None:
+    print(f"warning: the energy of {phase} is not measured: {reason}", file=sys.stderr)

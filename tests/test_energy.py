@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import json
+import re
+import sys
+import types
+from typing import ClassVar
+
+import pytest
+
+from recipe_mtlvae.conf import EnergyConf
+from recipe_mtlvae.scoring import energy
+from recipe_mtlvae.scoring.energy import ew_psds, measured
+
+CONF = EnergyConf("FRA", None, None)
+FIGURES = {
+    "energy_consumed": 3.0,
+    "cpu_energy": 1.0,
+    "gpu_energy": 0.0,
+    "ram_energy": 2.0,
+    "codecarbon_version": "9.9",
+    "cpu_model": "Abacus",
+    "cpu_count": 2,
+    "gpu_model": "",
+}
+
+
+class CPU:
+    def __init__(self, mode: str) -> None:
+        self._mode = mode
+
+
+class RAM: ...
+
+
+class FakeTracker:
+    """codecarbon's interface as far as it is used; 3 kWh in every phase."""
+
+    hardware = (CPU("cpu_load"), RAM())
+    arguments: ClassVar[dict] = {}
+
+    def __init__(self, **arguments) -> None:
+        FakeTracker.arguments = arguments
+        self._hardware = list(self.hardware)
+
+    def start(self) -> None:
+        self._start_time = 1.0
+
+    def stop(self) -> None:
+        self.final_emissions_data = types.SimpleNamespace(**FIGURES)
+
+
+@pytest.fixture
+def tracker(monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+
+    def install(cls: type = FakeTracker) -> None:
+        monkeypatch.setitem(sys.modules, "codecarbon", types.SimpleNamespace(OfflineEmissionsTracker=cls))
+
+    install()
+    return install
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "run" / "energy.json"
+
+
+def read(file) -> dict:
+    return json.loads(file.read_text())
+
+
+def test_figures_split_mode_and_version_are_written(tracker, file):
+    with measured(file, "validation", CONF):
+        pass
+    entry = read(file)["validation"]
+    assert (entry["kwh"], entry["cpu_kwh"], entry["gpu_kwh"], entry["ram_kwh"]) == (3.0, 1.0, 0.0, 2.0)
+    assert entry["mode"] == "CPU estimated (cpu_load), RAM estimated"
+    assert (entry["codecarbon"], entry["cpu_model"]) == ("9.9", "Abacus")
+    assert 0 <= entry["seconds"] < 5
+
+
+def test_a_cpu_with_a_counter_is_called_measured(tracker, file, monkeypatch):
+    monkeypatch.setattr(FakeTracker, "hardware", (CPU("intel_rapl"), RAM()))
+    with measured(file, "validation", CONF):
+        pass
+    assert read(file)["validation"]["mode"] == "CPU measured (intel_rapl), RAM estimated"
+
+
+def test_the_country_of_the_configuration_reaches_the_offline_tracker(tracker, file):
+    with measured(file, "training", EnergyConf("JPN", None, None)):
+        pass
+    assert FakeTracker.arguments["country_iso_code"] == "JPN"
+    assert FakeTracker.arguments["allow_multiple_runs"] is True
+    assert FakeTracker.arguments["save_to_file"] is False
+
+
+def test_phases_stand_side_by_side_and_a_repeated_prediction_replaces(tracker, file):
+    for phase in ("training", "validation", "public", "public"):
+        with measured(file, phase, CONF):
+            pass
+    assert {phase: entry["kwh"] for phase, entry in read(file).items()} == {
+        "training": 3.0,
+        "validation": 3.0,
+        "public": 3.0,
+    }
+
+
+def test_resumed_training_adds_up(tracker, file):
+    for _ in range(3):
+        with measured(file, "training", CONF):
+            pass
+    entry = read(file)["training"]
+    assert (entry["kwh"], entry["ram_kwh"]) == (9.0, 6.0)
+    assert entry["codecarbon"] == "9.9"
+
+
+def test_training_resumed_without_a_tracker_is_of_unknown_energy(tracker, file, monkeypatch, capsys):
+    with measured(file, "training", CONF):
+        pass
+    monkeypatch.setitem(sys.modules, "codecarbon", None)
+    with measured(file, "training", CONF):
+        pass
+    entry = read(file)["training"]
+    assert entry["kwh"] is None
+    assert entry["reason"] == "codecarbon is not installed"
+
+
+def test_missing_codecarbon_is_one_warning_and_null(tracker, file, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "codecarbon", None)
+    with measured(file, "public", CONF):
+        pass
+    entry = read(file)["public"]
+    assert (entry["kwh"], entry["reason"]) == (None, "codecarbon is not installed")
+    assert capsys.readouterr().err == "warning: the energy of public is not measured: codecarbon is not installed\n"
+
+
+class NoConstructor(FakeTracker):
+    def __init__(self, **arguments) -> None:
+        raise PermissionError("no access to counters")
+
+
+class HalfAnObject(FakeTracker):
+    def start(self) -> None: ...  # swallowed its exception
+
+
+class NoStop(FakeTracker):
+    def stop(self) -> None:
+        raise OSError("the counters went away")
+
+
+class NoResult(FakeTracker):
+    def stop(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (NoConstructor, "PermissionError: no access to counters"),
+        (HalfAnObject, "codecarbon's tracker did not start"),
+        (NoStop, "OSError: the counters went away"),
+        (NoResult, r"codecarbon gave no figures \(energy.country_iso_code: FRA\)"),
+    ],
+)
+def test_a_broken_tracker_warns_and_the_run_goes_on(tracker, file, capsys, broken, reason):
+    tracker(broken)
+    done = False
+    with measured(file, "public", CONF):
+        done = True
+    warning = capsys.readouterr().err
+    assert done
+    assert warning.count("\n") == 1
+    assert pytest.approx(0, abs=5) == read(file)["public"]["seconds"]
+    assert read(file)["public"]["kwh"] is None
+    assert re.search(reason, read(file)["public"]["reason"])
+    assert re.search(reason, warning)
+
+
+def test_exceptions_of_the_block_pass_through_and_its_energy_is_kept(tracker, file):
+    problem = KeyError("of the block")
+    with pytest.raises(KeyError) as caught, measured(file, "training", CONF):
+        raise problem
+    assert caught.value is problem
+    assert read(file)["training"]["kwh"] == 3.0
+
+
+def test_exceptions_of_the_block_pass_through_a_broken_tracker(tracker, file):
+    tracker(NoStop)
+    with pytest.raises(KeyboardInterrupt), measured(file, "training", CONF):
+        raise KeyboardInterrupt
+
+
+def test_energy_so_far_is_saved_while_the_phase_runs(tracker, file):
+    with measured(file, "training", CONF):
+        (output,) = FakeTracker.arguments["output_handlers"]
+        output.live_out(types.SimpleNamespace(**{**FIGURES, "energy_consumed": 1.0}), None)
+        assert read(file)["training"]["kwh"] == 1.0
+    assert read(file)["training"]["kwh"] == 3.0
+
+
+def test_an_unwritable_file_does_not_end_the_run(tracker, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    with measured(tmp_path / "file" / "energy.json", "training", CONF):
+        pass
+    assert "the energy of training is not measured: FileExistsError" in capsys.readouterr().err
+
+
+def test_an_unreadable_energy_file_is_replaced(tracker, file):
+    file.parent.mkdir()
+    file.write_text("{")
+    with measured(file, "training", CONF):
+        pass
+    assert read(file)["training"]["kwh"] == 3.0
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])
+def test_other_ranks_do_not_measure(tracker, file, monkeypatch, name):
+    monkeypatch.setenv(name, "1")
+    with measured(file, "training", CONF):
+        pass
+    assert not file.exists()
+
+
+def test_rank_zero_measures(tracker, file, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    with measured(file, "training", CONF):
+        pass
+    assert read(file)["training"]["kwh"] == 3.0
+
+
+def test_codecarbon_itself_is_understood(file, monkeypatch, capfd):
+    pytest.importorskip("codecarbon")
+    monkeypatch.setattr(energy, "_is_rank_zero", lambda: True)
+    with measured(file, "training", CONF):
+        sum(i * i for i in range(300_000))
+    entry = read(file)["training"]
+    assert entry["kwh"] > 0
+    assert entry["kwh"] == pytest.approx(entry["cpu_kwh"] + entry["gpu_kwh"] + entry["ram_kwh"])
+    assert entry["mode"].startswith("CPU ")
+    assert "codecarbon" not in capfd.readouterr().err
+
+
+def test_ew_psds_by_hand():
+    # half the baseline's energy doubles the score
+    assert ew_psds(0.3, kwh_baseline=2.0, kwh_submission=1.0) == pytest.approx(0.6)
+
+
+def test_ew_psds_of_no_energy_is_refused():
+    with pytest.raises(ValueError, match=r"above 0 kWh, got 1\.0 and 0\.0"):
+        ew_psds(0.3, kwh_baseline=1.0, kwh_submission=0.0)
