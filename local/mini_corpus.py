@@ -13,16 +13,17 @@ import os
 import shutil
 import threading
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from local.soundbank import SAMPLE_RATE, Sound, bank_of, class_of, listing, make, recorded, synthesised
 from recipe_mtlvae.conf import Conf, conf_to_dict
-from recipe_mtlvae.errors import RecipeError, fail
+from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import content_hash, whole_file, write_json, write_text
 
 GENERATOR_VERSION = 1  # raise it with every change that alters the corpus
@@ -99,7 +100,7 @@ def _claim(root: Path, key: str) -> bool:
         if state["key"] != key:
             raise fail("holds a mini corpus of another configuration", "give another --data_root, or delete it", root)
         return state["complete"]
-    if root.is_dir() and any(root.iterdir()):
+    if root.is_dir() and any(path.name != ".lock" for path in root.iterdir()):  # the lock is stage 0's
         raise fail("is not empty and no mini corpus", "give another --data_root: making one would mix both", root)
     write_json(file, {"key": key, "complete": False})
     return False
@@ -199,7 +200,7 @@ def _start_processes(work: Path, conf: Conf, sounds: list[Sound], workers: int |
     return ProcessPoolExecutor(cores, mp_context=context, initializer=_set_up, initargs=(bench,))
 
 
-def _run(processes: ProcessPoolExecutor, function, items: list, name: str) -> None:  # noqa: ANN001
+def _run(processes: ProcessPoolExecutor, function: Callable[[Any], list[Fault]], items: list, name: str) -> None:
     """Do all items, with a progress bar; faults of all are raised together."""
     from tqdm import tqdm
 
@@ -219,7 +220,7 @@ def _set_up(bench: _Bench) -> None:
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
-def _make_sound(sound: Sound) -> list:
+def _make_sound(sound: Sound) -> list[Fault]:
     try:
         make(sound, Path("banks"))
     except RecipeError as error:
@@ -227,7 +228,7 @@ def _make_sound(sound: Sound) -> list:
     return []
 
 
-def _make_clip(task: Task) -> list:
+def _make_clip(task: Task) -> list[Fault]:
     """Make one clip, then note its truth in the work folder: the note says that the audio is whole."""
     import soundfile
 
