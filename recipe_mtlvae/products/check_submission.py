@@ -1,0 +1,169 @@
+"""`check-submission PATH`: all faults of a submission package, one line each."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from recipe_mtlvae.errors import Fault, RecipeError
+from recipe_mtlvae.products.check_events import EventRules, check_nested, read_event_file
+from recipe_mtlvae.products.check_meta import Meta, check_meta
+from recipe_mtlvae.products.package_files import Package, open_package
+from recipe_mtlvae.products.submission_profile import Profile, fill, read_profile, thresholds_of
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What is wrong with a package. It is fit for submission where `faults` is empty and `rehearsal` is None."""
+
+    labels: tuple[str, ...]  # its systems
+    faults: tuple[Fault, ...]
+    left: tuple[Fault, ...]  # of a rehearsal only: what is still to be filled in before one is submitted
+    rehearsal: str | None  # why it is one
+
+    def lines(self, path: Path) -> list[str]:
+        """For people: a line a fault, then what is left to do, then the verdict."""
+        lines = [f"error: {fault}" for fault in self.faults]
+        if self.faults:
+            return [*lines, f"{path}: {len(self.faults)} fault{'s' * (len(self.faults) != 1)}"]
+        if self.rehearsal is None:
+            return [f"ok: {path} is fit for submission: {', '.join(self.labels)}"]
+        lines += [f"before you submit: {fault}" for fault in self.left]
+        return [*lines, f"ok as a rehearsal: {path}: {', '.join(self.labels)}", self.rehearsal]
+
+
+@dataclass
+class _Findings:
+    faults: list[Fault] = field(default_factory=list)
+    left: list[Fault] = field(default_factory=list)  # faults in a package that is to be submitted
+    rehearsal: str | None = None
+
+
+def main(argv: list[str]) -> None:
+    """Exit code 0 for a package without faults (a rehearsal is named as such), 1 otherwise."""
+    parser = argparse.ArgumentParser(prog="python -m recipe_mtlvae check-submission", description=__doc__)
+    parser.add_argument("path", type=Path, help="the package, a zip file or a folder")
+    path = parser.parse_args(argv).path
+    report = check_package(path, read_profile())
+    print("\n".join(report.lines(path)), file=sys.stderr if report.faults else sys.stdout)
+    if report.faults:
+        sys.exit(1)
+
+
+def check_package(path: Path, profile: Profile) -> CheckReport:
+    """Check the package at `path`, a zip file or a folder, against the rules of `profile`.
+
+    Faults lie in the package; RecipeError is raised only where `path` is no package at all.
+    """
+    findings = _Findings()
+    with open_package(path) as package:
+        findings.faults += package.faults
+        folders: dict[str, list[str]] = {}
+        for name in package.files:
+            folder, slash, _ = name.partition("/")
+            folders.setdefault(folder if slash else "", []).append(name)
+        for folder in [folder for folder in folders if folder.startswith((".", "__"))]:
+            del folders[folder]
+            findings.faults.append(Fault("is not part of a package", "leave it out", f"{folder}/"))
+        labels = sorted(folder for folder in folders if folder)
+        _check_root(package, folders.get("", []), labels, profile, findings)
+        for label in labels:
+            _check_system(package, label, folders[label], profile, findings)
+    if findings.rehearsal is None:
+        return CheckReport(tuple(labels), (*findings.faults, *findings.left), (), None)
+    return CheckReport(tuple(labels), tuple(findings.faults), tuple(findings.left), findings.rehearsal)
+
+
+def _check_root(package: Package, names: list[str], labels: list[str], profile: Profile, findings: _Findings) -> None:
+    rules = profile.rules
+    if not labels:
+        findings.faults.append(Fault("holds no system's folder", f"expected {profile.package.label}/", package.path))
+    if len(labels) > rules.systems:
+        what = f"{len(labels)} systems, at most {rules.systems} are allowed: {', '.join(labels)}"
+        findings.faults.append(Fault(what, path=package.path))
+    reports = [name for name in names if name.lower().endswith(".pdf")]
+    for name in names:
+        if name not in reports:
+            findings.faults.append(Fault("is not part of a package", "leave it out", name))
+    if not reports:
+        what = "no technical report: expected a PDF in the package's root"
+        findings.left.append(Fault(what, "name yours as `report` in the submission profile", package.path))
+    for name in reports:
+        try:
+            if not package.read(name, 5).startswith(b"%PDF"):
+                findings.faults.append(Fault("is not a PDF file", "export the report as PDF", name))
+        except RecipeError as error:
+            findings.faults += error.faults
+
+
+def _check_system(package: Package, label: str, names: list[str], profile: Profile, findings: _Findings) -> None:
+    rules, patterns = profile.rules, profile.package
+    if not re.fullmatch(rules.label, label):
+        findings.faults.append(Fault(f"expected a folder called {patterns.label}", "rename it", f"{label}/"))
+    elif set(label.split("_")) & set(rules.placeholders):
+        what = f"the label still has the example's {' and '.join(rules.placeholders)}"
+        findings.left.append(Fault(what, "fill in the authors of the submission profile", f"{label}/"))
+    left = set(names)
+    meta_name = _expected_file(fill(patterns.meta, {"label": label}), left, findings)
+    output_name = _expected_file(fill(patterns.output, {"label": label}), left, findings)
+    points = _operating_points(label, left, profile, findings)
+    for name in sorted(left):
+        findings.faults.append(Fault("is not part of a package", "leave it out", name))
+    meta = check_meta(package, meta_name, label, profile) if meta_name else Meta()
+    findings.faults += meta.faults
+    findings.left += meta.left
+    findings.rehearsal = findings.rehearsal or meta.rehearsal
+    # a rehearsal may be made on any corpus: its classes are those that it has results for
+    classes = (meta.rehearsal and meta.classes) or rules.classes
+    event_rules = EventRules(tuple(classes), patterns.columns, patterns.spare_columns, rules.filename)
+    if output_name:
+        findings.faults += read_event_file(package, output_name, event_rules).faults
+    lower = None
+    for _, name in sorted(points.items()):
+        file = read_event_file(package, name, event_rules)
+        findings.faults += file.faults
+        if rules.nested and lower is not None:
+            findings.faults += check_nested(file, lower)
+        lower = file
+
+
+def _expected_file(name: str, left: set[str], findings: _Findings) -> str | None:
+    """The file `name`, or the one that was meant; taken out of the names that are `left`."""
+    if name in left:
+        left.remove(name)
+        return name
+    ending = "." + name.rpartition("/")[2].partition(".")[2]
+    meant = sorted(other for other in left if other.endswith(ending) and other.count("/") == name.count("/"))
+    if not meant:
+        findings.faults.append(Fault("is missing", path=name))
+        return None
+    left.remove(meant[0])
+    findings.faults.append(Fault(f"expected the file to be called {name}", "rename it, and check its label", meant[0]))
+    return meant[0]
+
+
+def _operating_points(label: str, left: set[str], profile: Profile, findings: _Findings) -> dict[float, str]:
+    """The operating points' files by threshold, from the one folder that holds them."""
+    pattern = PurePosixPath(profile.package.operating_point).name
+    expected = {
+        fill(pattern, {"threshold": f"{threshold:.2f}"}): threshold
+        for threshold in thresholds_of(profile.rules.operating_points)
+    }
+    folders: dict[str, dict[str, str]] = {}
+    for name in left:
+        parts = PurePosixPath(name)
+        if len(parts.parts) == 3:
+            folders.setdefault(str(parts.parent), {})[parts.name] = name
+    folder = max(sorted(folders), key=lambda folder: len(folders[folder].keys() & expected.keys()), default=None)
+    if folder is None or not folders[folder].keys() & expected.keys():
+        what = f"no folder with the {len(expected)} operating points {min(expected)} ... {max(expected)}"
+        findings.faults.append(Fault(what, path=f"{label}/"))
+        return {}
+    for file in sorted(expected.keys() - folders[folder].keys()):
+        findings.faults.append(Fault("this operating point is missing", path=f"{folder}/{file}"))
+    found = {threshold: folders[folder][file] for file, threshold in expected.items() if file in folders[folder]}
+    left -= set(found.values())
+    return found
