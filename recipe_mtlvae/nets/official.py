@@ -1,0 +1,121 @@
+"""The baseline's official Lightning checkpoint, read as weights only.
+
+Beside the weights the file pickles what its trainer had at hand: hyper-parameters, callback states, classes
+of old Lightning versions. torch's weights-only reader builds none of them here: each foreign name becomes
+an inert placeholder, so that no code of the file or of the packages that it names ever runs.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recipe_mtlvae.errors import fail
+from recipe_mtlvae.nets.crnn import CRNN
+
+_UNRUN = "nothing in it was run"
+SHOWN_NAMES = 3  # weights named in an error; the rest is counted
+
+
+class _Inert:
+    """Stands for an object that is not a weight; takes any arguments and state, and keeps none."""
+
+    def __new__(cls, *_: Any) -> _Inert:
+        return super().__new__(cls)
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __setstate__(self, _: Any) -> None:
+        pass
+
+
+class _InertMapping:
+    """The same for kinds of dict, which the reader fills with items after it has made them."""
+
+    def __new__(cls, *_: Any) -> OrderedDict:
+        return OrderedDict()
+
+
+MAPPINGS = (
+    "collections.defaultdict",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "lightning.fabric.utilities.data.AttributeDict",
+)
+
+
+def load_official(path: Path | str, which: str = "student") -> CRNN:
+    """The official checkpoint's student or teacher, in eval mode; its classes are counted from the weights.
+
+    Raises RecipeError for a file of another kind, or whose weights are not exactly the network's.
+    """
+    if which not in ("student", "teacher"):
+        raise fail(f"which network of the official checkpoint: expected student or teacher, got {which!r}")
+    path = Path(path)
+    weights = _weights(_read(path), f"sed_{which}", path)
+    dense = weights.get("dense.bias")
+    net = CRNN() if dense is None else CRNN(classes=dense.numel())
+    faults = _misfits(weights, net.state_dict())
+    if faults:
+        what = f"the weights of sed_{which} are not those of the baseline's network: {faults}"
+        raise fail(what, "expected a checkpoint of the 2022 baseline", path)
+    net.load_state_dict(weights)
+    return net.eval()
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise fail("no such checkpoint", "give the official baseline's .ckpt file", path)
+    try:
+        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        placeholders = [(_InertMapping if name in MAPPINGS else _Inert, name) for name in foreign]
+        with torch.serialization.safe_globals(placeholders):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception:  # a damaged or hostile file can upset the reader in any way
+        raise fail("not a checkpoint, or a damaged one", _UNRUN, path) from None
+    if not isinstance(content, Mapping):
+        raise fail(f"expected a Lightning checkpoint, got {type(content).__name__}", _UNRUN, path)
+    return content
+
+
+def _weights(content: Mapping[str, Any], network: str, path: Path) -> dict[str, Tensor]:
+    """`network`'s entries of `state_dict`, or else its own dict at the top level, where the file has it again."""
+    state = content.get("state_dict")
+    entries = state.items() if isinstance(state, Mapping) else ()
+    prefix = f"{network}."
+    found = {name[len(prefix) :]: value for name, value in entries if str(name).startswith(prefix)}
+    if not found and isinstance(content.get(network), Mapping):
+        found = dict(content[network])
+    if not found:
+        mend = "expected the baseline's own Lightning checkpoint"
+        raise fail(f"holds no weights under state_dict/{prefix}* or {network}", mend, path)
+    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def _misfits(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """What is missing, left over, misshapen or not finite; empty where the weights fit."""
+    shared = [name for name in expected if name in weights]
+    kinds = {
+        "missing": [name for name in expected if name not in weights],
+        "unknown": [str(name) for name in weights if name not in expected],
+        "of another shape": [
+            f"{name} {tuple(weights[name].shape)}, expected {tuple(expected[name].shape)}"
+            for name in shared
+            if weights[name].shape != expected[name].shape
+        ],
+        "not finite": [name for name in shared if not weights[name].isfinite().all()],
+    }
+    return "; ".join(f"{kind}: {_listed(names)}" for kind, names in kinds.items() if names)
+
+
+def _listed(names: list[str]) -> str:
+    left = len(names) - SHOWN_NAMES
+    return ", ".join(names[:SHOWN_NAMES]) + (f" and {left} more" if left > 0 else "")
