@@ -1,0 +1,99 @@
+"""The recurrent VAE with the network interface of the baseline's toolkit (DCASE-REPO/DESED_task).
+
+It stands where the toolkit builds its CRNN. The syntax is Python 3.8's, which the toolkit runs on;
+like the files that it imports, it needs nothing but torch.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, NamedTuple, Optional  # noqa: UP035  Python 3.8
+
+import torch
+from torch import Tensor, nn
+
+from recipe_mtlvae.nets.losses import kl_per_dimension, reconstruction_mse
+from recipe_mtlvae.nets.vae import MTLVAE, VAEOutput
+
+# The toolkit mixes synthetic and real clips in one strong set, so that one strong head serves both
+TOOLKIT_TASKS = ("strong_real", "weak", "reconstruction")
+
+
+class ToolkitOutput(NamedTuple):
+    """Probabilities in [0, 1]; unpacks as the toolkit's (strong, weak)."""
+
+    strong: Tensor  # (batch, classes, steps)
+    weak: Tensor  # (batch, classes)
+
+
+class ToolkitMTLVAE(nn.Module):
+    """MTLVAE with the toolkit's call signature and output.
+
+    Args:
+        net: the network to wrap, its strong-real head before its strong-synthetic one;
+            None: a new one of the default size, with one strong head, for the ten DESED classes
+    Attributes:
+        output: VAEOutput of the last call (mu, logvar, reconstruction ...), None before the first
+    """
+
+    def __init__(self, net: Optional[MTLVAE] = None) -> None:  # noqa: UP045
+        super().__init__()
+        self.net = MTLVAE(tasks=TOOLKIT_TASKS) if net is None else net
+        self.output: Optional[VAEOutput] = None  # noqa: UP045
+        self._features: Optional[Tensor] = None  # noqa: UP045
+
+    def forward(
+        self,
+        x: Tensor,
+        pad_mask: Optional[Tensor] = None,  # noqa: UP045
+        embeddings: Optional[Tensor] = None,  # noqa: UP045
+        classes_mask: Optional[Tensor] = None,  # noqa: UP045
+    ) -> ToolkitOutput:
+        """Probabilities for log-mel scaled to [-1, 1], (batch, mels, frames); steps = frames // frames_per_step.
+
+        pad_mask: (batch, 1, steps) bool, True at padding, which then has no say in the clip probability.
+        embeddings: not used, this network has no branch for them.
+        classes_mask: (batch, classes) bool, False at classes that a clip's data set does not label; they get 0.
+        """
+        output = self.net(x)
+        self.output, self._features = output, x
+        strong_logits = output.strong_synth if output.strong_real is None else output.strong_real
+        strong = torch.sigmoid(strong_logits)  # (batch, steps, classes)
+        weak = self._weak(output, strong, pad_mask)  # (batch, classes)
+        if classes_mask is not None:
+            strong = strong.masked_fill(~classes_mask.unsqueeze(1), 0.0)
+            weak = weak.masked_fill(~classes_mask, 0.0)
+        return ToolkitOutput(strong=strong.transpose(1, 2), weak=weak)
+
+    def loss_terms(self, unlabeled: slice) -> Dict[str, Tensor]:  # noqa: UP006
+        """The terms that the toolkit's training step lacks, unweighted, for the last call.
+
+        reconstruction: mean squared error of the clips `unlabeled` (a slice of the batch), as in the report;
+        kld: mean over all clips, steps and latent dimensions; absent where the network is deterministic.
+        """
+        if self.output is None or self._features is None:
+            raise RuntimeError("loss_terms: call the network first, its terms are those of the last batch")
+        terms = {}
+        if self.output.reconstruction is not None:
+            features = self._features[unlabeled]
+            if len(features) == 0:
+                raise ValueError(f"loss_terms: no clip of the {len(self._features)} in the batch is in {unlabeled}")
+            terms["reconstruction"] = reconstruction_mse(self.output.reconstruction[unlabeled], features)
+        if self.net.variational:
+            terms["kld"] = kl_per_dimension(self.output.mu, self.output.logvar).mean()
+        return terms
+
+    def _weak(self, output: VAEOutput, strong: Tensor, pad_mask: Optional[Tensor]) -> Tensor:  # noqa: UP045
+        """Clip probabilities (batch, classes): the weak head's, or the maximum of `strong` where there is none."""
+        if output.weak is None:
+            kept = strong if pad_mask is None else strong.masked_fill(pad_mask.transpose(1, 2), 0.0)
+            return kept.amax(dim=1)
+        if pad_mask is None:
+            return torch.sigmoid(output.weak)
+        decoded = self.net.decode(output.z)  # (batch, steps, 2 * hidden)
+        head = self.net.heads["weak"]
+        logits = [head(clip[~padded].unsqueeze(0)) for clip, padded in zip(decoded, pad_mask[:, 0])]  # noqa: B905
+        return torch.sigmoid(torch.cat(logits))
+
+    def __getstate__(self) -> Dict[str, object]:  # noqa: UP006
+        """Without the last call's tensors: those of a graph cannot be copied, and the toolkit copies the student."""
+        return {**self.__dict__, "output": None, "_features": None}
