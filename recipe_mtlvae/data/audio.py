@@ -17,8 +17,8 @@ from recipe_mtlvae.errors import fail
 if TYPE_CHECKING:
     from torch import Tensor
 
-SILENT = "silent: every sample is 0"
-CUT = "longer than the clip length: cut"
+SILENT = "silent"
+CUT = "longer than the clip length and cut"
 
 RATES = (1_000, 384_000)  # Hz; a header with another rate is damaged
 _MARGIN = 0.02  # s decoded beyond the cut, so that the resampling filter sees what follows
@@ -57,7 +57,7 @@ def _decode(path: Path, clip_seconds: float | None) -> tuple[np.ndarray, int, fl
     import soundfile
 
     if not path.is_file():
-        raise fail("no such audio file", path=path)
+        raise fail("no such audio file", "check the name", path)
     if not path.stat().st_size:
         raise fail("is empty (0 bytes)", "fetch it again or delete it", path)
     lost = _lost_bytes(path)

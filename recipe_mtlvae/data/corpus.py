@@ -1,14 +1,17 @@
-"""A corpus as the stages after preparation open it: its classes, splits, truth and durations."""
+"""A corpus as the stages open it: its classes, its splits' files, and the prepared splits."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.data.manifest import Clip, link_faults, list_audio, read_metadata, split_clips
-from recipe_mtlvae.data.store import Store, settings_hash
+from recipe_mtlvae.data import manifest
+from recipe_mtlvae.data.manifest import Clip
+from recipe_mtlvae.data.parts import settings_hash
+from recipe_mtlvae.data.store import Store
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.labels import Event
 
@@ -21,9 +24,10 @@ class SplitFiles:
 
     name: str
     clips: list[Clip]  # sorted by name: sound rows, audio on disk
-    missing: list[str]  # named, but not on disk
-    faults: list[Fault]
     expected: int  # clips that the metadata name
+    missing: list[str] = field(default_factory=list)  # sound rows, audio not on disk
+    ignored: list[str] = field(default_factory=list)  # files that are not audio by their name
+    faults: list[Fault] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -33,23 +37,36 @@ class Split:
     name: str
     clips: list[Clip]  # aligned with the store's rows
     store: Store
-    expected: int  # clips that the metadata name; with len(clips), the coverage
+    expected: int  # clips that the metadata name; coverage is len(clips) of these
 
     @property
     def durations(self) -> dict[str, float]:
-        """Seconds of each recording, before cutting or padding."""
+        """Seconds of each recording, before cutting or padding, by clip name."""
         return dict(zip(self.store.names, self.store.durations.tolist(), strict=True))
+
+    @property
+    def truth(self) -> dict[str, tuple[Event, ...]]:
+        """The events of the clips by name, exactly as published; strong splits only."""
+        return {clip.name: clip.events for clip in self.clips if clip.events is not None}
 
 
 def corpus_classes(conf: Conf, root: Path) -> tuple[str, ...]:
-    """The event classes: the configuration's, else every label in the metadata, sorted."""
+    """The event classes: the configuration's, else every label in the metadata, sorted.
+
+    Raises RecipeError where metadata cannot be read, with the faults of all files.
+    """
     if conf.data.classes is not None:
         return conf.data.classes
     found: set[str] = set()
+    faults: list[Fault] = []
     for split in conf.data.splits.values():
         if split.labels != "none":
-            labels = read_metadata(root / split.metadata, split.labels, None).labels
-            found.update(label for clip in labels.values() for label in clip)
+            try:
+                found.update(*manifest.read_metadata(root / split.metadata, split.labels, None).labels.values())
+            except RecipeError as error:
+                faults += error.faults
+    if faults:
+        raise RecipeError(*faults)
     if not found:
         raise fail("no event label in any metadata", "give data.classes, or check the files", root)
     return tuple(sorted(found))
@@ -74,26 +91,43 @@ def store_folder(conf: Conf, root: Path, name: str) -> Path:
 
 
 def read_files(conf: Conf, root: Path, name: str, classes: Sequence[str]) -> SplitFiles:
-    """List a split's clips. Raises RecipeError only where nothing can be read; other faults are in the result."""
+    """List a split's clips; faults are in the result.
+
+    Raises RecipeError where nothing can be read: no file, other columns, no evaluation audio.
+    """
     if name == EVALUATION:
-        folder = evaluation_folder(conf, root)
-        if folder is None:
-            raise fail("there is no evaluation set", "give data.evaluation", root)
-        clips = list_audio(folder)
-        return SplitFiles(name, clips, [], [], len(clips))
+        return _evaluation_files(conf, root)
     split = conf.data.splits[name]
-    metadata = read_metadata(root / split.metadata, split.labels, classes)
+    tsv, audio = root / split.metadata, root / split.audio
+    metadata = manifest.read_metadata(tsv, split.labels, classes)
     faults = list(metadata.faults)
-    if not metadata.expected and not faults:
-        faults.append(Fault(f"split '{name}' is empty: expected at least one clip", "fill it", root / split.metadata))
-    audio = root / split.audio
-    on_disk = {path.name for path in audio.iterdir()} if audio.is_dir() else set()
-    clips = split_clips(metadata, audio, split.labels)
+    if not metadata.expected:
+        faults.append(Fault(f"split '{name}' is empty: expected at least one clip", "fill it, or fetch it again", tsv))
+    on_disk = set(os.listdir(audio)) if audio.is_dir() else set()
+    clips = manifest.split_clips(metadata, audio, split.labels)
     present = [clip for clip in clips if clip.name in on_disk]
-    missing = [clip.name for clip in clips if clip.name not in on_disk]
     if clips and not present:
-        faults.append(Fault(f"split '{name}': none of its {len(clips)} clips is there", "get its audio", audio))
-    return SplitFiles(name, present, missing, faults + link_faults(audio, present), metadata.expected)
+        what = f"split '{name}': expected {len(clips)} audio files, found none of them"
+        faults.append(Fault(what, "put them there, or mend data.splits", audio))
+    links = {clip.name: clip.path for clip in present if manifest.leads_out(clip)}
+    faults += [Fault("is a link out of the audio folder", "put the file there", path) for path in links.values()]
+    faults += manifest.stem_faults((clip.name for clip in clips), tsv)
+    return SplitFiles(
+        name,
+        clips=[clip for clip in present if clip.name not in links],
+        expected=metadata.expected,
+        missing=[clip.name for clip in clips if clip.name not in on_disk],
+        faults=faults,
+    )
+
+
+def _evaluation_files(conf: Conf, root: Path) -> SplitFiles:
+    folder = evaluation_folder(conf, root)
+    if folder is None:
+        raise fail("there is no evaluation set", "give data.evaluation=DIR", root)
+    clips = manifest.list_audio(folder)
+    ignored = sorted(name for name in os.listdir(folder) if not manifest.is_audio_name(name))
+    return SplitFiles(EVALUATION, clips, len(clips), ignored=ignored)
 
 
 def open_split(conf: Conf, root: Path, name: str) -> Split:
@@ -107,19 +141,22 @@ def open_split(conf: Conf, root: Path, name: str) -> Split:
     files = read_files(conf, root, name, corpus_classes(conf, root))
     if files.faults and not conf.data.skip_bad:
         raise RecipeError(*files.faults)
-    by_name = {clip.name: clip for clip in files.clips}
-    if by_name.keys() != set(store.names) | set(store.skipped):
-        raise fail(f"split '{name}' has changed since its features were computed", "run stage 0", root)
-    return Split(name, [by_name[clip] for clip in store.names], store, files.expected)
+    clips = {clip.name: clip for clip in files.clips}
+    if clips.keys() != {*store.names, *store.skipped} or (store.skipped and not conf.data.skip_bad):
+        raise fail(f"split '{name}' is not as it was when its features were computed", "run stage 0", root)
+    return Split(name, [clips[clip] for clip in store.names], store, files.expected)
 
 
 def truth(conf: Conf, root: Path, name: str) -> dict[str, tuple[Event, ...]]:
-    """The events of a strong split's scored clips, exactly as published."""
-    return {clip.name: clip.events for clip in open_split(conf, root, name).clips if clip.events is not None}
+    """Split.truth of a prepared split."""
+    return open_split(conf, root, name).truth
 
 
 def training_events(events: Sequence[Event], duration: float) -> tuple[Event, ...]:
-    """Events cut at the clip's end (seconds), with overlapping or touching ones of one class merged; in time order."""
+    """Events cut at the clip's end (seconds), with overlapping or touching ones of one class merged; in time order.
+
+    For training alone: scores are computed on the truth as published.
+    """
     merged: list[Event] = []
     last: dict[str, int] = {}  # label -> place of its latest event
     for event in sorted(events, key=lambda event: (event.onset, event.offset, event.label)):

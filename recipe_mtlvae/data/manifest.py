@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe_mtlvae.conf import SplitConf
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.labels import Event
 
@@ -66,21 +65,6 @@ def read_events(tsv: Path, classes: Sequence[str] | None) -> dict[str, tuple[Eve
     return metadata.events
 
 
-def read_split(
-    root: Path, name: str, split: SplitConf, classes: Sequence[str] | None
-) -> tuple[list[Clip], list[Fault]]:
-    """The clips that a split's metadata name, sorted by name, on disk or not; and the faults of its rows.
-
-    A clip with a faulty row is left out of the list. Raises RecipeError where there is no such file or no clip in it.
-    """
-    tsv = root / split.metadata
-    metadata = read_metadata(tsv, split.labels, classes)
-    if not metadata.expected and not metadata.faults:
-        raise fail(f"split '{name}' is empty: expected at least one clip", "fill it", tsv)
-    clips = split_clips(metadata, root / split.audio, split.labels)
-    return clips, list(metadata.faults) + link_faults(root / split.audio, clips)
-
-
 def split_clips(metadata: Metadata, audio: Path, kind: str) -> list[Clip]:
     """The sound clips of `metadata` as Clips in the folder `audio`, sorted by name."""
     return [
@@ -92,25 +76,26 @@ def split_clips(metadata: Metadata, audio: Path, kind: str) -> list[Clip]:
 def list_audio(folder: Path) -> list[Clip]:
     """The recordings in a folder without metadata, sorted by name: files with an audio suffix that are not hidden.
 
-    Raises RecipeError where the folder is missing or holds none, and where two files share a stem,
-    since results are written under the stem.
+    Raises RecipeError where the folder is missing or holds none, or a name is unfit.
     """
     if not folder.is_dir():
         raise fail("no such folder of audio", "check data.evaluation", folder)
     names = sorted(entry.name for entry in os.scandir(folder) if is_audio_name(entry.name) and entry.is_file())
     if not names:
         raise fail(f"no audio in this folder: expected files ending in {', '.join(AUDIO_SUFFIXES)}", path=folder)
-    faults, stems = [], {}
-    for name in names:
-        first = stems.setdefault(Path(name).stem, name)
-        if first != name:
-            what = f"{show(name)} and {show(first)} would share their results' file name"
-            faults.append(Fault(what, "rename one", folder))
-        if reason := _bad_name(name):
-            faults.append(Fault(f"{show(name)}: {reason}", "rename it", folder))
-    if faults:
+    unfit = {name: reason for name in names if (reason := _bad_name(name))}
+    faults = [Fault(f"file name {show(name)}: {reason}", "rename it", folder) for name, reason in unfit.items()]
+    if faults := faults + stem_faults(names, folder):
         raise RecipeError(*faults)
     return [Clip(name, folder / name, None, None) for name in names]
+
+
+def stem_faults(names: Iterable[str], where: Path) -> list[Fault]:
+    """Recordings that differ in their suffix alone: results are written under the stem."""
+    first: dict[str, str] = {}
+    pairs = [(first.setdefault(Path(name).stem, name), name) for name in names]
+    what = "{} and {} differ in their suffix alone, so that their results would share one file"
+    return [Fault(what.format(show(one), show(other)), "rename one", where) for one, other in pairs if one != other]
 
 
 def is_audio_name(name: str) -> bool:
@@ -267,13 +252,9 @@ def _bad_name(name: str) -> str | None:
     return None
 
 
-def link_faults(audio: Path, clips: Iterable[Clip]) -> list[Fault]:
-    """Clips that are symbolic links out of the audio folder."""
-    home, faults = audio.resolve(), []
-    for clip in clips:
-        if clip.path.is_symlink() and not clip.path.resolve().is_relative_to(home):
-            faults.append(Fault("a link that leads out of the audio folder", "put the file itself there", clip.path))
-    return faults
+def leads_out(clip: Clip) -> bool:
+    """Whether a clip is a symbolic link out of its folder."""
+    return clip.path.is_symlink() and not clip.path.resolve().is_relative_to(clip.path.parent.resolve())
 
 
 def show(text: str, limit: int = 80) -> str:
