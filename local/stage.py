@@ -16,8 +16,9 @@ from recipe_mtlvae.files import content_hash, write_json, write_text
 
 PROJECT = CONF_DIR.parent
 # Keys that may differ between two calls of one run: they extend it or say where it runs, not what it is
-FREE_KEYS = tuple(
-    f"train.{key}" for key in ("max_epochs", "accelerator", "devices", "num_nodes", "strategy", "threads")
+FREE_KEYS = (
+    "data.skip_bad",  # given after stage 0 has listed the faults; training refuses other clips than it began with
+    *(f"train.{key}" for key in ("max_epochs", "accelerator", "devices", "num_nodes", "strategy", "threads")),
 )
 # Sections that only the stages after training read; their own inputs' hashes see to it that these run again
 LATE_SECTIONS = ("postprocess.", "energy.")
