@@ -14,6 +14,9 @@ from recipe_mtlvae.errors import fail
 
 PROFILES = CONF_DIR / "submission"
 DEFAULT_PROFILE = PROFILES / "dcase2022.yaml"
+UNACCENTED = str.maketrans(
+    {"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe"}
+)
 REHEARSAL = "REHEARSAL, not for submission"  # how `submission.notes` of such a package's meta file begins
 
 
@@ -86,11 +89,13 @@ class Profile:
     meta: dict
 
     @property
+    def corresponding(self) -> Author:
+        return next(author for author in self.authors if author.corresponding)
+
+    @property
     def names(self) -> dict[str, str]:
         """Values for the patterns' {lastname}, {institute}, {index} and {label}."""
-        author = next((author for author in self.authors if author.corresponding), None)
-        if author is None:
-            raise fail("authors: expected one with `corresponding: true`")
+        author = self.corresponding
         names = {"lastname": plain(author.lastname), "institute": plain(author.affiliation.abbreviation)}
         names["index"] = str(self.index)
         return {**names, "label": fill(self.package.label, names)}
@@ -98,7 +103,13 @@ class Profile:
 
 def read_profile(file: Path = DEFAULT_PROFILE) -> Profile:
     """Raises RecipeError naming the file and key at fault."""
-    return load_as(Profile, file)
+    profile = load_as(Profile, file)
+    if sum(author.corresponding for author in profile.authors) != 1:
+        raise fail("authors: expected exactly one with `corresponding: true`", path=file)
+    author = profile.corresponding
+    if not plain(author.lastname) or not plain(author.affiliation.abbreviation):
+        raise fail("the corresponding author's names are empty", "the label wants them in Latin letters", file)
+    return profile
 
 
 def thresholds_of(operating_points: int) -> list[float]:
@@ -125,5 +136,5 @@ def fill(pattern: Any, values: Mapping[str, Any]) -> Any:
 
 def plain(text: str) -> str:
     """Letters, digits and hyphens of a name, accents taken off, as labels have it."""
-    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    ascii_text = unicodedata.normalize("NFKD", text.translate(UNACCENTED)).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9-]", "", ascii_text)

@@ -1,0 +1,248 @@
+"""The package that is made out of a run: its files, its figures, and events that come from the run's scores."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from recipe_mtlvae.conf import Conf, conf_to_dict
+from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.products.check_submission import check_package
+from recipe_mtlvae.products.submission import build_submission
+from recipe_mtlvae.products.submission_profile import Author, Profile, fill, plain, read_profile, thresholds_of
+from recipe_mtlvae.scoring.postprocess import median_filter, to_events
+from recipe_mtlvae.scoring.scores import read_scores, write_scores
+from tests.tiny import make_tiny_corpus, tiny_conf
+
+STEP = 0.064
+LABEL = "Doe-Muller_TUX_task4_1"
+EVALUATION = [f"any name {i}.wav" for i in range(3)]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_corpus(tmp_path_factory.mktemp("corpus"), tiny_conf())
+
+
+@pytest.fixture
+def profile() -> Profile:
+    """The shipped profile, filled in, for the tiny corpus's classes."""
+    shipped = read_profile()
+    affiliation = dataclasses.replace(shipped.authors[0].affiliation, abbreviation="TUX")
+    authors = (
+        Author("Roe", "Al", None, False, affiliation),
+        Author("Doe-Müller", "Jo", "jo@tux.org", True, affiliation),
+    )
+    return dataclasses.replace(
+        shipped, authors=authors, rules=dataclasses.replace(shipped.rules, classes=("Beep", "Hum"))
+    )
+
+
+def make_run(run_dir: Path, conf: Conf, split: str, names: list[str]) -> Path:
+    """A run as stages 1 to 3 leave it, with smooth random scores."""
+    rng = np.random.default_rng(0)
+    for name in names:
+        scores = np.cumsum(rng.normal(0, 0.3, (31, 2)), axis=0)
+        write_scores(run_dir / "scores" / split, Path(name).stem, 1 / (1 + np.exp(-scores)), STEP, ("Beep", "Hum"))
+    score = {"psds1": 0.1234567, "psds2": 0.5, "event_f1": 0.321, "segment_f1": 0.5, "intersection_f1": 0.4}
+    absent = dict.fromkeys(score)
+    phase = {"kwh": 0.00123456789, "mode": "CPU estimated (constant)", "codecarbon": "3.3", "cpu_model": "A CPU"}
+    contents = {
+        "metrics.json": {"split": "validation", **score, "per_class": {"Beep": score, "Hum": absent}},
+        "model.json": {"parameters": 1234567, "macs_10s": 250000000},
+        "energy.json": {"training": phase, "validation": {**phase, "kwh": 2e-05}, split: {**phase, "kwh": 3e-05}},
+    }
+    for name, content in contents.items():
+        (run_dir / name).write_text(json.dumps(content))
+    (run_dir / "conf.yaml").write_text(yaml.safe_dump(conf_to_dict(conf)))
+    return run_dir
+
+
+def read_zip(path: Path) -> dict[str, str]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+def with_report(profile: Profile, tmp_path: Path) -> Profile:
+    report = tmp_path / "report.pdf"
+    report.write_bytes(b"%PDF-1.4\n%%EOF\n")
+    return dataclasses.replace(profile, report=str(report))
+
+
+def test_a_package_of_the_evaluation_set_passes_the_check(corpus: Path, profile: Profile, tmp_path: Path) -> None:
+    conf, profile = tiny_conf(), with_report(profile, tmp_path)
+    submission = build_submission(make_run(tmp_path, conf, "evaluation", EVALUATION), conf, corpus, profile)
+    assert submission.path == tmp_path / "submission" / "Doe-Muller_TUX_task4.zip"
+    assert (submission.label, submission.split, submission.clips, submission.rehearsal) == (LABEL, "evaluation", 3, ())
+    report = check_package(submission.path, profile)
+    assert (report.faults, report.rehearsal) == ((), None)
+
+
+def test_the_package_holds_the_files_of_the_challenge(corpus: Path, profile: Profile, tmp_path: Path) -> None:
+    conf, profile = tiny_conf(), with_report(profile, tmp_path)
+    files = read_zip(build_submission(make_run(tmp_path, conf, "evaluation", EVALUATION), conf, corpus, profile).path)
+    points = {f"{LABEL}/operating_points/predictions_th_{(2 * i + 1) / 100:.2f}.tsv" for i in range(50)}
+    others = {f"{LABEL}/{LABEL}.meta.yaml", f"{LABEL}/{LABEL}.output.tsv", "Doe-Muller_TUX_task4.technical_report.pdf"}
+    assert files.keys() == points | others
+
+
+def test_events_come_from_the_filtered_scores_at_every_threshold(
+    corpus: Path, profile: Profile, tmp_path: Path
+) -> None:
+    conf = tiny_conf()
+    files = read_zip(build_submission(make_run(tmp_path, conf, "evaluation", EVALUATION), conf, corpus, profile).path)
+    scores = read_scores(tmp_path / "scores" / "evaluation")
+    named = {f"{LABEL}/{LABEL}.output.tsv": 0.5, f"{LABEL}/operating_points/predictions_th_0.01.tsv": 0.01}
+    named[f"{LABEL}/operating_points/predictions_th_0.37.tsv"] = 0.37
+    for file, threshold in named.items():
+        expected = "filename\tonset\toffset\tevent_label\n"
+        for name in EVALUATION:
+            edges, clip = scores.clips[Path(name).stem]
+            for event in to_events(median_filter(clip, 3), edges, scores.classes, threshold):
+                expected += f"{name}\t{event.onset:.3f}\t{event.offset:.3f}\t{event.label}\n"
+        assert files[file] == expected
+
+
+def test_events_end_with_their_clip(corpus: Path, profile: Profile, tmp_path: Path) -> None:
+    conf = tiny_conf()
+    run = make_run(tmp_path, conf, "evaluation", EVALUATION)
+    for name in EVALUATION:  # 2 s of sound, 2.24 s of scores: one event across the end, one beyond it
+        scores = np.zeros((35, 2))
+        scores[28:, 0], scores[32:, 1] = 0.9, 0.9
+        write_scores(run / "scores" / "evaluation", Path(name).stem, scores, STEP, ("Beep", "Hum"))
+    files = read_zip(build_submission(run, conf, corpus, profile).path)
+    rows = files[f"{LABEL}/{LABEL}.output.tsv"].splitlines()[1:]
+    assert rows == [f"{name}\t1.792\t2.000\tBeep" for name in EVALUATION]
+
+
+def test_everything_measured_is_filled_in(corpus: Path, profile: Profile, tmp_path: Path) -> None:
+    conf = tiny_conf("energy.baseline_devtest_kwh=0.03")
+    submission = build_submission(make_run(tmp_path, conf, "evaluation", EVALUATION), conf, corpus, profile)
+    meta = yaml.safe_load(read_zip(submission.path)[f"{LABEL}/{LABEL}.meta.yaml"])
+    assert meta["submission"]["label"] == LABEL
+    assert "notes" not in meta["submission"]
+    assert meta["system"]["complexity"] == {"total_parameters": 1234567, "MACS": 250000000}
+    assert meta["system"]["energy_consumption"] == {
+        "training": 0.00123457,
+        "devtest": 2e-05,
+        "evaluation": 3e-05,
+        "baseline_devtest": 0.03,
+        "baseline_evaluation": None,
+        "measured_by": "codecarbon 3.3, CPU estimated (constant), A CPU",
+    }
+    assert meta["results"]["development_dataset"] == {
+        "overall": {"PSDS1": 0.1235, "PSDS2": 0.5, "F-score": 32.1},
+        "class_wise": {"Beep": {"F-score": 32.1}, "Hum": {"F-score": None}},
+    }
+    description = meta["system"]["description"]
+    assert description["input_sampling_rate"] == 16
+    assert description["post-processing"] == "median filtering (192 ms)"
+    assert description["decision_making"] == "threshold 0.5"
+    assert meta["system"]["external_data"] == ["AudioSet strong"]
+
+
+def test_only_the_corresponding_author_is_marked(corpus: Path, profile: Profile, tmp_path: Path) -> None:
+    conf = tiny_conf()
+    submission = build_submission(make_run(tmp_path, conf, "evaluation", EVALUATION), conf, corpus, profile)
+    authors = yaml.safe_load(read_zip(submission.path)[f"{LABEL}/{LABEL}.meta.yaml"])["submission"]["authors"]
+    assert [author["lastname"] for author in authors] == ["Roe", "Doe-Müller"]
+    assert "corresponding" not in authors[0]
+    assert authors[1]["corresponding"] is True and authors[1]["email"] == "jo@tux.org"
+
+
+def test_the_same_run_gives_the_same_bytes(corpus: Path, profile: Profile, tmp_path: Path) -> None:
+    conf = tiny_conf()
+    run = make_run(tmp_path, conf, "evaluation", EVALUATION)
+    first = build_submission(run, conf, corpus, profile).path.read_bytes()
+    assert build_submission(run, conf, corpus, profile).path.read_bytes() == first
+
+
+def test_without_an_evaluation_set_public_is_packed_as_a_rehearsal(profile: Profile, tmp_path: Path) -> None:
+    conf = tiny_conf()
+    root = make_tiny_corpus(tmp_path / "corpus", conf)
+    evaluation = root / "audio" / "eval" / "evaluation"
+    evaluation.rename(tmp_path / "elsewhere")
+    names = [f"public_{i}.wav" for i in range(3)]
+    submission = build_submission(make_run(tmp_path, conf, "public", names), conf, root, profile)
+    meta = yaml.safe_load(read_zip(submission.path)[f"{LABEL}/{LABEL}.meta.yaml"])
+    assert submission.split == "public"
+    assert meta["submission"]["notes"].startswith("REHEARSAL, not for submission: there is no evaluation set")
+    report = check_package(submission.path, profile)
+    assert report.faults == ()
+    assert ["no technical report" in str(fault) for fault in report.left] == [True]
+
+
+def test_the_shipped_example_makes_a_rehearsal_that_passes(corpus: Path, tmp_path: Path) -> None:
+    conf = tiny_conf("data.prepare=mini")
+    run = make_run(tmp_path, conf, "evaluation", EVALUATION)
+    submission = build_submission(run, conf, corpus, read_profile())
+    assert submission.label == "Lastname_Institute_task4_1"
+    expected = ("made corpus 'tiny'", "classes are not the challenge's", "still the example's")
+    assert all(part in reason for part, reason in zip(expected, submission.rehearsal, strict=True))
+    report = check_package(submission.path, read_profile())
+    assert report.faults == ()
+    assert len(report.left) == 2  # the authors and the report
+
+
+def test_what_was_not_measured_is_left_open_never_zero(corpus: Path, profile: Profile, tmp_path: Path) -> None:
+    conf, profile = tiny_conf(), with_report(profile, tmp_path)
+    run = make_run(tmp_path, conf, "evaluation", EVALUATION)
+    (run / "energy.json").write_text(json.dumps({"training": {"kwh": None, "mode": None, "reason": "no tracker"}}))
+    submission = build_submission(run, conf, corpus, profile)
+    meta = yaml.safe_load(read_zip(submission.path)[f"{LABEL}/{LABEL}.meta.yaml"])
+    assert set(meta["system"]["energy_consumption"].values()) == {None}
+    faults = [str(fault) for fault in check_package(submission.path, profile).faults]
+    assert len(faults) == 3 and all("got nothing" in fault for fault in faults)
+
+
+def test_a_clip_without_scores_is_named_and_nothing_is_written(corpus: Path, profile: Profile, tmp_path: Path) -> None:
+    conf = tiny_conf()
+    run = make_run(tmp_path, conf, "evaluation", EVALUATION[:2])
+    with pytest.raises(RecipeError, match=r"any name 2\.wav: this clip has no scores; run stage 2"):
+        build_submission(run, conf, corpus, profile)
+    assert not (run / "submission").exists()
+
+
+def test_missing_scores_and_a_missing_report_are_named(corpus: Path, profile: Profile, tmp_path: Path) -> None:
+    conf = tiny_conf()
+    with pytest.raises(RecipeError, match="no scores of 'evaluation'; run stage 2"):
+        build_submission(make_run(tmp_path, conf, "public", ["public_0.wav"]), conf, corpus, profile)
+    run = make_run(tmp_path, conf, "evaluation", EVALUATION)
+    missing = dataclasses.replace(profile, report=str(tmp_path / "none.pdf"))
+    with pytest.raises(RecipeError, match=r"none\.pdf: no such file; mend `report`"):
+        build_submission(run, conf, corpus, missing)
+
+
+def test_fifty_thresholds_are_odd_hundredths() -> None:
+    assert [f"{threshold:.2f}" for threshold in thresholds_of(50)] == [f"0.{i:02d}" for i in range(1, 100, 2)]
+
+
+def test_labels_are_plain_ascii() -> None:
+    assert plain("De la Peña-Ørsted") == "DelaPena-Orsted"
+
+
+def test_a_name_that_the_profile_misspells_is_an_error() -> None:
+    assert fill({"a": "{x}", "b": ["{x} of {y}"]}, {"x": 1, "y": 2}) == {"a": 1, "b": ["1 of 2"]}
+    with pytest.raises(RecipeError, match=r"nothing is called \{z\}; the names are: x, y"):
+        fill("{z}", {"x": 1, "y": 2})
+
+
+def test_a_profile_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "dcase.yaml"
+    file.write_text((Path(__file__).parent.parent / "conf/submission/dcase2022.yaml").read_text() + "\nauthor: me\n")
+    with pytest.raises(RecipeError, match=r"dcase\.yaml: .*unknown author"):
+        read_profile(file)
+
+
+def test_a_profile_needs_one_corresponding_author(tmp_path: Path) -> None:
+    file = tmp_path / "dcase.yaml"
+    shipped = (Path(__file__).parent.parent / "conf/submission/dcase2022.yaml").read_text()
+    file.write_text(shipped.replace("corresponding: true", "corresponding: false"))
+    with pytest.raises(RecipeError, match=r"dcase\.yaml: authors: expected exactly one with `corresponding: true`"):
+        read_profile(file)
