@@ -1,0 +1,72 @@
+# shellcheck shell=bash
+# The options of run.sh. Sourced by it:
+#     parse_options "$@"
+# leaves STAGE, STOP_STAGE and the array STAGE_OPTIONS, which every stage gets as it is. Ends the program on --help (0) and
+# on wrong usage (2), before any set-up.
+
+LAST_STAGE=5
+
+_usage() {
+    cat <<'TEXT'
+usage: ./run.sh [options]         from any folder; everything lands under exp/<tag>/, and what is done is not done again
+
+stages: 0 prepare   data and features       3 score    PSDS, F1 -> metrics.json
+        1 train     the system              4 compare  report.html
+        2 predict   score folders, energy   5 submit   challenge package
+
+  --stage N             first stage (0)
+  --stop_stage N        last stage (5)
+  --conf FILE           configuration, a delta over conf/base.yaml (conf/mtlvae.yaml)
+  --data NAME           mini: made on the spot; desed: yours, with --data_root; or a YAML file (mini)
+  --data_root DIR       folder of the corpus, in DESED's layout
+  --soundbank DIR       recordings to make the mini corpus from
+  --tag NAME            name of the run (<conf>-<data>)
+  --baseline none       a baseline to train beside the system (none; others are still to come)
+  --set KEY=VALUE       one value of the configuration, such as train.max_epochs=20; may be repeated
+  --help
+TEXT
+}
+
+_wrong_usage() {
+    printf 'run.sh: %s; see ./run.sh --help\n' "$1" >&2
+    exit 2
+}
+
+parse_options() {
+    local name value
+    STAGE=0 STOP_STAGE=$LAST_STAGE STAGE_OPTIONS=()
+    while [[ $# -gt 0 ]]; do
+        case $1 in
+            -h | --help)
+                _usage
+                exit 0
+                ;;
+            --*=*)
+                name=${1%%=*} value=${1#*=}
+                shift
+                set -- "$name" "$value" "$@"
+                continue
+                ;;
+        esac
+        name=$1
+        case $name in
+            --stage | --stop_stage | --conf | --data | --data_root | --soundbank | --tag | --baseline | --set) ;;
+            *) _wrong_usage "unknown option $name" ;;
+        esac
+        [[ $# -ge 2 ]] || _wrong_usage "$name wants a value"
+        value=$2
+        shift 2
+        case $name in
+            --stage) STAGE=$(_stage_number "$name" "$value") || exit 2 ;;
+            --stop_stage) STOP_STAGE=$(_stage_number "$name" "$value") || exit 2 ;;
+            --baseline) [[ $value == none ]] || _wrong_usage "--baseline $value: expected none" ;;
+            *) STAGE_OPTIONS+=("$name=$value") ;; # one word: a value may begin with a dash
+        esac
+    done
+    [[ $STAGE -le $STOP_STAGE ]] || _wrong_usage "--stage $STAGE comes after --stop_stage $STOP_STAGE"
+}
+
+_stage_number() {
+    [[ $2 == [0-$LAST_STAGE] ]] || _wrong_usage "$1 $2: expected a number from 0 to $LAST_STAGE"
+    echo "$2"
+}

@@ -1,0 +1,120 @@
+"""Calling pip, so that torch is the right build, interrupted runs are mended and builds are repeatable."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+import urllib.request
+from pathlib import Path
+
+from local.setup import build_tools
+from local.setup.packages import CONSTRAINTS, STATE, TORCH, Need, limits, made_here, read_needs
+
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyPI's torch brings GBs of CUDA to a machine without a GPU
+CPU_INDEX_SECONDS = 8  # the longest wait for its answer
+BUILD_PACKAGES = ("setuptools", "pybind11")  # those in the builds' own environments; newer ones may not build old code
+
+
+def say(line: str) -> None:
+    print(f"set-up: {line}", file=sys.stderr, flush=True)
+
+
+def pip_install(arguments: list[str], constraints: list[str], loud: bool = False) -> bool:
+    """Run `pip install` within these constraints; whether it succeeded."""
+    building = all(argument.startswith(tuple(build_tools.NEEDED)) for argument in arguments)
+    builds = [pin.spec for pin in read_needs(CONSTRAINTS) if pin.name in BUILD_PACKAGES]
+    with tempfile.TemporaryDirectory() as folder:
+        limits_file, builds_file = Path(folder, "limits.txt"), Path(folder, "builds.txt")
+        limits_file.write_text("\n".join(constraints))
+        builds_file.write_text("\n".join(builds))
+        # --user would leave the environment; the builds' own environments see only variables, of one name or the other
+        variables = build_tools.variables() | {"PIP_USER": "0", "PIP_ROOT_USER_ACTION": "ignore"}
+        if building:
+            variables |= {"PIP_CONSTRAINT": str(builds_file), "PIP_BUILD_CONSTRAINT": str(builds_file)}
+        command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+        command += [] if loud else ["-qq"]  # errors only
+        command += ["--no-warn-script-location", "--constraint", str(limits_file)]
+        return subprocess.run([*command, *arguments], env=variables).returncode == 0
+
+
+def install_needs(needs: list[Need]) -> bool:
+    """Install in the tested versions; where those do not fit beside what is there, in any that the ranges allow."""
+    specs = [need.spec for need in needs]
+    if not specs or pip_install(specs, limits(tested=True)):
+        return True
+    return not made_here() and pip_install(specs, limits(tested=False))
+
+
+def install_torch(needs: list[Need]) -> bool:
+    """torch and torchaudio, without what they depend on: that comes with the rest, from the usual index."""
+    specs = [need.spec for need in needs if need.name in TORCH]
+    if any(need.name == "torchaudio" for need in needs):
+        (STATE / "added-torchaudio").touch()
+    return not specs or _from_torch_index(["--no-deps", *specs], limits(tested=True))
+
+
+def mend_unfinished() -> bool:
+    """Install again what an interrupted pip left half written: it writes RECORD last, and never looks back."""
+    for folder in {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}:
+        for found in sorted(folder.glob("*.dist-info")):
+            if (found / "RECORD").exists():
+                continue
+            name, _, version = found.name.removesuffix(".dist-info").rpartition("-")
+            again = ["--ignore-installed", "--no-deps", f"{name}=={version}"]
+            say(f"{name} was left half installed; installing it again")
+            if not (_from_torch_index(again, []) if name in TORCH else pip_install(again, [])):
+                return False
+    return True
+
+
+def mend_torchaudio() -> None:
+    """Let torchaudio run without its compiled part, a CUDA build on PyPI, which does not load beside a CPU torch.
+
+    Only forced alignment and RNN-T live there; torchaudio documents running without. Touched only if set-up brought it.
+    """
+    if _imports("torchaudio"):
+        return
+    if made_here() or (STATE / "added-torchaudio").exists():
+        folder = importlib.metadata.distribution("torchaudio").locate_file("torchaudio/lib")
+        for library in Path(str(folder)).glob("*.so"):
+            library.unlink()
+    if not _imports("torchaudio"):
+        say("torchaudio cannot be imported: it was built for another torch; install one that fits yours")
+
+
+def _imports(module: str) -> bool:
+    return subprocess.run([sys.executable, "-P", "-c", f"import {module}"], capture_output=True).returncode == 0
+
+
+def _from_torch_index(arguments: list[str], constraints: list[str]) -> bool:
+    loud = sys.stderr.isatty()  # the largest download: a bar for whoever watches
+    index = _torch_index()
+    if index and pip_install([*index, *arguments], constraints, loud):
+        return True
+    return pip_install(arguments, constraints, loud)
+
+
+def _torch_index() -> list[str]:
+    """PyTorch's own CPU index where there is no NVIDIA GPU and it answers in time; else the usual index."""
+    if sys.platform != "linux":  # elsewhere the usual wheels carry no CUDA
+        return []
+    if shutil.which("nvidia-smi") and subprocess.run(["nvidia-smi", "-L"], capture_output=True).returncode == 0:
+        return []
+    answers: list[int] = []
+
+    def ask() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            request = urllib.request.Request(f"{CPU_INDEX}/torch/", method="HEAD")
+            with urllib.request.urlopen(request, timeout=CPU_INDEX_SECONDS) as answer:
+                answers.append(answer.status)
+
+    thread = threading.Thread(target=ask, daemon=True)  # looking up a name has no time limit of its own
+    thread.start()
+    thread.join(CPU_INDEX_SECONDS)
+    return ["--index-url", CPU_INDEX] if answers == [200] else []
