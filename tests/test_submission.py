@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from local import submit
 from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.products.check_submission import check_package
@@ -18,7 +19,7 @@ from recipe_mtlvae.products.submission import build_submission
 from recipe_mtlvae.products.submission_profile import Author, Profile, fill, plain, read_profile, thresholds_of
 from recipe_mtlvae.scoring.postprocess import median_filter, to_events
 from recipe_mtlvae.scoring.scores import read_scores, write_scores
-from tests.tiny import make_tiny_corpus, tiny_conf
+from tests.tiny import SETTINGS, make_tiny_corpus, tiny_conf
 
 STEP = 0.064
 LABEL = "Doe-Muller_TUX_task4_1"
@@ -246,3 +247,25 @@ def test_a_profile_needs_one_corresponding_author(tmp_path: Path) -> None:
     file.write_text(shipped.replace("corresponding: true", "corresponding: false"))
     with pytest.raises(RecipeError, match=r"dcase\.yaml: authors: expected exactly one with `corresponding: true`"):
         read_profile(file)
+
+
+def test_stage_5_packs_once_and_again_when_the_figures_change(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("local.stage.PROJECT", tmp_path)
+    settings = [part for setting in SETTINGS for part in ("--set", setting)]
+    monkeypatch.setattr("sys.argv", ["submit", "--data", "desed", "--data_root", str(corpus), "--tag", "t", *settings])
+    run = tmp_path / "exp" / "t"
+    make_run(run, tiny_conf(), "evaluation", EVALUATION)
+    (run / "conf.yaml").unlink()
+    submit.main()
+    shown = capsys.readouterr().out
+    assert "stage 5: packed the output on 3 clips of 'evaluation'" in shown
+    assert "baseline devtest not measured" in shown
+    assert "ok as a rehearsal: " in shown and "REHEARSAL, not for submission: " in shown
+    submit.main()
+    assert "is there already" in capsys.readouterr().out
+    metrics = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps({**metrics, "psds1": 0.75}))
+    submit.main()
+    assert "PSDS1 0.75," in capsys.readouterr().out
