@@ -1,0 +1,93 @@
+"""Log-mel features against the definition, computed by numpy alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recipe_mtlvae.conf import FeatureConf, load_conf
+from recipe_mtlvae.data.features import LogMel, scale
+from recipe_mtlvae.data.parts import feature_shape
+
+CONF: FeatureConf = load_conf().features
+
+
+def hertz_to_mel(hertz: np.ndarray | float) -> np.ndarray | float:
+    """HTK's scale."""
+    return 2595.0 * np.log10(1.0 + np.asarray(hertz) / 700.0)
+
+
+def mel_filters() -> np.ndarray:
+    """Triangles of height 1 between points that are equally far apart in mel: (mels, 1025)."""
+    points = 700.0 * (10.0 ** (np.linspace(hertz_to_mel(0.0), hertz_to_mel(8000.0), 130) / 2595.0) - 1.0)
+    bins = np.arange(1025) * 16000 / 2048
+    rising = (bins - points[:-2, None]) / (points[1:-1] - points[:-2])[:, None]
+    falling = (points[2:, None] - bins) / (points[2:] - points[1:-1])[:, None]
+    return np.maximum(0.0, np.minimum(rising, falling))
+
+
+def reference_frame(samples: np.ndarray, frame: int) -> np.ndarray:
+    """One frame (mels,) in dB by a plain DFT: symmetric Hamming window, centred, ends mirrored."""
+    mirrored = np.concatenate([samples[1024:0:-1], samples, samples[-2:-1026:-1]])
+    window = 0.54 - 0.46 * np.cos(2 * np.pi * np.arange(2048) / 2047)
+    piece = mirrored[256 * frame : 256 * frame + 2048] * window
+    angles = 2 * np.pi * np.outer(np.arange(1025), np.arange(2048)) / 2048
+    amplitudes = np.hypot(np.cos(angles) @ piece, np.sin(angles) @ piece)
+    decibels = 20 * np.log10(np.maximum(mel_filters() @ amplitudes, 1e-5))
+    return np.clip(decibels, -50, 80)
+
+
+@pytest.fixture(scope="module")
+def recording() -> np.ndarray:
+    time = np.arange(160000) / 16000
+    sweep = 0.3 * np.sin(2 * np.pi * (100 * time + 350 * time**2))
+    return sweep + 0.01 * np.random.default_rng(0).standard_normal(160000)
+
+
+def test_frames_are_the_windowed_spectrum_in_mel_bands(recording):
+    log_mel = LogMel(CONF)(torch.tensor(recording, dtype=torch.float32)[None])[0]
+    for frame in (0, 1, 3, 4, 300, 624, 625):
+        np.testing.assert_allclose(log_mel[:, frame], reference_frame(recording, frame), atol=2e-3)
+
+
+def test_ten_seconds_are_626_frames_of_128_bands(recording):
+    log_mel = LogMel(CONF)(torch.tensor(recording, dtype=torch.float32)[None])
+    assert log_mel.shape == (1, 128, 626)
+    assert feature_shape(CONF, 10.0) == (128, 626)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.29, 1.024, 4.608, 9.99])
+def test_the_store_expects_the_frames_that_are_computed(seconds):
+    waveform = torch.zeros(1, round(seconds * CONF.sample_rate))
+    assert LogMel(CONF)(waveform).shape[1:] == feature_shape(CONF, seconds)
+
+
+def test_silence_is_the_lowest_level():
+    assert (LogMel(CONF)(torch.zeros(1, 16000)) == -50.0).all()
+
+
+def test_levels_above_the_highest_are_clamped():
+    assert LogMel(CONF)(1e6 * torch.ones(1, 16000)).max() == 80.0
+
+
+def test_clips_of_a_batch_do_not_touch_each_other(recording):
+    batch = torch.tensor(recording, dtype=torch.float32).reshape(10, 16000)
+    together = LogMel(CONF)(batch)
+    torch.testing.assert_close(LogMel(CONF)(batch[3:4])[0], together[3])
+
+
+@pytest.mark.parametrize(("shape", "words"), [((16000,), "batch, samples"), ((1, 1024), "more than 1024 samples")])
+def test_other_shapes_are_refused(shape, words):
+    with pytest.raises(ValueError, match=words):
+        LogMel(CONF)(torch.zeros(shape))
+
+
+def test_scaling_takes_each_clip_to_its_own_range():
+    log_mel = torch.tensor([[[-50.0, 0.0], [25.0, 50.0]], [[10.0, 20.0], [30.0, 50.0]]])
+    expected = torch.tensor([[[-1.0, 0.0], [0.5, 1.0]], [[-1.0, -0.5], [0.0, 1.0]]])
+    torch.testing.assert_close(scale(log_mel), expected)
+
+
+def test_a_silent_clip_is_scaled_to_the_lowest_value():
+    assert (scale(torch.full((1, 128, 626), -50.0)) == -1.0).all()
