@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import write_text
+
+
+class ClipScores(NamedTuple):
+    """One clip: window t covers [edges[t], edges[t + 1])."""
+
+    edges: np.ndarray  # (windows + 1,) seconds
+    scores: np.ndarray  # (windows, classes)
+
+
+@dataclass(frozen=True)
+class ScoreFolder:
+    """The scores of a split, as a system wrote them."""
+
+    classes: tuple[str, ...]
+    clips: dict[str, ClipScores]  # by clip id: the file name without suffix
 
 
 def write_scores(folder: Path, clip_id: str, scores: np.ndarray, step_seconds: float, classes: Sequence[str]) -> None:

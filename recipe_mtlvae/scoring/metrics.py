@@ -1,0 +1,267 @@
+"""PSDS and F1 in the official scenarios, by sed_scores_eval."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from recipe_mtlvae.errors import fail
+from recipe_mtlvae.labels import Event
+from recipe_mtlvae.scoring.scenarios import EVENT, INTERSECTION, PSDS1, PSDS2, SEGMENT, PSDScenario
+from recipe_mtlvae.scoring.scores import ScoreFolder
+from recipe_mtlvae.scoring.statistics import Changes, changes
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # its dependencies warn of their own use of pkg_resources
+    from sed_scores_eval import intersection_based
+    from sed_scores_eval.base_modules.scores import create_score_dataframe
+    from sed_scores_eval.collar_based.intermediate_statistics import statistics_fn as collar_counts
+    from sed_scores_eval.intersection_based.intermediate_statistics import statistics_fn as intersection_counts
+    from sed_scores_eval.segment_based.intermediate_statistics import intermediate_statistics_deltas as segment_deltas
+
+NAMES = ("psds1", "psds2", "event_f1", "segment_f1", "intersection_f1")
+PSD_SCENARIOS = {"psds1": PSDS1, "psds2": PSDS2}
+
+Events = Mapping[str, Sequence[Event]]  # by clip
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A PSD-ROC, as a staircase: from efpr[i] on, the effective true positive rate is etpr[i]."""
+
+    efpr: np.ndarray  # effective false positives an hour, up to the scenario's max_efpr
+    etpr: np.ndarray
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Figures from 0 to 1 by NAMES, over the classes and for each; None where a class has no truth."""
+
+    macro: dict[str, float]
+    per_class: dict[str, dict[str, float | None]]
+    absent_classes: tuple[str, ...]  # without truth, left out of `macro`
+    psd_roc: dict[str, Curve]  # psds1, psds2
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of the events detected at one operating point: (clips, classes) each."""
+
+    tps: np.ndarray
+    fps: np.ndarray
+    references: np.ndarray  # true events or segments
+
+    def f1(self) -> np.ndarray:
+        """(classes,), of all clips together."""
+        tps, fps, references = self.tps.sum(axis=0), self.fps.sum(axis=0), self.references.sum(axis=0)
+        return 2 * tps / (tps + fps + references)
+
+
+@dataclass(frozen=True)
+class ClipStatistics:
+    """All that the figures are made of, clip by clip: computed once, whatever set of clips is then counted."""
+
+    clips: tuple[str, ...]
+    classes: tuple[str, ...]  # with truth
+    absent_classes: tuple[str, ...]
+    truth: dict[str, list[tuple[float, float, str]]]
+    durations: dict[str, float]  # s
+    psd: dict[str, dict[str, Changes]]  # psds1, psds2: by class
+    f1: dict[str, Counts]  # event_f1, segment_f1, intersection_f1
+
+
+def score(scores: ScoreFolder, detected: Events, truth: Events, durations: Mapping[str, float]) -> Metrics:
+    """PSDS of `scores`, F1 of the events `detected` at one operating point; both after any post-processing.
+
+    The clips are those of `durations` (seconds): all of them must be scored and in `truth`. Events must be disjoint
+    within a class. A clip that `detected` lacks is event-free. Raises RecipeError where no clip has a true event.
+    """
+    return figures(clip_statistics(scores, detected, truth, durations))
+
+
+def clip_statistics(
+    scores: ScoreFolder, detected: Events, truth: Events, durations: Mapping[str, float]
+) -> ClipStatistics:
+    """See `score`."""
+    clips = tuple(sorted(durations))
+    columns = {label: i for i, label in enumerate(scores.classes)}
+    labels = {event.label for clip in clips for event in truth[clip]}
+    if unknown := sorted(labels - columns.keys()):
+        raise fail(f"the truth has events of {', '.join(unknown)}; the scores have only {', '.join(scores.classes)}")
+    classes = tuple(label for label in scores.classes if label in labels)
+    if not classes:
+        raise fail("no clip that is scored has an event in its truth: there is nothing to measure")
+    changes_by_scenario = changes(
+        [scores.clips[clip] for clip in clips],
+        [truth[clip] for clip in clips],
+        {label: columns[label] for label in classes},
+        [_usable(scenario, classes).criteria for scenario in PSD_SCENARIOS.values()],
+    )
+    detected = {clip: [event for event in detected.get(clip, ()) if event.label in labels] for clip in clips}
+    truth = {clip: truth[clip] for clip in clips}
+    return ClipStatistics(
+        clips=clips,
+        classes=classes,
+        absent_classes=tuple(label for label in scores.classes if label not in labels),
+        truth={clip: _tuples(events) for clip, events in truth.items()},
+        durations={clip: float(durations[clip]) for clip in clips},
+        psd=dict(zip(PSD_SCENARIOS, changes_by_scenario, strict=True)),
+        f1={
+            "event_f1": _event_counts(detected, truth, classes, collar_counts, vars(EVENT)),
+            "segment_f1": _segment_counts(detected, truth, classes, durations),
+            "intersection_f1": _event_counts(
+                detected, truth, classes, intersection_counts, _parameters(INTERSECTION.dtc, INTERSECTION.gtc, None)
+            ),
+        },
+    )
+
+
+def figures(statistics: ClipStatistics) -> Metrics:
+    """The metrics of all clips together."""
+    macro: dict[str, float] = {}
+    per_class: dict[str, dict[str, float | None]] = {
+        label: {} if label in statistics.classes else dict.fromkeys(NAMES)
+        for label in sorted(statistics.classes + statistics.absent_classes)
+    }
+    psd_roc: dict[str, Curve] = {}
+    for name, scenario in PSD_SCENARIOS.items():
+        macro[name], by_class, psd_roc[name] = _psds(statistics, name, _usable(scenario, statistics.classes))
+        for label, value in by_class.items():
+            per_class[label][name] = float(value)
+    for name, counts in statistics.f1.items():
+        f1 = counts.f1()
+        macro[name] = float(f1.mean())
+        for label, value in zip(statistics.classes, f1.tolist(), strict=True):
+            per_class[label][name] = value
+    return Metrics(macro, per_class, statistics.absent_classes, psd_roc)
+
+
+def _usable(scenario: PSDScenario, classes: Sequence[str]) -> PSDScenario:
+    """Where there is one class, it has no other to be taken for."""
+    if len(classes) > 1:
+        return scenario
+    return replace(scenario, criteria=replace(scenario.criteria, cttc=None), alpha_ct=0.0)
+
+
+def _parameters(dtc: float, gtc: float, cttc: float | None) -> dict[str, float | None]:
+    return {"dtc_threshold": dtc, "gtc_threshold": gtc, "cttc_threshold": cttc}
+
+
+def _tuples(events: Sequence[Event]) -> list[tuple[float, float, str]]:
+    return [(event.onset, event.offset, event.label) for event in events]
+
+
+def _event_counts(
+    detected: Events,
+    truth: Events,
+    classes: Sequence[str],
+    counts_of: Callable[..., dict[str, np.ndarray]],
+    parameters: Mapping[str, float | None],
+) -> Counts:
+    """Counts by `counts_of`, one of sed_scores_eval's functions of a clip's detections and truth in one class."""
+    shape = (len(truth), len(classes))
+    counts = Counts(np.zeros(shape, dtype=int), np.zeros(shape, dtype=int), np.zeros(shape, dtype=int))
+    for row, clip in enumerate(truth):
+        found, expected = _times(detected[clip], classes), _times(truth[clip], classes)
+        for column in range(len(classes)):
+            counts.references[row, column] = len(expected[column])
+            if not found[column]:
+                continue
+            if not expected[column]:
+                counts.fps[row, column] = len(found[column])
+                continue
+            onsets, offsets = np.array(found[column]).T[:, None]  # (1, detections): one operating point
+            true_onsets, true_offsets = np.array(expected[column]).T
+            result = counts_of(onsets, offsets, true_onsets, true_offsets, {}, {}, **parameters)
+            counts.tps[row, column], counts.fps[row, column] = result["tps"][0], result["fps"][0]
+    return counts
+
+
+def _times(events: Sequence[Event], classes: Sequence[str]) -> list[list[tuple[float, float]]]:
+    """Onsets and offsets by class."""
+    times: list[list[tuple[float, float]]] = [[] for _ in classes]
+    for event in events:
+        times[classes.index(event.label)].append((event.onset, event.offset))
+    return times
+
+
+def _segment_counts(detected: Events, truth: Events, classes: Sequence[str], durations: Mapping[str, float]) -> Counts:
+    """Counts of segments, by sed_scores_eval, from scores of 1 where an event was detected."""
+    deltas = segment_deltas(
+        {clip: create_score_dataframe(*_binary(events, durations[clip], classes)) for clip, events in detected.items()},
+        {clip: _tuples(events) for clip, events in truth.items()},
+        {clip: durations[clip] for clip in truth},
+        **vars(SEGMENT),
+    )
+    cells = [[deltas[clip][label] for label in classes] for clip in truth]  # (score, truth) of each segment
+    tps = [[(found * counts["tps"]).sum() for found, counts in row] for row in cells]
+    fps = [[(found * counts["fps"]).sum() for found, counts in row] for row in cells]
+    return Counts(np.array(tps), np.array(fps), np.array([[counts["tps"].sum() for _, counts in row] for row in cells]))
+
+
+def _binary(
+    events: Sequence[Event], duration: float, classes: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Scores (windows, classes) of 0 and 1, in as few windows as that takes; their edges in seconds; the classes."""
+    times = {0.0, float(duration), *(event.onset for event in events), *(event.offset for event in events)}
+    edges = np.array(sorted(times))
+    scores = np.zeros((len(edges) - 1, len(classes)))
+    for event in events:
+        first, last = np.searchsorted(edges, (event.onset, event.offset))
+        scores[first:last, classes.index(event.label)] = 1.0
+    return scores, edges, list(classes)
+
+
+def _psds(statistics: ClipStatistics, name: str, scenario: PSDScenario) -> tuple[float, dict[str, float], Curve]:
+    criteria = scenario.criteria
+    value, by_class, (etpr, efpr), _ = intersection_based.psds(
+        scores=None,
+        ground_truth=statistics.truth,
+        audio_durations=statistics.durations,
+        deltas=_deltas(statistics, name, scenario),
+        **_parameters(criteria.dtc, criteria.gtc, criteria.cttc),
+        alpha_ct=scenario.alpha_ct,
+        alpha_st=scenario.alpha_st,
+        unit_of_time="hour",
+        max_efpr=scenario.max_efpr,
+    )
+    steps = np.append(True, etpr[1:] != etpr[:-1])  # a staircase: equal values in between say nothing
+    steps[-1] = True
+    return float(value), by_class, Curve(efpr[steps], etpr[steps])
+
+
+def _deltas(statistics: ClipStatistics, name: str, scenario: PSDScenario) -> dict[str, dict[str, tuple]]:
+    """The changes as sed_scores_eval takes them, without those at scores below the end of the class's curve."""
+    hours = sum(statistics.durations.values()) / 3600
+    truth_hours = dict.fromkeys(statistics.classes, 0.0)
+    for onset, offset, label in (event for events in statistics.truth.values() for event in events):
+        truth_hours[label] += (offset - onset) / 3600
+    deltas: dict[str, dict[str, tuple]] = {clip: {} for clip in statistics.clips}
+    for label, every in statistics.psd[name].items():
+        kept = every.score >= _last_score(every, scenario, hours, truth_hours)
+        counts = {"tps": every.tps[kept], "fps": every.fps[kept]}
+        counts |= {f"cts\\{other}": cts[kept] for other, cts in every.cts.items()}  # its way to flatten {"cts": {}}
+        scores = every.score[kept]
+        borders = np.searchsorted(every.clip[kept], np.arange(len(statistics.clips) + 1)).tolist()
+        for clip, first, last in zip(statistics.clips, borders[:-1], borders[1:], strict=True):
+            part = {key: count[first:last] for key, count in counts.items()}
+            deltas[clip][label] = (scores[first:last], part)
+    return deltas
+
+
+def _last_score(every: Changes, scenario: PSDScenario, hours: float, truth_hours: Mapping[str, float]) -> float:
+    """The lowest score at which the class's effective false positive rate is not above the scenario's limit.
+
+    Most changes lie lower, in the noise of what is not there, and the curve ends before them.
+    """
+    order = np.argsort(-every.score)
+    rate = np.cumsum(every.fps[order]) / hours
+    for other, cts in every.cts.items():
+        rate = rate + scenario.alpha_ct * np.cumsum(cts[order]) / truth_hours[other] / len(every.cts)
+    score = every.score[order]
+    complete = np.append(score[1:] != score[:-1], True)[: len(score)]
+    within = complete & (rate <= scenario.max_efpr * (1 + 1e-9))  # sed_scores_eval cuts exactly
+    return float(score[within].min()) if within.any() else np.inf
