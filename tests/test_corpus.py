@@ -1,0 +1,200 @@
+"""A corpus as the stages open it: classes, coverage, truth, and events for training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.data.corpus import (
+    EVALUATION,
+    corpus_classes,
+    evaluation_folder,
+    open_split,
+    read_files,
+    split_names,
+    store_folder,
+    training_events,
+    truth,
+)
+from recipe_mtlvae.data.store import build_store
+from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.labels import Event, Grid
+from tests.tiny import COUNTS, make_tiny_corpus, tiny_conf
+
+CONF = tiny_conf()
+VALIDATION = "metadata/validation/validation.tsv"
+AUDIO = "audio/validation/validation"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make_tiny_corpus(tmp_path / "corpus", CONF, stores=False)
+
+
+def build(conf: Conf, root: Path, name: str) -> None:
+    files = read_files(conf, root, name, corpus_classes(conf, root))
+    folder = store_folder(conf, root, name)
+    build_store(files.clips, folder, conf.features, conf.data.clip_seconds, conf.data.skip_bad, 1)
+
+
+def append(path: Path, row: str) -> None:
+    with path.open("a") as file:
+        file.write(row + "\n")
+
+
+def test_classes_are_the_configurations(root):
+    assert corpus_classes(CONF, root) == ("Beep", "Hum")
+
+
+def test_classes_are_else_all_labels_of_all_labeled_splits_sorted(root):
+    append(root / "metadata/train/weak.tsv", "weak_x.wav\tWhistle,Air")
+    append(root / VALIDATION, "validation_x.wav\t0\t1\tBuzz")
+    conf = tiny_conf("data.classes=null")
+    assert corpus_classes(conf, root) == ("Air", "Beep", "Buzz", "Hum", "Whistle")
+
+
+def test_classes_of_unreadable_metadata_name_every_file(root):
+    (root / VALIDATION).unlink()
+    (root / "metadata/train/weak.tsv").write_text("name\n")
+    with pytest.raises(RecipeError) as error:
+        corpus_classes(tiny_conf("data.classes=null"), root)
+    assert len(error.value.faults) == 2
+
+
+def test_the_evaluation_set_is_a_split_where_there_is_one(root, tmp_path):
+    assert split_names(CONF, root) == [*COUNTS, EVALUATION]
+    assert EVALUATION not in split_names(CONF, tmp_path)
+
+
+def test_the_evaluation_set_may_be_any_folder(root, tmp_path):
+    conf = tiny_conf(f"data.evaluation={tmp_path}/given")
+    assert evaluation_folder(conf, root) == tmp_path / "given"
+
+
+def test_clips_stand_in_the_stores_order_with_their_labels(root):
+    build(CONF, root, "validation")
+    split = open_split(CONF, root, "validation")
+    assert [clip.name for clip in split.clips] == split.store.names
+    assert split.clips[1].events == (Event(0.375, 1.375, "Hum"),)
+    assert split.expected == 4
+    assert split.durations == {f"validation_{number}.wav": 2.0 for number in range(4)}
+
+
+def test_an_evaluation_split_has_neither_events_nor_labels(root):
+    build(CONF, root, EVALUATION)
+    split = open_split(CONF, root, EVALUATION)
+    assert [clip.name for clip in split.clips] == [f"any name {number}.wav" for number in range(3)]
+    assert {(clip.events, clip.labels) for clip in split.clips} == {(None, None)}
+    assert split.truth == {}
+
+
+def test_clips_that_are_not_on_disk_lower_the_coverage_and_leave_the_truth(root):
+    (root / AUDIO / "validation_2.wav").unlink()
+    build(CONF, root, "validation")
+    split = open_split(CONF, root, "validation")
+    assert (len(split.clips), split.expected) == (3, 4)
+    assert "validation_2.wav" not in truth(CONF, root, "validation")
+    assert read_files(CONF, root, "validation", CONF.data.classes).missing == ["validation_2.wav"]
+
+
+def test_the_truth_is_as_published_and_keeps_event_free_clips(root):
+    (root / VALIDATION).write_text(
+        "filename\tonset\toffset\tevent_label\n"
+        "validation_0.wav\t\t\t\n"
+        "validation_1.wav\t1.0\t3.5\tHum\n"
+        "validation_1.wav\t0.5\t1.0\tHum\n"
+    )
+    build(CONF, root, "validation")
+    assert truth(CONF, root, "validation") == {
+        "validation_0.wav": (),
+        "validation_1.wav": (Event(1.0, 3.5, "Hum"), Event(0.5, 1.0, "Hum")),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda root: append(root / VALIDATION, "validation_x.wav\t0\t1\tWhale"), "label 'Whale'"),
+        (lambda root: (root / AUDIO / "validation_1.wav").unlink(), "is not as it was .*; run stage 0"),
+        (lambda root: (root / VALIDATION).write_text("filename\n"), "expected the columns"),
+    ],
+)
+def test_a_split_that_changed_is_not_opened(root, change, words):
+    build(CONF, root, "validation")
+    change(root)
+    with pytest.raises(RecipeError, match=words):
+        open_split(CONF, root, "validation")
+
+
+def test_a_split_that_is_not_prepared_says_so(root):
+    with pytest.raises(RecipeError, match="no finished feature store for these settings; run stage 0"):
+        open_split(CONF, root, "validation")
+
+
+def test_other_feature_settings_are_not_prepared(root):
+    build(CONF, root, "validation")
+    with pytest.raises(RecipeError, match="run stage 0"):
+        open_split(tiny_conf("features.mels=64"), root, "validation")
+
+
+def test_an_unknown_split_is_refused(root):
+    with pytest.raises(RecipeError, match="no split 'dev'; the splits are synthetic_train"):
+        open_split(CONF, root, "dev")
+
+
+def test_with_skip_bad_bad_clips_and_rows_lower_the_coverage(root):
+    (root / AUDIO / "validation_2.wav").write_text("text")
+    append(root / VALIDATION, "validation_3.wav\t2\t1\tHum")
+    conf = tiny_conf("data.skip_bad=true")
+    build(conf, root, "validation")
+    split = open_split(conf, root, "validation")
+    assert ([clip.name for clip in split.clips], split.expected) == (["validation_0.wav", "validation_1.wav"], 4)
+
+
+def test_a_store_with_skipped_clips_is_not_opened_without_skip_bad(root):
+    (root / AUDIO / "validation_2.wav").write_text("text")
+    build(tiny_conf("data.skip_bad=true"), root, "validation")
+    with pytest.raises(RecipeError, match="run stage 0"):
+        open_split(CONF, root, "validation")
+
+
+def test_clips_of_the_same_stem_are_refused(root):
+    append(root / VALIDATION, "validation_3.flac\t0\t1\tHum")
+    (fault,) = read_files(CONF, root, "validation", CONF.data.classes).faults
+    assert "'validation_3.flac' and 'validation_3.wav' differ in their suffix alone" in str(fault)
+
+
+def test_training_events_of_one_class_are_merged_where_they_overlap_or_touch():
+    events = [
+        Event(4.0, 5.0, "Dog"),
+        Event(1.0, 2.0, "Dog"),
+        Event(2.0, 3.0, "Dog"),
+        Event(1.5, 1.7, "Dog"),
+        Event(1.5, 4.5, "Cat"),
+    ]
+    assert training_events(events, 10.0) == (
+        Event(1.0, 3.0, "Dog"),
+        Event(1.5, 4.5, "Cat"),
+        Event(4.0, 5.0, "Dog"),
+    )
+
+
+def test_training_events_end_with_their_clip():
+    events = [Event(8.0, 10.027, "Dog"), Event(10.0, 10.5, "Cat"), Event(9.5, 12.0, "Cat")]
+    assert training_events(events, 10.0) == (Event(8.0, 10.0, "Dog"), Event(9.5, 10.0, "Cat"))
+
+
+def test_merged_and_cut_events_give_the_same_targets_as_those_written():
+    rng = np.random.default_rng(0)
+    grid = Grid.of(CONF.features, 10.0)
+    onsets = rng.uniform(0, 11, 40)
+    labels = rng.choice(["Cat", "Dog"], 40)
+    events = [
+        Event(on, on + length, label) for on, length, label in zip(onsets, rng.uniform(0.1, 3, 40), labels, strict=True)
+    ]
+    merged = training_events(events, 10.0)
+    assert len(merged) < len(events)
+    np.testing.assert_array_equal(grid.encode(merged, ["Cat", "Dog"]), grid.encode(events, ["Cat", "Dog"]))
