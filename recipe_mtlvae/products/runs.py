@@ -1,0 +1,136 @@
+"""What a run left on disk, read for a page: scores, curves, history, energy, size. What is missing becomes a gap."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recipe_mtlvae.conf import CONF_DIR, Conf, conf_from_dict
+from recipe_mtlvae.errors import RecipeError, fail
+
+SPLITS = ("validation", "public")
+SCORES = ("psds1", "psds2", "event_f1", "segment_f1", "intersection_f1")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder, exp/<tag>/."""
+
+    name: str
+    folder: Path
+    conf: Conf | None
+    metrics: dict[str, dict[str, Any]]  # by split: metrics.json, metrics_public.json
+    curves: dict[str, dict[str, Any]]  # by split: psd_roc_<split>.json
+    history: dict[str, list[float]]  # history.csv by column, a value an epoch, nan where none was logged
+    energy: dict[str, dict[str, Any]]  # by phase: energy.json
+    model: dict[str, Any]  # model.json
+    gaps: tuple[str, ...]  # one sentence each: what the page has to do without
+
+
+@dataclass(frozen=True)
+class Published:
+    """A system's figures as its authors published them (conf/published.yaml)."""
+
+    name: str
+    group: str  # report | baseline | later
+    source: str
+    data: str
+    headline: bool
+    validation: dict[str, float]
+    public: dict[str, float]
+    energy: dict[str, Any]
+
+    def scores(self, split: str) -> dict[str, float]:
+        """The scores published for `split`, macro, 0 to 1; empty where there are none."""
+        return {"validation": self.validation, "public": self.public}.get(split, {})
+
+
+def open_run(folder: Path, name: str | None = None) -> Run:
+    """Read a run folder. Raises RecipeError where it holds no score at all."""
+    gaps: list[str] = []
+    metrics = {split: _read_json(folder / metrics_name(split), gaps) for split in SPLITS}
+    metrics = {split: content for split, content in metrics.items() if content}
+    if not metrics:
+        raise fail(f"expected {metrics_name('validation')}, found no scores", "run stage 3 first", folder)
+    curves = {split: _read_json(folder / f"psd_roc_{split}.json", gaps) for split in metrics}
+    return Run(
+        name=name or folder.name,
+        folder=folder,
+        conf=_read_conf(folder / "conf.yaml", gaps),
+        metrics=metrics,
+        curves={split: curve for split, curve in curves.items() if curve},
+        history=_read_history(folder / "history.csv", gaps),
+        energy=_read_json(folder / "energy.json", gaps),
+        model=_read_json(folder / "model.json", gaps),
+        gaps=tuple(gaps),
+    )
+
+
+def metrics_name(split: str) -> str:
+    """The file of a split's scores in a run folder."""
+    return "metrics.json" if split == "validation" else f"metrics_{split}.json"
+
+
+def read_published(file: Path | None = None) -> list[Published]:
+    """The table of published figures, by default conf/published.yaml."""
+    file = file or CONF_DIR / "published.yaml"
+    try:
+        rows = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return [Published(**{"validation": {}, "public": {}, "energy": {}, **row}) for row in rows]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
+        raise fail(f"expected a list of published figures: {error}", "see conf/published.yaml", file) from None
+
+
+def _read_json(file: Path, gaps: list[str]) -> dict[str, Any]:
+    """The mapping in `file`; empty, with a gap stated, where there is none."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        gaps.append(f"{file.name} is missing.")
+        return {}
+    except (OSError, ValueError) as error:
+        gaps.append(f"{file.name} cannot be read: {error}.")
+        return {}
+    if not isinstance(content, dict):
+        gaps.append(f"{file.name} holds no mapping.")
+        return {}
+    return content
+
+
+def _read_conf(file: Path, gaps: list[str]) -> Conf | None:
+    try:
+        return conf_from_dict(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        gaps.append(f"{file.name} is missing.")
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecipeError) as error:
+        gaps.append(f"{file.name} cannot be read: {error}.")
+    return None
+
+
+def _read_history(file: Path, gaps: list[str]) -> dict[str, list[float]]:
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except FileNotFoundError:
+        gaps.append(f"{file.name} is missing.")
+        return {}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        gaps.append(f"{file.name} cannot be read: {error}.")
+        return {}
+    if not rows:
+        gaps.append(f"{file.name} holds no epoch.")
+        return {}
+    return {name: [_number(row[name]) for row in rows] for name in rows[0] if name}
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return math.nan

@@ -1,0 +1,320 @@
+"""The report page: figures, gaps, escaping; opened in a browser where there is one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import local.compare
+import local.stage
+from recipe_mtlvae.conf import CONF_DIR, conf_to_dict
+from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.labels import Event, Grid
+from recipe_mtlvae.products import clips, plots, tables
+from recipe_mtlvae.products.report import write_report
+from recipe_mtlvae.products.runs import SCORES, Run, open_run, read_published
+from recipe_mtlvae.scoring.scores import write_scores
+from tests.tiny import make_tiny_corpus, tiny_conf
+
+HOSTILE = "<script>alert(1)</script>"
+CLASSES = ("Beep", HOSTILE, "Hum")
+PHONE = 360  # CSS pixels
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_corpus(tmp_path_factory.mktemp("corpus"), _conf())
+
+
+@pytest.fixture
+def run_dir(corpus: Path, tmp_path: Path) -> Path:
+    return make_run(tmp_path / "my <b>run")
+
+
+def _conf():
+    return tiny_conf(f"data.classes={json.dumps(CLASSES)}")
+
+
+def make_run(folder: Path) -> Path:
+    """A run folder as the stages leave it."""
+    conf, rng = _conf(), np.random.default_rng(1)
+    folder.mkdir(parents=True)
+    (folder / "conf.yaml").write_text(yaml.safe_dump(conf_to_dict(conf)))
+    for name, first in (("metrics.json", 0.1), ("metrics_public.json", 0.2)):
+        per_class = {label: dict.fromkeys(SCORES, 0.25) for label in CLASSES} | {"Hum": dict.fromkeys(SCORES)}
+        metrics = {key: first + i * 0.123456 for i, key in enumerate(SCORES)} | {"per_class": per_class}
+        metrics |= {"coverage": {"scored": 3, "expected": 4}, "clip_list_hash": "c0ffee", "absent_classes": ["Hum"]}
+        (folder / name).write_text(json.dumps(metrics | {"versions": {"sed_scores_eval": "0.0.4"}}))
+    grid = Grid.of(conf.features, conf.data.clip_seconds)
+    for i in range(4):
+        scores = rng.random((grid.steps, len(CLASSES)))
+        write_scores(folder / "scores" / "validation", f"validation_{i}", scores, grid.step_seconds, CLASSES)
+    with (folder / "history.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["epoch", "step", "loss/weak", "loss/kld", "loss/total", "kl/mean", "val/selection"])
+        writer.writerows([epoch, 5 * epoch, 0.5, 0.1, 0.6, 0.02, 0.3 + epoch] for epoch in range(3))
+    curve = {"efpr": [0.0, 10.0, 50.0], "etpr": [0.0, 0.2, 0.4]}
+    (folder / "psd_roc_validation.json").write_text(json.dumps({"psds1": curve, "psds2": curve}))
+    energy = {"training": {"kwh": 0.0123, "seconds": 60.0, "mode": "CPU estimated (tdp)"}, "validation": {"kwh": None}}
+    (folder / "energy.json").write_text(json.dumps(energy))
+    training = {"epochs": 3, "steps": 15, "clips_seen": 120, "seconds": 61.0, "best_epoch": 3}
+    model = {"system": "mtlvae", "parameters": 1234567, "macs_10s": 2.5e8, "classes": CLASSES, "training": training}
+    (folder / "model.json").write_text(json.dumps(model))
+    return folder
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report as stage 4 leaves it."""
+
+    folder: Path
+    text: str  # the terminal's
+    page: str
+
+
+def report(folder: Path, root: Path) -> Written:
+    text = write_report(open_run(folder), root, folder / "report.html")
+    return Written(folder, text, (folder / "report.html").read_text())
+
+
+@pytest.fixture(scope="module")
+def written(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    return report(make_run(tmp_path_factory.mktemp("exp") / "my <b>run"), corpus)
+
+
+# --- the tables
+
+
+def test_terminal_shows_run_beside_published_figures(written: Written) -> None:
+    lines = written.text.splitlines()
+    assert lines[1].split()[-9:-4] == ["0.100", "0.223", "34.7", "47.0", "59.4"]
+    assert any(
+        line.startswith("MTL-VAE, all four tasks") and " 32.5 " in line and "on other data" in line for line in lines
+    )
+    assert any(line.startswith("Official baseline 2022 ") and " 40.1 " in line for line in lines)
+    assert "Clips scored, validation         3 of 4 (75.0 %)" in lines
+
+
+@pytest.mark.parametrize(("data", "note"), [("mini", "on other data: DESED"), ("desed", "its authors' copy of DESED")])
+def test_published_figures_tell_their_data(run_dir: Path, data: str, note: str) -> None:
+    conf = yaml.safe_load((run_dir / "conf.yaml").read_text())
+    conf["data"]["name"] = data
+    (run_dir / "conf.yaml").write_text(yaml.safe_dump(conf))
+    groups = tables.score_groups([open_run(run_dir)], read_published())
+    assert all(row.note.endswith(note) for group in groups for row in group.rows if not row.own)
+
+
+def test_report_is_said_to_be_below_the_baseline() -> None:
+    assert "(32.5 % event-based F1 on DESED validation) is below the official 2022 baseline (40.1 %)" in (
+        tables.published_note(read_published())
+    )
+
+
+def test_published_table_holds_the_reports_six_systems() -> None:
+    report_rows = [row for row in read_published() if row.group == "report"]
+    assert len(report_rows) == 6
+    assert all(
+        {"event_f1", "segment_f1"} == set(row.scores(split))
+        for row in report_rows
+        for split in ("validation", "public")
+    )
+
+
+def test_unmeasured_energy_is_never_zero() -> None:
+    assert tables.energy({"kwh": None, "reason": "codecarbon is not installed"}).startswith("not measured (codecarbon")
+    assert tables.energy({}) == "not measured"
+    assert tables.energy({"kwh": 0.00001234, "mode": "CPU measured"}) == "0.0000123 kWh (CPU measured)"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(4.21, "4.2 s"), (125.9, "2 min 5 s"), (3900, "1 h 5 min"), (None, "not measured")]
+)
+def test_duration_is_readable(seconds: float | None, text: str) -> None:
+    assert tables.duration(seconds) == text
+
+
+# --- what is missing
+
+
+OPTIONAL = ["energy.json", "history.csv", "model.json", "psd_roc_validation.json", "metrics_public.json", "conf.yaml"]
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_missing_file_is_a_gap(run_dir: Path, name: str) -> None:
+    (run_dir / name).unlink()
+    assert f"{name} is missing." in open_run(run_dir).gaps
+
+
+@pytest.mark.parametrize("name", ["energy.json", "conf.yaml"])
+def test_broken_file_is_a_gap(run_dir: Path, name: str) -> None:
+    (run_dir / name).write_text("{")
+    assert any(gap.startswith(f"{name} cannot be read") for gap in open_run(run_dir).gaps)
+
+
+def test_page_of_a_run_with_scores_alone_states_its_gaps(run_dir: Path, corpus: Path) -> None:
+    for name in OPTIONAL:
+        (run_dir / name).unlink()
+    written = report(run_dir, corpus)
+    assert all(f"{name} is missing." in written.page for name in OPTIONAL)
+    assert any(line.split() == ["Energy,", "training", "not", "measured"] for line in written.text.splitlines())
+
+
+def test_missing_features_or_scores_leave_out_the_clips(run_dir: Path, tmp_path: Path, corpus: Path) -> None:
+    gaps: list[str] = []
+    assert clips.clip_views(_conf(), tmp_path / "no corpus", run_dir / "scores" / "validation", gaps) == []
+    assert clips.clip_views(_conf(), corpus, run_dir / "no scores", gaps) == []
+    assert len(gaps) == 2 and all(gap.startswith("No test clips are shown") for gap in gaps)
+
+
+def test_run_without_scores_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="found no scores; run stage 3"):
+        open_run(tmp_path)
+
+
+# --- the clips
+
+
+def test_segment_f1_of_one_clip() -> None:
+    # truth: seconds 0, 1, 2 of Dog; detected: seconds 1, 2, 3 of Dog and 0 of Cat: 2 of 3 and 4
+    truth, detected = [Event(0.0, 2.5, "Dog")], [Event(1.2, 3.1, "Dog"), Event(0.0, 0.5, "Cat")]
+    assert clips.segment_f1(truth, detected) == pytest.approx(2 * 2 / (3 + 4))
+    assert clips.segment_f1([], []) is None
+
+
+def test_best_median_and_worst_clips_are_chosen() -> None:
+    f1 = {f"c{i:02d}": i / 100 for i in range(21)} | {"silent": None}
+    chosen = [(name, rank) for name, rank, _ in clips.choose(f1, {name: () for name in f1})]
+    assert [name for name, rank in chosen if rank == "best"] == ["c20", "c19", "c18"]
+    assert {name for name, rank in chosen if rank == "median"} <= {"c09", "c10", "c11"}
+    assert {name for name, rank in chosen if rank == "worst"} == {"c00", "c01", "c02"}
+    assert len({name for name, _ in chosen}) == 8
+
+
+def test_band_centres_lie_on_the_mel_scale() -> None:
+    centres = clips.band_centres(_conf().features)  # 128 bands, 0 to 8000 Hz: 2840.02 mel in 129 steps
+    assert centres[0] == pytest.approx(700 * (10 ** (2840.0230467 / 129 / 2595) - 1), rel=1e-6)
+    assert len(centres) == 128 and centres[-1] < 8000
+
+
+# --- the charts
+
+
+def test_labels_in_charts_are_text_not_markup() -> None:
+    svg = plots.bars({HOSTILE: 0.5, "a$b$": None}, plots.palette([HOSTILE, "a$b$"]), "T", "F1", 1.0)
+    assert "&lt;script&gt;" in svg and "<script" not in svg
+    assert "a$b$" in svg
+
+
+def test_class_keeps_its_colour_in_bars_and_clips() -> None:
+    colours = plots.palette(list("abcdefgh"))
+    clip = plots.clip(None, 0.016, np.ones(1), 10.0, {"truth": [Event(1.0, 2.0, "c")]}, colours, "clip")
+    bars = plots.bars(dict.fromkeys(colours, 0.5), colours, "T", "F1", 1.0)
+    assert colours["c"] in clip and colours["c"] in bars
+    assert colours["a"] not in clip
+
+
+def test_charts_take_their_text_colour_from_the_page() -> None:
+    svg = plots.lines([1, 2], {"weak": [0.5, math.nan]}, "Loss", "mean", log=True)
+    assert "var(--ink)" in svg and plots.INK not in svg
+
+
+# --- stage 4
+
+
+def test_stage_is_skipped_while_its_inputs_are_the_same(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf = tmp_path / "tiny.yaml"
+    conf.write_text(yaml.safe_dump(conf_to_dict(_conf())))
+    run_dir = make_run(tmp_path / "exp" / "tiny-tiny")
+    monkeypatch.setattr(local.stage, "PROJECT", tmp_path)
+    argv = ["compare", "--conf", str(conf), "--data", str(CONF_DIR / "data" / "mini.yaml"), "--data_root", str(corpus)]
+    monkeypatch.setattr("sys.argv", argv)
+    monkeypatch.setattr("recipe_mtlvae.products.report.write_report", _write_no_charts)
+
+    local.compare.main()
+    assert "measured here" in capsys.readouterr().out
+    local.compare.main()
+    assert "is there already" in capsys.readouterr().out
+    (run_dir / "energy.json").unlink()
+    local.compare.main()
+    assert "measured here" in capsys.readouterr().out
+
+
+def _write_no_charts(run: Run, root: Path, file: Path) -> str:
+    file.write_text(f"{run.name} on {root}")
+    return "measured here"
+
+
+# --- in the browser
+
+
+@dataclass
+class Opened:
+    """A page in headless Chromium, and what it did while it was opened."""
+
+    page: object
+    console: list[str]
+    requests: list[str]
+    metrics: dict
+
+
+@pytest.fixture(scope="module")
+def opened(written: Written) -> Iterator[Opened]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (tests/requirements.txt)")
+    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser_path is None:
+        pytest.skip("no chromium on this machine (Debian: apt install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
+        page = browser.new_page(viewport={"width": PHONE, "height": 800})
+        console: list[str] = []
+        requests: list[str] = []
+        page.on("console", lambda message: console.append(message.text))
+        page.on("pageerror", lambda error: console.append(str(error)))
+        page.on("dialog", lambda dialog: (console.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto((written.folder / "report.html").as_uri())
+        yield Opened(page, console, requests, json.loads((written.folder / "metrics.json").read_text()))
+        browser.close()
+
+
+def test_browser_finds_no_error_and_asks_for_nothing(opened: Opened) -> None:
+    assert opened.console == []
+    assert [url for url in opened.requests if not url.startswith("data:")] == [opened.page.url]
+
+
+def test_summary_shows_the_figures_of_metrics_json(opened: Opened) -> None:
+    cells = opened.page.locator("#summary tr.own").first.locator("data")
+    assert [float(cell.get_attribute("value")) for cell in cells.all()] == [opened.metrics[key] for key in SCORES]
+    assert cells.all_inner_texts() == ["0.100", "0.223", "34.7", "47.0", "59.4"]
+
+
+def test_hostile_class_name_is_shown_as_text(opened: Opened) -> None:
+    assert opened.page.locator("script").count() == 0
+    assert HOSTILE in opened.page.locator("#classes").text_content()
+
+
+def test_hostile_run_name_is_shown_as_text(opened: Opened) -> None:
+    assert opened.page.locator("h1").inner_text() == "my <b>run"
+
+
+def test_page_fits_a_phone(opened: Opened) -> None:
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= PHONE
+
+
+def test_every_clip_has_its_spectrogram_and_events(opened: Opened) -> None:
+    figures = opened.page.locator("figure", has=opened.page.locator("figcaption"))
+    assert figures.count() == 4  # the corpus's validation clips
+    assert figures.first.locator("svg image").count() == 2  # spectrogram, colour bar
+    assert "time (s)" in figures.first.text_content()
