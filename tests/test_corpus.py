@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,14 @@ VALIDATION = "metadata/validation/validation.tsv"
 AUDIO = "audio/validation/validation"
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_corpus(tmp_path_factory.mktemp("made"), CONF, stores=False)
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return make_tiny_corpus(tmp_path / "corpus", CONF, stores=False)
+def root(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "corpus")
 
 
 def build(conf: Conf, root: Path, name: str) -> None:

@@ -1,0 +1,355 @@
+"""Stage 0 with input that is at fault: clear lines, exit code 1, nothing half-written; and what it accepts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import local.stage
+from local import prepare
+from recipe_mtlvae.data.corpus import open_split
+from recipe_mtlvae.errors import exit_code_of
+from tests.tiny import RATE, SETTINGS, make_tiny_corpus, tiny_conf
+
+CONF = tiny_conf()
+VALIDATION = "metadata/validation/validation.tsv"
+AUDIO = "audio/validation/validation"
+CLIP = f"{AUDIO}/validation_1.wav"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of stage 0 left."""
+
+    code: int
+    out: str
+    err: list[str]  # lines, without the progress bar
+
+    @property
+    def errors(self) -> list[str]:
+        return [line.removeprefix("error: ") for line in self.err if line.startswith("error: ")]
+
+    @property
+    def warnings(self) -> list[str]:
+        return [line.removeprefix("warning: ") for line in self.err if line.startswith("warning: ")]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_corpus(tmp_path_factory.mktemp("made"), CONF, stores=False)
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "corpus")
+
+
+@pytest.fixture
+def stage0(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Outcome]:
+    """Run stage 0 on a corpus, with more settings."""
+    monkeypatch.setattr(local.stage, "PROJECT", tmp_path / "project")
+
+    def run(root: Path, *settings: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["prepare", *options(root, *settings)])
+        capsys.readouterr()
+        code = exit_code_of(prepare.main)
+        said = capsys.readouterr()
+        return Outcome(code, said.out, said.err.replace("\r", "\n").splitlines())
+
+    return run
+
+
+def options(root: Path, *settings: str) -> list[str]:
+    chosen = [f"--set={setting}" for setting in (*SETTINGS, *settings)]
+    return ["--data", "desed", "--data_root", str(root), "--tag", "t", *chosen]
+
+
+def append(path: Path, row: str) -> None:
+    with path.open("a") as file:
+        file.write(row + "\n")
+
+
+def damage(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def not_a_number(path: Path) -> None:
+    soundfile.write(path, np.full(RATE, np.nan, dtype=np.float32), RATE, subtype="FLOAT")
+
+
+def flac_inside(path: Path) -> None:
+    soundfile.write(path, np.zeros(RATE), RATE, format="FLAC")
+
+
+# what is done to the corpus, where the fault is, and its words
+REFUSED = {
+    "wrong column": (
+        lambda root: (root / VALIDATION).write_text("filename\tonset\toffset\tlabel\na.wav\t0\t1\tHum\n"),
+        f"{VALIDATION}:1: expected the columns filename onset offset event_label",
+    ),
+    "unknown label": (
+        lambda root: append(root / VALIDATION, "validation_1.wav\t0\t1\tWhale"),
+        f"{VALIDATION}:6: label 'Whale' is not in the class list",
+    ),
+    "onset after offset": (
+        lambda root: append(root / VALIDATION, "validation_1.wav\t2\t1\tHum"),
+        f"{VALIDATION}:6: onset 2 is not before offset 1",
+    ),
+    "negative time": (
+        lambda root: append(root / VALIDATION, "validation_1.wav\t-1\t1\tHum"),
+        f"{VALIDATION}:6: onset '-1': expected seconds",
+    ),
+    "time that is no number": (
+        lambda root: append(root / VALIDATION, "validation_1.wav\t0\tend\tHum"),
+        f"{VALIDATION}:6: offset 'end': expected seconds",
+    ),
+    "name that leaves the folder": (
+        lambda root: append(root / VALIDATION, "../validation_1.wav\t0\t1\tHum"),
+        f"{VALIDATION}:6: file name '../validation_1.wav': expected a plain file name",
+    ),
+    "duplicate": (
+        lambda root: append(root / VALIDATION, "validation_1.wav\t0.375\t1.375\tHum"),
+        f"{VALIDATION}:6: 'validation_1.wav 0.375 1.375 Hum' stands already in line 3",
+    ),
+    "empty split": (
+        lambda root: (root / VALIDATION).write_text("filename\tonset\toffset\tevent_label\n"),
+        f"{VALIDATION}: split 'validation' is empty",
+    ),
+    "split without audio": (
+        lambda root: [path.unlink() for path in (root / AUDIO).iterdir()],
+        f"{AUDIO}: split 'validation': expected 4 audio files, found none of them",
+    ),
+    "truncated audio": (
+        lambda root: os.truncate(root / CLIP, 5000),
+        f"{CLIP}: is truncated",
+    ),
+    "empty audio": (lambda root: damage(root / CLIP, b""), f"{CLIP}: is empty (0 bytes)"),
+    "text as audio": (lambda root: damage(root / CLIP, b"404 not found"), f"{CLIP}: is not readable as audio"),
+    "wrongly named audio": (lambda root: flac_inside(root / CLIP), f"{CLIP}: is wrongly named"),
+    "NaN audio": (lambda root: not_a_number(root / CLIP), f"{CLIP}: holds samples that are NaN"),
+    "link out of the folder": (
+        lambda root: ((root / CLIP).rename(root / "x.wav"), (root / CLIP).symlink_to(root / "x.wav")),
+        f"{CLIP}: is a link out of the audio folder",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_it_is_refused_in_one_line_that_names_the_place(root, stage0, name):
+    spoil, words = REFUSED[name]
+    spoil(root)
+    outcome = stage0(root)
+    assert outcome.code == 1
+    (error,) = outcome.errors
+    assert error.startswith(f"{root}/{words}")
+    assert "; " in error  # the mend
+    assert not any(path.name.startswith(".") for path in root.glob("features/**/*"))
+
+
+def test_all_faults_of_metadata_and_audio_are_listed(root, stage0):
+    append(root / VALIDATION, "validation_1.wav\t2\t1\tHum")
+    append(root / "metadata/train/weak.tsv", "weak_1.wav\tHum")
+    damage(root / "audio/train/strong_label_real/strong_real_0.wav", b"")
+    damage(root / "audio/eval/evaluation/any name 1.wav", b"x")
+    assert len(stage0(root).errors) == 4
+
+
+def test_columns_of_several_splits_are_told_together(root, stage0):
+    for path in (VALIDATION, "metadata/train/weak.tsv"):
+        (root / path).write_text("name\n")
+    assert len(stage0(root).errors) == 2
+
+
+def test_missing_splits_are_named_at_once(root, stage0):
+    (root / VALIDATION).unlink()
+    (root / "audio/train/weak").rename(root / "elsewhere")
+    outcome = stage0(root)
+    assert outcome.code == 1
+    assert outcome.errors == [
+        f"{root}/audio/train/weak: split 'weak' has no audio folder; put it there, or mend data.splits",
+        f"{root}/{VALIDATION}: split 'validation' has no metadata file; put it there, or mend data.splits",
+    ]
+    assert not (root / "features").exists()
+
+
+def test_a_missing_tree_is_named_and_not_made(tmp_path, stage0):
+    outcome = stage0(tmp_path / "nowhere")
+    assert outcome.errors[0].startswith(f"{tmp_path}/nowhere: no such folder; give the folder of a corpus")
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("data.skip_badly=true", "unknown key 'data.skip_badly'"),
+        ("data.clip_seconds=ten", "configuration key 'data.clip_seconds': expected float"),
+        ("data.evaluation=/nowhere", "/nowhere: no such folder of audio"),
+        ("data.clip_seconds=0.01", "data.clip_seconds: expected more than 0.064 s"),
+    ],
+)
+def test_settings_at_fault_are_refused(root, stage0, setting, words):
+    outcome = stage0(root, setting)
+    assert outcome.code == 1
+    assert words in outcome.errors[0]
+
+
+def test_skip_bad_goes_on_and_lowers_the_coverage(root, stage0):
+    damage(root / CLIP, b"")
+    append(root / VALIDATION, "validation_2.wav\t2\t1\tHum")
+    assert "--set data.skip_bad=true" in "\n".join(stage0(root).err)
+    outcome = stage0(root, "data.skip_bad=true")
+    assert outcome.code == 0
+    assert len([line for line in outcome.warnings if line.startswith("left out: ")]) == 2
+    split = open_split(tiny_conf("data.skip_bad=true"), root, "validation")
+    assert (len(split.clips), split.expected) == (2, 4)
+    assert "50.0 %" in outcome.out
+
+
+def test_a_split_of_faulty_clips_alone_is_refused_with_skip_bad_too(root, stage0):
+    for path in (root / AUDIO).iterdir():
+        damage(path, b"")
+    outcome = stage0(root, "data.skip_bad=true")
+    assert outcome.code == 1
+    assert outcome.errors[0].startswith("split 'validation': no clip is left")
+
+
+ACCEPTED = {
+    "8-bit": lambda path: soundfile.write(path, 0.1 * np.ones(2 * RATE), RATE, subtype="PCM_U8"),
+    "stereo": lambda path: soundfile.write(path, 0.1 * np.ones((2 * RATE, 2)), RATE),
+    "44.1 kHz": lambda path: soundfile.write(path, 0.1 * np.ones(88200), 44100),
+    "a tenth of a second": lambda path: soundfile.write(path, 0.1 * np.ones(RATE // 10), RATE),
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_it_is_accepted_without_a_word(root, stage0, name):
+    ACCEPTED[name](root / CLIP)
+    (root / VALIDATION).write_text("filename\tonset\toffset\tevent_label\nvalidation_1.wav\t0\t0.1\tHum\n")
+    outcome = stage0(root)
+    assert (outcome.code, outcome.warnings) == (0, [])
+
+
+def test_what_is_odd_but_usable_is_told_once(root, stage0):
+    soundfile.write(root / CLIP, 0.1 * np.ones(300 * RATE), RATE)
+    soundfile.write(root / AUDIO / "validation_2.wav", np.zeros(2 * RATE), RATE)
+    (root / AUDIO / "validation_3.wav").unlink()
+    (root / "audio/eval/evaluation/readme.txt").touch()
+    append(root / VALIDATION, "validation_0.wav\t1.2\t2.3\tBeep")
+    outcome = stage0(root)
+    assert outcome.code == 0
+    assert sorted(outcome.warnings) == [
+        "evaluation: 1 files are no audio by their names, the first 'readme.txt'",
+        "validation: 1 events end after their clip: cut for training, as published for scoring",
+        "validation: 1 events touch or overlap another of their class: merged for training, as published for scoring",
+        "validation: 1 of 4 clips are not on disk, the first 'validation_3.wav'",
+        "validation: validation_1.wav is longer than the clip length and cut",
+        "validation: validation_2.wav is silent",
+    ]
+
+
+def test_a_second_run_does_nothing_and_says_so(root, stage0):
+    stage0(root)
+    before = {path: path.stat().st_mtime_ns for path in root.glob("features/**/*")}
+    outcome = stage0(root)
+    assert outcome.code == 0
+    assert "is prepared already" in outcome.out
+    assert {path: path.stat().st_mtime_ns for path in root.glob("features/**/*")} == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda root: append(root / VALIDATION, "validation_1.wav\t1.5\t1.75\tHum"),
+        lambda root: soundfile.write(root / CLIP, np.ones(RATE), RATE),
+        lambda root: soundfile.write(root / "audio/eval/evaluation/new.wav", np.ones(RATE), RATE),
+        lambda root: next(root.glob("features/*/weak/index.json")).unlink(),
+    ],
+)
+def test_a_run_after_a_change_is_not_skipped(root, stage0, change):
+    stage0(root)
+    change(root)
+    outcome = stage0(root)
+    assert outcome.code == 0
+    assert "is prepared already" not in outcome.out
+
+
+def in_another_process(root: Path, tmp_path: Path, prelude: str = "") -> subprocess.Popen[str]:
+    """Stage 0 as a process of its own, after some lines of Python."""
+    code = f"""
+import sys
+from pathlib import Path
+import local.stage
+from local import prepare
+from recipe_mtlvae.errors import exit_code_of
+local.stage.PROJECT = Path({str(tmp_path)!r}) / "project"
+{prelude}
+sys.exit(exit_code_of(prepare.main))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-c", code, *options(root)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_file_that_cannot_be_written_whole_is_one_line_and_leaves_no_half(root, tmp_path):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))"
+    process = in_another_process(root, tmp_path, limit)
+    err = process.communicate()[1]
+    assert process.returncode == 1
+    errors = [line for line in err.replace("\r", "\n").splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert errors[0].startswith(f"error: {root}/features/")
+    assert errors[0].endswith("part-00000.npy: File too large")
+    assert "Traceback" not in err
+    assert [path for path in root.glob("features/**/*") if path.is_file()] == []
+
+
+def test_a_full_disk_is_one_line_and_the_next_run_goes_on(root, tmp_path, stage0):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mounting, capture_output=True).returncode:
+        pytest.skip("a small tmpfs cannot be mounted here")
+    try:
+        (root / "features").symlink_to(disk)
+        outcome = stage0(root)
+        assert outcome.code == 1
+        (error,) = outcome.errors
+        assert error.startswith(f"{root}/features/")
+        assert error.endswith(": No space left on device")
+        assert [path for path in disk.glob("**/.*")] == []
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        assert stage0(root).code == 0
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_place_that_cannot_be_written_is_one_line(root, tmp_path, stage0):
+    (root / "features").write_text("a file where the folder should be")
+    (error,) = stage0(root).errors
+    assert error.startswith(f"{root}/features")
+    assert "ot a directory" in error or "File exists" in error
+
+
+def test_a_second_run_on_one_corpus_waits_and_says_so(root, tmp_path):
+    with prepare._locked(root):
+        process = in_another_process(root, tmp_path)
+        line = process.stderr.readline()
+        assert line == f"another run is preparing {root}: waiting for it to end\n"
+        time.sleep(0.2)
+        assert process.poll() is None
+        assert not (root / "features").exists()
+    process.communicate()
+    assert process.returncode == 0
+    assert (root / "features").exists()
