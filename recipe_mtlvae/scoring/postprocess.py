@@ -9,6 +9,7 @@ from scipy.ndimage import median_filter as _median_filter
 
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.labels import Event
+from recipe_mtlvae.scoring.scores import ScoreFolder
 
 
 def median_filter(scores: np.ndarray, size: int) -> np.ndarray:
@@ -20,6 +21,30 @@ def median_filter(scores: np.ndarray, size: int) -> np.ndarray:
     if size < 1 or size % 2 == 0:
         raise fail(f"median filter of {size} steps: expected an odd number of at least 1")
     return scores if size == 1 else _median_filter(scores, size=(size, 1), mode="reflect")
+
+
+def filter_folder(folder: ScoreFolder, size: int) -> ScoreFolder:
+    """`median_filter` of every clip."""
+    clips = {clip: item._replace(scores=median_filter(item.scores, size)) for clip, item in folder.clips.items()}
+    return ScoreFolder(folder.classes, clips)
+
+
+def step_seconds(folder: ScoreFolder) -> float:
+    """The length of all windows but each clip's last, which may be cut.
+
+    Raises RecipeError where windows differ: a median filter of so many seconds then has no number of steps.
+    """
+    lengths = np.concatenate([np.diff(item.edges)[: max(len(item.scores) - 1, 1)] for item in folder.clips.values()])
+    step = float(np.median(lengths))
+    if np.abs(lengths - step).max() > 1e-3 * step:
+        what = f"windows from {lengths.min():g} to {lengths.max():g} s long: a median filter needs equal ones"
+        raise fail(what, "filter the scores before writing them")
+    return round(step, 6)
+
+
+def odd_steps(seconds: float, step: float) -> int:
+    """The odd number of steps nearest to `seconds`."""
+    return 2 * max(round((seconds / step - 1) / 2), 0) + 1
 
 
 def to_events(scores: np.ndarray, edges: np.ndarray, classes: Sequence[str], threshold: float) -> list[Event]:

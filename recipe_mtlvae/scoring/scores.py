@@ -1,4 +1,4 @@
-"""Score folders: one TSV a clip, `onset offset <class> ...`, windows gapless (sed_scores_eval's format)."""
+"""Score folders, one TSV a clip: `onset offset <class> ...`, windows gapless (sed_scores_eval's format)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recipe_mtlvae.errors import fail
+from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import write_text
+
+SLACK = 1e-6  # s, by which neighbouring windows may miss each other: other programs round their times
 
 
 class ClipScores(NamedTuple):
@@ -35,7 +37,7 @@ def write_scores(folder: Path, clip_id: str, scores: np.ndarray, step_seconds: f
     """
     if scores.shape != (len(scores), len(classes)) or not len(scores):
         raise ValueError(f"{clip_id}: expected scores (steps, {len(classes)}), got {scores.shape}")
-    if clip_id != Path(clip_id).name or clip_id.startswith("."):
+    if not clip_id or clip_id != Path(clip_id).name or clip_id.startswith("."):
         raise fail(f"{clip_id}: expected a plain name of a clip", path=folder)
     if not np.isfinite(scores).all():
         raise fail("the network gave scores that are not finite", "its training diverged", folder / f"{clip_id}.tsv")
@@ -44,3 +46,84 @@ def write_scores(folder: Path, clip_id: str, scores: np.ndarray, step_seconds: f
     row = "\t".join(["%.10g", "%.10g", *["%.8g"] * len(classes)]) + "\n"  # 8 digits tell float32 values near 1 apart
     header = "\t".join(["onset", "offset", *classes]) + "\n"
     write_text(folder / f"{clip_id}.tsv", header + row * len(scores) % tuple(table.ravel().tolist()))
+
+
+def read_scores(folder: Path) -> ScoreFolder:
+    """Read a score folder; columns by name, in the order of its first file.
+
+    Files that are hidden or not named *.tsv are none of its scores. Raises RecipeError with a fault for each file in
+    which windows or columns are wrong or a value is not a finite number.
+    """
+    if not folder.is_dir():
+        raise fail("no such score folder", path=folder)
+    files = sorted(path for path in folder.glob("*.tsv") if not path.name.startswith("."))
+    if not files:
+        raise fail("empty score folder: expected one <clip>.tsv a clip", path=folder)
+    classes: tuple[str, ...] | None = None
+    clips: dict[str, ClipScores] = {}
+    faults: list[Fault] = []
+    for file in files:
+        try:
+            own_classes, clip = _read_clip(file)
+        except RecipeError as error:
+            faults += error.faults
+            continue
+        if classes is None:
+            classes = own_classes
+        if sorted(own_classes) != sorted(classes):
+            faults.append(Fault(f"expected columns {' '.join(classes)}; got {' '.join(own_classes)}", "", file, 1))
+        elif own_classes != classes:
+            clip = clip._replace(scores=clip.scores[:, [own_classes.index(label) for label in classes]])
+        clips[file.stem] = clip
+    if faults:
+        raise RecipeError(*faults)
+    return ScoreFolder(classes or (), clips)
+
+
+def _read_clip(file: Path) -> tuple[tuple[str, ...], ClipScores]:
+    try:
+        header, *lines = file.read_text(encoding="utf-8").splitlines()
+    except (UnicodeDecodeError, ValueError):
+        raise fail("expected a table of scores, got an empty file or no text", path=file) from None
+    columns = header.split("\t")
+    classes = tuple(columns[2:])
+    if columns[:2] != ["onset", "offset"] or not classes or len(set(classes)) < len(classes):
+        raise fail(f"expected columns onset, offset and one a class, got {' '.join(columns)!r}", path=file, line=1)
+    if not lines:
+        raise fail("expected at least one window, got none", path=file)
+    table = _numbers(lines, len(columns))
+    if table is None:
+        raise _bad_number(file, lines, len(columns))
+    onsets, offsets = table[:, 0], table[:, 1]
+    wrong = (offsets <= onsets) | (np.abs(onsets - np.append(onsets[:1], offsets[:-1])) > SLACK) | (onsets < -SLACK)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        after = f" after one that ends at {offsets[row - 1]:g}" if row else ""
+        what = f"expected gapless windows from 0 s on, got one from {onsets[row]:g} to {offsets[row]:g} s{after}"
+        raise fail(what, path=file, line=row + 2)
+    return classes, ClipScores(np.append(onsets, offsets[-1]), table[:, 2:])
+
+
+def _numbers(lines: Sequence[str], columns: int) -> np.ndarray | None:
+    """(lines, columns), or None where a row has another number of fields or a field is not a finite number."""
+    if any(line.count("\t") != columns - 1 for line in lines):
+        return None
+    try:
+        values = np.fromiter(map(float, "\t".join(lines).split("\t")), dtype=np.float64)
+    except ValueError:
+        return None
+    if not np.isfinite(values).all():
+        return None
+    return values.reshape(len(lines), columns)
+
+
+def _bad_number(file: Path, lines: Sequence[str], columns: int) -> RecipeError:
+    """The first row that is wrong, in words."""
+    for number, line in enumerate(lines, start=2):
+        fields = line.split("\t")
+        if len(fields) != columns:
+            return fail(f"expected {columns} fields, got {len(fields)}", path=file, line=number)
+        for field in fields:
+            if _numbers([field], 1) is None:
+                return fail(f"expected a finite number, got {field!r}", path=file, line=number)
+    return fail("expected a table of numbers", path=file)

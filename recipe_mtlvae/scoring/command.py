@@ -1,0 +1,136 @@
+"""`python -m recipe_mtlvae score`: PSDS and F1 of anybody's score folder or operating points."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recipe_mtlvae.errors import fail
+from recipe_mtlvae.labels import Event
+from recipe_mtlvae.scoring.operating_points import read_operating_points, step_scores
+from recipe_mtlvae.scoring.postprocess import filter_folder, merge_events, odd_steps, step_seconds, to_events
+from recipe_mtlvae.scoring.reference import Reference, attach, read_reference
+from recipe_mtlvae.scoring.scores import ScoreFolder, read_scores
+
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class System:
+    """A system's output on a reference's clips, ready to be measured."""
+
+    scores: ScoreFolder
+    detected: Mapping[str, Sequence[Event]]
+    reference: Reference
+    scored: int
+    threshold: float
+    median_filter_seconds: float
+    notes: tuple[str, ...]
+
+
+def main(argv: list[str]) -> None:
+    """Raises RecipeError where the input is at fault; argparse exits with 2 on wrong usage."""
+    options = _parse(argv)
+    if options.scores:
+        system = read_score_folder(
+            options.scores, options.ground_truth, options.durations, options.median_filter, options.allow_missing
+        )
+    else:
+        system = read_points(options.operating_points, options.ground_truth, options.durations)
+    measure(system, options.ground_truth.stem, options.out, options.out.with_suffix(".psd_roc.json"))
+
+
+def read_score_folder(
+    folder: Path, ground_truth: Path, durations: Path, median_filter: float, allow_missing: bool
+) -> System:
+    """A folder of unprocessed scores; `median_filter` in seconds, 0 for none."""
+    scores = read_scores(folder)
+    reference = read_reference(ground_truth, durations, scores.classes)
+    return prepare(scores, reference, THRESHOLD, seconds=median_filter, allow_missing=allow_missing)
+
+
+def prepare(
+    scores: ScoreFolder,
+    reference: Reference,
+    threshold: float,
+    *,
+    steps: int = 1,
+    seconds: float = 0.0,
+    allow_missing: bool = False,
+) -> System:
+    """Median-filter scores, over `steps` or the odd number of steps nearest to `seconds`, and detect events."""
+    filtered = 0.0
+    if seconds or steps > 1:
+        step = step_seconds(scores)
+        steps = odd_steps(seconds, step) if seconds else steps
+        scores, filtered = filter_folder(scores, steps), steps * step if steps > 1 else 0.0
+    attached = attach(scores, reference, allow_missing)
+    notes = []
+    if seconds and abs(filtered - seconds) > 1e-6:
+        notes.append(f"median filter of {filtered:g} s, the nearest odd number of steps to {seconds:g} s")
+    if attached.missing:
+        notes.append(f"{attached.missing} clips without scores count as event-free")
+    if attached.others:
+        notes.append(f"{attached.others} scored clips are not in the clip list: left out")
+    detected = {
+        clip: to_events(item.scores, item.edges, scores.classes, threshold)
+        for clip, item in attached.scores.clips.items()
+    }
+    scored = len(reference.durations) - attached.missing
+    return System(attached.scores, detected, reference, scored, threshold, filtered, tuple(notes))
+
+
+def read_points(folder: Path, ground_truth: Path, durations: Path) -> System:
+    """A folder of operating points; F1 counts the events of the file whose threshold is nearest to 0.5."""
+    points = read_operating_points(folder)
+    reference = read_reference(ground_truth, durations, None)
+    truth_labels = {event.label for events in reference.truth.values() for event in events}
+    scores = step_scores(points, sorted(points.labels | truth_labels), reference.durations)
+    threshold = points.nearest(THRESHOLD)
+    named = {clip for clips in points.events.values() for clip in clips}
+    if not named & reference.durations.keys():
+        raise fail("none of these clips is in the clip list: file names differ", path=folder)
+    notes = []
+    if others := len(named - reference.durations.keys()):
+        notes.append(f"{others} clips of the operating points are not in the clip list: left out")
+    detected = {clip: merge_events(events) for clip, events in points.events[threshold].items()}
+    return System(scores, detected, reference, len(reference.durations), threshold, 0.0, tuple(notes))
+
+
+def measure(system: System, split: str, metrics_file: Path, curves_file: Path) -> None:
+    """Compute all metrics, write both files and print the table."""
+    from recipe_mtlvae.scoring import results  # slow: sed_scores_eval; bad input is told before
+    from recipe_mtlvae.scoring.metrics import score
+
+    metrics = score(system.scores, system.detected, system.reference.truth, system.reference.durations)
+    setting = results.Setting(split, system.scored, system.threshold, system.median_filter_seconds)
+    content = results.as_dict(metrics, system.reference, setting)
+    results.write(metrics_file, curves_file, content, metrics)
+    notes = list(system.notes)
+    if system.reference.unnamed:
+        notes.append(f"{system.reference.unnamed} clips are not in the ground truth: event-free")
+    print("\n".join([results.table(content), *notes]))
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m recipe_mtlvae score", description=__doc__, allow_abbrev=False)
+    system = parser.add_mutually_exclusive_group(required=True)
+    system.add_argument("--scores", type=Path, metavar="DIR", help="one TSV a clip: onset offset <class> ...")
+    system.add_argument("--operating_points", type=Path, metavar="DIR", help="predictions_th_<threshold>.tsv ...")
+    parser.add_argument(
+        "--ground_truth", type=Path, required=True, metavar="TSV", help="filename onset offset event_label"
+    )
+    parser.add_argument("--durations", type=Path, required=True, metavar="TSV", help="filename duration: the clip list")
+    parser.add_argument(
+        "--median_filter", type=float, default=0.0, metavar="SECONDS", help="of score folders; default none"
+    )
+    parser.add_argument("--allow_missing", action="store_true", help="clips without scores count as event-free")
+    parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="metrics.json")
+    options = parser.parse_args(argv)
+    if options.operating_points and (options.median_filter or options.allow_missing):
+        parser.error("--median_filter and --allow_missing are for --scores: operating points are events already")
+    if options.median_filter < 0:
+        parser.error("--median_filter: expected seconds of at least 0")
+    return options

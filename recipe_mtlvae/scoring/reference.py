@@ -1,0 +1,122 @@
+"""What scores are held against: the truth and the durations of the clips whose audio is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recipe_mtlvae.data.manifest import read_events
+from recipe_mtlvae.errors import Fault, RecipeError, fail
+from recipe_mtlvae.files import content_hash
+from recipe_mtlvae.labels import Event
+from recipe_mtlvae.scoring.postprocess import merge_events
+from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
+
+if TYPE_CHECKING:
+    from recipe_mtlvae.data.corpus import Split  # features and their store, which scoring does not need
+
+
+@dataclass(frozen=True)
+class Reference:
+    """By clip id, the file name without suffix. A clip without audio is in neither."""
+
+    truth: dict[str, list[Event]]  # as published, but for events of one class that overlap or touch: these are merged
+    durations: dict[str, float]  # s
+    expected: int  # clips, with or without audio
+    unnamed: int = 0  # clips with audio that the truth does not name: event-free
+
+    @property
+    def clip_list_hash(self) -> str:
+        """Of the clips that are counted: scores with another hash cannot be compared."""
+        return content_hash(sorted(self.durations))
+
+
+@dataclass(frozen=True)
+class Attached:
+    """Scores of exactly the reference's clips."""
+
+    scores: ScoreFolder
+    missing: int  # clips that had none, and count as event-free
+    others: int  # scored clips that the reference does not have, left out
+
+
+def read_reference(ground_truth: Path, durations: Path, classes: Sequence[str] | None) -> Reference:
+    """Read a strong TSV and a TSV `filename duration`, which is the clip list.
+
+    classes: labels allowed; None: any. A clip with audio that the truth does not name is event-free.
+    Raises RecipeError with all faults, and where the files have no clip in common.
+    """
+    truth = _by_id(read_events(ground_truth, classes), ground_truth)
+    seconds = _by_id(_read_durations(durations), durations)
+    if not truth.keys() & seconds.keys():
+        raise fail(f"no clip of {durations.name} is in the ground truth: file names differ", path=ground_truth)
+    merged = {clip: merge_events(truth.get(clip, ())) for clip in seconds}
+    return Reference(merged, seconds, len(truth.keys() | seconds.keys()), len(seconds.keys() - truth.keys()))
+
+
+def split_reference(split: Split) -> Reference:
+    """The reference of a prepared split."""
+    truth = {Path(clip.name).stem: merge_events(clip.events or ()) for clip in split.clips}
+    durations = {Path(name).stem: seconds for name, seconds in split.durations.items()}
+    return Reference(truth, durations, split.expected)
+
+
+def attach(scores: ScoreFolder, reference: Reference, allow_missing: bool) -> Attached:
+    """Scores of the reference's clips alone.
+
+    Raises RecipeError where a clip has audio but no scores, unless that is allowed: then it counts as event-free.
+    """
+    missing = sorted(reference.durations.keys() - scores.clips.keys())
+    if missing and (not allow_missing or len(missing) == len(reference.durations)):
+        what = f"{len(missing)} of {len(reference.durations)} clips have audio but no scores: {', '.join(missing[:3])}"
+        raise fail(what + (" ..." if len(missing) > 3 else ""), "score them, or give --allow_missing")
+    silent = np.full((1, len(scores.classes)), -np.inf)  # no threshold is below it
+    clips = {clip: ClipScores(np.array([0.0, reference.durations[clip]]), silent) for clip in missing}
+    clips |= {clip: scores.clips[clip] for clip in reference.durations if clip in scores.clips}
+    others = len(scores.clips.keys() - reference.durations.keys())
+    return Attached(ScoreFolder(scores.classes, clips), len(missing), others)
+
+
+def _by_id(by_name: Mapping[str, object], file: Path) -> dict:
+    """By name without suffix, which names a clip's score file."""
+    result = {Path(name).stem: value for name, value in by_name.items()}
+    if len(result) < len(by_name):
+        raise fail("two clips have one name but for the suffix: their scores could not be told apart", path=file)
+    return result
+
+
+def _read_durations(file: Path) -> dict[str, float]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise fail("no such file of durations", "check --durations", file) from None
+    except UnicodeDecodeError:
+        raise fail("expected a table of durations, got no text", path=file) from None
+    header = lines[0].split("\t") if lines else []
+    if not {"filename", "duration"} <= set(header):
+        raise fail(f"expected columns filename and duration, got {' '.join(header)!r}", path=file, line=1)
+    places = header.index("filename"), header.index("duration")
+    durations: dict[str, float] = {}
+    faults = []
+    for number, line in enumerate(lines[1:], start=2):
+        fields = line.split("\t")
+        if not line:
+            continue
+        name, seconds = (fields[place] if place < len(fields) else "" for place in places)
+        if name in durations:
+            faults.append(Fault(f"a second duration of {name}", "delete one", file, number))
+        try:
+            durations[name] = float(seconds)
+        except ValueError:
+            durations[name] = np.nan
+        if not 0 < durations[name] < np.inf:
+            faults.append(Fault(f"expected a duration above 0 s, got {seconds!r}", "", file, number))
+    if not durations:
+        raise fail("expected at least one clip, got none", path=file)
+    if faults:
+        raise RecipeError(*faults)
+    return durations

@@ -1,0 +1,86 @@
+"""metrics.json, the PSD-ROC beside it, and the table on screen."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from recipe_mtlvae.files import write_json
+from recipe_mtlvae.scoring.metrics import NAMES, Metrics
+from recipe_mtlvae.scoring.reference import Reference
+
+PACKAGES = ("sed_scores_eval", "numpy", "scipy", "pandas")  # whose versions move results
+TITLES = {
+    "psds1": "PSDS1",
+    "psds2": "PSDS2",
+    "event_f1": "event F1 %",
+    "segment_f1": "segment F1 %",
+    "intersection_f1": "intersection F1 %",
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a score depends on beside the scores and the truth."""
+
+    split: str
+    scored: int  # clips with scores; the reference's others count as event-free
+    threshold: float  # of the events that F1 counts
+    median_filter_seconds: float  # 0: none
+
+
+def as_dict(metrics: Metrics, reference: Reference, setting: Setting) -> dict[str, Any]:
+    """The content of metrics.json."""
+    return {
+        "split": setting.split,
+        **metrics.macro,
+        "per_class": metrics.per_class,
+        "absent_classes": list(metrics.absent_classes),
+        "coverage": {"scored": setting.scored, "expected": reference.expected},
+        "clip_list_hash": reference.clip_list_hash,
+        "median_filter_seconds": setting.median_filter_seconds,
+        "threshold": setting.threshold,
+        "versions": {**{name: version(name) for name in PACKAGES}, "python": platform.python_version()},
+    }
+
+
+def write(metrics_file: Path, curves_file: Path, content: dict[str, Any], metrics: Metrics) -> None:
+    """Write metrics.json, and {psds1: {efpr, etpr}, psds2: ...}: effective false positives an hour, staircases."""
+    curves = {
+        name: {"efpr": curve.efpr.round(6).tolist(), "etpr": curve.etpr.round(6).tolist()}
+        for name, curve in metrics.psd_roc.items()
+    }
+    write_json(curves_file, curves)
+    write_json(metrics_file, content)
+
+
+def table(content: dict[str, Any]) -> str:
+    """The content of metrics.json for a terminal."""
+    rows = [["", *TITLES.values()], ["macro", *_cells(content)]]
+    rows += [[label, *_cells(figures)] for label, figures in content["per_class"].items()]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    coverage = content["coverage"]
+    share = coverage["scored"] / coverage["expected"]
+    filtered = content["median_filter_seconds"]
+    notes = [
+        f"{content['split']}: {coverage['scored']} of {coverage['expected']} clips scored, coverage {share:.3f}, "
+        f"clip list {content['clip_list_hash']}",
+        f"threshold of F1 {content['threshold']:g}, " + (f"median filter {filtered:g} s" if filtered else "unfiltered"),
+    ]
+    if content["absent_classes"]:
+        notes.append(f"without truth, left out: {', '.join(content['absent_classes'])}")
+    notes.append(", ".join(f"{name} {number}" for name, number in content["versions"].items()))
+    return "\n".join([*lines, *notes])
+
+
+def _cells(figures: dict[str, float | None]) -> list[str]:
+    """PSDS from 0 to 1 and F1 in percent, as the field prints them."""
+    cells = []
+    for name in NAMES:
+        value = figures[name]
+        cells.append("-" if value is None else f"{value:.4f}" if name.startswith("psds") else f"{100 * value:.2f}")
+    return cells
