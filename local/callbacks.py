@@ -71,14 +71,15 @@ class Selection(pl.Callback):
 
 def _gather(parts: list[np.ndarray], data: TaskData) -> np.ndarray:
     """All clips' scores in the set's order, from the processes' shares (process r has clips r, r + world, ...)."""
-    mine = np.concatenate(parts) if parts else None
+    mine = np.concatenate(parts)
     if not torch.distributed.is_initialized():
         return mine
     shares: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(shares, mine)
-    whole = np.empty((len(data), *next(share for share in shares if share is not None).shape[1:]), np.float32)
+    whole = np.empty((len(data), *mine.shape[1:]), mine.dtype)
     for rank, share in enumerate(shares):
-        whole[rank :: len(shares)] = share if share is not None else 0.0
+        rows = whole[rank :: len(shares)]
+        rows[...] = share[: len(rows)]  # a process without a share repeated a clip
     return whole
 
 

@@ -34,13 +34,14 @@ class MTLVAETraining(pl.LightningModule):
         output = self.net(batch.features)
         terms = mtlvae_losses(output, batch, self.net.variational)
         loss = weighted_sum(terms, self.weights)
-        self.log_dict({f"loss/{name}": term.detach() for name, term in terms.items()}, on_step=False, on_epoch=True)
-        self.log("loss/total", loss.detach(), on_step=False, on_epoch=True, prog_bar=True)
+        whole_epoch = {"on_step": False, "on_epoch": True, "batch_size": len(batch.features), "sync_dist": True}
+        self.log_dict({f"loss/{name}": term.detach() for name, term in terms.items()}, **whole_epoch)
+        self.log("loss/total", loss.detach(), prog_bar=True, **whole_epoch)
         if self.net.variational:
             with torch.no_grad():
                 kl = kl_per_dimension(output.mu, output.logvar)
             summary = {"kl/mean": kl.mean(), "kl/max": kl.max(), "kl/active_dims": (kl > ACTIVE_NATS).sum().float()}
-            self.log_dict(summary, on_step=False, on_epoch=True)
+            self.log_dict(summary, **whole_epoch)
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Prediction]:
@@ -49,9 +50,9 @@ class MTLVAETraining(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.net.parameters(), lr=self.conf.train.learning_rate)
 
-    def on_train_epoch_start(self) -> None:
-        # z's noise depends on seed, epoch and process alone: a resumed run draws what an unbroken one draws
-        torch.manual_seed((self.conf.seed * 1_000_003 + self.current_epoch) * 1_009 + self.global_rank)
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        # z's noise depends on seed, step and process alone: a resumed run draws what an unbroken one draws
+        torch.manual_seed((self.conf.seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["recipe"] = recipe_entry(self.conf, self.classes)

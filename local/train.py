@@ -120,7 +120,7 @@ def train(stage: Stage) -> None:
         use_distributed_sampler=False,  # the sampler shares each task's clips itself
         num_sanity_val_steps=0,
         enable_model_summary=False,
-        log_every_n_steps=10,
+        log_every_n_steps=1,  # figures are means over an epoch; also silences a warning about short ones
         default_root_dir=run_dir,
     )
     last = run_dir / "checkpoints" / "last.ckpt"

@@ -129,3 +129,8 @@ def test_validation_covers_every_clip_once_over_all_processes(tasks):
     shares = [evaluation_batches(tasks["weak"], "weak", 4, rank, 3) for rank in range(3)]
     assert sorted(len(batch.features) for share in shares for batch in share) == [3, 3, 4]
     assert torch.cat([batch.weak for share in shares for batch in share]).sum() == len(tasks["weak"])
+
+
+def test_a_process_without_a_share_of_the_validation_still_has_a_batch(tasks):
+    shares = [evaluation_batches(tasks["weak"], "weak", 4, rank, 12) for rank in range(12)]
+    assert all(len(list(share)) == 1 for share in shares)

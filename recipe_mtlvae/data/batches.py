@@ -140,8 +140,11 @@ def train_loader(tasks: Mapping[str, TaskData], sampler: MultiTaskSampler) -> Da
 
 
 def evaluation_batches(data: TaskData, task: str, batch_size: int, rank: int = 0, world: int = 1) -> DataLoader:
-    """Every clip of one set once, in order; process `rank` of `world` takes its share."""
-    indices = range(rank, len(data), world)
+    """Every clip of one set once, in order; process `rank` of `world` takes its share.
+
+    A process without a share repeats a clip, since Lightning wants a batch of each.
+    """
+    indices = range(rank, len(data), world) or range(1)
     steps = [{task: list(indices[start : start + batch_size])} for start in range(0, len(indices), batch_size)]
     return DataLoader(MultiTaskData({task: data}), sampler=steps, batch_size=None)
 

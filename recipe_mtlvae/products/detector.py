@@ -11,6 +11,7 @@ import torch
 
 from recipe_mtlvae.data.audio import read_audio
 from recipe_mtlvae.data.features import LogMel, scale
+from recipe_mtlvae.errors import Fault, RecipeError
 from recipe_mtlvae.labels import Event, Grid
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
 from recipe_mtlvae.scoring.postprocess import median_filter, to_events
@@ -57,28 +58,36 @@ class Detector:
         """Events of one recording, with the configuration's median filter and threshold."""
         return next(self.detect_all([Path(path)]))
 
-    def detect_all(self, paths: Iterable[Path], batch_size: int = 32) -> Iterator[Detection]:
+    def detect_all(
+        self, paths: Iterable[Path], faults: list[Fault] | None = None, batch_size: int = 32
+    ) -> Iterator[Detection]:
         """One Detection a recording, in order; windows of different recordings share batches.
 
-        Raises RecipeError at a recording that cannot be read.
+        A recording that cannot be read is left out and its fault added to `faults`; without such a list,
+        it raises RecipeError.
         """
-        waiting: dict[int, _Joined] = {}
+        waiting: dict[int, _Joined] = {}  # in the order of the recordings
         windows: list[_Window] = []
-        following = 0  # the recording to be given next
         for number, path in enumerate(paths):
-            audio = read_audio(path, self.conf.features.sample_rate, None)
+            try:
+                audio = read_audio(path, self.conf.features.sample_rate, None)
+            except RecipeError as error:
+                if faults is None:
+                    raise
+                faults += error.faults
+                continue
             waiting[number], new = self._cut(number, path, audio.samples, audio.duration)
             windows += new
             while len(windows) >= batch_size:
                 self._score(windows[:batch_size], waiting)
                 del windows[:batch_size]
-            while following in waiting and waiting[following].missing == 0:
-                yield self._finish(waiting.pop(following))
-                following += 1
+            while waiting and (first := next(iter(waiting.values()))).missing == 0:
+                yield self._finish(first)
+                del waiting[next(iter(waiting))]
         if windows:
             self._score(windows, waiting)
-        for number in sorted(waiting):
-            yield self._finish(waiting[number])
+        for joined in waiting.values():
+            yield self._finish(joined)
 
     def _cut(self, number: int, path: Path, samples: np.ndarray, duration: float) -> tuple[_Joined, list[_Window]]:
         """Half-overlapping windows of the training length; the last one padded with zeros."""

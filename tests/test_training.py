@@ -1,0 +1,170 @@
+"""Stage 1 on a tiny corpus: what it leaves, that it repeats itself, and that it resumes."""
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from local.callbacks import CollapseWarning, read_history
+from local.stage import PROJECT, Stage
+from local.train import _refuse_other_data, train, training_inputs
+from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
+from recipe_mtlvae.data.corpus import open_split
+from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.nets.checkpoint import load_checkpoint
+from recipe_mtlvae.products.detector import Detector
+from tests.tiny import SETTINGS, make_tiny_corpus, tiny_conf
+
+SYSTEMS = [CONF_DIR / "mtlvae.yaml", *sorted((CONF_DIR / "ablation").glob("*.yaml"))]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return make_tiny_corpus(tmp_path_factory.mktemp("corpus"), tiny_conf())
+
+
+def trained(run_dir: Path, root: Path, conf: Conf | None = None) -> Path:
+    train(Stage(1, conf or tiny_conf(), root, run_dir))
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, root) -> Path:
+    return trained(tmp_path_factory.mktemp("run"), root)
+
+
+def losses(run_dir: Path) -> list[float]:
+    return [row["loss/total"] for row in read_history(run_dir / "history.csv")]
+
+
+def test_a_run_leaves_checkpoints_energy_and_every_term_by_name(run):
+    assert (run / "best.ckpt").exists() and (run / "checkpoints" / "last.ckpt").exists()
+    assert "training" in json.loads((run / "energy.json").read_text())
+    row = read_history(run / "history.csv")[-1]
+    assert {
+        f"loss/{name}" for name in ("strong_synth", "strong_real", "weak", "reconstruction", "kld", "total")
+    } <= set(row)
+    assert {"kl/active_dims", "val/selection", "val/intersection_f1", "val/weak_f1"} <= set(row)
+
+
+def test_the_total_is_the_sum_of_the_terms(run):
+    row = read_history(run / "history.csv")[0]
+    names = ("strong_synth", "strong_real", "weak", "reconstruction", "kld")
+    assert row["loss/total"] == pytest.approx(sum(row[f"loss/{name}"] for name in names), rel=1e-5)
+
+
+def test_two_runs_of_one_seed_have_identical_losses(run, root, tmp_path):
+    assert losses(trained(tmp_path, root)) == losses(run)
+
+
+def test_a_continued_run_equals_an_unbroken_one(run, root, tmp_path):
+    """2 epochs and 2 more, against 4 at once: the same losses and the same weights."""
+    trained(tmp_path / "broken", root)
+    trained(tmp_path / "broken", root, tiny_conf("train.max_epochs=4"))
+    trained(tmp_path / "whole", root, tiny_conf("train.max_epochs=4"))
+    assert losses(tmp_path / "broken") == losses(tmp_path / "whole")
+    last = [load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt").net for name in ("broken", "whole")]
+    for ours, theirs in zip(*(net.state_dict().values() for net in last), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_run_that_broke_within_an_epoch_goes_on_from_the_last_whole_one(run, root, tmp_path, monkeypatch):
+    from local.mtlvae import MTLVAETraining
+
+    def break_in_the_second_epoch(self, batch, batch_index):
+        if self.current_epoch == 1 and batch_index == 1:
+            raise SystemError("power cut")
+        return step(self, batch, batch_index)
+
+    step = MTLVAETraining.training_step
+    with monkeypatch.context() as patch, pytest.raises(SystemError):
+        patch.setattr(MTLVAETraining, "training_step", break_in_the_second_epoch)
+        trained(tmp_path, root)
+    assert losses(trained(tmp_path, root)) == losses(run)
+
+
+@pytest.mark.parametrize("file", SYSTEMS, ids=lambda path: path.stem)
+def test_every_shipped_system_trains_a_step_and_detects(file, root, tmp_path):
+    conf = load_conf(file, settings=[*SETTINGS, "train.max_epochs=1", "train.epoch_steps=1"])
+    trained(tmp_path, root, conf)
+    detection = Detector.load(tmp_path / "best.ckpt").detect(open_split(conf, root, "validation").clips[0].path)
+    assert detection.scores.shape == (31, 2)  # 2 s: 126 frames, 31 whole steps
+    assert len(read_history(tmp_path / "history.csv")) == 1
+
+
+def test_training_on_clips_that_changed_under_it_is_refused(root, tmp_path):
+    stage = Stage(1, tiny_conf(), root, tmp_path)
+    _refuse_other_data(stage, training_inputs(stage)["clips"])
+    _refuse_other_data(stage, training_inputs(stage)["clips"])
+    with pytest.raises(RecipeError, match="clips or labels have changed since this run's training began"):
+        _refuse_other_data(stage, "another hash")
+
+
+def test_a_collapsed_posterior_is_said_once(recwarn):
+    trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    warning = CollapseWarning()
+    for active in (3.0, 0.0, 0.0):
+        trainer.callback_metrics["kl/active_dims"] = torch.tensor(active)
+        warning.on_train_epoch_end(trainer, None)
+    assert sum("posterior has collapsed" in str(warning.message) for warning in recwarn) == 1
+
+
+def test_a_checkpoint_carries_configuration_classes_and_features(run):
+    checkpoint = load_checkpoint(run / "best.ckpt")
+    assert checkpoint.classes == ("Beep", "Hum")
+    assert checkpoint.conf == tiny_conf()
+    assert not checkpoint.net.training
+
+
+def test_opening_a_checkpoint_never_runs_code_from_it(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "was_run",))
+
+    (tmp_path / "hostile.ckpt").write_bytes(pickle.dumps({"recipe": Hostile()}))
+    torch.save({"recipe": Hostile()}, tmp_path / "hostile2.ckpt")
+    for name in ("hostile.ckpt", "hostile2.ckpt"):
+        with pytest.raises(RecipeError, match="not a checkpoint"):
+            load_checkpoint(tmp_path / name)
+    assert not (tmp_path / "was_run").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"text", {"state_dict": {}}, {"recipe": {"format": 99}}, [1]])
+def test_a_file_of_another_kind_is_refused(content, tmp_path):
+    path = tmp_path / "x.ckpt"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(RecipeError, match=r"x.ckpt: not a checkpoint"):
+        load_checkpoint(path)
+
+
+def test_a_checkpoint_with_a_missing_weight_names_it(run, tmp_path):
+    content = torch.load(run / "best.ckpt", weights_only=True)
+    del content["state_dict"]["net.posterior.weight"]
+    torch.save(content, tmp_path / "x.ckpt")
+    with pytest.raises(RecipeError, match=r"do not fit.*posterior\.weight"):
+        load_checkpoint(tmp_path / "x.ckpt")
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(root, tmp_path):
+    """The same global batches, half of each task in each process: the same losses but for rounding."""
+    script = "import sys; from pathlib import Path; from local.train import train; from local.stage import Stage\n"
+    script += "from tests.tiny import tiny_conf\n"
+    script += (
+        "train(Stage(1, tiny_conf(*sys.argv[3:], 'vae.variational=false'), Path(sys.argv[1]), Path(sys.argv[2])))\n"
+    )
+    (tmp_path / "run.py").write_text(script)
+    histories = []
+    for devices in ("1", "2"):
+        command = [sys.executable, str(tmp_path / "run.py"), str(root), str(tmp_path / devices)]
+        command += [f"train.devices={devices}", "train.threads=1", *(["train.strategy=ddp"] if devices == "2" else [])]
+        subprocess.run(command, check=True, env={"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}, timeout=300)
+        histories.append(read_history(tmp_path / devices / "history.csv"))
+    for one, two in zip(*histories, strict=True):
+        assert two["loss/reconstruction"] == pytest.approx(one["loss/reconstruction"], rel=1e-4)
+        assert two["val/selection"] == pytest.approx(one["val/selection"], abs=1e-6)
