@@ -6,13 +6,17 @@ A pool becomes a folder foreground/<label>/*.wav, background/<label>/*.wav at SA
 
 from __future__ import annotations
 
+import io
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from local.sounds import FOREGROUNDS, REAL_BACKGROUNDS, SAMPLE_RATE, SYNTHETIC_BACKGROUNDS, make_sound
+from recipe_mtlvae.data.audio import read_audio
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import whole_file
 
@@ -22,7 +26,7 @@ HELD_OUT = 5  # every fifth source recording of `train` is for the synthetic val
 MIN_SECONDS = 0.05  # of a recording
 SUFFIXES = (".wav", ".flac", ".ogg", ".aif", ".aiff", ".mp3")
 
-# Synthesised sounds a label; the synthetic and the real variety of a pool have as many each
+# Synthesised sounds a label at most; the synthetic and the real variety of a pool have as many each
 FOREGROUND_VARIANTS = {"train": 30, "held_out": 8, "validation": 16}
 BACKGROUND_VARIANTS = {"train": 6, "held_out": 3, "validation": 5}
 
@@ -49,29 +53,31 @@ def class_of(folder: str) -> str:
     return folder.replace("_nOff", "").replace("_nOn", "")
 
 
-def bank_of(pool: str, real: bool, recorded: bool) -> str:
+def bank_of(pool: str, real: bool, from_recordings: bool) -> str:
     """Where a domain finds a pool's sounds: recordings serve both domains, synthesised sounds come in two varieties."""
-    return pool if recorded or not real else f"{pool}-real"
+    return pool if from_recordings or not real else f"{pool}-real"
 
 
-def synthesised(seed: int, classes: Sequence[str] | None) -> list[Sound]:
-    """The synthesised sounds of all pools. Raises RecipeError for a class that there is no synthesis of."""
+def synthesised(seed: int, classes: Sequence[str] | None, clips: Mapping[tuple[str, bool], int]) -> list[Sound]:
+    """The synthesised sounds for so many clips a variety (pool, real); few clips need few sounds.
+
+    Raises RecipeError for a class that there is no synthesis of.
+    """
     classes = tuple(classes or FOREGROUNDS)
     unknown = [name for name in classes if name not in FOREGROUNDS]
     if unknown:
         known = f"expected some of {', '.join(FOREGROUNDS)}"
         raise fail(f"data.classes: no synthesised sounds of {', '.join(unknown)}", f"{known}, or give --soundbank DIR")
     sounds = []
-    for pool in POOLS:
-        for real in (False, True):
-            backgrounds = REAL_BACKGROUNDS if real else SYNTHETIC_BACKGROUNDS
-            labels = [("foreground", name, FOREGROUND_VARIANTS[pool]) for name in classes]
-            labels += [("background", name, BACKGROUND_VARIANTS[pool]) for name in backgrounds]
-            bank = bank_of(pool, real, recorded=False)
-            for role, label, variants in labels:
-                for i in range(variants):
-                    key = (seed, zlib.crc32(f"{bank}/{label}".encode()), i)
-                    sounds.append(Sound(bank, role, label, f"{i:03d}.wav", None, key))
+    for (pool, real), count in clips.items():
+        backgrounds = REAL_BACKGROUNDS if real else SYNTHETIC_BACKGROUNDS
+        labels = [("foreground", name, FOREGROUND_VARIANTS[pool]) for name in classes]
+        labels += [("background", name, BACKGROUND_VARIANTS[pool]) for name in backgrounds]
+        bank = bank_of(pool, real, from_recordings=False)
+        for role, label, most in labels:
+            for i in range(min(most, 2 + count // 4)):
+                key = (seed, zlib.crc32(f"{bank}/{label}".encode()), i)
+                sounds.append(Sound(bank, role, label, f"{i:03d}.wav", None, key))
     return sounds
 
 
@@ -110,30 +116,41 @@ def listing(folder: Path) -> list[list]:
 
 
 def source_of(file: Path) -> str:
-    """The source recording of a file: takes named <Freesound id>_<take> or fold-<id>-take share one."""
-    match = re.fullmatch(r"(?:\d-)?(\d{3,})[-_][A-Za-z0-9]{1,3}", file.stem)
-    return match.group(1) if match else file.stem
+    """The source recording of a file: takes named <id>_<take>, or <fold>-<id>-<take> as in ESC, share their id."""
+    match = re.fullmatch(r"\d-(\d+)-[A-Z](?:-\d+)?|(\d{4,})[-_][A-Za-z0-9]{1,3}", file.stem)
+    return (match.group(1) or match.group(2)) if match else file.stem
+
+
+def origin_of(place: str, from_recordings: bool) -> str:
+    """The name of a pool's file outside of this program: a recording's path in the soundbank."""
+    if not from_recordings:
+        return place
+    pool, rest = place.removesuffix(".wav").split("/", 1)
+    return f"{'validation' if pool == 'validation' else 'train'}/{rest}"
 
 
 def make(sound: Sound, folder: Path) -> None:
     """Write a sound, mono 16-bit at SAMPLE_RATE, unless it is there. Raises RecipeError for a recording of no use."""
-    import numpy as np
-    import soundfile
-
     target = folder / sound.place
     if target.exists():
         return
     if sound.recording is None:
-        samples = make_sound(sound.label, sound.bank.endswith("-real"), sound.seed)
+        write_wav(target, make_sound(sound.label, sound.bank.endswith("-real"), sound.seed))
     else:
-        samples = _read(sound.recording)
-    with whole_file(target) as temporary:
-        soundfile.write(temporary, np.clip(samples, -1, 1), SAMPLE_RATE, subtype="PCM_16", format="WAV")
+        write_wav(target, _read(sound.recording))
 
 
-def _read(file: Path):  # noqa: ANN202  (numpy arrays are imported late)
-    from recipe_mtlvae.data.audio import read_audio
+def write_wav(file: Path, samples: np.ndarray) -> None:
+    """Write (n,) samples, cut to [-1, 1], as 16-bit WAV at SAMPLE_RATE, whole or not at all."""
+    import soundfile
 
+    encoded = io.BytesIO()  # soundfile's own writing does not tell a full disk from other faults
+    soundfile.write(encoded, np.clip(samples, -1, 1), SAMPLE_RATE, subtype="PCM_16", format="WAV")
+    with whole_file(file) as temporary:
+        temporary.write_bytes(encoded.getvalue())
+
+
+def _read(file: Path) -> np.ndarray:
     audio = read_audio(file, SAMPLE_RATE, None)
     if audio.duration < MIN_SECONDS:
         raise fail(f"lasts {audio.duration:.3f} s: expected at least {MIN_SECONDS} s", "delete it", file)
@@ -169,6 +186,11 @@ def _list_role(folder: Path, role: str, classes: Sequence[str] | None, faults: l
             )
             continue
         labels[entry.name] = sorted(file for file in entry.iterdir() if _is_audio(file))
+        faults += [
+            Fault("a recording's name cannot hold tabs or line breaks", "rename it", file)
+            for file in labels[entry.name]
+            if set(file.name) & set("\t\r\n")
+        ]
         if not labels[entry.name]:
             what = f"no recordings of this label: expected files ending in {', '.join(SUFFIXES)}"
             faults.append(Fault(what, "add some or delete the folder", entry))
@@ -197,7 +219,9 @@ def _pool_faults(sounds: Iterable[Sound], folder: Path, classes: Sequence[str] |
             if not any(entry[:2] == (pool, role) for entry in present):
                 part = "validation" if pool == "validation" else "train"
                 what = f"too few {role} recordings in {part}: none is left for the pool '{pool}'"
-                yield Fault(what, "at least two source recordings of a label are needed", folder)
+                yield Fault(
+                    what, "at least two source recordings of a label are needed (takes of one count as one)", folder
+                )
     learnt = {name for pool, role, name in present if role == "foreground" and pool == "train"}
     for pool, role, name in sorted(present):
         if role == "foreground" and pool != "train" and name not in learnt:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 np.Inf = np.inf  # scaper 1.6.5 asks for the name that NumPy 2 took away
 
@@ -18,6 +19,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of packages that desed imports
     from desed.generate_synthetic import SoundscapesGenerator, generate_df_from_jams
 
+from local.soundbank import class_of  # noqa: E402
+from recipe_mtlvae.errors import fail  # noqa: E402
 from recipe_mtlvae.labels import Event  # noqa: E402
 
 EVENTS = (1, 5)  # a soundscape's fewest and most
@@ -50,7 +53,6 @@ COMPANIONS = {
     "Vacuum_cleaner": {"Speech": 6, "Dog": 2, "Cat": 1, "Electric_shaver_toothbrush": 1},
 }
 
-logging.disable(logging.CRITICAL)  # desed logs every file it writes
 _SILENT = logging.getLogger("soundscapes")
 
 
@@ -61,11 +63,6 @@ class Soundscape:
     samples: np.ndarray  # (n,) float64
     events: tuple[Event, ...]  # sorted by onset, merged and post-processed as DESED's, 3 decimals
     sources: tuple[str, ...]  # the sound files in it, relative to the bank, sorted
-
-
-def class_of(folder: str) -> str:
-    """The class of a soundbank folder: its name without desed's marks for cut onsets and offsets."""
-    return folder.replace("_nOff", "").replace("_nOn", "")
 
 
 def make_soundscape(
@@ -86,6 +83,9 @@ def make_soundscape(
                 _generate(bank, label, folders, seconds, sample_rate, state, scratch)
             except ValueError:  # an event of a few samples, too short for scaper's fades: draw again
                 continue
+            except soundfile.LibsndfileError as error:
+                what = f"a soundscape could not be written ({error.error_string})"
+                raise fail(what, "is there room left on the disk?", tempfile.gettempdir()) from None
             made = _read(Path(scratch), bank, seconds)
         if made is not None and bool(made.events) == (label is not None):
             return made
@@ -131,8 +131,6 @@ def _companions(label: str, folders: list[str]) -> dict[str, list]:
 
 def _read(scratch: Path, bank: Path, seconds: float) -> Soundscape | None:
     """What desed wrote; None where too many sounds meet at once."""
-    import soundfile
-
     (jams,) = scratch.glob("*.jams")
     annotation = json.loads(jams.read_text(encoding="utf-8"))["annotations"][0]
     if annotation["sandbox"]["scaper"]["polyphony_max"] > MAX_POLYPHONY:

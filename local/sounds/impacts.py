@@ -80,4 +80,4 @@ def _clink(draw: Draw, base: float) -> np.ndarray:
         mode = base * draw.log((0.8, 3.2))
         if mode < 7700:
             sound += draw.uniform((0.3, 1.0)) * ring(strike, mode, draw.uniform((0.15, 0.45), (0.05, 0.6)))
-    return sound
+    return fade(sound, 0.0, 0.08)

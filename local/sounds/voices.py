@@ -20,33 +20,40 @@ VOWELS = (
 
 
 def speech(draw: Draw) -> np.ndarray:
-    """A phrase: syllables of vowels that glide into each other, pitch falling, hissed consonants between."""
+    """A phrase: syllables of gliding vowels, pitch falling, hissed consonants, pauses between words."""
     pitch = draw.log((95, 150), (110, 260))
     tract = 1.0 + 0.2 * (pitch > 160) + draw.uniform((-0.05, 0.05))
     syllables = draw.count((4, 12), (3, 14))
     lengths = draw.rng.uniform(0.11, 0.3, syllables) * draw.uniform((0.9, 1.2), (0.75, 1.2))
-    length = samples_of(lengths.sum())
+    pauses = draw.rng.uniform(0.05, 0.2, syllables) * (draw.rng.random(syllables) < 0.3)
+    starts = np.cumsum(lengths + pauses) - lengths - pauses
+    ends = starts + lengths
+    length = samples_of(ends[-1])
     f0 = pitch * stretch([1.15, 1.05, 0.85], length) * (1 + 0.12 * draw.curve(length, 4))
-    chosen = draw.rng.integers(len(VOWELS), size=syllables + 1)
-    edges = np.concatenate([[0], np.cumsum(lengths)])
+    vowels = draw.rng.integers(len(VOWELS), size=syllables)
     at = np.arange(0, length, CONTROL) / SAMPLE_RATE
-    centres = [np.interp(at, edges, [VOWELS[v][i] * tract for v in chosen]) for i in range(3)]
-    voiced = tone(f0, lambda f, k: formants(f, centres, (90, 130, 180)) * (100 / f) ** 0.5)
-    loud = np.interp(np.arange(length) / SAMPLE_RATE, *_syllable_envelope(draw, edges))
-    sound = unit(voiced * loud)
-    for start in edges[1:-1]:
+    centres = [np.interp(at, (starts + ends) / 2, [VOWELS[v][i] * tract for v in vowels]) for i in range(3)]
+    centres += [3500 * tract, 4500 * tract]
+    voiced = tone(f0, lambda f, k: formants(f, centres, (90, 110, 170, 250, 300)) * (100 / f) ** 0.4)
+    sound = unit(voiced * _syllables(draw, starts, ends, length))
+    for start in starts:
         if draw.flag(0.6):
             _add(sound, _consonant(draw), samples_of(start))
     return fade(sound, 0.01, 0.05)
 
 
-def _syllable_envelope(draw: Draw, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Loudness at times: each syllable rises and falls; between two it dips, sometimes to silence."""
-    times, values = [0.0], [0.3]
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
-        times += [start + 0.35 * (end - start), end]
-        values += [draw.uniform((0.6, 1.0)), draw.uniform((0.02, 0.35))]
-    return np.array(times), np.array(values)
+def _syllables(draw: Draw, starts: np.ndarray, ends: np.ndarray, length: int) -> np.ndarray:
+    """Loudness (length,): each syllable rises and falls; a pause after it is silent."""
+    times, values = [], []
+    for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        silent_next = i + 1 < len(starts) and starts[i + 1] > end
+        times += [start, start + 0.35 * (end - start), end]
+        values += [
+            values[-1] if values else 0.3,
+            draw.uniform((0.6, 1.0)),
+            0.0 if silent_next else draw.uniform((0.02, 0.35)),
+        ]
+    return np.interp(np.arange(length) / SAMPLE_RATE, times, values)
 
 
 def _consonant(draw: Draw) -> np.ndarray:
