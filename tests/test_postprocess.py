@@ -5,7 +5,8 @@ import pytest
 
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
-from recipe_mtlvae.scoring.postprocess import median_filter, merge_events, to_events
+from recipe_mtlvae.scoring.postprocess import median_filter, merge_events, odd_steps, step_seconds, to_events
+from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 
 EDGES = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
 
@@ -63,3 +64,22 @@ def test_overlapping_and_touching_events_of_one_class_merge():
 def test_events_of_two_classes_do_not_merge():
     events = [Event(0.0, 2.0, "Cat"), Event(1.0, 3.0, "Dog")]
     assert merge_events(events) == events
+
+
+def folder(*edges: list[float]) -> ScoreFolder:
+    clips = {str(i): ClipScores(np.array(times), np.zeros((len(times) - 1, 1))) for i, times in enumerate(edges)}
+    return ScoreFolder(("Cat",), clips)
+
+
+def test_a_clip_may_end_in_a_shorter_window():
+    assert step_seconds(folder([0.0, 0.5, 1.0, 1.2], [0.0, 0.5, 1.0])) == 0.5
+
+
+def test_windows_of_unequal_length_cannot_be_filtered():
+    with pytest.raises(RecipeError, match=r"windows from 0.5 to 1.5 s long"):
+        step_seconds(folder([0.0, 0.5, 1.0, 2.5, 3.0]))
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(0.448, 7), (0.4, 7), (0.064, 1), (0.01, 1), (0.16, 3)])
+def test_seconds_become_the_nearest_odd_number_of_steps(seconds, steps):
+    assert odd_steps(seconds, 0.064) == steps

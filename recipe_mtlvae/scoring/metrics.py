@@ -242,10 +242,13 @@ def _deltas(statistics: ClipStatistics, name: str, scenario: PSDScenario) -> dic
     deltas: dict[str, dict[str, tuple]] = {clip: {} for clip in statistics.clips}
     for label, every in statistics.psd[name].items():
         kept = every.score >= _last_score(every, scenario, hours, truth_hours)
-        counts = {"tps": every.tps[kept], "fps": every.fps[kept]}
-        counts |= {f"cts\\{other}": cts[kept] for other, cts in every.cts.items()}  # its way to flatten {"cts": {}}
-        scores = every.score[kept]
-        borders = np.searchsorted(every.clip[kept], np.arange(len(statistics.clips) + 1)).tolist()
+        counts = {"tps": every.tps, "fps": every.fps}
+        counts |= {f"cts\\{other}": cts for other, cts in every.cts.items()}  # its way to flatten {"cts": {}}
+        # first a change of nothing, since sed_scores_eval fails on a class without any
+        counts = {key: np.append(0, count[kept]) for key, count in counts.items()}
+        scores = np.append(0.0, every.score[kept])
+        clips = np.append(0, every.clip[kept])
+        borders = np.searchsorted(clips, np.arange(len(statistics.clips) + 1)).tolist()
         for clip, first, last in zip(statistics.clips, borders[:-1], borders[1:], strict=True):
             part = {key: count[first:last] for key, count in counts.items()}
             deltas[clip][label] = (scores[first:last], part)

@@ -73,7 +73,10 @@ def attach(scores: ScoreFolder, reference: Reference, allow_missing: bool) -> At
     missing = sorted(reference.durations.keys() - scores.clips.keys())
     if missing and (not allow_missing or len(missing) == len(reference.durations)):
         what = f"{len(missing)} of {len(reference.durations)} clips have audio but no scores: {', '.join(missing[:3])}"
-        raise fail(what + (" ..." if len(missing) > 3 else ""), "score them, or give --allow_missing")
+        raise fail(
+            what + (" ..." if len(missing) > 3 else ""),
+            "write them; the score command can count them as event-free: --allow_missing",
+        )
     silent = np.full((1, len(scores.classes)), -np.inf)  # no threshold is below it
     clips = {clip: ClipScores(np.array([0.0, reference.durations[clip]]), silent) for clip in missing}
     clips |= {clip: scores.clips[clip] for clip in reference.durations if clip in scores.clips}

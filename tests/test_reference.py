@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.labels import Event
+from recipe_mtlvae.scoring.reference import Reference, attach, read_reference
+from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Write a ground truth and a file of durations from their rows."""
+
+    def write(truth: list[str], durations: list[str], header: str = "filename\tduration"):
+        truth_file, durations_file = tmp_path / "validation.tsv", tmp_path / "durations.tsv"
+        truth_file.write_text("\n".join(["filename\tonset\toffset\tevent_label", *truth]) + "\n")
+        durations_file.write_text("\n".join([header, *durations]) + "\n")
+        return truth_file, durations_file
+
+    return write
+
+
+def test_clips_without_audio_leave_truth_and_durations(files):
+    reference = read_reference(*files(["a.wav\t0\t1\tCat", "b.wav\t0\t1\tCat"], ["a.wav\t10.0"]), ("Cat",))
+    assert reference.truth == {"a": [Event(0.0, 1.0, "Cat")]}
+    assert reference.durations == {"a": 10.0}
+    assert reference.expected == 2
+
+
+def test_event_free_clips_stay(files):
+    reference = read_reference(*files(["a.wav\t0\t1\tCat", "b.wav\t\t\t"], ["a.wav\t10", "b.wav\t10"]), None)
+    assert reference.truth["b"] == []
+    assert (reference.expected, reference.unnamed) == (2, 0)
+
+
+def test_clips_that_the_truth_does_not_name_are_event_free_and_counted(files):
+    reference = read_reference(*files(["a.wav\t0\t1\tCat"], ["a.wav\t10", "b.wav\t10"]), None)
+    assert reference.truth["b"] == []
+    assert reference.unnamed == 1
+
+
+def test_the_truth_is_published_as_it_is_but_for_events_that_touch(files):
+    rows = ["a.wav\t0\t1\tCat", "a.wav\t1\t2\tCat", "a.wav\t9\t10.7\tDog"]
+    reference = read_reference(*files(rows, ["a.wav\t10"]), None)
+    assert reference.truth["a"] == [Event(0.0, 2.0, "Cat"), Event(9.0, 10.7, "Dog")]
+
+
+def test_a_label_outside_the_classes_is_named_with_its_line(files):
+    with pytest.raises(RecipeError, match=r"validation.tsv:2: .*Bird"):
+        read_reference(*files(["a.wav\t0\t1\tBird"], ["a.wav\t10"]), ("Cat",))
+
+
+def test_files_of_other_clips_are_refused(files):
+    with pytest.raises(RecipeError, match=r"no clip of durations.tsv is in the ground truth"):
+        read_reference(*files(["a.wav\t0\t1\tCat"], ["Ya.wav\t10"]), None)
+
+
+def test_clips_that_differ_in_their_suffix_alone_are_refused(files):
+    with pytest.raises(RecipeError, match="one name but for the suffix"):
+        read_reference(*files(["a.wav\t0\t1\tCat"], ["a.wav\t10", "a.flac\t10"]), None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["a.wav\tlong"], "durations.tsv:2: expected a duration above 0 s, got 'long'"),
+        (["a.wav\t0"], "durations.tsv:2: expected a duration above 0 s, got '0'"),
+        (["a.wav\tnan"], "durations.tsv:2: expected a duration above 0 s, got 'nan'"),
+        (["a.wav"], "durations.tsv:2: expected a duration above 0 s, got ''"),
+        (["a.wav\t10", "a.wav\t10"], "durations.tsv:3: a second duration of a.wav"),
+        ([], "durations.tsv: expected at least one clip"),
+    ],
+)
+def test_faulty_durations_are_named_with_their_line(files, rows, message):
+    with pytest.raises(RecipeError, match=message):
+        read_reference(*files(["a.wav\t0\t1\tCat"], rows), None)
+
+
+def test_durations_with_other_columns_are_refused(files):
+    with pytest.raises(RecipeError, match=r"durations.tsv:1: .* filename and duration, got 'name length'"):
+        read_reference(*files(["a.wav\t0\t1\tCat"], ["a.wav\t10"], header="name\tlength"), None)
+
+
+def test_missing_durations_are_told(files, tmp_path):
+    truth, _ = files(["a.wav\t0\t1\tCat"], [])
+    with pytest.raises(RecipeError, match="no such file of durations"):
+        read_reference(truth, tmp_path / "none.tsv", None)
+
+
+def scores_of(*clips: str) -> ScoreFolder:
+    return ScoreFolder(("Cat",), {clip: ClipScores(np.array([0.0, 10.0]), np.array([[0.9]])) for clip in clips})
+
+
+REFERENCE = Reference({"a": [], "b": []}, {"a": 10.0, "b": 8.0}, 2)
+
+
+def test_a_clip_with_audio_but_without_scores_is_an_error():
+    with pytest.raises(RecipeError, match=r"1 of 2 clips have audio but no scores: b; .*--allow_missing"):
+        attach(scores_of("a"), REFERENCE, allow_missing=False)
+
+
+def test_missing_scores_are_event_free_where_that_is_allowed():
+    attached = attach(scores_of("a"), REFERENCE, allow_missing=True)
+    assert attached.missing == 1
+    assert attached.scores.clips["b"].edges.tolist() == [0.0, 8.0]
+    assert attached.scores.clips["b"].scores.tolist() == [[-np.inf]]
+
+
+def test_scores_of_no_clip_at_all_are_an_error_even_then():
+    with pytest.raises(RecipeError, match="2 of 2 clips have audio but no scores"):
+        attach(scores_of("c"), REFERENCE, allow_missing=True)
+
+
+def test_scores_of_other_clips_are_left_out_and_counted():
+    attached = attach(scores_of("a", "b", "c"), REFERENCE, allow_missing=False)
+    assert sorted(attached.scores.clips) == ["a", "b"]
+    assert attached.others == 1
+
+
+def test_the_clip_list_hash_tells_clip_lists_apart():
+    other = Reference({}, {"a": 10.0}, 2)
+    same = Reference({}, {"b": 8.1, "a": 10.0}, 5)
+    assert REFERENCE.clip_list_hash != other.clip_list_hash
+    assert REFERENCE.clip_list_hash == same.clip_list_hash
