@@ -25,7 +25,7 @@ from recipe_mtlvae.data.manifest import Clip
 from recipe_mtlvae.data.parts import Place, Row, feature_shape, write_part
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 
-BATCH = 8  # clips to one call of LogMel: the fastest on one core, where 16 already leave its cache
+BATCH_SAMPLES = 320_000  # to one call of LogMel: larger spectra are memory that the system hands out anew each time
 FEW = 200  # clips that are done sooner than processes have started
 
 
@@ -124,8 +124,9 @@ def _extract(task: PartTask, log_mel: LogMel, clip_seconds: float, count: Callab
     features = np.empty((len(task.clips), *feature_shape(log_mel.conf, clip_seconds)), dtype=np.float16)
     rows: list[Row] = []
     bad: dict[str, Fault] = {}
-    for start in range(0, len(task.clips), BATCH):
-        batch = task.clips[start : start + BATCH]
+    step = max(1, int(BATCH_SAMPLES / (clip_seconds * log_mel.conf.sample_rate)))
+    for start in range(0, len(task.clips), step):
+        batch = task.clips[start : start + step]
         samples = []
         for clip in batch:
             try:
