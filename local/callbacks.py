@@ -24,7 +24,7 @@ class Selection(pl.Callback):
     """The score by which the best epoch is chosen, as in the baseline recipe.
 
     Intersection F1 on the synthetic validation split (strong probabilities) + macro F1 on the held-out part
-    of the weak set (clip probabilities). Each network of the module gets its own, the best one counts.
+    of the weak set (clip probabilities). Each network of the module gets its own, the first one's counts.
     """
 
     def __init__(self, strong: TaskData, weak: TaskData, filter_steps: int, threshold: float) -> None:
@@ -44,7 +44,7 @@ class Selection(pl.Callback):
             self.seen[name][dataloader_idx].append(scores.float().cpu().numpy())
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        best = 0.0
+        selection = {}
         for name, (strong, weak) in self.seen.items():
             strong_scores, weak_scores = _gather(strong, self.sets[0]), _gather(weak, self.sets[1])
             event_score = self._intersection_f1(strong_scores)
@@ -52,8 +52,8 @@ class Selection(pl.Callback):
             clip_score = macro_f1(weak_scores > self.threshold, targets > 0)
             prefix = "val/" if name == "net" else f"val/{name}_"
             module.log_dict({f"{prefix}intersection_f1": event_score, f"{prefix}weak_f1": clip_score})
-            best = max(best, event_score + clip_score)
-        module.log("val/selection", best, prog_bar=True)
+            selection[name] = event_score + clip_score
+        module.log("val/selection", selection[module.networks[0]], prog_bar=True)
 
     def _intersection_f1(self, scores: np.ndarray) -> float:
         """`scores` (clips, steps, classes)"""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.data.batches import Batch
+from recipe_mtlvae.data.batches import Batch, BatchPlan, TaskData, even_shares
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 from recipe_mtlvae.nets.losses import kl_per_dimension, mtlvae_losses, weighted_sum
 from recipe_mtlvae.nets.prediction import Prediction
@@ -30,9 +30,15 @@ class MTLVAETraining(pl.LightningModule):
         self.net = build_network(conf, len(classes))
         self.weights = dataclasses.asdict(conf.loss)
 
+    @staticmethod
+    def batch_plan(conf: Conf, tasks: dict[str, TaskData]) -> BatchPlan:
+        """The report's batch: the active tasks share it evenly."""
+        return BatchPlan(dict(tasks), even_shares(conf.train.batch_size, list(tasks)))
+
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        output = self.net(batch.features)
-        terms = mtlvae_losses(output, batch, self.net.variational)
+        features = batch.scaled()
+        output = self.net(features)
+        terms = mtlvae_losses(output, features, batch, self.net.variational)
         loss = weighted_sum(terms, self.weights)
         whole_epoch = {"on_step": False, "on_epoch": True, "batch_size": len(batch.features), "sync_dist": True}
         self.log_dict({f"loss/{name}": term.detach() for name, term in terms.items()}, **whole_epoch)
@@ -45,7 +51,8 @@ class MTLVAETraining(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Prediction]:
-        return {name: getattr(self, name).predict(batch.features) for name in self.networks}
+        features = batch.scaled()
+        return {name: getattr(self, name).predict(features) for name in self.networks}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.net.parameters(), lr=self.conf.train.learning_rate)

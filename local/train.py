@@ -18,7 +18,6 @@ from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.data.batches import (
     TASK_SPLITS,
-    MultiTaskSampler,
     TaskData,
     evaluation_batches,
     hold_out,
@@ -30,7 +29,11 @@ from recipe_mtlvae.files import content_hash, write_json
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.scoring.energy import measured
 
-SYSTEMS = {"mtlvae": ("local.mtlvae", "MTLVAETraining")}  # conf.system: module, LightningModule
+# conf.system: module, LightningModule
+SYSTEMS = {
+    "mtlvae": ("local.mtlvae", "MTLVAETraining"),
+    "mean_teacher": ("local.mean_teacher", "MeanTeacherTraining"),
+}
 
 
 class Data(pl.LightningDataModule):
@@ -44,18 +47,14 @@ class Data(pl.LightningDataModule):
         splits = {name: open_split(conf, root, name) for name in {TASK_SPLITS[task] for task in conf.tasks} | {"weak"}}
         kept, held = hold_out(len(splits["weak"].clips), conf.data.weak_held_out, conf.seed)
         rows = {"weak": kept}
-        self.tasks = {
-            task: TaskData(splits[TASK_SPLITS[task]], grid, self.classes, rows.get(task)) for task in conf.tasks
-        }
+        tasks = {task: TaskData(splits[TASK_SPLITS[task]], grid, self.classes, rows.get(task)) for task in conf.tasks}
+        self.plan = system_of(conf).batch_plan(conf, tasks)
         self.validation = TaskData(open_split(conf, root, "synthetic_validation"), grid, self.classes)
         self.weak_validation = TaskData(splits["weak"], grid, self.classes, held)
 
     def train_dataloader(self) -> torch.utils.data.DataLoader:
-        sizes = {task: len(data) for task, data in self.tasks.items()}
-        train = self.conf.train
-        rank, world = self.trainer.global_rank, self.trainer.world_size
-        sampler = MultiTaskSampler(sizes, train.batch_size, self.conf.seed, train.epoch_steps, rank, world)
-        return train_loader(self.tasks, sampler)
+        share = (self.trainer.global_rank, self.trainer.world_size)
+        return train_loader(self.plan, self.conf.seed, self.conf.train.epoch_steps, *share)
 
     def val_dataloader(self) -> list[torch.utils.data.DataLoader]:
         share = (self.conf.train.batch_size, self.trainer.global_rank, self.trainer.world_size)
@@ -79,7 +78,7 @@ def main() -> None:
 def training_inputs(stage: Stage) -> dict:
     """What the trained network depends on: the configuration, and the clips with their labels."""
     conf = conf_to_dict(stage.conf)
-    keys = ("system", "seed", "features", "tasks", "vae", "loss", "train")
+    keys = ("system", "seed", "features", "tasks", "vae", "loss", "mean_teacher", "train")
     splits = [open_split(stage.conf, stage.root, name) for name in (*TASK_SPLITS.values(), "synthetic_validation")]
     clips = [(clip.name, clip.events, sorted(clip.labels or ())) for split in splits for clip in split.clips]
     return {key: conf[key] for key in keys} | {"clips": content_hash(str(clips))}
@@ -103,10 +102,7 @@ def train(stage: Stage) -> None:
     _quiet()
     pl.seed_everything(conf.seed, verbose=False)
     data = Data(conf, stage.root)
-    if conf.system not in SYSTEMS:
-        raise fail(f"system: expected one of {', '.join(SYSTEMS)}, got {conf.system!r}")
-    module_name, class_name = SYSTEMS[conf.system]
-    module = getattr(importlib.import_module(module_name), class_name)(conf, data.classes)
+    module = system_of(conf)(conf, data.classes)
     trainer = pl.Trainer(
         accelerator=conf.train.accelerator,
         devices=conf.train.devices,
@@ -114,7 +110,7 @@ def train(stage: Stage) -> None:
         strategy=conf.train.strategy,
         precision=conf.train.precision,
         max_epochs=conf.train.max_epochs,
-        gradient_clip_val=conf.train.gradient_clip,
+        gradient_clip_val=conf.train.gradient_clip or None,
         callbacks=_callbacks(conf, run_dir, data),
         logger=_logger(run_dir),
         use_distributed_sampler=False,  # the sampler shares each task's clips itself
@@ -130,13 +126,21 @@ def train(stage: Stage) -> None:
         raise KeyboardInterrupt
 
 
+def system_of(conf: Conf) -> type[pl.LightningModule]:
+    """The LightningModule of conf.system."""
+    if conf.system not in SYSTEMS:
+        raise fail(f"system: expected one of {', '.join(SYSTEMS)}, got {conf.system!r}")
+    module_name, class_name = SYSTEMS[conf.system]
+    return getattr(importlib.import_module(module_name), class_name)
+
+
 def _callbacks(conf: Conf, run_dir: Path, data: Data) -> list[Callback]:
     on_terminal = sys.stderr.isatty()
     once_an_epoch = {"save_on_train_epoch_end": True, "enable_version_counter": False}
     callbacks = [
         Selection(data.validation, data.weak_validation, conf.postprocess.median_filter, conf.postprocess.threshold),
         CollapseWarning(),
-        History(run_dir / "history.csv", conf.train.batch_size, show=not on_terminal),
+        History(run_dir / "history.csv", sum(data.plan.clips.values()), show=not on_terminal),
         ModelCheckpoint(run_dir, "best", monitor="val/selection", mode="max", save_weights_only=True, **once_an_epoch),
         ModelCheckpoint(run_dir / "checkpoints", "last", **once_an_epoch),
     ]

@@ -77,6 +77,18 @@ class LossConf:
 
 
 @dataclass(frozen=True)
+class MeanTeacherConf:
+    strong_clips: int
+    weak_clips: int
+    unlabeled_clips: int
+    consistency: float
+    warmup_epochs: int
+    ema: float
+    mixup: float
+    mixup_beta: float
+
+
+@dataclass(frozen=True)
 class TrainConf:
     batch_size: int
     max_epochs: int
@@ -116,6 +128,7 @@ class Conf:
     tasks: tuple[str, ...]
     vae: VAEConf
     loss: LossConf
+    mean_teacher: MeanTeacherConf
     train: TrainConf
     postprocess: PostprocessConf
     energy: EnergyConf

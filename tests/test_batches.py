@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from recipe_mtlvae.data.batches import (
+    BatchPlan,
+    JoinedData,
     MultiTaskData,
     MultiTaskSampler,
     TaskData,
     evaluation_batches,
+    even_shares,
     hold_out,
-    shares,
     train_loader,
 )
 from recipe_mtlvae.data.corpus import open_split
@@ -24,15 +26,15 @@ FOUR = {"strong_synth": 100, "weak": 40, "reconstruction": 200, "strong_real": 7
 
 
 def sampler(sizes=FOUR, **options) -> MultiTaskSampler:
-    return MultiTaskSampler(sizes, **{"batch_size": 32, "seed": 1, "epoch_steps": None, **options})
+    return MultiTaskSampler(sizes, even_shares(32, list(sizes)), **{"seed": 1, "epoch_steps": None, **options})
 
 
 def test_four_tasks_share_32_as_eight_each():
-    assert shares(32, list(FOUR)) == dict.fromkeys(FOUR, 8)
+    assert even_shares(32, list(FOUR)) == dict.fromkeys(FOUR, 8)
 
 
 def test_three_tasks_share_32_as_11_11_and_10():
-    assert list(shares(32, ["a", "b", "c"]).values()) == [11, 11, 10]
+    assert list(even_shares(32, ["a", "b", "c"]).values()) == [11, 11, 10]
 
 
 def test_an_epoch_ends_when_the_smallest_set_is_exhausted():
@@ -78,8 +80,8 @@ def test_two_processes_together_see_the_batches_of_one():
 
 
 def test_a_batch_too_small_for_its_tasks_is_refused():
-    with pytest.raises(RecipeError, match="batch_size 4: too small for 4 tasks on 2 processes"):
-        sampler(batch_size=4, world=2)
+    with pytest.raises(RecipeError, match="too small for 9 processes"):
+        sampler(world=9)
 
 
 def test_a_set_smaller_than_its_share_is_refused():
@@ -102,12 +104,13 @@ def tasks(tmp_path_factory) -> dict[str, TaskData]:
     return {task: TaskData(open_split(conf, root, name), grid, conf.data.classes) for task, name in names.items()}
 
 
-def test_a_batch_holds_its_tasks_side_by_side_and_scaled(tasks):
+def test_a_batch_holds_its_tasks_side_by_side(tasks):
     batch = MultiTaskData(tasks)[{"strong_synth": [0, 3], "weak": [1], "reconstruction": [2, 4]}]
     assert batch.spans == {"strong_synth": slice(0, 2), "weak": slice(2, 3), "reconstruction": slice(3, 5)}
-    assert batch.features.shape == (5, 128, 126) and batch.features.dtype == torch.float32
-    assert batch.features.amin(dim=(1, 2)).tolist() == pytest.approx([-1.0] * 5)
-    assert batch.features.amax(dim=(1, 2)).tolist() == pytest.approx([1.0] * 5)
+    assert batch.features.shape == (5, 128, 126) and batch.features.dtype == torch.float16
+    scaled = batch.scaled()
+    assert scaled.amin(dim=(1, 2)).tolist() == pytest.approx([-1.0] * 5)
+    assert scaled.amax(dim=(1, 2)).tolist() == pytest.approx([1.0] * 5)
 
 
 def test_targets_are_those_of_the_clip_and_empty_where_there_are_none(tasks):
@@ -120,9 +123,16 @@ def test_targets_are_those_of_the_clip_and_empty_where_there_are_none(tasks):
 
 
 def test_the_loader_gives_one_batch_a_step(tasks):
-    sizes = {task: len(data) for task, data in tasks.items()}
-    batches = list(train_loader(tasks, MultiTaskSampler(sizes, 6, 1, None)))
+    batches = list(train_loader(BatchPlan(tasks, even_shares(6, list(tasks))), seed=1, epoch_steps=None))
     assert [len(batch.features) for batch in batches] == [6, 6, 6]
+
+
+def test_joined_sets_keep_each_clips_own_targets(tasks):
+    """6 synthetic clips, then 10 weak ones."""
+    features, _, weak = JoinedData(tasks["strong_synth"], tasks["weak"]).take([7, 0, 6, 5])
+    np.testing.assert_array_equal(features[0], tasks["weak"].take([1])[0][0])
+    np.testing.assert_array_equal(features[3], tasks["strong_synth"].take([5])[0][0])
+    assert weak.tolist() == [[0, 1], [1, 0], [1, 0], [0, 1]]
 
 
 def test_validation_covers_every_clip_once_over_all_processes(tasks):

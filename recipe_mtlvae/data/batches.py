@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from recipe_mtlvae.conf import TASKS
 from recipe_mtlvae.data.corpus import Split
 from recipe_mtlvae.data.features import scale
 from recipe_mtlvae.errors import fail
@@ -25,18 +25,30 @@ TASK_SPLITS = {
 }
 
 
+@dataclass(frozen=True)
+class BatchPlan:
+    """What a system's batches are made of."""
+
+    sets: dict[str, TaskData | JoinedData]
+    clips: dict[str, int]  # of each set in one step, over all processes
+
+
 @dataclass
 class Batch:
     """Clips of several tasks, those of one task side by side."""
 
-    features: Tensor  # (batch, mels, frames), each clip scaled to [-1, 1]
+    features: Tensor  # (batch, mels, frames), float16, unscaled dB
     strong: Tensor  # (batch, steps, classes), zeros where the clip has no strong labels
     weak: Tensor  # (batch, classes), zeros where the clip has no labels
     spans: dict[str, slice]  # task -> its rows: each clip's domain
 
+    def scaled(self) -> Tensor:
+        """Features as the networks take them: float32, each clip in [-1, 1]."""
+        return scale(self.features.float())
+
 
 class TaskData(Dataset):
-    """The clips of one task: features in the store, targets in memory.
+    """The clips of one task: features in the store, targets from the metadata.
 
     `rows` restricts it to some of the split's clips, as the held-out part of the weak set needs.
     """
@@ -62,10 +74,27 @@ class TaskData(Dataset):
         return features, np.stack([strong for strong, _ in targets]), np.stack([weak for _, weak in targets])
 
 
+class JoinedData:
+    """Several sets of clips as one, as the baseline joins its synthetic and real strong sets."""
+
+    def __init__(self, *parts: TaskData) -> None:
+        self.parts = parts
+        self.starts = np.cumsum([0, *(len(part) for part in parts)])
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def take(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As TaskData.take; the clips come in the order of `indices`."""
+        numbers = np.searchsorted(self.starts, indices, side="right") - 1
+        taken = [self.parts[n].take([i - self.starts[n]]) for n, i in zip(numbers, indices, strict=True)]
+        return tuple(np.concatenate(arrays) for arrays in zip(*taken, strict=True))
+
+
 class MultiTaskData(Dataset):
     """Several tasks' clips, indexed by batches of (task, index) pairs."""
 
-    def __init__(self, tasks: Mapping[str, TaskData]) -> None:
+    def __init__(self, tasks: Mapping[str, TaskData | JoinedData]) -> None:
         self.tasks = dict(tasks)
 
     def __getitem__(self, wanted: Mapping[str, Sequence[int]]) -> Batch:
@@ -75,10 +104,10 @@ class MultiTaskData(Dataset):
             spans[task] = slice(start, start + len(indices))
             start += len(indices)
         features, strong, weak = (torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True))
-        return Batch(scale(features.float()), strong, weak, spans)
+        return Batch(features, strong, weak, spans)
 
 
-def shares(batch_size: int, tasks: Sequence[str]) -> dict[str, int]:
+def even_shares(batch_size: int, tasks: Sequence[str]) -> dict[str, int]:
     """How the tasks share a batch: evenly, the rest to the first ones; 32 by three is 11, 11, 10."""
     each, rest = divmod(batch_size, len(tasks))
     return {task: each + (i < rest) for i, task in enumerate(tasks)}
@@ -95,16 +124,16 @@ class MultiTaskSampler(Sampler):
     def __init__(
         self,
         sizes: Mapping[str, int],
-        batch_size: int,
+        shares: Mapping[str, int],
         seed: int,
         epoch_steps: int | None,
         rank: int = 0,
         world: int = 1,
     ) -> None:
         self.sizes = dict(sizes)
-        self.shares = shares(batch_size, list(sizes))
+        self.shares = dict(shares)  # clips of each task in the global batch
         if min(self.shares.values()) < world:
-            raise fail(f"train.batch_size {batch_size}: too small for {len(sizes)} tasks on {world} processes")
+            raise fail(f"train.batch_size: a batch of {self.shares} is too small for {world} processes")
         self.seed, self.rank, self.world = seed, rank, world
         self.steps = epoch_steps or min(size // self.shares[task] for task, size in self.sizes.items())
         if self.steps < 1:
@@ -131,12 +160,14 @@ class MultiTaskSampler(Sampler):
         return [int(orders[position // size][position % size]) for position in positions]
 
     def _order(self, task: str, turn: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, TASKS.index(task), turn]).permutation(self.sizes[task])
+        return np.random.default_rng([self.seed, zlib.crc32(task.encode()), turn]).permutation(self.sizes[task])
 
 
-def train_loader(tasks: Mapping[str, TaskData], sampler: MultiTaskSampler) -> DataLoader:
-    """Batches of all tasks. Reading 32 stored clips takes milliseconds, so no worker processes are needed."""
-    return DataLoader(MultiTaskData(tasks), sampler=sampler, batch_size=None)
+def train_loader(plan: BatchPlan, seed: int, epoch_steps: int | None, rank: int = 0, world: int = 1) -> DataLoader:
+    """A system's batches. Reading 32 stored clips takes milliseconds, so no worker processes are needed."""
+    sizes = {name: len(data) for name, data in plan.sets.items()}
+    sampler = MultiTaskSampler(sizes, plan.clips, seed, epoch_steps, rank, world)
+    return DataLoader(MultiTaskData(plan.sets), sampler=sampler, batch_size=None)
 
 
 def evaluation_batches(data: TaskData, task: str, batch_size: int, rank: int = 0, world: int = 1) -> DataLoader:

@@ -36,15 +36,16 @@ def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
     return divergence.flatten(end_dim=-2).mean(dim=0)
 
 
-def mtlvae_losses(output: VAEOutput, batch, variational: bool = True) -> dict[str, Tensor]:
+def mtlvae_losses(output: VAEOutput, features: Tensor, batch, variational: bool = True) -> dict[str, Tensor]:
     """The terms of Eq. 1 by name, unweighted: one for each task in the batch, and kld where variational.
 
-    `batch` is a recipe_mtlvae.data.batches.Batch. The KL term is taken on all its clips.
+    `features` (batch, mels, frames) is what the network was given, `batch` the recipe_mtlvae.data.batches.Batch
+    that they come from. The KL term is taken on all its clips.
     """
     terms = {}
     for task, rows in batch.spans.items():
         if task == "reconstruction":
-            terms[task] = reconstruction_mse(output.reconstruction[rows], batch.features[rows])
+            terms[task] = reconstruction_mse(output.reconstruction[rows], features[rows])
         elif task == "weak":
             terms[task] = weak_bce(output.weak[rows], batch.weak[rows])
         else:

@@ -22,7 +22,7 @@ import torch
 from torch.nn import functional
 
 from recipe_mtlvae.conf import TASKS, Conf, load_conf
-from recipe_mtlvae.data.batches import Batch, shares
+from recipe_mtlvae.data.batches import Batch, even_shares
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.nets.crnn import CRNN
 from recipe_mtlvae.nets.losses import mtlvae_losses, weighted_sum
@@ -37,11 +37,11 @@ def random_batch(conf: Conf) -> Batch:
     grid = Grid.of(conf.features, conf.data.clip_seconds)
     frames = 1 + int(conf.data.clip_seconds * conf.features.sample_rate) // conf.features.hop
     spans, start = {}, 0
-    for task, count in shares(conf.train.batch_size, TASKS).items():
+    for task, count in even_shares(conf.train.batch_size, TASKS).items():
         spans[task] = slice(start, start + count)
         start += count
     return Batch(
-        features=torch.rand(start, conf.features.mels, frames) * 2 - 1,
+        features=(torch.rand(start, conf.features.mels, frames) * 80 - 40).half(),
         strong=(torch.rand(start, grid.steps, CLASSES) < 0.1).float(),
         weak=(torch.rand(start, CLASSES) < 0.2).float(),
         spans=spans,
@@ -56,7 +56,8 @@ def mtlvae_step(conf: Conf, batch: Batch) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad()
-        weighted_sum(mtlvae_losses(net(batch.features), batch), weights).backward()
+        features = batch.scaled()
+        weighted_sum(mtlvae_losses(net(features), features, batch), weights).backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), conf.train.gradient_clip)
         optimizer.step()
 

@@ -1,0 +1,118 @@
+"""The baseline recipe's system, which the recurrent VAE replaces: the mean-teacher CRNN of DCASE 2022 Task 4."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.data.batches import Batch, BatchPlan, JoinedData, TaskData
+from recipe_mtlvae.data.features import scale
+from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
+from recipe_mtlvae.nets.prediction import Prediction
+
+
+class MeanTeacherTraining(pl.LightningModule):
+    """Student: supervised losses and consistency with the teacher. Teacher: the student's moving average."""
+
+    networks = ("net", "teacher")  # those to predict and score with; the first one selects
+
+    def __init__(self, conf: Conf, classes: tuple[str, ...]) -> None:
+        super().__init__()
+        self.conf = conf
+        self.classes = classes
+        self.net = build_network(conf, len(classes))
+        self.teacher = copy.deepcopy(self.net).requires_grad_(False)  # stays in train mode, with its own dropout
+
+    @staticmethod
+    def batch_plan(conf: Conf, tasks: dict[str, TaskData]) -> BatchPlan:
+        """The baseline's batch: one strong set of synthetic and real clips, the weak and the unlabeled set."""
+        strong = [tasks[task] for task in ("strong_synth", "strong_real") if task in tasks]
+        sets = {"strong": JoinedData(*strong), "weak": tasks["weak"], "unlabeled": tasks["reconstruction"]}
+        shares = conf.mean_teacher
+        clips = {"strong": shares.strong_clips, "weak": shares.weak_clips, "unlabeled": shares.unlabeled_clips}
+        return BatchPlan(sets, clips)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        features = self._mixed(batch)
+        strong, weak = self.net(features)
+        with torch.no_grad():
+            teacher_strong, teacher_weak = self.teacher(features)
+        strong_rows, weak_rows = batch.spans["strong"], batch.spans["weak"]
+        terms = {
+            "strong": functional.binary_cross_entropy(strong[strong_rows], batch.strong[strong_rows].transpose(1, 2)),
+            "weak": functional.binary_cross_entropy(weak[weak_rows], batch.weak[weak_rows]),
+            "consistency_strong": functional.mse_loss(strong, teacher_strong),
+            "consistency_weak": functional.mse_loss(weak, teacher_weak),
+        }
+        consistency = self.conf.mean_teacher.consistency * self._ramp(self.global_step)
+        loss = terms["strong"] + terms["weak"]
+        loss = loss + consistency * (terms["consistency_strong"] + terms["consistency_weak"])
+        whole_epoch = {"on_step": False, "on_epoch": True, "batch_size": len(features), "sync_dist": True}
+        self.log_dict({f"loss/{name}": term.detach() for name, term in terms.items()}, **whole_epoch)
+        self.log("loss/total", loss.detach(), prog_bar=True, **whole_epoch)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Prediction]:
+        features = batch.scaled()
+        return {name: getattr(self, name).predict(features) for name in self.networks}
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        # dropout and mixup depend on seed, step and process alone: a resumed run draws what an unbroken one draws
+        torch.manual_seed((self.conf.seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank)
+
+    @torch.no_grad()
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
+        factor = min(1.0 - 1.0 / (self.global_step + 1), self.conf.mean_teacher.ema)
+        for mean, parameter in zip(self.teacher.parameters(), self.net.parameters(), strict=True):
+            mean.mul_(factor).add_(parameter, alpha=1.0 - factor)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimizer = torch.optim.Adam(self.net.parameters(), lr=self.conf.train.learning_rate)
+        self.warm_up_steps = warm_up_steps(self.conf, self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._ramp)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["recipe"] = recipe_entry(self.conf, self.classes)
+
+    def _ramp(self, step: int) -> float:
+        """Exponential warm-up from exp(-5) to 1, of the learning rate and of the consistency."""
+        return warm_up(step, self.warm_up_steps)
+
+    def _mixed(self, batch: Batch) -> Tensor:
+        """Scaled features; labelled clips mixed among their own kind, in some batches, with soft targets.
+
+        The mixing is of mel amplitudes, before dB and scaling. `batch`'s targets are changed in place.
+        """
+        settings = self.conf.mean_teacher
+        decibels = batch.features.float()
+        if torch.rand(()) < settings.mixup:
+            for rows, targets in ((batch.spans["weak"], batch.weak), (batch.spans["strong"], batch.strong)):
+                ratio = torch.distributions.Beta(settings.mixup_beta, settings.mixup_beta).sample().item()
+                order = torch.randperm(rows.stop - rows.start, device=decibels.device)
+                decibels[rows] = mix_decibels(decibels[rows], decibels[rows][order], ratio)
+                targets[rows] = ratio * targets[rows] + (1.0 - ratio) * targets[rows][order]
+        return scale(decibels)
+
+
+def warm_up(step: int, steps: int) -> float:
+    """exp(-5 (1 - step / steps)^2) until `steps`, then 1."""
+    return math.exp(-5.0 * (1.0 - min(step, steps) / steps) ** 2) if steps else 1.0
+
+
+def warm_up_steps(conf: Conf, planned_steps: int) -> int:
+    """The steps of the configured epochs, but at most a quarter of the planned ones."""
+    epoch_steps = planned_steps // conf.train.max_epochs
+    return min(conf.mean_teacher.warmup_epochs * epoch_steps, planned_steps // 4)
+
+
+def mix_decibels(one: Tensor, other: Tensor, ratio: float) -> Tensor:
+    """`ratio` of one amplitude and the rest of the other, all in dB (20 log10)."""
+    return 20.0 * torch.log10(ratio * 10.0 ** (one / 20.0) + (1.0 - ratio) * 10.0 ** (other / 20.0))

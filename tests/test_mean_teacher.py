@@ -1,0 +1,93 @@
+"""The baseline recipe's training, against hand-computed steps."""
+
+import math
+
+import pytest
+import torch
+
+from local.mean_teacher import MeanTeacherTraining, mix_decibels, warm_up, warm_up_steps
+from local.stage import Stage
+from local.train import train
+from recipe_mtlvae.conf import CONF_DIR, load_conf
+from recipe_mtlvae.data.batches import Batch
+from recipe_mtlvae.nets.checkpoint import load_checkpoint
+from tests.tiny import SETTINGS, make_tiny_corpus
+
+SHARES = ["mean_teacher.strong_clips=4", "mean_teacher.weak_clips=4", "mean_teacher.unlabeled_clips=4"]
+
+
+def conf_of(*settings: str, file: str = "mean_teacher.yaml"):
+    shared = [setting for setting in SETTINGS if not setting.startswith("train.batch_size")]
+    return load_conf(CONF_DIR / file, settings=[*shared, *SHARES, *settings])
+
+
+def test_the_warm_up_grows_from_exp_minus_5_to_1():
+    assert warm_up(0, 10) == pytest.approx(math.exp(-5))
+    assert warm_up(5, 10) == pytest.approx(math.exp(-1.25))
+    assert warm_up(10, 10) == warm_up(99, 10) == 1.0
+
+
+def test_with_few_epochs_the_warm_up_shrinks_to_a_quarter_of_the_planned_steps():
+    assert warm_up_steps(conf_of("train.max_epochs=200"), 200 * 100) == 50 * 100
+    assert warm_up_steps(conf_of("train.max_epochs=40"), 40 * 100) == 10 * 100
+
+
+def test_mixing_is_of_amplitudes():
+    """0 dB is amplitude 1, 20 dB is 10: a quarter and three quarters give 7.75."""
+    mixed = mix_decibels(torch.tensor(0.0), torch.tensor(20.0), 0.25)
+    assert mixed.item() == pytest.approx(20 * math.log10(7.75))
+
+
+def batch_of(conf) -> Batch:
+    spans = {"strong": slice(0, 4), "weak": slice(4, 8), "unlabeled": slice(8, 12)}
+    generator = torch.Generator().manual_seed(0)
+    features = torch.rand(12, 128, 126, generator=generator) * 60 - 40
+    strong = (torch.rand(12, 31, 2, generator=generator) < 0.3).float()
+    return Batch(features.half(), strong, strong.amax(dim=1), spans)
+
+
+def test_without_mixup_features_and_targets_are_the_batchs_own():
+    conf = conf_of("mean_teacher.mixup=0.0")
+    batch = batch_of(conf)
+    expected = batch.strong.clone()
+    features = MeanTeacherTraining(conf, ("Beep", "Hum"))._mixed(batch)
+    torch.testing.assert_close(features, batch.scaled())
+    assert torch.equal(batch.strong, expected)
+
+
+def test_mixup_mixes_labelled_clips_among_their_own_kind_and_leaves_unlabeled_ones():
+    conf = conf_of("mean_teacher.mixup=1.0", "mean_teacher.mixup_beta=5.0")
+    batch = batch_of(conf)
+    before = batch.weak.clone()
+    torch.manual_seed(1)
+    features = MeanTeacherTraining(conf, ("Beep", "Hum"))._mixed(batch)
+    torch.testing.assert_close(features[8:], batch.scaled()[8:])
+    assert not torch.allclose(features[:8], batch.scaled()[:8])
+    assert batch.weak[4:8].sum() == pytest.approx(before[4:8].sum().item())  # a soft mixture keeps the sum
+    assert torch.equal(batch.weak[:4], before[:4])
+
+
+def test_the_first_teacher_is_the_mean_of_the_first_two_students():
+    """Factor min(1 - 1 / (step + 1), 0.999): after the first step, a half."""
+    module = MeanTeacherTraining(conf_of(), ("Beep", "Hum"))
+    teacher = next(module.teacher.parameters())
+    before = teacher.clone()
+    with torch.no_grad():
+        next(module.net.parameters()).add_(1.0)
+    type(module).global_step, kept = property(lambda self: 1), type(module).global_step
+    try:
+        module.on_train_batch_end(None, None, 0)
+    finally:
+        type(module).global_step = kept
+    torch.testing.assert_close(teacher, before + 0.5)
+
+
+@pytest.mark.parametrize("file", ["mean_teacher.yaml", "mean_teacher_without_real.yaml"])
+def test_both_baselines_train_and_leave_student_and_teacher(file, tmp_path):
+    conf = conf_of("train.max_epochs=1", "train.epoch_steps=1", file=file)
+    root = make_tiny_corpus(tmp_path / "corpus", conf)
+    train(Stage(1, conf, root, tmp_path / "run"))
+    student = load_checkpoint(tmp_path / "run" / "best.ckpt", "net")
+    teacher = load_checkpoint(tmp_path / "run" / "best.ckpt", "teacher")
+    one, other = student.net.state_dict(), teacher.net.state_dict()
+    assert one.keys() == other.keys() and any(not torch.equal(one[name], other[name]) for name in one)
