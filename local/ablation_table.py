@@ -1,0 +1,79 @@
+"""One table of the ablation's runs beside the report's Figures 2 and 3."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from local.stage import PROJECT
+from recipe_mtlvae.conf import CONF_DIR
+from recipe_mtlvae.errors import exit_code_of, fail
+from recipe_mtlvae.files import write_text
+
+# conf/ablation's systems in the order of the report's figures: file, title, the row's name in conf/published.yaml
+ROWS = {
+    "synthetic": ("strong synthetic only", "MTL-VAE, strong synthetic only"),
+    "synthetic_weak": ("+ weak real", "MTL-VAE, strong synthetic + weak"),
+    "synthetic_weak_unlabeled": (
+        "+ reconstruction of unlabeled",
+        "MTL-VAE, strong synthetic + weak + reconstruction",
+    ),
+    "four_tasks": ("+ strong real: all four, variational", "MTL-VAE, all four tasks"),
+    "strong_real": ("strong real only", "MTL-VAE, strong real only"),
+    "deterministic": ("all four, deterministic", "MTL-VAE, deterministic encoder"),
+}
+SPLITS = {"validation": "metrics.json", "public": "metrics_public.json"}
+SCORES = {"event_f1": "EB-F1", "segment_f1": "SB-F1"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One score of one system on one split, in %."""
+
+    ours: list[float]  # a value a seed
+    report: float
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        raise fail("usage: python -m local.ablation_table PREFIX")
+    table = table_of(PROJECT / "exp", sys.argv[1])
+    file = PROJECT / "exp" / f"{sys.argv[1]}.md"
+    write_text(file, table)
+    print(f"{table}\nwritten to {file}")
+
+
+def table_of(runs: Path, prefix: str) -> str:
+    """A Markdown table; ours as the mean over the seeds, with the standard deviation where there are several."""
+    published = {row["name"]: row for row in yaml.safe_load((CONF_DIR / "published.yaml").read_text(encoding="utf-8"))}
+    heads = [f"{title}, {split}" for title in SCORES.values() for split in SPLITS]
+    lines = ["| system | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
+    for system, (title, name) in ROWS.items():
+        cells = [
+            _cell(runs, f"{prefix}-{system}", published[name], split, score) for score in SCORES for split in SPLITS
+        ]
+        lines.append(f"| {title} | " + " | ".join(map(_show, cells)) + " |")
+    note = "Each cell: ours, then (the report's, on DESED). Macro F1 in %; ours is the mean over the seeds."
+    return "\n".join([*lines, "", note]) + "\n"
+
+
+def _cell(runs: Path, stem: str, published: dict, split: str, score: str) -> Cell:
+    files = sorted(runs.glob(f"{stem}-[0-9]*/{SPLITS[split]}"))
+    if not files:
+        raise fail(f"no run of {stem} has {SPLITS[split]}", "run local/ablation.sh", runs)
+    values = [100 * json.loads(file.read_text(encoding="utf-8"))[score] for file in files]
+    return Cell(values, 100 * published[split][score])
+
+
+def _show(cell: Cell) -> str:
+    spread = f" ± {statistics.stdev(cell.ours):.1f}" if len(cell.ours) > 1 else ""
+    return f"{statistics.mean(cell.ours):.1f}{spread} ({cell.report:.1f})"
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main))
