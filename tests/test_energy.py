@@ -88,6 +88,42 @@ def test_a_cpu_with_a_counter_is_called_measured(tracker, file, monkeypatch):
     assert read(file)["validation"]["mode"] == "CPU measured (intel_rapl), RAM estimated"
 
 
+class Cuda:
+    """torch.cuda of a process that sees the driver's devices 3 and 1."""
+
+    uuids = ("uuid-c", "uuid-a")
+
+    def is_available(self) -> bool:
+        return True
+
+    def device_count(self) -> int:
+        return 2
+
+    def get_device_properties(self, index: int) -> types.SimpleNamespace:
+        return types.SimpleNamespace(uuid=self.uuids[index])
+
+
+def test_the_gpus_that_the_process_sees_are_measured_and_no_others(tracker, file, monkeypatch):
+    indices = {"GPU-uuid-c": 3, "GPU-uuid-a": 1}
+    driver = types.SimpleNamespace(
+        nvmlInit=lambda: None, nvmlDeviceGetHandleByUUID=lambda uuid: uuid, nvmlDeviceGetIndex=indices.get
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=Cuda()))
+    with measured(file, "training", CONF):
+        pass
+    assert FakeTracker.arguments["gpu_ids"] == [3, 1]
+
+
+def test_a_gpu_that_codecarbon_does_not_find_is_said_not_to_be_measured(tracker, file, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=Cuda()))
+    with measured(file, "training", CONF):
+        pass
+    assert FakeTracker.arguments["gpu_ids"] is None
+    assert read(file)["training"]["mode"].startswith("CPU estimated (cpu_load), GPU not measured")
+
+
 def test_the_country_of_the_configuration_reaches_the_offline_tracker(tracker, file):
     with measured(file, "training", EnergyConf("JPN", None, None)):
         pass

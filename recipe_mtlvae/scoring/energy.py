@@ -152,15 +152,30 @@ def _mode(tracker: Any) -> str:
             modes.append(f"CPU {'measured' if way in COUNTERS else 'estimated'} ({way})")
         else:
             modes.append(f"{kind} {'estimated' if kind == 'RAM' else 'measured'}")
+    if _cuda() is not None and not any(mode.startswith("GPU") for mode in modes):
+        modes.append("GPU not measured")
     return ", ".join(sorted(modes))
 
 
-def _visible_gpus() -> list[str] | None:
-    """UUIDs of the CUDA devices that this process sees; None without CUDA, or where torch is not in use."""
-    cuda = getattr(sys.modules.get("torch"), "cuda", None)
-    if cuda is None or not cuda.is_available():
+def _visible_gpus() -> list[int] | None:
+    """Driver's indices of the CUDA devices that this process sees; None: codecarbon's own choice."""
+    cuda = _cuda()
+    if cuda is None:
         return None
-    return [f"GPU-{cuda.get_device_properties(i).uuid}" for i in range(cuda.device_count())]
+    try:
+        import pynvml  # codecarbon's own; it finds no "GPU-<uuid>" itself
+
+        pynvml.nvmlInit()
+        uuids = [f"GPU-{cuda.get_device_properties(i).uuid}" for i in range(cuda.device_count())]
+        return [pynvml.nvmlDeviceGetIndex(pynvml.nvmlDeviceGetHandleByUUID(uuid)) for uuid in uuids]
+    except Exception:  # another maker's GPU, a virtual one
+        return None
+
+
+def _cuda() -> Any:
+    """torch.cuda where this process has loaded torch and there is a device, else None."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    return cuda if cuda is not None and cuda.is_available() else None
 
 
 def _merge(file: Path, phase: str, entry: dict[str, Any]) -> None:
