@@ -1,0 +1,223 @@
+"""95 % intervals of the figures: a bootstrap over clips, from statistics that are counted clip by clip once.
+
+A resample draws as many clips as there are, with replacement: each clip counts as often as it was drawn. Two systems
+on the same clips are resampled by the same draws, so that their difference has an interval of its own, which is
+narrower than the systems' intervals suggest: what makes a draw hard is common to both.
+
+On simulated systems of 80 clips and more the intervals hold the true figure in 93 to 98 % of cases. A PSDS near its
+floor of 0 is the exception: few clips then put it too low, interval and all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recipe_mtlvae.scoring.metrics import NAMES, PSD_SCENARIOS, ClipStatistics
+from recipe_mtlvae.scoring.scenarios import PSDScenario
+from recipe_mtlvae.scoring.statistics import Changes
+
+SAMPLES = 1000
+LEVEL = 0.95
+BLOCK = 64  # steps of a curve that are looked at, or left out, together
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The middle 95 % of the resamples."""
+
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """One system's figures, 0 to 1, in each resample."""
+
+    clips: tuple[str, ...]
+    classes: tuple[str, ...]  # with truth
+    macro: dict[str, np.ndarray]  # by metrics.NAMES: (samples,); nan where a resample has no event
+    per_class: dict[str, np.ndarray]  # by metrics.NAMES: (samples, classes); nan where it has none of the class
+
+
+def draw(clips: int, samples: int = SAMPLES, seed: int = 0) -> np.ndarray:
+    """How often each clip is drawn: (samples, clips), each row sums to `clips`. The same seed gives the same draws."""
+    return np.random.default_rng(seed).multinomial(clips, np.full(clips, 1.0 / clips), size=samples)
+
+
+def resample(statistics: ClipStatistics, weights: np.ndarray) -> Resamples:
+    """The figures of each resample; `weights` (samples, clips) from `draw`. Weights of 1 give metrics.figures."""
+    weights = weights.astype(np.float64)  # matrix products of integers are slow
+    macro, per_class = {}, {}
+    for name, counts in statistics.f1.items():
+        per_class[name] = f1(weights @ counts.tps, weights @ counts.fps, weights @ counts.references)
+        macro[name] = macro_average(per_class[name])
+    for name, scenario in PSD_SCENARIOS.items():
+        macro[name], per_class[name] = _psds(statistics, name, scenario, weights)
+    return Resamples(
+        clips=statistics.clips,
+        classes=statistics.classes,
+        macro={name: macro[name] for name in NAMES},
+        per_class={name: per_class[name] for name in NAMES},
+    )
+
+
+def interval(values: np.ndarray) -> Interval:
+    """Of one figure (samples,), or of the difference of two systems' figures from the same draws."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return Interval(np.nan, np.nan)
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
+
+
+def f1(tps: np.ndarray, fps: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """2 TP / (2 TP + FP + FN), all (..., classes); nan where a class has no reference."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(references > 0, 2 * tps / (tps + fps + references), np.nan)
+
+
+def _truth_totals(statistics: ClipStatistics) -> tuple[np.ndarray, np.ndarray]:
+    """Number of truth events, and their hours, each (clips, classes)."""
+    number, hours = np.zeros((2, len(statistics.clips), len(statistics.classes)))
+    for i, clip in enumerate(statistics.clips):
+        for onset, offset, label in statistics.truth[clip]:
+            j = statistics.classes.index(label)
+            number[i, j] += 1
+            hours[i, j] += (offset - onset) / 3600
+    return number, hours
+
+
+def macro_average(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis without nan; nan where all are."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0.0).sum(axis=-1) / known.sum(axis=-1)
+
+
+@dataclass(frozen=True)
+class _Ordered:
+    """One class's changes by falling score; changes at one score are one step of the curve, taken at its last."""
+
+    clip: np.ndarray  # (changes,)
+    tps: np.ndarray  # (changes,)
+    fps: np.ndarray  # (changes,)
+    cts: np.ndarray | None  # (changes, classes); None where cross triggers are not counted
+    last: np.ndarray  # (steps,) index of each step's last change
+
+    @classmethod
+    def of(cls, changes: Changes, classes: tuple[str, ...]) -> _Ordered:
+        order = np.argsort(-changes.score, kind="stable")
+        score = changes.score[order]
+        nothing = np.zeros(len(score))
+        cts = np.stack([changes.cts.get(label, nothing)[order] for label in classes], axis=1) if changes.cts else None
+        last = np.flatnonzero(np.append(score[1:] != score[:-1], True)[: len(score)])
+        return cls(changes.clip[order], changes.tps[order], changes.fps[order], cts, last)
+
+    def points(self, weights: np.ndarray, hours: float, ct_rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Effective false positives an hour, and true positives found, after each step; `weights` (clips,).
+
+        ct_rates (classes,): what one cross trigger with each class adds to the effective false positive rate.
+        """
+        counted = weights[self.clip]
+        costs = self.fps / hours if self.cts is None else self.fps / hours + self.cts @ ct_rates
+        return np.cumsum(counted * costs)[self.last], np.cumsum(counted * self.tps)[self.last]
+
+    def within(self, weights: np.ndarray, hours: np.ndarray, max_efpr: float) -> _Ordered:
+        """Without the steps that lie beyond `max_efpr` in every resample: most of them, in the noise at low scores.
+
+        The changes of such a stretch are summed up clip by clip; `weights` (samples, clips), `hours` (samples,).
+        """
+        clips = weights.shape[1]
+        index = np.arange(len(self.clip))
+        block = np.searchsorted(self.last, index) // BLOCK
+        far = self._beyond(block, weights, hours, max_efpr)[block]
+        begins = far & ~np.append(False, far[:-1])[: len(far)]
+        position = np.where(far, np.maximum.accumulate(np.where(begins, index, 0)), index)
+        _, first, group = np.unique(position * clips + self.clip, return_index=True, return_inverse=True)
+
+        def summed(counts: np.ndarray) -> np.ndarray:
+            return np.bincount(group, counts, len(first))
+
+        cts = None if self.cts is None else np.stack([summed(counts) for counts in self.cts.T], axis=1)
+        last = group[self.last[~far[self.last]]]
+        return _Ordered(self.clip[first], summed(self.tps), summed(self.fps), cts, last)
+
+    def _beyond(self, block: np.ndarray, weights: np.ndarray, hours: np.ndarray, max_efpr: float) -> np.ndarray:
+        """Whether the blocks lie beyond `max_efpr` in every resample: (blocks,)."""
+        clips, blocks = weights.shape[1], int(block[-1]) + 1 if len(block) else 0
+        cell, shape = block * clips + self.clip, (blocks, clips)
+        rises = np.bincount(cell, self.fps, blocks * clips).reshape(shape)
+        falls = np.bincount(cell, np.minimum(self.fps, 0), blocks * clips).reshape(shape)
+        fewest = np.cumsum(rises, axis=0) - rises + falls  # no clip has fewer false positives anywhere in the block
+        return (weights @ fewest.T > max_efpr * hours[:, None]).all(axis=0)
+
+
+def _psds(
+    statistics: ClipStatistics, name: str, scenario: PSDScenario, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """PSDS of each resample: over classes (samples,), and of each class (samples, classes)."""
+    events, truth_hours = _truth_totals(statistics)
+    hours = weights @ [statistics.durations[clip] / 3600 for clip in statistics.clips]
+    events, truth_hours = weights @ events, weights @ truth_hours
+    curves = [
+        _Ordered.of(statistics.psd[name][label], statistics.classes).within(weights, hours, scenario.max_efpr)
+        for label in statistics.classes
+    ]
+    macro = np.full(len(weights), np.nan)
+    per_class = np.full((len(weights), len(curves)), np.nan)
+    for sample, drawn in enumerate(weights):
+        rates = _ct_rates(truth_hours[sample], scenario)
+        present = np.flatnonzero(events[sample])
+        stairs = []
+        for j in present:
+            rate, found = curves[j].points(drawn, hours[sample], rates)
+            stairs.append(_stairs(rate, found / events[sample, j], scenario.max_efpr))
+        if stairs:
+            per_class[sample, present] = [_area(x, y, scenario.max_efpr) for x, y in stairs]
+            macro[sample] = _macro_area(stairs, scenario)
+    return macro, per_class
+
+
+def _ct_rates(truth_hours: np.ndarray, scenario: PSDScenario) -> np.ndarray:
+    """What one cross trigger with each class adds to the effective false positives an hour; `truth_hours` (classes,).
+
+    The mean is over the other classes that have truth.
+    """
+    present = truth_hours > 0
+    others = max(int(present.sum()) - 1, 1)
+    return np.where(present, scenario.alpha_ct / others / np.where(present, truth_hours, 1.0), 0.0)
+
+
+def _stairs(rate: np.ndarray, found: np.ndarray, max_efpr: float) -> tuple[np.ndarray, np.ndarray]:
+    """The staircase of the best true positive rate up to each false positive rate: where it rises, and to what."""
+    within = rate <= max_efpr
+    rate, found = rate[within], found[within]
+    if (rate[1:] < rate[:-1]).any():  # a falling threshold can join two false detections to one
+        order = np.argsort(rate, kind="stable")
+        rate, found = rate[order], found[order]
+    best = np.maximum.accumulate(np.append(0.0, found))
+    rises = best[1:] > best[:-1]
+    return rate[rises], best[1:][rises]
+
+
+def _area(x: np.ndarray, y: np.ndarray, end: float) -> float:
+    """Area under a staircase from 0 to `end`, as a share of the whole."""
+    return float(y @ np.diff(x, append=end)) / end
+
+
+def _macro_area(stairs: list[tuple[np.ndarray, np.ndarray]], scenario: PSDScenario) -> float:
+    """The area under mean - alpha_st * standard deviation of the classes' staircases, never below 0."""
+    x = np.concatenate([x for x, _ in stairs])
+    total = np.concatenate([np.diff(y, prepend=0.0) for _, y in stairs])
+    squares = np.concatenate([np.diff(y**2, prepend=0.0) for _, y in stairs])
+    order = np.argsort(x)
+    mean = np.cumsum(total[order]) / len(stairs)
+    variance = np.cumsum(squares[order]) / len(stairs) - mean**2
+    y = np.maximum(mean - scenario.alpha_st * np.sqrt(np.maximum(variance, 0.0)), 0.0)
+    return _area(x[order], y, scenario.max_efpr)

@@ -1,0 +1,157 @@
+"""The bootstrap over clips: against doubled clips, and against the truth of simulated data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recipe_mtlvae.labels import Event
+from recipe_mtlvae.scoring.intervals import Interval, draw, f1, interval, macro_average, resample
+from recipe_mtlvae.scoring.metrics import NAMES, ClipStatistics, clip_statistics, figures
+from recipe_mtlvae.scoring.postprocess import to_events
+from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
+
+CLASSES = ("Cat", "Dog", "Speech")
+STEPS, STEP = 50, 0.2  # 10 s
+
+
+def simulate(clips: int, seed: int) -> tuple[ScoreFolder, dict[str, list[Event]]]:
+    """Scores that find most events, a step early or late, some weakly, and other things as well."""
+    rng = np.random.default_rng(seed)
+    edges = np.arange(STEPS + 1) * STEP
+    scores, truth = {}, {}
+    for i in range(clips):
+        logits = rng.normal(-1.5, 0.7, size=(1, len(CLASSES))) + rng.normal(0.0, 0.15, size=(STEPS, len(CLASSES)))
+        truth[f"clip{i}"] = []
+        for column, label in enumerate(CLASSES):
+            if rng.random() < (0.6, 0.5, 0.3)[column]:
+                first, length = rng.integers(1, 40), rng.integers(3, 10)
+                truth[f"clip{i}"].append(Event(edges[first], edges[min(first + length, STEPS)], label))
+                found = slice(first + rng.integers(-1, 2), first + length + rng.integers(-1, 2))
+                logits[found, column] += rng.choice([3.0, 1.0], p=[0.75, 0.25]) + rng.normal(0.0, 0.7)
+            if rng.random() < 0.3:
+                first = rng.integers(0, 40)
+                logits[first : first + rng.integers(2, 8), column] += rng.normal(1.5, 1.0)
+        scores[f"clip{i}"] = ClipScores(edges, 1.0 / (1.0 + np.exp(-logits)))
+    return ScoreFolder(CLASSES, scores), truth
+
+
+def statistics_of(folder: ScoreFolder, truth: dict[str, list[Event]]) -> ClipStatistics:
+    detected = {clip: to_events(item.scores, item.edges, CLASSES, 0.5) for clip, item in folder.clips.items()}
+    return clip_statistics(folder, detected, truth, dict.fromkeys(folder.clips, STEPS * STEP))
+
+
+@pytest.fixture(scope="module")
+def simulated() -> tuple[ScoreFolder, dict[str, list[Event]]]:
+    return simulate(40, seed=1)
+
+
+def test_every_clip_once_gives_the_figures_themselves(simulated: tuple) -> None:
+    statistics = statistics_of(*simulated)
+    whole, once = figures(statistics), resample(statistics, np.ones((1, 40), dtype=np.int64))
+    for name in NAMES:
+        assert once.macro[name][0] == pytest.approx(whole.macro[name], abs=1e-12)
+        expected = [whole.per_class[label][name] for label in statistics.classes]
+        assert once.per_class[name][0] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("sample", range(3))
+def test_resample_equals_scoring_the_drawn_clips(simulated: tuple, sample: int) -> None:
+    folder, truth = simulated
+    statistics = statistics_of(folder, truth)
+    weights = draw(40, samples=3, seed=5)
+    drawn = [
+        (clip, copy) for clip, times in zip(statistics.clips, weights[sample], strict=True) for copy in range(times)
+    ]
+    copied = ScoreFolder(CLASSES, {f"{clip} {copy}": folder.clips[clip] for clip, copy in drawn})
+    expected = figures(statistics_of(copied, {f"{clip} {copy}": truth[clip] for clip, copy in drawn}))
+    found = resample(statistics, weights)
+    for name in NAMES:
+        assert found.macro[name][sample] == pytest.approx(expected.macro[name], abs=1e-9), name
+
+
+def test_class_that_is_not_drawn_is_left_out(simulated: tuple) -> None:
+    folder, truth = simulated
+    statistics = statistics_of(folder, truth)
+    weights = np.array([[not any(event.label == "Speech" for event in truth[clip]) for clip in statistics.clips]])
+    kept = [clip for clip, once in zip(statistics.clips, weights[0], strict=True) if once]
+    expected = figures(
+        statistics_of(ScoreFolder(CLASSES, {c: folder.clips[c] for c in kept}), {c: truth[c] for c in kept})
+    )
+    found = resample(statistics, weights.astype(np.int64))
+    for name in NAMES:
+        assert np.isnan(found.per_class[name][0, CLASSES.index("Speech")])
+        assert found.macro[name][0] == pytest.approx(expected.macro[name], abs=1e-9), name
+
+
+def test_resample_without_any_event_is_left_out_of_the_interval() -> None:
+    assert interval(np.array([0.5, np.nan, 0.5])) == Interval(0.5, 0.5)
+    assert np.isnan(interval(np.array([np.nan])).low)
+
+
+def test_draws_are_multinomial_and_seeded() -> None:
+    weights = draw(30, samples=2000, seed=0)
+    assert (weights.sum(axis=1) == 30).all()
+    assert weights.mean() == 1.0
+    assert weights.var() == pytest.approx(1 - 1 / 30, rel=0.05)  # that of a multinomial's cell
+    assert (weights == draw(30, samples=2000, seed=0)).all()
+
+
+def test_f1_by_hand() -> None:
+    # 3 found, 1 false, 5 true: 2 * 3 / (4 + 5)
+    assert f1(np.array([3.0, 0.0]), np.array([1.0, 2.0]), np.array([5.0, 0.0]))[0] == pytest.approx(6 / 9)
+    assert np.isnan(f1(np.array([0.0]), np.array([2.0]), np.array([0.0]))[0])
+
+
+def _simulate_counts(rng: np.random.Generator, clips: int, skill: float, difficulty: np.ndarray) -> tuple:
+    """Of each clip and class: found, false and true events; `difficulty` (clips, 1) is common to its events."""
+    shape = (clips, 4)
+    references = rng.poisson([1.5, 1.0, 0.7, 0.4], size=shape)
+    tps = rng.binomial(references, np.clip(skill - difficulty, 0.02, 0.98))
+    fps = rng.poisson(np.broadcast_to(0.3 + difficulty, shape))
+    return tps, fps, references
+
+
+def _true_macro(skill: float) -> float:
+    rng = np.random.default_rng(99)
+    tps, fps, references = _simulate_counts(rng, 400_000, skill, rng.beta(2, 5, size=(400_000, 1)))
+    return float(f1(tps.sum(axis=0), fps.sum(axis=0), references.sum(axis=0)).mean())
+
+
+def test_interval_covers_the_truth_as_often_as_it_says() -> None:
+    truth, rng, covered = _true_macro(0.8), np.random.default_rng(3), 0
+    for repetition in range(200):
+        difficulty = rng.beta(2, 5, size=(150, 1))
+        counts = _simulate_counts(rng, 150, 0.8, difficulty)
+        weights = draw(150, samples=300, seed=repetition)
+        found = interval(macro_average(f1(*(weights @ count for count in counts))))
+        covered += found.low <= truth <= found.high
+    assert 0.91 <= covered / 200 <= 0.98  # 0.95 less what a percentile interval lacks at 150 clips; error of 200: 0.015
+
+
+def test_paired_interval_covers_the_difference_and_is_narrower_than_unpaired() -> None:
+    difference, rng, covered, ratio = _true_macro(0.8) - _true_macro(0.7), np.random.default_rng(4), 0, []
+    for repetition in range(200):
+        difficulty = rng.beta(2, 5, size=(150, 1)) * 1.2  # shared by the systems: hard clips are hard for both
+        systems = [_simulate_counts(np.random.default_rng(repetition), 150, skill, difficulty) for skill in (0.8, 0.7)]
+        weights = draw(150, samples=300, seed=repetition)
+        a, b = (macro_average(f1(*(weights @ count for count in counts))) for counts in systems)
+        other = macro_average(f1(*(draw(150, samples=300, seed=10_000 + repetition) @ count for count in systems[1])))
+        paired, unpaired = interval(a - b), interval(a - other)
+        covered += paired.low <= difference <= paired.high
+        ratio.append((paired.high - paired.low) / (unpaired.high - unpaired.low))
+    assert covered / 200 >= 0.91
+    assert np.mean(ratio) < 0.8
+
+
+@pytest.mark.slow
+def test_interval_of_every_figure_covers_the_truth() -> None:
+    truth = figures(statistics_of(*simulate(1500, seed=1000))).macro
+    covered = dict.fromkeys(NAMES, 0)
+    for repetition in range(40):
+        statistics = statistics_of(*simulate(80, seed=repetition))
+        samples = resample(statistics, draw(80, samples=150, seed=repetition))
+        for name in covered:
+            found = interval(samples.macro[name])
+            covered[name] += found.low <= truth[name] <= found.high
+    assert all(times / 40 >= 0.85 for times in covered.values()), covered  # error of 40: 0.034
