@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -79,7 +80,8 @@ def _in_processes(
     try:
         while True:
             while len(running) < 2 * workers and (task := next(waiting, None)):
-                running.add(pool.submit(_work, task))
+                with _interrupts_blocked():  # for the processes that the first call starts; this one stops them
+                    running.add(pool.submit(_work, task))
             if not running:
                 break
             finished, running = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
@@ -93,11 +95,20 @@ def _in_processes(
         pool.shutdown(cancel_futures=True)
 
 
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Processes started within never see Ctrl-C; this one sees it afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _worker: dict[str, Any] = {}  # of a worker process, set once
 
 
 def _start_worker(features: FeatureConf, clip_seconds: float, done: Any, stop: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _worker.update(log_mel=LogMel(features), clip_seconds=clip_seconds, done=done, stop=stop)
