@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import contextlib
+import gc
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,13 +35,26 @@ class System:
 def main(argv: list[str]) -> None:
     """Raises RecipeError where the input is at fault; argparse exits with 2 on wrong usage."""
     options = _parse(argv)
-    if options.scores:
-        system = read_score_folder(
-            options.scores, options.ground_truth, options.durations, options.median_filter, options.allow_missing
-        )
-    else:
-        system = read_points(options.operating_points, options.ground_truth, options.durations)
-    measure(system, options.ground_truth.stem, options.out, options.out.with_suffix(".psd_roc.json"))
+    with uncollected():
+        if options.scores:
+            system = read_score_folder(
+                options.scores, options.ground_truth, options.durations, options.median_filter, options.allow_missing
+            )
+        else:
+            system = read_points(options.operating_points, options.ground_truth, options.durations)
+        measure(system, options.ground_truth.stem, options.out, options.out.with_suffix(".psd_roc.json"))
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Leave the garbage collector off: it would search hundreds of thousands of events, a quarter of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def read_score_folder(
