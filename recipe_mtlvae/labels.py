@@ -30,7 +30,7 @@ class Grid:
     @classmethod
     def of(cls, features: FeatureConf, clip_seconds: float) -> Grid:
         """10 s at the baseline's settings: 626 frames, 156 steps of 64 ms."""
-        frames = 1 + int(clip_seconds * features.sample_rate) // features.hop
+        frames = 1 + round(clip_seconds * features.sample_rate) // features.hop
         step_seconds = features.hop * features.frames_per_step / features.sample_rate
         return cls(frames // features.frames_per_step, step_seconds)
 

@@ -20,6 +20,7 @@ from recipe_mtlvae.data.corpus import (
     training_events,
     truth,
 )
+from recipe_mtlvae.data.parts import feature_shape
 from recipe_mtlvae.data.store import build_store
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event, Grid
@@ -204,3 +205,10 @@ def test_merged_and_cut_events_give_the_same_targets_as_those_written():
     merged = training_events(events, 10.0)
     assert len(merged) < len(events)
     np.testing.assert_array_equal(grid.encode(merged, ["Cat", "Dog"]), grid.encode(events, ["Cat", "Dog"]))
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.03, 10.0, 16.15])
+def test_the_grid_has_the_steps_that_the_stored_frames_make(seconds):
+    features = tiny_conf("features.hop=160").features
+    _, frames = feature_shape(features, seconds)
+    assert Grid.of(features, seconds).steps == frames // features.frames_per_step
