@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.conf import NETWORKS, Conf
 from recipe_mtlvae.data.batches import Batch, BatchPlan, JoinedData, TaskData
 from recipe_mtlvae.data.features import scale
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
@@ -21,7 +21,7 @@ from recipe_mtlvae.nets.prediction import Prediction
 class MeanTeacherTraining(pl.LightningModule):
     """Student: supervised losses and consistency with the teacher. Teacher: the student's moving average."""
 
-    networks = ("net", "teacher")  # those to predict and score with; the first one selects
+    networks = NETWORKS["mean_teacher"]  # those to validate; the first one selects
 
     def __init__(self, conf: Conf, classes: tuple[str, ...]) -> None:
         super().__init__()

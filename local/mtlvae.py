@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.conf import NETWORKS, Conf
 from recipe_mtlvae.data.batches import Batch, BatchPlan, TaskData, even_shares
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 from recipe_mtlvae.nets.losses import kl_per_dimension, mtlvae_losses, weighted_sum
@@ -21,7 +21,7 @@ ACTIVE_NATS = 0.01  # a latent dimension with less KL than this carries nothing 
 class MTLVAETraining(pl.LightningModule):
     """One step: forward, the terms of Eq. 1, their weighted sum."""
 
-    networks = ("net",)  # those to predict and score with
+    networks = NETWORKS["mtlvae"]  # those to validate; the first one selects
 
     def __init__(self, conf: Conf, classes: tuple[str, ...]) -> None:
         super().__init__()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,8 +15,8 @@ from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.data.corpus import Split, corpus_classes, open_split
 from recipe_mtlvae.errors import RecipeError, exit_code_of, fail
-from recipe_mtlvae.files import content_hash, whole_folder, write_json
-from recipe_mtlvae.nets.checkpoint import load_checkpoint
+from recipe_mtlvae.files import content_hash, whole_file, whole_folder, write_json
+from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
 from recipe_mtlvae.nets.complexity import macs, parameters
 from recipe_mtlvae.products.detector import Detector
 from recipe_mtlvae.scoring.energy import measured
@@ -32,11 +34,25 @@ def main() -> None:
         "clips": {split.name: content_hash([clip.name for clip in split.clips]) for split in splits},
         "features": conf_to_dict(stage.conf)["features"],
     }
-    if stage.done(inputs) and all((stage.run_dir / "scores" / split.name).is_dir() for split in splits):
+    folders = stage.system_dirs()
+    written = (folder / "scores" / split.name for folder in folders.values() for split in splits)
+    if stage.done(inputs) and all(folder.is_dir() for folder in written):
         print(f"stage 2: {stage.run_dir / 'scores'} is there already")
         return
-    predict(stage, checkpoint, splits)
+    for network, folder in folders.items():
+        if folder != stage.run_dir:
+            _share_training(stage.run_dir, folder)
+        predict(stage, load_checkpoint(checkpoint, network), folder, splits)
     stage.mark_done(inputs)
+
+
+def _share_training(run_dir: Path, folder: Path) -> None:
+    """A teacher was trained in its student's run: its folder gets the same configuration, history and energy."""
+    folder.mkdir(exist_ok=True)
+    for name in ("conf.yaml", "history.csv", "energy.json"):
+        if (run_dir / name).exists():
+            with whole_file(folder / name) as temporary:
+                shutil.copyfile(run_dir / name, temporary)
 
 
 def test_splits(stage: Stage) -> list[Split]:
@@ -51,43 +67,44 @@ def test_splits(stage: Stage) -> list[Split]:
     return splits
 
 
-def predict(stage: Stage, checkpoint: Path, splits: list[Split]) -> None:
-    """Write scores/<split>/<clip>.tsv for each split, and model.json."""
-    loaded = load_checkpoint(checkpoint)
+def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Split]) -> None:
+    """Write scores/<split>/<clip>.tsv for each split, and model.json, into the network's folder."""
     classes = corpus_classes(stage.conf, stage.root)
-    if loaded.classes != classes:
-        raise fail(
-            f"the checkpoint's classes are {', '.join(loaded.classes)}; the corpus has {', '.join(classes)}",
-            "give --tag another name and train there",
-            checkpoint,
-        )
-    detector = Detector(loaded)
+    if checkpoint.classes != classes:
+        what = f"the checkpoint's classes are {', '.join(checkpoint.classes)}; the corpus has {', '.join(classes)}"
+        raise fail(what, "give --tag another name and train there", stage.run_dir / "best.ckpt")
+    detector = Detector(checkpoint)
     prediction = {}
     for split in splits:
         started = time.perf_counter()
-        with measured(stage.run_dir / "energy.json", split.name, stage.conf.energy):
-            hours = _predict_split(detector, split, stage.run_dir / "scores" / split.name) / 3600
+        with measured(folder / "energy.json", split.name, stage.conf.energy):
+            audio_seconds = _predict_split(detector, split, folder / "scores" / split.name)
         seconds = time.perf_counter() - started
-        prediction[split.name] = {"seconds": seconds, "audio_hours": hours, "real_time_factor": 3600 * hours / seconds}
-        print(f"stage 2: {split.name}: {len(split.clips)} clips, {3600 * hours / seconds:.0f} times real time")
-    frames = 1 + int(10 * loaded.conf.features.sample_rate) // loaded.conf.features.hop
-    history = read_history(stage.run_dir / "history.csv")
-    model = {
-        "system": loaded.conf.system,
-        "parameters": parameters(loaded.net),
-        "macs_10s": macs(loaded.net.cpu(), torch.zeros(1, loaded.conf.features.mels, frames)),
-        "classes": list(classes),
-        "sample_rate": loaded.conf.features.sample_rate,
+        speed = audio_seconds / seconds
+        prediction[split.name] = {"seconds": seconds, "audio_seconds": audio_seconds, "times_real_time": speed}
+        print(f"stage 2: {split.name}: {len(split.clips)} clips, {speed:.0f} times real time")
+    write_json(folder / "model.json", _model(checkpoint, read_history(folder / "history.csv"), prediction))
+
+
+def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: dict[str, Any]) -> dict[str, Any]:
+    """What the network costs, and how it was trained."""
+    features = checkpoint.conf.features
+    frames = 1 + 10 * features.sample_rate // features.hop
+    return {
+        "system": checkpoint.conf.system,
+        "parameters": parameters(checkpoint.net),
+        "macs_10s": macs(checkpoint.net.cpu(), torch.zeros(1, features.mels, frames)),
+        "classes": list(checkpoint.classes),
+        "sample_rate": features.sample_rate,
         "training": {
             "epochs": len(history),
             "steps": int(history[-1]["step"]) if history else None,
             "clips_seen": int(sum(row["clips"] for row in history)),
             "seconds": sum(row["seconds"] for row in history),
-            "best_epoch": loaded.epoch + 1,
+            "best_epoch": checkpoint.epoch + 1,
         },
         "prediction": prediction,
     }
-    write_json(stage.run_dir / "model.json", model)
 
 
 def _predict_split(detector: Detector, split: Split, folder: Path) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +20,49 @@ SPLITS = {"validation": "metrics.json", "public": "metrics_public.json"}
 
 def main() -> None:
     stage = open_stage(3, __doc__)
-    folders = {split: stage.run_dir / "scores" / split for split in SPLITS}
-    folders = {split: folder for split, folder in folders.items() if folder.is_dir()}
-    if not folders:
+    tasks = [
+        _Task(folder, split)
+        for folder in stage.system_dirs().values()
+        for split in SPLITS
+        if (folder / "scores" / split).is_dir()
+    ]
+    if not tasks:
         raise fail("no scores to measure", "run stage 2 first", stage.run_dir / "scores")
-    references = {split: split_reference(open_split(stage.conf, stage.root, split)) for split in folders}
-    inputs = {split: _inputs(folder, references[split]) for split, folder in folders.items()}
+    splits = {task.split for task in tasks}
+    references = {split: split_reference(open_split(stage.conf, stage.root, split)) for split in splits}
+    inputs = {
+        str(task.scores.relative_to(stage.run_dir)): _inputs(task.scores, references[task.split]) for task in tasks
+    }
     inputs["postprocess"] = conf_to_dict(stage.conf)["postprocess"]
-    if stage.done(inputs) and all((stage.run_dir / SPLITS[split]).exists() for split in folders):
+    if stage.done(inputs) and all(task.metrics.exists() for task in tasks):
         print(f"stage 3: {stage.run_dir / 'metrics.json'} is there already")
         return
-    for split, folder in folders.items():
-        _score(stage, split, folder, references[split])
+    for task in tasks:
+        _score(stage, task, references[task.split])
     stage.mark_done(inputs)
 
 
-def _score(stage: Stage, split: str, folder: Path, reference: Reference) -> None:
+@dataclass(frozen=True)
+class _Task:
+    """One network's scores of one split."""
+
+    folder: Path  # the network's, as Stage.system_dirs says
+    split: str
+
+    @property
+    def scores(self) -> Path:
+        return self.folder / "scores" / self.split
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / SPLITS[self.split]
+
+
+def _score(stage: Stage, task: _Task, reference: Reference) -> None:
     after = stage.conf.postprocess
-    system = prepare(read_scores(folder), reference, after.threshold, steps=after.median_filter)
-    print(f"stage 3: {split}")
-    measure(system, split, stage.run_dir / SPLITS[split], stage.run_dir / f"psd_roc_{split}.json")
+    system = prepare(read_scores(task.scores), reference, after.threshold, steps=after.median_filter)
+    print(f"stage 3: {task.scores.relative_to(stage.run_dir.parent)}")
+    measure(system, task.split, task.metrics, task.folder / f"psd_roc_{task.split}.json")
 
 
 def _inputs(folder: Path, reference: Reference) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from recipe_mtlvae.conf import CONF_DIR, Conf, changed_keys, conf_to_dict, load_conf
+from recipe_mtlvae.conf import CONF_DIR, NETWORKS, Conf, changed_keys, conf_to_dict, load_conf
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
 
@@ -39,6 +39,11 @@ class Stage:
 
     def mark_done(self, inputs: Any) -> None:
         write_json(self._stamp, {"inputs": content_hash(inputs)})
+
+    def system_dirs(self) -> dict[str, Path]:
+        """Where each of the system's networks has its scores: the run's folder, and one below it for a teacher."""
+        first, *others = NETWORKS[self.conf.system]
+        return {first: self.run_dir} | {network: self.run_dir / network for network in others}
 
     @property
     def _stamp(self) -> Path:

@@ -19,6 +19,8 @@ from recipe_mtlvae.errors import RecipeError, fail
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 T = TypeVar("T")
+# The trained networks of each system, by their names in its checkpoints; the first one is the system's own
+NETWORKS = {"mtlvae": ("net",), "mean_teacher": ("net", "teacher")}
 TASKS = ("strong_synth", "weak", "reconstruction", "strong_real")
 
 
@@ -134,6 +136,8 @@ class Conf:
     energy: EnergyConf
 
     def __post_init__(self) -> None:
+        if self.system not in NETWORKS:
+            raise fail(f"system: expected one of {', '.join(NETWORKS)}; got {self.system!r}")
         unknown = sorted(set(self.tasks) - set(TASKS))
         if unknown or len(set(self.tasks)) < len(self.tasks) or not {"strong_synth", "strong_real"} & set(self.tasks):
             raise fail(f"tasks: expected some of {', '.join(TASKS)}, a strong one among them; got {list(self.tasks)}")

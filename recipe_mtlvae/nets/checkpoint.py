@@ -36,8 +36,6 @@ def build_network(conf: Conf, classes: int) -> nn.Module:
         from recipe_mtlvae.nets.crnn import CRNN
 
         return CRNN(classes=classes)
-    if conf.system != "mtlvae":
-        raise fail(f"system: expected mtlvae or mean_teacher, got {conf.system!r}")
     from recipe_mtlvae.nets.vae import MTLVAE
 
     return MTLVAE(
@@ -58,7 +56,7 @@ def recipe_entry(conf: Conf, classes: tuple[str, ...]) -> dict[str, Any]:
 
 
 def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu") -> Checkpoint:
-    """Open a checkpoint of this recipe; `network` names one of the trainer's networks (net, teacher).
+    """Open a checkpoint of this recipe; `network` is one of the system's, by conf.NETWORKS.
 
     Raises RecipeError for a file of another kind or with missing weights.
     """

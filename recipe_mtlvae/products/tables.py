@@ -228,7 +228,7 @@ def _speed(training: Mapping[str, Any]) -> str:
 
 
 def _real_time(run: Run) -> str:
-    factor = (run.model.get("prediction") or {}).get("validation", {}).get("real_time_factor")
+    factor = (run.model.get("prediction") or {}).get("validation", {}).get("times_real_time")
     return NOT_MEASURED if factor is None else f"{factor:.3g} times real time"
 
 
