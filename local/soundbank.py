@@ -116,9 +116,12 @@ def listing(folder: Path) -> list[list]:
 
 
 def source_of(file: Path) -> str:
-    """The source recording of a file: takes named <id>_<take>, or <fold>-<id>-<take> as in ESC, share their id."""
+    """The source recording of a file: takes named <id>_<take>, or <fold>-<id>-<take> as in ESC, share their id.
+
+    Other names are taken for a recording each, of their class alone: `001.wav` of two labels is not one source.
+    """
     match = re.fullmatch(r"\d-(\d+)-[A-Z](?:-\d+)?|(\d{4,})[-_][A-Za-z0-9]{1,3}", file.stem)
-    return (match.group(1) or match.group(2)) if match else file.stem
+    return (match.group(1) or match.group(2)) if match else f"{class_of(file.parent.name)}/{file.stem}"
 
 
 def origin_of(place: str, from_recordings: bool) -> str:

@@ -335,10 +335,21 @@ def test_a_fifth_of_the_training_sources_is_held_out_and_takes_stay_together(sou
 
 @pytest.mark.parametrize(
     ("name", "source"),
-    [("1-26222-A", "26222"), ("3-977-B-39", "977"), ("42958_1", "42958"), ("dog_1", "dog_1"), ("Meow 12", "Meow 12")],
+    [("1-26222-A", "26222"), ("3-977-B-39", "977"), ("42958_1", "42958"), ("dog_1", "Dog/dog_1"), ("12", "Dog/12")],
 )
 def test_takes_of_one_recording_share_its_id(name: str, source: str) -> None:
-    assert source_of(Path(f"{name}.wav")) == source
+    assert source_of(Path(f"foreground/Dog_nOn/{name}.wav")) == source
+
+
+def test_labels_whose_files_have_the_same_names_each_hold_a_fifth_out(tmp_path: Path) -> None:
+    for part in ("train", "validation"):
+        for label, files in (("Cat", 10), ("Dog", 4)):
+            for i in range(files):
+                write_sound(tmp_path / part / "foreground" / label / f"{i}.wav", 0.1)
+        for i in range(2):
+            write_sound(tmp_path / part / "background" / "hall" / f"{i}.wav", 0.1)
+    held = Counter(sound.label for sound in recorded(tmp_path, None) if sound.bank == "held_out")
+    assert held == {"Cat": 2, "Dog": 1, "hall": 1}
 
 
 def test_the_key_follows_the_recordings_not_their_place(soundbank: Path, tmp_path: Path) -> None:
