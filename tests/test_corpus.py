@@ -18,7 +18,6 @@ from recipe_mtlvae.data.corpus import (
     split_names,
     store_folder,
     training_events,
-    truth,
 )
 from recipe_mtlvae.data.parts import feature_shape
 from recipe_mtlvae.data.store import build_store
@@ -103,7 +102,7 @@ def test_clips_that_are_not_on_disk_lower_the_coverage_and_leave_the_truth(root)
     build(CONF, root, "validation")
     split = open_split(CONF, root, "validation")
     assert (len(split.clips), split.expected) == (3, 4)
-    assert "validation_2.wav" not in truth(CONF, root, "validation")
+    assert "validation_2.wav" not in split.truth
     assert read_files(CONF, root, "validation", CONF.data.classes).missing == ["validation_2.wav"]
 
 
@@ -115,7 +114,7 @@ def test_the_truth_is_as_published_and_keeps_event_free_clips(root):
         "validation_1.wav\t0.5\t1.0\tHum\n"
     )
     build(CONF, root, "validation")
-    assert truth(CONF, root, "validation") == {
+    assert open_split(CONF, root, "validation").truth == {
         "validation_0.wav": (),
         "validation_1.wav": (Event(1.0, 3.5, "Hum"), Event(0.5, 1.0, "Hum")),
     }

@@ -147,11 +147,6 @@ def open_split(conf: Conf, root: Path, name: str) -> Split:
     return Split(name, [clips[clip] for clip in store.names], store, files.expected)
 
 
-def truth(conf: Conf, root: Path, name: str) -> dict[str, tuple[Event, ...]]:
-    """Split.truth of a prepared split."""
-    return open_split(conf, root, name).truth
-
-
 def training_events(events: Sequence[Event], duration: float) -> tuple[Event, ...]:
     """Events cut at the clip's end (seconds), with overlapping or touching ones of one class merged; in time order.
 
