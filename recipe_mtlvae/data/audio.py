@@ -122,8 +122,8 @@ def _lost_bytes(path: Path) -> int:
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     """(n,) float32 at `rate` to (ceil(n * new_rate / rate),) at `new_rate` Hz, without delay.
 
-    A windowed sinc of 64 zero crossings (the settings known as kaiser_best). From 44.1 to 16 kHz errors are below -100 dB
-    up to 7 kHz, aliases from 8.1 kHz on too; 10 s take torchaudio 3 ms on one core, 15 times less than scipy at like
+    A windowed sinc of 64 zero crossings (the settings known as kaiser_best). From 44.1 to 16 kHz, errors are below -100
+    dB up to 7 kHz, aliases from 8.1 kHz on too; 10 s take torchaudio 3 ms on one core, 15 times less than scipy at like
     quality. Its kernel grows with the rates' reduced ratio, so that odd rates go through scipy (-60 dB up to 7 kHz).
     """
     if rate == new_rate:
