@@ -92,7 +92,7 @@ def make_clip(task: Task) -> list[Fault]:
     note = truth_file(bench.work, task)
     if note.exists():
         return []
-    rng = np.random.default_rng([bench.conf.seed, zlib.crc32(task.split.encode()), task.index])
+    rng = np.random.default_rng([bench.conf.data.seed, zlib.crc32(task.split.encode()), task.index])
     from_recordings = bench.conf.data.soundbank is not None
     bank = bank_of(origin.pool, origin.real, from_recordings)
     folders = bench.folders[bank]

@@ -39,7 +39,7 @@ def corpus_key(conf: Conf) -> str:
     """A hash of all that determines the corpus: names its folder. Raises RecipeError where the soundbank is unfit."""
     sounds = listing(Path(conf.data.soundbank)) if conf.data.soundbank else None
     splits = conf_to_dict(conf)["data"]["splits"]
-    parts = (conf.mini, conf.seed, conf.data.clip_seconds, conf.data.classes, splits, sounds, GENERATOR_VERSION)
+    parts = (conf.mini, conf.data.seed, conf.data.clip_seconds, conf.data.classes, splits, sounds, GENERATOR_VERSION)
     return content_hash(*parts)
 
 
@@ -87,7 +87,7 @@ def _sounds(conf: Conf) -> list[Sound]:
     for split, count in conf.mini.items():
         variety = ORIGINS[split].pool, ORIGINS[split].real
         clips[variety] = clips.get(variety, 0) + count
-    return synthesised(conf.seed, conf.data.classes, clips)
+    return synthesised(conf.data.seed, conf.data.classes, clips)
 
 
 def _make_sounds(processes: ProcessPoolExecutor, sounds: list[Sound], root: Path, work: Path) -> None:
@@ -104,8 +104,8 @@ def _check(conf: Conf) -> None:
     for split, clips in conf.mini.items():
         if clips < (split != "evaluation"):
             raise fail(f"mini.{split}: expected at least 1 clip, got {clips}")
-    if conf.seed < 0:
-        raise fail(f"seed: expected 0 or more, got {conf.seed}")
+    if conf.data.seed < 0:
+        raise fail(f"data.seed: expected 0 or more, got {conf.data.seed}")
     if conf.data.clip_seconds < 1.0:
         raise fail(f"data.clip_seconds: the mini corpus needs at least 1 s, got {conf.data.clip_seconds}")
 
@@ -131,7 +131,7 @@ def _make_split(processes: ProcessPoolExecutor, conf: Conf, root: Path, work: Pa
 
 def _names(conf: Conf, split: str) -> list[str]:
     """The file names of a split, by clip number: seeded, all different."""
-    rng = np.random.default_rng([conf.seed, zlib.crc32(f"names of {split}".encode())])
+    rng = np.random.default_rng([conf.data.seed, zlib.crc32(f"names of {split}".encode())])
     names: dict[str, None] = {}
     while len(names) < conf.mini[split]:
         start = 10 * int(rng.integers(0, 30))

@@ -35,6 +35,7 @@ class SplitConf:
 class DataConf:
     name: str
     prepare: str
+    seed: int
     root: str | None
     soundbank: str | None
     classes: tuple[str, ...] | None

@@ -237,7 +237,7 @@ def test_a_complete_corpus_is_not_made_again(corpus: Path, monkeypatch: pytest.M
 
 def test_another_configuration_does_not_go_into_the_same_folder(corpus: Path) -> None:
     with pytest.raises(RecipeError, match="holds a mini corpus of another configuration"):
-        make_corpus(small_conf("seed=43"), corpus)
+        make_corpus(small_conf("data.seed=43"), corpus)
 
 
 def test_a_folder_of_other_data_is_refused(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_folder_of_other_data_is_refused(tmp_path: Path) -> None:
         make_corpus(small_conf(), tmp_path)
 
 
-@pytest.mark.parametrize("setting", ["seed=43", "mini.weak=4", "data.clip_seconds=5.0", "data.classes=[Dog, Cat]"])
+@pytest.mark.parametrize("setting", ["data.seed=43", "mini.weak=4", "data.clip_seconds=5.0", "data.classes=[Dog, Cat]"])
 def test_the_key_changes_with_what_determines_the_corpus(setting: str) -> None:
     assert corpus_key(small_conf()) == corpus_key(small_conf("train.max_epochs=3", "data.name=other"))
     assert corpus_key(small_conf(setting)) != corpus_key(small_conf())
@@ -258,7 +258,7 @@ def test_the_key_changes_with_what_determines_the_corpus(setting: str) -> None:
         ("mini.weak=0", "mini.weak: expected at least 1 clip, got 0"),
         ("data.classes=[Dog, Zebra]", "no synthesised sounds of Zebra"),
         ("data.clip_seconds=0.5", "needs at least 1 s, got 0.5"),
-        ("seed=-1", "seed: expected 0 or more"),
+        ("data.seed=-1", "seed: expected 0 or more"),
     ],
 )
 def test_what_cannot_be_made_is_refused_before_anything_is_written(tmp_path: Path, setting: str, message: str) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from recipe_mtlvae.data.corpus import Split
+from recipe_mtlvae.data.corpus import Split, training_events
 from recipe_mtlvae.data.features import scale
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.labels import Grid, encode_weak
@@ -64,8 +64,10 @@ class TaskData(Dataset):
 
     def targets(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Strong (steps, classes) and weak (classes,) targets of one clip."""
-        clip = self.split.clips[self.rows[index]]
-        return self.grid.encode(clip.events or (), self.classes), encode_weak(clip.labels or (), self.classes)
+        row = self.rows[index]
+        clip = self.split.clips[row]
+        events = training_events(clip.events or (), self.split.store.durations[row])
+        return self.grid.encode(events, self.classes), encode_weak(clip.labels or (), self.classes)
 
     def take(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Features (n, mels, frames) in unscaled dB, strong and weak targets of some clips."""
