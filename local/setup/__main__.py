@@ -23,9 +23,11 @@ try:
         SETS,
         STATE,
         Need,
+        added,
         conflicts,
-        made_here,
+        installed,
         read_needs,
+        remember_added,
         to_install,
         writable,
     )
@@ -60,14 +62,15 @@ def install(names: list[str]) -> int:
     if wanted and not writable():
         say(f"{sys.prefix} cannot be written to and lacks {', '.join(need.spec for need in wanted)}")
         return 1
-    STATE.mkdir(exist_ok=True)
     for name in names:
         _stamp(name).unlink(missing_ok=True)
+    remember_added([need.name for need in wanted])
     if wanted:
         say(f"installing into {sys.prefix} (some minutes the first time)")
     off = build_tools.lacking([need.name for need in wanted])
-    # In ours all goes through pip again, which closes the gaps that an interrupted run left among dependencies
-    rest = [need for need in (needs if made_here() else wanted) if need.name != "torchaudio" and need.name not in off]
+    # All of set-up's own goes through pip again, which closes the gaps that an interrupted run left among dependencies
+    own = [need for need in needs if need in wanted or (need.name in added() and need.accepts(installed(need.name)))]
+    rest = [need for need in own if need.name not in {"torchaudio", *off}]
     plain = [need for need in rest if need.name not in build_tools.NEEDED]
     if not (mend_unfinished() and install_torch(wanted) and install_needs(plain)):
         say("pip could not install everything (see above); check network and disk, then run again to go on")
@@ -89,8 +92,11 @@ def _needs(names: list[str]) -> list[Need]:
 
 
 def _say_notes(needs: list[Need], off: dict[str, list[str]]) -> None:
-    for line in conflicts(needs):
+    misfits = conflicts(needs)
+    for line in misfits:
         say(line)
+    if misfits:
+        say(f"where that fails, deactivate {sys.prefix} and run again: the recipe then makes an environment of its own")
     if off:
         say(build_tools.off_line(off))
 

@@ -11,7 +11,7 @@ import sysconfig
 from pathlib import Path
 
 # The packages that pip builds from source: what each needs, and what cannot be done without it
-NEEDED = {"desed": ("compiler", "Python.h", "sox.h"), "sed_scores_eval": ("compiler", "Python.h")}
+NEEDED = {"desed": ("a C++ compiler", "Python.h", "sox.h"), "sed_scores_eval": ("a C++ compiler", "Python.h")}
 OFF_WITHOUT = {
     "desed": "making soundscapes (--data mini, --soundbank)",
     "sed_scores_eval": "official scores (stages 3 to 5, python -m recipe_mtlvae score)",
@@ -19,7 +19,7 @@ OFF_WITHOUT = {
 
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 BROUGHT_BY = {  # the packages of each package manager
-    "compiler": {"apt": "g++", "dnf": "gcc-c++", "brew": "gcc", "conda": "cxx-compiler"},
+    "a C++ compiler": {"apt": "g++", "dnf": "gcc-c++", "brew": "gcc", "conda": "cxx-compiler"},
     "Python.h": {"apt": f"{_PYTHON}-dev", "dnf": f"{_PYTHON}-devel", "brew": "python", "conda": "python"},
     "sox.h": {"apt": "libsox-dev sox libsox-fmt-all", "dnf": "sox-devel sox", "brew": "sox", "conda": "sox"},
 }
@@ -35,7 +35,7 @@ def lacking(names: list[str], search: list[Path] | None = None) -> dict[str, lis
         return {}
     absent = []
     if not _compiler_works():
-        absent.append("compiler")
+        absent.append("a C++ compiler")
     if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
         absent.append("Python.h")
     if not any((folder / "sox.h").exists() for folder in (_header_folders() if search is None else search)):

@@ -79,6 +79,18 @@ def to_install(needs: list[Need]) -> list[Need]:
     return [need for need in needs if not pins.get(need.name, need).accepts(installed(need.name))]
 
 
+def remember_added(names: list[str]) -> None:
+    """Note what set-up is about to add, so that it knows its own after an interruption."""
+    STATE.mkdir(exist_ok=True)
+    (STATE / "added").write_text("\n".join(sorted({*names, *added()})))
+
+
+def added() -> set[str]:
+    """The packages that set-up brought into this environment."""
+    file = STATE / "added"
+    return set(file.read_text().split()) if file.exists() else set()
+
+
 def conflicts(needs: list[Need]) -> list[str]:
     """What is there in a version that the recipe is not made for; [] in an environment of ours."""
     found = []
@@ -104,10 +116,11 @@ def limits(tested: bool) -> list[str]:
 
 
 def _stays(name: str, version: str, needs: list[Need]) -> bool:
+    fits = all(need.accepts(version) for need in needs if _key(need.name) == name)
     if made_here():
-        return any(need.accepts(version) for need in needs if need.name in TORCH and need.name == name)
+        return name in TORCH and fits
     # torch needs a newer setuptools than many environments begin with; a too new one is not ours to take back
-    return name not in PIPS_OWN or (name == "setuptools" and bool(conflicts([n for n in needs if n.name == name])))
+    return name not in PIPS_OWN or not fits
 
 
 def _key(name: str) -> str:

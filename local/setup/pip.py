@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 from local.setup import build_tools
-from local.setup.packages import CONSTRAINTS, STATE, TORCH, Need, limits, made_here, read_needs
+from local.setup.packages import CONSTRAINTS, TORCH, Need, added, limits, made_here, read_needs
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyPI's torch brings GBs of CUDA to a machine without a GPU
 CPU_INDEX_SECONDS = 8  # the longest wait for its answer
@@ -48,14 +48,15 @@ def install_needs(needs: list[Need]) -> bool:
     specs = [need.spec for need in needs]
     if not specs or pip_install(specs, limits(tested=True)):
         return True
-    return not made_here() and pip_install(specs, limits(tested=False))
+    if made_here():
+        return False
+    say("the tested versions do not go with what is there; trying others")
+    return pip_install(specs, limits(tested=False))
 
 
 def install_torch(needs: list[Need]) -> bool:
     """torch and torchaudio, without what they depend on: that comes with the rest, from the usual index."""
     specs = [need.spec for need in needs if need.name in TORCH]
-    if any(need.name == "torchaudio" for need in needs):
-        (STATE / "added-torchaudio").touch()
     return not specs or _from_torch_index(["--no-deps", *specs], limits(tested=True))
 
 
@@ -80,7 +81,7 @@ def mend_torchaudio() -> None:
     """
     if _imports("torchaudio"):
         return
-    if made_here() or (STATE / "added-torchaudio").exists():
+    if "torchaudio" in added():
         folder = importlib.metadata.distribution("torchaudio").locate_file("torchaudio/lib")
         for library in Path(str(folder)).glob("*.so"):
             library.unlink()
