@@ -18,13 +18,23 @@ export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" PYTHONSAFEPATH=1
 # Two OpenMP threads that spin while they wait stop each other beside any other busy process: 1 clip/s instead of 40
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 
+run_stage() {
+    "$PYTHON" -m "local.${stages[$1]}" ${STAGE_OPTIONS[@]+"${STAGE_OPTIONS[@]}"} "${@:2}"
+}
+
 for ((stage = STAGE; stage <= STOP_STAGE; stage++)); do
     echo "== stage $stage: ${stages[stage]}"
     begin=$SECONDS
-    "$PYTHON" -m "local.${stages[stage]}" ${STAGE_OPTIONS[@]+"${STAGE_OPTIONS[@]}"} || {
-        code=$?
+    code=0
+    run_stage "$stage" || code=$?
+    # 1 to 3 train, predict and score: once more for the baseline, under a tag of its own
+    if [[ $code == 0 && $BASELINE != none && $stage -ge 1 && $stage -le 3 ]]; then
+        echo "== stage $stage: ${stages[stage]}, the baseline"
+        run_stage "$stage" "--as_baseline=$BASELINE" || code=$?
+    fi
+    if [[ $code != 0 ]]; then
         echo "== stage $stage: ${stages[stage]} failed after $((SECONDS - begin)) s"
         exit "$code"
-    }
+    fi
     echo "== stage $stage: ${stages[stage]} done in $((SECONDS - begin)) s"
 done

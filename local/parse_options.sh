@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The options of run.sh. Sourced by it:
 #     parse_options "$@"
-# leaves STAGE, STOP_STAGE and the array STAGE_OPTIONS, which every stage gets as it is. Ends the program on --help (0) and
+# leaves STAGE, STOP_STAGE, BASELINE and the array STAGE_OPTIONS, which every stage gets as it is. Ends the program on --help (0) and
 # on wrong usage (2), before any set-up.
 
 LAST_STAGE=5
@@ -21,7 +21,8 @@ stages: 0 prepare   data and features       3 score    PSDS, F1 -> metrics.json
   --data_root DIR       folder of the corpus, in DESED's layout
   --soundbank DIR       recordings to make the mini corpus from
   --tag NAME            name of the run (<conf>-<data>)
-  --baseline none       a baseline to train beside the system (none; others are still to come)
+  --baseline MODE       train the baseline's mean-teacher CRNN beside the system: equal_epochs (as many epochs) or converged
+                        (until its selection score levels off, 200 epochs at most); none (none). Slow on a CPU
   --set KEY=VALUE       one value of the configuration, such as train.max_epochs=20; may be repeated
   --help
 TEXT
@@ -34,7 +35,7 @@ _wrong_usage() {
 
 parse_options() {
     local name value
-    STAGE=0 STOP_STAGE=$LAST_STAGE STAGE_OPTIONS=()
+    STAGE=0 STOP_STAGE=$LAST_STAGE BASELINE=none STAGE_OPTIONS=()
     while [[ $# -gt 0 ]]; do
         case $1 in
             -h | --help)
@@ -59,7 +60,14 @@ parse_options() {
         case $name in
             --stage) STAGE=$(_stage_number "$name" "$value") || exit 2 ;;
             --stop_stage) STOP_STAGE=$(_stage_number "$name" "$value") || exit 2 ;;
-            --baseline) [[ $value == none ]] || _wrong_usage "--baseline $value: expected none" ;;
+            --baseline)
+                case $value in none | equal_epochs | converged) ;; *)
+                    _wrong_usage "--baseline $value: expected none, equal_epochs or converged"
+                    ;;
+                esac
+                # shellcheck disable=SC2034  # run.sh reads it
+                BASELINE=$value
+                ;;
             *) STAGE_OPTIONS+=("$name=$value") ;; # one word: a value may begin with a dash
         esac
     done

@@ -22,6 +22,11 @@ FREE_KEYS = (
 )
 # Sections that only the stages after training read; their own inputs' hashes see to it that these run again
 LATE_SECTIONS = ("postprocess.", "energy.")
+# How long --baseline trains the baseline
+BASELINES = {
+    "equal_epochs": ["train.max_epochs={max_epochs}"],
+    "converged": ["train.max_epochs=200", "train.patience=20"],
+}
 
 
 @dataclass(frozen=True)
@@ -61,9 +66,16 @@ def open_stage(number: int, description: str, argv: list[str] | None = None) -> 
     tag = options.tag or f"{Path(options.conf).stem}-{conf.data.name}"
     if "/" in tag or tag.startswith("."):
         raise fail(f"--tag {tag}: expected a plain name", "leave out '/' and leading dots")
+    if options.as_baseline:
+        conf, tag = _baseline_of(conf, options), baseline_tag(tag)
     stage = Stage(number, conf, root, PROJECT / "exp" / tag)
     _remember_conf(stage)
     return stage
+
+
+def baseline_tag(tag: str) -> str:
+    """The tag of the baseline that --baseline trains beside the run `tag`."""
+    return f"{tag}-baseline"
 
 
 def _parser(description: str) -> argparse.ArgumentParser:
@@ -73,8 +85,16 @@ def _parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--data_root", help="folder of the corpus, in DESED's layout")
     parser.add_argument("--soundbank", help="recordings from which the mini corpus is made")
     parser.add_argument("--tag", help="name of the run: everything lands under exp/<tag>/")
+    parser.add_argument("--as_baseline", choices=tuple(BASELINES), help="the same stage for the baseline of this run")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     return parser
+
+
+def _baseline_of(conf: Conf, options: argparse.Namespace) -> Conf:
+    """The mean-teacher CRNN on the same data, trained for as many epochs as `conf`, or until it levels off."""
+    settings = [setting.format(max_epochs=conf.train.max_epochs) for setting in BASELINES[options.as_baseline]]
+    baseline = {"conf": str(CONF_DIR / "mean_teacher.yaml"), "settings": [*options.settings, *settings]}
+    return _resolve(argparse.Namespace(**{**vars(options), **baseline}))
 
 
 def _resolve(options: argparse.Namespace) -> Conf:

@@ -1,0 +1,80 @@
+"""What the stages share: options, folders, what is done already."""
+
+import pytest
+
+from local import stage as stages
+from local.stage import open_stage
+from recipe_mtlvae.errors import RecipeError
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "PROJECT", tmp_path)
+    return tmp_path
+
+
+def opened(*options: str):
+    return open_stage(1, "", ["--data_root", "corpus", *options])
+
+
+def test_the_default_tag_is_configuration_and_data(project):
+    assert opened().run_dir == project / "exp" / "mtlvae-mini"
+
+
+def test_a_soundbank_names_the_data_and_leaves_the_classes_to_its_labels(project, tmp_path):
+    (tmp_path / "my_sounds").mkdir()
+    stage = opened("--soundbank", str(tmp_path / "my_sounds"))
+    assert stage.run_dir.name == "mtlvae-my_sounds"
+    assert stage.conf.data.classes is None
+
+
+def test_paths_are_relative_to_the_callers_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert opened().root == tmp_path / "corpus"
+
+
+def test_desed_wants_its_folder():
+    with pytest.raises(RecipeError, match="give --data_root"):
+        open_stage(0, "", ["--data", "desed"])
+
+
+@pytest.mark.parametrize("tag", ["a/b", "../x", ".hidden"])
+def test_a_tag_is_a_plain_name(tag):
+    with pytest.raises(RecipeError, match="expected a plain name"):
+        opened("--tag", tag)
+
+
+def test_a_stage_is_done_only_for_the_same_inputs():
+    stage = opened()
+    assert not stage.done({"clips": 3})
+    stage.mark_done({"clips": 3})
+    assert opened().done({"clips": 3})
+    assert not opened().done({"clips": 4})
+
+
+def test_a_tag_is_not_shared_by_two_configurations():
+    opened()
+    with pytest.raises(RecipeError, match=r"another seed, vae\.hidden"):
+        opened("--set", "seed=1", "--set", "vae.hidden=8")
+
+
+@pytest.mark.parametrize("setting", ["train.max_epochs=9", "train.devices=2", "postprocess.threshold=0.4"])
+def test_what_extends_a_run_may_change(setting):
+    opened()
+    opened("--set", setting)
+
+
+def test_the_baseline_beside_a_run_has_its_epochs_and_a_tag_of_its_own():
+    stage = opened("--as_baseline", "equal_epochs", "--set", "train.max_epochs=7")
+    assert stage.run_dir.name == "mtlvae-mini-baseline"
+    assert (stage.conf.system, stage.conf.train.max_epochs) == ("mean_teacher", 7)
+
+
+def test_a_converged_baseline_trains_until_it_levels_off():
+    conf = opened("--as_baseline", "converged", "--set", "train.max_epochs=7").conf
+    assert (conf.train.max_epochs, conf.train.patience) == (200, 20)
+
+
+def test_a_teacher_has_a_folder_of_its_own_below_the_run():
+    stage = opened("--as_baseline", "equal_epochs")
+    assert stage.system_dirs() == {"net": stage.run_dir, "teacher": stage.run_dir / "teacher"}
