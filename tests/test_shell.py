@@ -38,7 +38,7 @@ def test_shell_files_pass_shellcheck() -> None:
     tool = shutil.which("shellcheck", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     assert tool, "no shellcheck here; ./tests/run.sh installs it (tests/requirements.txt)"
     command = [tool, "--external-sources", "--source-path=SCRIPTDIR", *SHELL_FILES]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
