@@ -9,36 +9,45 @@ from pathlib import Path
 from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import CONF_DIR
 from recipe_mtlvae.errors import exit_code_of
-from recipe_mtlvae.files import content_hash
+from recipe_mtlvae.files import content_hash, write_json
 
 
 def main() -> None:
     stage = open_stage(4, __doc__)
     page = stage.run_dir / "report.html"
+    write_json(stage.run_dir / "corpus.json", {"root": str(stage.root)})  # for comparisons with other runs
     inputs = report_inputs(stage)
     if stage.done(inputs) and page.exists():
         print(f"stage 4: {page} is there already")
         return
-    from recipe_mtlvae.products.report import write_report  # matplotlib, only where there is work
-    from recipe_mtlvae.products.runs import open_run
+    # matplotlib and the metric packages, only where there is work
+    from recipe_mtlvae.products.clips import Corpus
+    from recipe_mtlvae.products.report import write_report
+    from recipe_mtlvae.products.systems import systems_of_runs
 
-    print(write_report(open_run(stage.run_dir), stage.root, page))
+    systems = systems_of_runs(run_folders(stage))
+    print(write_report(systems, Corpus(stage.conf, stage.root), stage.run_dir.name, page))
     print(f"\nstage 4: {page}")
     stage.mark_done(inputs)
 
 
+def run_folders(stage: Stage) -> dict[str, Path]:
+    """The run's networks by the names they have in the page: a teacher is a system of its own."""
+    tag = stage.run_dir.name
+    return {
+        tag if folder == stage.run_dir else f"{tag}, {network}": folder
+        for network, folder in stage.system_dirs().items()
+    }
+
+
 def report_inputs(stage: Stage) -> dict[str, str]:
     """A hash of each file that the page shows."""
-    run = stage.run_dir
-    files = [*run.glob("*.json"), run / "history.csv", run / "conf.yaml", CONF_DIR / "published.yaml"]
-    files += [stage.root / stage.conf.data.splits[name].metadata for name in stage.conf.data.splits]
-    inputs = {str(file): _hash(file) for file in sorted(files) if file.exists()}
-    scores = sorted((run / "scores" / "validation").glob("*.tsv"))
-    return inputs | {"scores": content_hash([[file.name, _hash(file)] for file in scores])}
-
-
-def _hash(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    files = [CONF_DIR / "published.yaml"]
+    for run in run_folders(stage).values():
+        files += [*run.glob("*.json"), run / "history.csv", run / "conf.yaml", run / "latents.npz"]
+        files += run.glob("scores/*/*.tsv")
+    known = [[str(file), hashlib.sha256(file.read_bytes()).hexdigest()] for file in sorted(files) if file.exists()]
+    return {"files": content_hash(known)}
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from recipe_mtlvae.data.corpus import open_split
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.scoring.command import measure, prepare
 from recipe_mtlvae.scoring.reference import Reference, split_reference
+from recipe_mtlvae.scoring.reference_file import reference_path, write_reference
 from recipe_mtlvae.scoring.scores import read_scores
 
 SPLITS = {"validation": "metrics.json", "public": "metrics_public.json"}
@@ -34,7 +35,7 @@ def main() -> None:
         str(task.scores.relative_to(stage.run_dir)): _inputs(task.scores, references[task.split]) for task in tasks
     }
     inputs["postprocess"] = conf_to_dict(stage.conf)["postprocess"]
-    if stage.done(inputs) and all(task.metrics.exists() for task in tasks):
+    if stage.done(inputs) and all(task.metrics.exists() and task.truth.exists() for task in tasks):
         print(f"stage 3: {stage.run_dir / 'metrics.json'} is there already")
         return
     for task in tasks:
@@ -57,12 +58,17 @@ class _Task:
     def metrics(self) -> Path:
         return self.folder / SPLITS[self.split]
 
+    @property
+    def truth(self) -> Path:
+        return reference_path(self.folder, self.split)
+
 
 def _score(stage: Stage, task: _Task, reference: Reference) -> None:
     after = stage.conf.postprocess
     system = prepare(read_scores(task.scores), reference, after.threshold, steps=after.median_filter)
     print(f"stage 3: {task.scores.relative_to(stage.run_dir.parent)}")
     measure(system, task.split, task.metrics, task.folder / f"psd_roc_{task.split}.json")
+    write_reference(task.truth, reference)
 
 
 def _inputs(folder: Path, reference: Reference) -> Any:

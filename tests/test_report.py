@@ -17,12 +17,18 @@ import yaml
 import local.compare
 import local.stage
 from recipe_mtlvae.conf import CONF_DIR, conf_to_dict
+from recipe_mtlvae.data.corpus import open_split
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event, Grid
-from recipe_mtlvae.products import clips, plots, tables
+from recipe_mtlvae.products import clips, costs, plots, tables, theme
+from recipe_mtlvae.products.clip_plot import clip_chart
 from recipe_mtlvae.products.report import write_report
-from recipe_mtlvae.products.runs import SCORES, Run, open_run, read_published
-from recipe_mtlvae.scoring.scores import write_scores
+from recipe_mtlvae.products.runs import SCORES, open_run, read_published
+from recipe_mtlvae.products.systems import System, systems_of_runs
+from recipe_mtlvae.scoring.command import measure, prepare
+from recipe_mtlvae.scoring.reference import split_reference
+from recipe_mtlvae.scoring.reference_file import reference_path, write_reference
+from recipe_mtlvae.scoring.scores import read_scores, write_scores
 from tests.tiny import make_tiny_corpus, tiny_conf
 
 HOSTILE = "<script>alert(1)</script>"
@@ -37,33 +43,32 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run_dir(corpus: Path, tmp_path: Path) -> Path:
-    return make_run(tmp_path / "my <b>run")
+    return make_run(tmp_path / "my <b>run", corpus)
 
 
 def _conf():
     return tiny_conf(f"data.classes={json.dumps(CLASSES)}")
 
 
-def make_run(folder: Path) -> Path:
-    """A run folder as the stages leave it."""
+def make_run(folder: Path, root: Path) -> Path:
+    """A run folder as the stages leave it, of four validation and three public clips."""
     conf, rng = _conf(), np.random.default_rng(1)
     folder.mkdir(parents=True)
     (folder / "conf.yaml").write_text(yaml.safe_dump(conf_to_dict(conf)))
-    for name, first in (("metrics.json", 0.1), ("metrics_public.json", 0.2)):
-        per_class = {label: dict.fromkeys(SCORES, 0.25) for label in CLASSES} | {"Hum": dict.fromkeys(SCORES)}
-        metrics = {key: first + i * 0.123456 for i, key in enumerate(SCORES)} | {"per_class": per_class}
-        metrics |= {"coverage": {"scored": 3, "expected": 4}, "clip_list_hash": "c0ffee", "absent_classes": ["Hum"]}
-        (folder / name).write_text(json.dumps(metrics | {"versions": {"sed_scores_eval": "0.0.4"}}))
-    grid = Grid.of(conf.features, conf.data.clip_seconds)
-    for i in range(4):
-        scores = rng.random((grid.steps, len(CLASSES)))
-        write_scores(folder / "scores" / "validation", f"validation_{i}", scores, grid.step_seconds, CLASSES)
+    grid, after = Grid.of(conf.features, conf.data.clip_seconds), conf.postprocess
+    for split, metrics in (("validation", "metrics.json"), ("public", "metrics_public.json")):
+        prepared = open_split(conf, root, split)
+        for clip in prepared.clips:
+            scores = 0.7 * grid.encode(clip.events, CLASSES) + 0.4 * rng.random((grid.steps, len(CLASSES)))
+            write_scores(folder / "scores" / split, Path(clip.name).stem, scores, grid.step_seconds, CLASSES)
+        reference = split_reference(prepared)
+        system = prepare(read_scores(folder / "scores" / split), reference, after.threshold, steps=after.median_filter)
+        measure(system, split, folder / metrics, folder / f"psd_roc_{split}.json")
+        write_reference(reference_path(folder, split), reference)
     with (folder / "history.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["epoch", "step", "loss/weak", "loss/kld", "loss/total", "kl/mean", "val/selection"])
         writer.writerows([epoch, 5 * epoch, 0.5, 0.1, 0.6, 0.02, 0.3 + epoch] for epoch in range(3))
-    curve = {"efpr": [0.0, 10.0, 50.0], "etpr": [0.0, 0.2, 0.4]}
-    (folder / "psd_roc_validation.json").write_text(json.dumps({"psds1": curve, "psds2": curve}))
     energy = {"training": {"kwh": 0.0123, "seconds": 60.0, "mode": "CPU estimated (tdp)"}, "validation": {"kwh": None}}
     (folder / "energy.json").write_text(json.dumps(energy))
     training = {"epochs": 3, "steps": 15, "clips_seen": 120, "seconds": 61.0, "best_epoch": 3}
@@ -82,26 +87,28 @@ class Written:
 
 
 def report(folder: Path, root: Path) -> Written:
-    text = write_report(open_run(folder), root, folder / "report.html")
+    systems = systems_of_runs({folder.name: folder})
+    text = write_report(systems, clips.Corpus(_conf(), root), folder.name, folder / "report.html")
     return Written(folder, text, (folder / "report.html").read_text())
 
 
 @pytest.fixture(scope="module")
 def written(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Written:
-    return report(make_run(tmp_path_factory.mktemp("exp") / "my <b>run"), corpus)
+    return report(make_run(tmp_path_factory.mktemp("exp") / "my <b>run", corpus), corpus)
 
 
 # --- the tables
 
 
 def test_terminal_shows_run_beside_published_figures(written: Written) -> None:
-    lines = written.text.splitlines()
-    assert lines[1].split()[-9:-4] == ["0.100", "0.223", "34.7", "47.0", "59.4"]
+    lines, metrics = written.text.splitlines(), json.loads((written.folder / "metrics.json").read_text())
+    figures = [kind.text(metrics[kind.key]) for kind in tables.SCORE_KINDS]
+    assert lines[1].removeprefix("my <b>run").split()[:5] == figures
     assert any(
         line.startswith("MTL-VAE, all four tasks") and " 32.5 " in line and "on other data" in line for line in lines
     )
     assert any(line.startswith("Official baseline 2022 ") and " 40.1 " in line for line in lines)
-    assert "Clips scored, validation         3 of 4 (75.0 %)" in lines
+    assert "Clips scored, validation         4 of 4 (100 %)" in lines
 
 
 @pytest.mark.parametrize(("data", "note"), [("mini", "on other data: DESED"), ("desed", "its authors' copy of DESED")])
@@ -109,7 +116,7 @@ def test_published_figures_tell_their_data(run_dir: Path, data: str, note: str) 
     conf = yaml.safe_load((run_dir / "conf.yaml").read_text())
     conf["data"]["name"] = data
     (run_dir / "conf.yaml").write_text(yaml.safe_dump(conf))
-    groups = tables.score_groups([open_run(run_dir)], read_published())
+    groups = tables.score_groups(systems_of_runs({"run": run_dir}), read_published())
     assert all(row.note.endswith(note) for group in groups for row in group.rows if not row.own)
 
 
@@ -130,16 +137,14 @@ def test_published_table_holds_the_reports_six_systems() -> None:
 
 
 def test_unmeasured_energy_is_never_zero() -> None:
-    assert tables.energy({"kwh": None, "reason": "codecarbon is not installed"}).startswith("not measured (codecarbon")
-    assert tables.energy({}) == "not measured"
-    assert tables.energy({"kwh": 0.00001234, "mode": "CPU measured"}) == "0.0000123 kWh (CPU measured)"
+    assert costs.energy({"kwh": None, "reason": "codecarbon is not installed"}).startswith("not measured (codecarbon")
+    assert costs.energy({}) == "not measured"
+    assert costs.energy({"kwh": 0.00001234, "mode": "CPU measured"}) == "0.0000123 kWh (CPU measured)"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(4.21, "4.2 s"), (125.9, "2 min 5 s"), (3900, "1 h 5 min"), (None, "not measured")]
-)
-def test_duration_is_readable(seconds: float | None, text: str) -> None:
-    assert tables.duration(seconds) == text
+@pytest.mark.parametrize(("seconds", "text"), [(4.21, "4.2 s"), (125.9, "2 min 5 s"), (3900, "1 h 5 min")])
+def test_duration_is_readable(seconds: float, text: str) -> None:
+    assert costs.duration(seconds) == text
 
 
 # --- what is missing
@@ -161,18 +166,20 @@ def test_broken_file_is_a_gap(run_dir: Path, name: str) -> None:
 
 
 def test_page_of_a_run_with_scores_alone_states_its_gaps(run_dir: Path, corpus: Path) -> None:
-    for name in OPTIONAL:
+    for name in [*OPTIONAL, "truth_validation.json"]:
         (run_dir / name).unlink()
     written = report(run_dir, corpus)
     assert all(f"{name} is missing." in written.page for name in OPTIONAL)
+    assert "No test clips are shown" in written.page
     assert any(line.split() == ["Energy,", "training", "not", "measured"] for line in written.text.splitlines())
 
 
-def test_missing_features_or_scores_leave_out_the_clips(run_dir: Path, tmp_path: Path, corpus: Path) -> None:
+def test_without_features_clips_are_shown_by_their_events(run_dir: Path, tmp_path: Path) -> None:
     gaps: list[str] = []
-    assert clips.clip_views(_conf(), tmp_path / "no corpus", run_dir / "scores" / "validation", gaps) == []
-    assert clips.clip_views(_conf(), corpus, run_dir / "no scores", gaps) == []
-    assert len(gaps) == 2 and all(gap.startswith("No test clips are shown") for gap in gaps)
+    systems = systems_of_runs({"run": run_dir})
+    views = clips.clip_views(systems, "validation", clips.Corpus(_conf(), tmp_path / "no corpus"), 4, gaps)
+    assert [view.log_mel for view in views] == [None] * 4 and views[0].lanes["truth"]
+    assert len(gaps) == 1 and gaps[0].startswith("The test clips are shown without spectrogram and sound")
 
 
 def test_run_without_scores_is_refused(tmp_path: Path) -> None:
@@ -192,11 +199,10 @@ def test_segment_f1_of_one_clip() -> None:
 
 def test_best_median_and_worst_clips_are_chosen() -> None:
     f1 = {f"c{i:02d}": i / 100 for i in range(21)} | {"silent": None}
-    chosen = [(name, rank) for name, rank, _ in clips.choose(f1, {name: () for name in f1})]
+    chosen = clips.choose(f1, {name: () for name in f1}, 3)
     assert [name for name, rank in chosen if rank == "best"] == ["c20", "c19", "c18"]
-    assert {name for name, rank in chosen if rank == "median"} <= {"c09", "c10", "c11"}
+    assert {name for name, rank in chosen if rank == "median"} == {"c09", "c10", "c11"}
     assert {name for name, rank in chosen if rank == "worst"} == {"c00", "c01", "c02"}
-    assert len({name for name, _ in chosen}) == 8
 
 
 def test_band_centres_lie_on_the_mel_scale() -> None:
@@ -209,22 +215,23 @@ def test_band_centres_lie_on_the_mel_scale() -> None:
 
 
 def test_labels_in_charts_are_text_not_markup() -> None:
-    svg = plots.bars({HOSTILE: 0.5, "a$b$": None}, plots.palette([HOSTILE, "a$b$"]), "T", "F1", 1.0)
+    names = [HOSTILE, "a$b$"]
+    svg = plots.bars({"run": {HOSTILE: 0.5, "a$b$": None}}, {}, theme.palette(names), "T", "F1", 1.0)
     assert "&lt;script&gt;" in svg and "<script" not in svg
     assert "a$b$" in svg
 
 
 def test_class_keeps_its_colour_in_bars_and_clips() -> None:
-    colours = plots.palette(list("abcdefgh"))
-    clip = plots.clip(None, 0.016, np.ones(1), 10.0, {"truth": [Event(1.0, 2.0, "c")]}, colours, "clip")
-    bars = plots.bars(dict.fromkeys(colours, 0.5), colours, "T", "F1", 1.0)
+    colours = theme.palette(list("abcdefgh"))
+    clip = clip_chart(None, 0.016, np.ones(1), 10.0, {"truth": [Event(1.0, 2.0, "c")]}, colours, "clip")
+    bars = plots.bars({"run": dict.fromkeys(colours, 0.5)}, {}, colours, "T", "F1", 1.0)
     assert colours["c"] in clip and colours["c"] in bars
     assert colours["a"] not in clip
 
 
 def test_charts_take_their_text_colour_from_the_page() -> None:
     svg = plots.lines([1, 2], {"weak": [0.5, math.nan]}, "Loss", "mean", log=True)
-    assert "var(--ink)" in svg and plots.INK not in svg
+    assert "var(--ink)" in svg and theme.INK not in svg
 
 
 # --- stage 4
@@ -235,7 +242,7 @@ def test_stage_is_skipped_while_its_inputs_are_the_same(
 ) -> None:
     conf = tmp_path / "tiny.yaml"
     conf.write_text(yaml.safe_dump(conf_to_dict(_conf())))
-    run_dir = make_run(tmp_path / "exp" / "tiny-tiny")
+    run_dir = make_run(tmp_path / "exp" / "tiny-tiny", corpus)
     monkeypatch.setattr(local.stage, "PROJECT", tmp_path)
     argv = ["compare", "--conf", str(conf), "--data", str(CONF_DIR / "data" / "mini.yaml"), "--data_root", str(corpus)]
     monkeypatch.setattr("sys.argv", argv)
@@ -243,6 +250,7 @@ def test_stage_is_skipped_while_its_inputs_are_the_same(
 
     local.compare.main()
     assert "measured here" in capsys.readouterr().out
+    assert json.loads((run_dir / "corpus.json").read_text()) == {"root": str(corpus)}
     local.compare.main()
     assert "is there already" in capsys.readouterr().out
     (run_dir / "energy.json").unlink()
@@ -250,8 +258,8 @@ def test_stage_is_skipped_while_its_inputs_are_the_same(
     assert "measured here" in capsys.readouterr().out
 
 
-def _write_no_charts(run: Run, root: Path, file: Path) -> str:
-    file.write_text(f"{run.name} on {root}")
+def _write_no_charts(systems: list[System], corpus: clips.Corpus, title: str, file: Path) -> str:
+    file.write_text(f"{title} on {corpus.root}")
     return "measured here"
 
 
@@ -296,8 +304,10 @@ def test_browser_finds_no_error_and_asks_for_nothing(opened: Opened) -> None:
 
 def test_summary_shows_the_figures_of_metrics_json(opened: Opened) -> None:
     cells = opened.page.locator("#summary tr.own").first.locator("data")
-    assert [float(cell.get_attribute("value")) for cell in cells.all()] == [opened.metrics[key] for key in SCORES]
-    assert cells.all_inner_texts() == ["0.100", "0.223", "34.7", "47.0", "59.4"]
+    assert [float(cell.get_attribute("value")) for cell in cells.all()] == pytest.approx(
+        [opened.metrics[key] for key in SCORES]
+    )
+    assert cells.all_inner_texts() == [kind.text(opened.metrics[kind.key]) for kind in tables.SCORE_KINDS]
 
 
 def test_hostile_class_name_is_shown_as_text(opened: Opened) -> None:
@@ -318,3 +328,10 @@ def test_every_clip_has_its_spectrogram_and_events(opened: Opened) -> None:
     assert figures.count() == 4  # the corpus's validation clips
     assert figures.first.locator("svg image").count() == 2  # spectrogram, colour bar
     assert "time (s)" in figures.first.text_content()
+
+
+def test_every_clip_can_be_played(opened: Opened) -> None:
+    seconds = "audios => Promise.all(audios.map(a => a.readyState ? a.duration : new Promise(done => {"
+    seconds += "a.onloadedmetadata = () => done(a.duration); a.onerror = () => done(-1); a.load(); })))"
+    durations = opened.page.locator("audio").evaluate_all(seconds)
+    assert durations == pytest.approx([2.0] * 4, abs=0.15)  # MP3 pads to whole frames

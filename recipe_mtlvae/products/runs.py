@@ -53,11 +53,17 @@ class Published:
 
 def open_run(folder: Path, name: str | None = None) -> Run:
     """Read a run folder. Raises RecipeError where it holds no score at all."""
+    run = read_run(folder, name)
+    if not run.metrics:
+        raise fail(f"expected {metrics_name('validation')}, found no scores", "run stage 3 first", folder)
+    return run
+
+
+def read_run(folder: Path, name: str | None = None) -> Run:
+    """Read what there is of a run, which may be nothing."""
     gaps: list[str] = []
     metrics = {split: _read_json(folder / metrics_name(split), gaps) for split in SPLITS}
     metrics = {split: content for split, content in metrics.items() if content}
-    if not metrics:
-        raise fail(f"expected {metrics_name('validation')}, found no scores", "run stage 3 first", folder)
     curves = {split: _read_json(folder / f"psd_roc_{split}.json", gaps) for split in metrics}
     return Run(
         name=name or folder.name,

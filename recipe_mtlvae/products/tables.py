@@ -1,17 +1,16 @@
-"""The page's tables, as rows that the HTML template and the terminal both print."""
+"""The page's tables of figures, as rows that the HTML template and the terminal both print."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
-import numpy as np
-
-from recipe_mtlvae.products.runs import SPLITS, Published, Run
+from recipe_mtlvae.products.runs import SPLITS, Published
+from recipe_mtlvae.products.systems import Result, System, difference, winner
 
 SPLIT_NAMES = {"validation": "Validation", "public": "Public evaluation", "evaluation": "Challenge evaluation"}
-NOT_MEASURED = "not measured"
 NONE = "-"
 
 
@@ -42,86 +41,74 @@ SCORE_KINDS = (
 class Cell:
     text: str
     value: float | None = None  # the exact figure, unrounded
+    spread: str = ""  # its interval, or its deviation over seeds
+    best: bool = False
 
 
 @dataclass(frozen=True)
-class ScoreRow:
-    """One system on one split."""
+class Row:
+    """One system, class or difference."""
 
-    system: str
-    note: str  # where the figures were measured
+    name: str
+    note: str
     own: bool  # measured here, not published elsewhere
     cells: tuple[Cell, ...]  # as SCORE_KINDS
 
 
 @dataclass(frozen=True)
-class ScoreGroup:
+class Group:
     title: str
-    rows: tuple[ScoreRow, ...]
+    rows: tuple[Row, ...]
 
 
-@dataclass(frozen=True)
-class Fact:
-    """One quantity, a cell a run."""
-
-    name: str
-    cells: tuple[str, ...]
+def split_name(split: str) -> str:
+    return SPLIT_NAMES.get(split, split)
 
 
-def score_groups(runs: Sequence[Run], published: Sequence[Published]) -> list[ScoreGroup]:
-    """The runs' scores and then the published ones, split by split."""
+def splits_of(systems: Sequence[System]) -> list[str]:
+    """The splits on which any system was measured."""
+    found = dict.fromkeys(split for system in systems for split in system.results)
+    return [split for split in SPLITS if split in found] + [split for split in found if split not in SPLITS]
+
+
+def score_groups(systems: Sequence[System], published: Sequence[Published]) -> list[Group]:
+    """The systems' scores and then the published ones, split by split."""
     groups = []
-    for split in SPLITS:
-        rows = [_own_row(run, split) for run in runs if split in run.metrics]
-        rows += [_published_row(system, split, runs) for system in published if system.scores(split)]
+    for split in dict.fromkeys([*splits_of(systems), *SPLITS]):
+        best = {kind.key: winner(systems, split, kind.key) for kind in SCORE_KINDS}
+        rows = [_system_row(system, split, best, len(systems) > 1) for system in systems if split in system.results]
+        rows += [_published_row(row, split, systems) for row in published if row.scores(split)]
         if rows:
-            groups.append(ScoreGroup(SPLIT_NAMES[split], tuple(rows)))
+            groups.append(Group(split_name(split), tuple(rows)))
     return groups
 
 
-def published_groups(published: Sequence[Published]) -> list[ScoreGroup]:
+def difference_groups(systems: Sequence[System]) -> list[Group]:
+    """Every pair's paired differences, split by split; none where there is one system."""
+    groups = []
+    for split in splits_of(systems):
+        pairs = combinations([system for system in systems if split in system.results], 2)
+        rows = [_difference_row(a, b, split) for a, b in pairs]
+        if rows:
+            groups.append(Group(split_name(split), tuple(row for row in rows if any(cell.value for cell in row.cells))))
+    return [group for group in groups if group.rows]
+
+
+def published_groups(published: Sequence[Published]) -> list[Group]:
     """All published figures with their sources, split by split."""
+    groups = []
+    for split in SPLITS:
+        rows = [_row(system.name, system.source, system.scores(split)) for system in published if system.scores(split)]
+        groups.append(Group(SPLIT_NAMES[split], tuple(rows)))
+    return groups
+
+
+def class_groups(systems: Sequence[System], split: str) -> list[Group]:
+    """One row a class and system; a class without truth has no figures."""
+    measured = [system for system in systems if split in system.results]
     return [
-        ScoreGroup(SPLIT_NAMES[split], tuple(rows))
-        for split in SPLITS
-        if (
-            rows := [
-                _row(system.name, system.source, system.scores(split)) for system in published if system.scores(split)
-            ]
-        )
+        Group(system.name if len(systems) > 1 else "", tuple(_class_rows(system.results[split]))) for system in measured
     ]
-
-
-def class_rows(metrics: Mapping[str, Any]) -> tuple[ScoreRow, ...]:
-    """One row a class, from a metrics.json; a class without truth has no figures."""
-    return tuple(_row(name, "", scores) for name, scores in metrics.get("per_class", {}).items())
-
-
-def facts(runs: Sequence[Run]) -> list[Fact]:
-    """What the runs cost and cover: a row a quantity."""
-    rows: list[tuple[str, Callable[[Run], str]]] = [
-        ("Data", lambda run: run.conf.data.name if run.conf else NONE),
-        ("Classes", lambda run: _count(len(run.model["classes"])) if "classes" in run.model else NONE),
-    ]
-    rows += [(f"Clips scored, {SPLIT_NAMES[split].lower()}", _coverage_of(split)) for split in SPLITS]
-    rows += [
-        ("Epochs trained", lambda run: _epochs(_training(run))),
-        ("Training steps", lambda run: _count(_training(run).get("steps"))),
-        ("Clips seen in training", lambda run: _count(_training(run).get("clips_seen"))),
-        ("Training time", lambda run: duration(_training(run).get("seconds"))),
-        ("Training speed", lambda run: _speed(_training(run))),
-    ]
-    phases = [
-        "training",
-        *(split for split in SPLIT_NAMES if any(split in run.energy for run in runs) or split in SPLITS),
-    ]
-    rows += [(f"Energy, {SPLIT_NAMES.get(phase, phase).lower()}", _energy_of(phase)) for phase in phases]
-    rows += [
-        ("Detection speed, validation", _real_time),
-        ("Parameters", lambda run: _count(run.model.get("parameters"))),
-        ("Multiply-accumulates for 10 s", lambda run: _macs(run.model.get("macs_10s"))),
-    ]
-    return [Fact(name, tuple(read(run) for run in runs)) for name, read in rows]
 
 
 def published_note(published: Sequence[Published]) -> str:
@@ -138,103 +125,85 @@ def published_note(published: Sequence[Published]) -> str:
     )
 
 
-def as_text(groups: Sequence[ScoreGroup], fact_rows: Sequence[Fact], runs: Sequence[Run]) -> str:
-    """The tables for a terminal."""
-    width = max(len(row.system) for group in groups for row in group.rows) + 2
+def as_text(groups: Sequence[Group]) -> str:
+    """Score tables for a terminal: figures, then what is known of their spread."""
+    width = max(len(row.name) for group in groups for row in group.rows) + 2
     lines = []
     for group in groups:
-        lines.append(f"{group.title:<{width}}" + "".join(f"{kind.short:>9}" for kind in SCORE_KINDS))
+        lines.append(f"{group.title:<{width}}" + "".join(f"{kind.short:>10}" for kind in SCORE_KINDS))
         for row in group.rows:
-            cells = "".join(f"{cell.text:>9}" for cell in row.cells)
-            lines.append(f"{row.system:<{width}}{cells}" + (f"   {row.note}" if row.note else ""))
+            cells = "".join(f"{cell.text + '*' * cell.best:>10}" for cell in row.cells)
+            lines.append(f"{row.name:<{width}}{cells}" + (f"   {row.note}" if row.note else ""))
         lines.append("")
-    width = max(len(fact.name) for fact in fact_rows) + 2
-    if len(runs) > 1:
-        lines.append(" " * width + "".join(f"{run.name:<26}" for run in runs))
-    lines += [f"{fact.name:<{width}}" + "".join(f"{cell:<26}" for cell in fact.cells).rstrip() for fact in fact_rows]
+        spreads = [row for row in group.rows if any(cell.spread for cell in row.cells)]
+        if spreads:
+            columns = [max(len(row.cells[i].spread) for row in spreads) + 2 for i in range(len(SCORE_KINDS))]
+            heads = zip((kind.short for kind in SCORE_KINDS), columns, strict=True)
+            lines.append(f"{'95 % intervals':<{width}}" + "".join(f"{head:>{column}}" for head, column in heads))
+            for row in spreads:
+                cells = zip((cell.spread for cell in row.cells), columns, strict=True)
+                lines.append(f"{row.name:<{width}}" + "".join(f"{cell:>{column}}" for cell, column in cells))
+            lines.append("")
     return "\n".join(lines)
 
 
-def duration(seconds: float | None) -> str:
-    """1 h 5 min, 2 min 3 s, 4.2 s"""
-    if seconds is None:
-        return NOT_MEASURED
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return (
-        f"{int(seconds // 60)} min {int(seconds % 60)} s" if seconds < 3600 else f"{minutes // 60} h {minutes % 60} min"
-    )
-
-
-def energy(entry: Mapping[str, Any]) -> str:
-    """kWh and how it was measured; "not measured" and why where it was not, never 0."""
-    kwh = entry.get("kwh")
-    if kwh is None:
-        return NOT_MEASURED + (f" ({entry['reason']})" if entry.get("reason") else "")
-    return kwh_text(kwh) + " kWh" + (f" ({entry['mode']})" if entry.get("mode") else "")
-
-
-def kwh_text(kwh: float) -> str:
-    """Three significant digits, without an exponent."""
-    return np.format_float_positional(kwh, precision=3, fractional=False, trim="-")
-
-
-def _row(system: str, note: str, scores: Mapping[str, Any], own: bool = False) -> ScoreRow:
+def _row(name: str, note: str, scores: Mapping[str, Any], own: bool = False) -> Row:
     cells = tuple(Cell(kind.text(scores.get(kind.key)), scores.get(kind.key)) for kind in SCORE_KINDS)
-    return ScoreRow(system, note, own, cells)
+    return Row(name, note, own, cells)
 
 
-def _own_row(run: Run, split: str) -> ScoreRow:
-    note = f"measured here, on {run.conf.data.name}" if run.conf else "measured here"
-    return _row(run.name, note, run.metrics[split], own=True)
+def _system_row(system: System, split: str, best: Mapping[str, System | None], several: bool) -> Row:
+    result, conf = system.results[split], system.runs[0].conf
+    cells = tuple(
+        Cell(kind.text(result.macro[kind.key]), result.macro[kind.key], _spread(result, kind), best[kind.key] is system)
+        for kind in SCORE_KINDS
+    )
+    notes = [f"measured here, on {conf.data.name}" if conf else "measured here"]
+    if len(system.runs) > 1:
+        notes.append(f"mean and standard deviation of {len(system.runs)} runs")
+    if several and not system.ranked:
+        notes.append("not converged: not ranked")
+    return Row(system.name, "; ".join(notes), True, cells)
 
 
-def _published_row(system: Published, split: str, runs: Sequence[Run]) -> ScoreRow:
-    same = all(run.conf and run.conf.data.name == system.data.lower() for run in runs)
+def _spread(result: Result, kind: ScoreKind) -> str:
+    parts = []
+    if kind.key in result.deviation:
+        parts.append(f"± {kind.text(result.deviation[kind.key])}")
+    if kind.key in result.intervals:
+        found = result.intervals[kind.key]
+        parts.append(f"[{kind.text(found.low)}, {kind.text(found.high)}]")
+    return " ".join(parts)
+
+
+def _published_row(system: Published, split: str, systems: Sequence[System]) -> Row:
+    data = {run.conf.data.name if run.conf else None for one in systems for run in one.runs}
+    same = data == {system.data.lower()}
     note = f"published, on its authors' copy of {system.data}" if same else f"published, on other data: {system.data}"
     return _row(system.name, note, system.scores(split))
 
 
-def _training(run: Run) -> Mapping[str, Any]:
-    return run.model.get("training") or {}
+def _class_rows(result: Result) -> list[Row]:
+    rows = []
+    for label, scores in result.per_class.items():
+        cells = []
+        for kind in SCORE_KINDS:
+            found = result.class_intervals.get(label, {}).get(kind.key)
+            spread = f"[{kind.text(found.low)}, {kind.text(found.high)}]" if found else ""
+            cells.append(Cell(kind.text(scores.get(kind.key)), scores.get(kind.key), spread))
+        rows.append(Row(label, "", True, tuple(cells)))
+    return rows
 
 
-def _coverage_of(split: str) -> Callable[[Run], str]:
-    def text(run: Run) -> str:
-        coverage = run.metrics.get(split, {}).get("coverage")
-        if not coverage:
-            return NONE
-        share = 100 * coverage["scored"] / coverage["expected"] if coverage["expected"] else 0.0
-        return f"{coverage['scored']:,} of {coverage['expected']:,} ({share:.{0 if share == 100 else 1}f} %)"
-
-    return text
-
-
-def _energy_of(phase: str) -> Callable[[Run], str]:
-    return lambda run: energy(run.energy.get(phase) or {})
-
-
-def _epochs(training: Mapping[str, Any]) -> str:
-    if training.get("epochs") is None:
-        return NONE
-    best = training.get("best_epoch")
-    return _count(training["epochs"]) + (f" (the scores are epoch {best}'s)" if best is not None else "")
-
-
-def _speed(training: Mapping[str, Any]) -> str:
-    clips, seconds = training.get("clips_seen"), training.get("seconds")
-    return f"{clips / seconds:.3g} clips a second" if clips and seconds else NOT_MEASURED
-
-
-def _real_time(run: Run) -> str:
-    factor = (run.model.get("prediction") or {}).get("validation", {}).get("times_real_time")
-    return NOT_MEASURED if factor is None else f"{factor:.3g} times real time"
-
-
-def _count(number: float | None) -> str:
-    return NONE if number is None else f"{int(number):,}"
-
-
-def _macs(number: float | None) -> str:
-    return NONE if number is None else f"{number / 1e9:.3g} G"
+def _difference_row(a: System, b: System, split: str) -> Row:
+    cells = []
+    for kind in SCORE_KINDS:
+        found = difference(a.results[split], b.results[split], kind.key)
+        if found is None:
+            cells.append(Cell(NONE))
+            continue
+        low, high = kind.scale * found.interval.low, kind.scale * found.interval.high
+        spread = f"[{low:+.{kind.decimals}f}, {high:+.{kind.decimals}f}]"
+        text = f"{kind.scale * found.value:+.{kind.decimals}f}"
+        cells.append(Cell(text, found.value, spread, found.interval.excludes_zero))
+    return Row(f"{a.name} less {b.name}", "", True, tuple(cells))

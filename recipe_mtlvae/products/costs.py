@@ -1,0 +1,184 @@
+"""What systems cost and cover, and how they were trained: a row a quantity, a cell a system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recipe_mtlvae.products.runs import SPLITS
+from recipe_mtlvae.products.systems import System
+from recipe_mtlvae.products.tables import NONE, split_name
+from recipe_mtlvae.scoring.energy import ew_psds
+
+NOT_MEASURED = "not measured"
+PHASES = ("training", "validation", "public", "evaluation")  # of energy.json; validation is the challenge's dev-test
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One quantity."""
+
+    name: str
+    cells: tuple[str, ...]  # a system each
+
+
+def facts(systems: Sequence[System]) -> list[Fact]:
+    """All quantities, one cell a system; of several runs the mean."""
+    rows: list[tuple[str, Callable[[System], str]]] = [
+        ("Data", lambda system: system.runs[0].conf.data.name if system.runs[0].conf else NONE),
+        ("Classes", lambda system: str(len(next(iter(system.results.values())).per_class))),
+    ]
+    splits = [split for split in SPLITS if any(split in system.results for system in systems)]
+    splits += [split for system in systems for split in system.results if split not in SPLITS]
+    rows += [(f"Clips scored, {split_name(split).lower()}", _coverage_of(split)) for split in dict.fromkeys(splits)]
+    rows += [
+        ("Epochs trained", _mean("training", "epochs", count)),
+        ("Epoch that is scored", _mean("training", "best_epoch", count)),
+        ("Validation score levelled off", _converged),
+        ("Training steps", _mean("training", "steps", count)),
+        ("Clips seen in training", _mean("training", "clips_seen", count)),
+        ("Training time", _mean("training", "seconds", duration, NOT_MEASURED)),
+        ("Training speed", _speed),
+        ("Peak memory in training", _mean("training", "peak_memory_bytes", _gigabytes, NOT_MEASURED)),
+    ]
+    measured = [phase for phase in PHASES if any(phase in run.energy for one in systems for run in one.runs)]
+    rows += [(_energy_name(phase), _energy_of(phase)) for phase in dict.fromkeys([*PHASES[:3], *measured])]
+    rows += _ew_psds_rows(systems)
+    rows += [
+        ("Detection speed, validation", _detection_speed),
+        ("Parameters", _mean(None, "parameters", count)),
+        ("Multiply-accumulates for 10 s", _mean(None, "macs_10s", lambda number: f"{number / 1e9:.3g} G")),
+    ]
+    return [Fact(name, tuple(read(system) for system in systems)) for name, read in rows]
+
+
+def facts_text(rows: Sequence[Fact], systems: Sequence[System]) -> str:
+    """The same for a terminal."""
+    width = max(len(row.name) for row in rows) + 2
+    columns = [max([len(system.name), *(len(row.cells[i]) for row in rows)]) + 3 for i, system in enumerate(systems)]
+    lines = []
+    if len(systems) > 1:
+        names = "".join(f"{system.name:<{column}}" for system, column in zip(systems, columns, strict=True))
+        lines.append(" " * width + names.rstrip())
+    for row in rows:
+        cells = "".join(f"{cell:<{column}}" for cell, column in zip(row.cells, columns, strict=True))
+        lines.append(f"{row.name:<{width}}{cells.rstrip()}")
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """1 h 5 min, 2 min 3 s, 4.2 s"""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return (
+        f"{int(seconds // 60)} min {int(seconds % 60)} s" if seconds < 3600 else f"{minutes // 60} h {minutes % 60} min"
+    )
+
+
+def count(number: float) -> str:
+    return f"{round(number):,}"
+
+
+def energy(entry: Mapping[str, Any]) -> str:
+    """kWh and how it was measured; "not measured" and why where it was not, never 0."""
+    kwh = entry.get("kwh")
+    if kwh is None:
+        return NOT_MEASURED + (f" ({entry['reason']})" if entry.get("reason") else "")
+    return kwh_text(kwh) + " kWh" + (f" ({entry['mode']})" if entry.get("mode") else "")
+
+
+def kwh_text(kwh: float) -> str:
+    """Three significant digits, without an exponent."""
+    return np.format_float_positional(kwh, precision=3, fractional=False, trim="-")
+
+
+def mean_kwh(system: System, phase: str) -> float | None:
+    """None where any of the runs was not measured."""
+    values = [(run.energy.get(phase) or {}).get("kwh") for run in system.runs]
+    return None if None in values else float(np.mean(values))
+
+
+def baseline_of(systems: Sequence[System]) -> System | None:
+    """The system against which energy is weighed: the baseline recipe's, where one was trained."""
+    return next((one for one in systems if one.runs[0].conf and one.runs[0].conf.system == "mean_teacher"), None)
+
+
+def energy_weighted(system: System, baseline: System, phase: str, name: str) -> float | None:
+    """EW-PSDS on validation; None unless both were measured on one machine, by one version of codecarbon."""
+    entries = [run.energy.get(phase) or {} for run in (*system.runs, *baseline.runs)]
+    places = {(entry.get("machine"), entry.get("codecarbon")) for entry in entries}
+    ours, theirs = mean_kwh(system, phase), mean_kwh(baseline, phase)
+    result = system.results.get("validation")
+    if len(places) != 1 or None in next(iter(places)) or not ours or not theirs or result is None:
+        return None
+    return ew_psds(result.macro[name], theirs, ours)
+
+
+def _ew_psds_rows(systems: Sequence[System]) -> list[tuple[str, Callable[[System], str]]]:
+    baseline = baseline_of(systems)
+    if baseline is None or len(systems) < 2:
+        return []
+
+    def row(phase: str, name: str) -> tuple[str, Callable[[System], str]]:
+        def text(system: System) -> str:
+            value = energy_weighted(system, baseline, phase, name)
+            return f"{value:.3f}" if value is not None else "not to be told: not measured alike"
+
+        return f"EW-{name.upper()} by {_energy_name(phase)[8:]}, against {baseline.name}", text
+
+    return [row(phase, name) for phase in ("training", "validation") for name in ("psds1", "psds2")]
+
+
+def _mean(section: str | None, key: str, text: Callable[[float], str], missing: str = NONE) -> Callable[[System], str]:
+    def cell(system: System) -> str:
+        values = [((run.model.get(section) or {}) if section else run.model).get(key) for run in system.runs]
+        return missing if None in values else text(float(np.mean(values)))
+
+    return cell
+
+
+def _coverage_of(split: str) -> Callable[[System], str]:
+    def text(system: System) -> str:
+        result = system.results.get(split)
+        if result is None or not result.expected:
+            return NONE
+        share = 100 * result.scored / result.expected
+        return f"{result.scored:,} of {result.expected:,} ({share:.{0 if share == 100 else 1}f} %)"
+
+    return text
+
+
+def _converged(system: System) -> str:
+    return {True: "yes", False: "no: not converged", None: "not known"}[system.converged]
+
+
+def _speed(system: System) -> str:
+    training = [run.model.get("training") or {} for run in system.runs]
+    speeds = [t["clips_seen"] / t["seconds"] for t in training if t.get("clips_seen") and t.get("seconds")]
+    return f"{np.mean(speeds):.3g} clips a second" if speeds else NOT_MEASURED
+
+
+def _detection_speed(system: System) -> str:
+    predictions = [(run.model.get("prediction") or {}).get("validation") or {} for run in system.runs]
+    speeds = [prediction["times_real_time"] for prediction in predictions if prediction.get("times_real_time")]
+    return f"{np.mean(speeds):.3g} times real time" if speeds else NOT_MEASURED
+
+
+def _energy_name(phase: str) -> str:
+    return "Energy, dev-test (validation)" if phase == "validation" else f"Energy, {split_name(phase).lower()}"
+
+
+def _energy_of(phase: str) -> Callable[[System], str]:
+    def text(system: System) -> str:
+        entry = system.runs[0].energy.get(phase) or {}
+        return energy({**entry, "kwh": mean_kwh(system, phase)})
+
+    return text
+
+
+def _gigabytes(number: float) -> str:
+    return f"{number / 1e9:.2f} GB"

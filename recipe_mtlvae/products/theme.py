@@ -1,0 +1,119 @@
+"""How the page's charts look: colours, text, and SVG that takes its ink from the page's theme.
+
+A chart is some 330 points wide, so that its text stays legible on a phone; the page sets charts side by side.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+# M. A. Petroff, "Accessible color sequences for data visualization", 2021: ten colours that the colour-blind can tell
+# apart, in an order that keeps neighbours far from each other; all visible on white and on near-black.
+PALETTE = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
+# M. Okabe and K. Ito, "Color universal design", 2008: systems, so that none is taken for a class
+SYSTEM_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+DASHES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "h")
+INK, LINE, FAINT = "#0a0b0c", "#0d0e0f", "#0c0d0e"  # stand-ins that svg() turns into the theme's variables
+THEME = {INK: "var(--ink)", LINE: "var(--line)", FAINT: "var(--faint)"}
+WIDTH = 4.6  # inches
+STYLE = {
+    "svg.fonttype": "none",  # text stays text: small, selectable, escaped by matplotlib
+    "text.parse_math": False,  # a label may hold a dollar sign
+    "font.size": 9.5,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.5,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": LINE,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": FAINT,
+    "hatch.linewidth": 1.2,
+}
+
+
+def palette(names: Sequence[str], colours: Sequence[str] = PALETTE) -> dict[str, str]:
+    """A colour for each name, the same for the same list; where there are too few, colours come again."""
+    return {name: colours[i % len(colours)] for i, name in enumerate(names)}
+
+
+def plain_axes(axes: Axes, title: str, x: str, y: str) -> Axes:
+    axes.set_title(title)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(linewidth=0.7)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def frequency_axis(axes: Axes, frequencies: np.ndarray) -> None:
+    ticks = [tick for tick in (500, 1000, 2000, 4000, 8000) if tick <= frequencies[-1] * 1.05]
+    axes.set_yticks(np.interp(ticks, frequencies, np.arange(len(frequencies))), [f"{tick / 1000:g}" for tick in ticks])
+
+
+def colour_bar(figure: Figure, image: AxesImage, axes: Axes, label: str) -> None:
+    bar = figure.colorbar(image, ax=axes, pad=0.015, fraction=0.035, aspect=12)
+    bar.set_label(label, labelpad=1)
+    bar.outline.set_visible(False)
+    bar.locator = ticker.MaxNLocator(3)
+    bar.update_ticks()
+
+
+def wrapped(name: str, width: int) -> str:
+    """The name on two lines where it is long, cut after an underscore or a space if it can be."""
+    if len(name) <= width:
+        return name
+    breaks = [match.end() for match in re.finditer(r"[_ ]", name) if match.end() <= width]
+    cut = breaks[-1] if breaks else width
+    rest = name[cut:]
+    return name[:cut].rstrip() + "\n" + (rest if len(rest) <= width else rest[: width - 1] + "…")
+
+
+def svg(figure: Figure, title: str) -> str:
+    """The figure as an <svg> element: themed, as wide as its place, images as JPEG, its ids its own."""
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": title}):
+        figure.savefig(
+            text, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
+    content = text.getvalue()
+    content = content[content.index("<svg") :]
+    content = re.sub(r'<g id="[^"]*"', "<g", content)  # axes_1 and its like would stand on the page once a chart
+    content = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", content, count=1)
+    content = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", content, count=1)
+    content = re.sub(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)", lambda match: _as_jpeg(match[1]), content)
+    for colour, variable in THEME.items():
+        content = content.replace(colour, variable)
+    return content.replace("<svg", '<svg role="img"', 1)
+
+
+def _as_jpeg(png: str) -> str:
+    """A quarter of the size, and no difference to see in a spectrogram."""
+    from PIL import Image  # matplotlib depends on it
+
+    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    data = io.BytesIO()
+    image.save(data, format="jpeg", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
