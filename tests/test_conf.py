@@ -79,7 +79,7 @@ def test_yaml_that_is_broken_is_named_with_its_line(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(RecipeError, match="none.yaml: no such configuration file"):
+    with pytest.raises(RecipeError, match=r"none\.yaml: no such configuration file"):
         load_conf(tmp_path / "none.yaml")
 
 
