@@ -13,6 +13,8 @@ from matplotlib.patches import Patch
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.products.theme import INK, STYLE, WIDTH, colour_bar, frequency_axis, svg, wrapped
 
+HATCHES = ("////", "\\\\\\\\", "||||", "xxxx")  # lines: each dot of a dotted one would be a path of its own
+
 
 def clip_chart(
     log_mel: np.ndarray | None,
@@ -91,5 +93,5 @@ def _look(lane: int, colour: str) -> dict[str, object]:
         "facecolor": "none",
         "edgecolor": colour,
         "linewidth": 1.2,
-        "hatch": ("////", "....", "----", "xxxx")[(lane - 1) % 4],
+        "hatch": HATCHES[(lane - 1) % len(HATCHES)],
     }

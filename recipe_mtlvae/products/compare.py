@@ -6,19 +6,23 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import write_json
 from recipe_mtlvae.products.runs import SCORES
 from recipe_mtlvae.scoring.reference import read_reference
 
+if TYPE_CHECKING:  # matplotlib and the metric packages are slow to import
+    from recipe_mtlvae.products.clips import Corpus
+    from recipe_mtlvae.products.systems import Difference, System
+
 
 def main(argv: list[str]) -> None:
     """Raises RecipeError where a folder is at fault; argparse exits with 2 on wrong usage."""
     options = _parse(argv)
     given = read_reference(options.ground_truth, options.durations, None) if options.ground_truth else None
-    from recipe_mtlvae.products.report import write_report  # matplotlib and the metric packages: slow
+    from recipe_mtlvae.products.report import write_report
     from recipe_mtlvae.products.systems import compare
 
     split = options.ground_truth.stem if options.ground_truth else "validation"
@@ -28,7 +32,7 @@ def main(argv: list[str]) -> None:
     print(f"\n{options.out / 'report.html'}")
 
 
-def comparison(systems: Sequence[Any]) -> dict[str, Any]:
+def comparison(systems: Sequence[System]) -> dict[str, Any]:
     """The page's figures for other programs: scores with intervals, paired differences, winners, by split."""
     from recipe_mtlvae.products.systems import difference, winner
     from recipe_mtlvae.products.tables import splits_of
@@ -51,7 +55,7 @@ def comparison(systems: Sequence[Any]) -> dict[str, Any]:
     return content
 
 
-def _system_entry(system: Any, split: str) -> dict[str, Any]:
+def _system_entry(system: System, split: str) -> dict[str, Any]:
     result = system.results[split]
     return {
         **result.macro,
@@ -64,11 +68,11 @@ def _system_entry(system: Any, split: str) -> dict[str, Any]:
     }
 
 
-def _difference_entry(found: Any) -> dict[str, Any] | None:
+def _difference_entry(found: Difference | None) -> dict[str, Any] | None:
     return found and {"value": found.value, "interval": [found.interval.low, found.interval.high]}
 
 
-def _corpus(systems: Sequence[Any]) -> Any:
+def _corpus(systems: Sequence[System]) -> Corpus | None:
     """Where the first run that tells it has its clips."""
     from recipe_mtlvae.products.clips import Corpus
 

@@ -50,7 +50,7 @@ def facts(systems: Sequence[System]) -> list[Fact]:
     rows += [
         ("Detection speed, validation", _detection_speed),
         ("Parameters", _mean(None, "parameters", count)),
-        ("Multiply-accumulates for 10 s", _mean(None, "macs_10s", lambda number: f"{number / 1e9:.3g} G")),
+        ("Multiply-accumulates for 10\u00a0s", _mean(None, "macs_10s", lambda number: f"{number / 1e9:.3g} G")),
     ]
     return [Fact(name, tuple(read(system) for system in systems)) for name, read in rows]
 
@@ -126,9 +126,9 @@ def _ew_psds_rows(systems: Sequence[System]) -> list[tuple[str, Callable[[System
     def row(phase: str, name: str) -> tuple[str, Callable[[System], str]]:
         def text(system: System) -> str:
             value = energy_weighted(system, baseline, phase, name)
-            return f"{value:.3f}" if value is not None else "not to be told: not measured alike"
+            return f"{value:.3f}" if value is not None else "not measured alike"
 
-        return f"EW-{name.upper()} by {_energy_name(phase)[8:]}, against {baseline.name}", text
+        return f"EW-{name.upper()}, {'dev-test' if phase == 'validation' else phase}", text
 
     return [row(phase, name) for phase in ("training", "validation") for name in ("psds1", "psds2")]
 

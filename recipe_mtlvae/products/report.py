@@ -30,6 +30,7 @@ def write_report(systems: Sequence[System], corpus: Corpus | None, title: str, f
     several = len(systems) > 1
     split = "validation" if any("validation" in system.results for system in systems) else tables.splits_of(systems)[0]
     gaps = [f"{run.name}: {gap}" if several else gap for one in systems for run in one.runs for gap in run.gaps]
+    gaps = list(dict.fromkeys(gaps))
     clips = clip_views(systems, split, corpus, CLIPS_EACH, gaps)
     groups = tables.score_groups(systems, [system for system in published if system.headline])
     differences, facts = tables.difference_groups(systems), costs.facts(systems)
@@ -42,6 +43,7 @@ def write_report(systems: Sequence[System], corpus: Corpus | None, title: str, f
         spread=any(result.intervals for system in systems for result in system.results.values()),
         differences=differences,
         facts=facts,
+        weighed_by=weighed_by.name if several and (weighed_by := costs.baseline_of(systems)) else "",
         note=tables.published_note(published),
         sections=[
             section

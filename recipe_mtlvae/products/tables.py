@@ -41,7 +41,7 @@ SCORE_KINDS = (
 class Cell:
     text: str
     value: float | None = None  # the exact figure, unrounded
-    spread: str = ""  # its interval, or its deviation over seeds
+    spread: str = ""  # its deviation over runs and its interval, a line each
     best: bool = False
 
 
@@ -74,12 +74,11 @@ def splits_of(systems: Sequence[System]) -> list[str]:
 def score_groups(systems: Sequence[System], published: Sequence[Published]) -> list[Group]:
     """The systems' scores and then the published ones, split by split."""
     groups = []
-    for split in dict.fromkeys([*splits_of(systems), *SPLITS]):
+    for split in splits_of(systems):
         best = {kind.key: winner(systems, split, kind.key) for kind in SCORE_KINDS}
         rows = [_system_row(system, split, best, len(systems) > 1) for system in systems if split in system.results]
         rows += [_published_row(row, split, systems) for row in published if row.scores(split)]
-        if rows:
-            groups.append(Group(split_name(split), tuple(rows)))
+        groups.append(Group(split_name(split), tuple(rows)))
     return groups
 
 
@@ -137,14 +136,18 @@ def as_text(groups: Sequence[Group]) -> str:
         lines.append("")
         spreads = [row for row in group.rows if any(cell.spread for cell in row.cells)]
         if spreads:
-            columns = [max(len(row.cells[i].spread) for row in spreads) + 2 for i in range(len(SCORE_KINDS))]
+            columns = [max(len(_one_line(row.cells[i])) for row in spreads) + 2 for i in range(len(SCORE_KINDS))]
             heads = zip((kind.short for kind in SCORE_KINDS), columns, strict=True)
             lines.append(f"{'95 % intervals':<{width}}" + "".join(f"{head:>{column}}" for head, column in heads))
             for row in spreads:
-                cells = zip((cell.spread for cell in row.cells), columns, strict=True)
+                cells = zip(map(_one_line, row.cells), columns, strict=True)
                 lines.append(f"{row.name:<{width}}" + "".join(f"{cell:>{column}}" for cell, column in cells))
             lines.append("")
     return "\n".join(lines)
+
+
+def _one_line(cell: Cell) -> str:
+    return cell.spread.replace("\n", " ")
 
 
 def _row(name: str, note: str, scores: Mapping[str, Any], own: bool = False) -> Row:
@@ -173,7 +176,7 @@ def _spread(result: Result, kind: ScoreKind) -> str:
     if kind.key in result.intervals:
         found = result.intervals[kind.key]
         parts.append(f"[{kind.text(found.low)}, {kind.text(found.high)}]")
-    return " ".join(parts)
+    return "\n".join(parts)
 
 
 def _published_row(system: Published, split: str, systems: Sequence[System]) -> Row:

@@ -1,0 +1,265 @@
+"""Comparing systems: what may be compared, what is ranked, what is an error."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from recipe_mtlvae.conf import conf_to_dict
+from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.labels import Event
+from recipe_mtlvae.products import compare, costs, systems
+from recipe_mtlvae.products.runs import SCORES
+from recipe_mtlvae.products.systems import Result, System
+from recipe_mtlvae.scoring.intervals import Interval, Resamples
+from recipe_mtlvae.scoring.metrics import figures
+from recipe_mtlvae.scoring.reference import Reference
+from recipe_mtlvae.scoring.reference_file import read_written_reference, reference_path, write_reference
+from recipe_mtlvae.scoring.scores import write_scores
+from tests.simulated import CLASSES, STEP, STEPS, simulate, statistics_of
+from tests.tiny import tiny_conf
+
+CLIPS = 12
+
+
+def make_run(folder: Path, seed: int = 1, classes: tuple[str, ...] = CLASSES, clips: int = CLIPS) -> Path:
+    """A run folder whose clips and truth are those of seed 1, its scores those of `seed`."""
+    truth, (scores, _) = simulate(clips, seed=1)[1], simulate(clips, seed=1)
+    noise = np.random.default_rng(seed)
+    for clip, item in scores.clips.items():
+        noisy = np.clip(item.scores + (seed > 1) * noise.normal(0.0, 0.3, size=item.scores.shape), 0.0, 1.0)
+        write_scores(folder / "scores" / "validation", clip, noisy, STEP, classes)
+    conf = tiny_conf(f"data.classes={json.dumps(CLASSES)}", "postprocess.median_filter=1")
+    (folder / "conf.yaml").write_text(yaml.safe_dump(conf_to_dict(conf)))
+    reference = Reference(truth, dict.fromkeys(truth, STEPS * STEP), clips)
+    write_reference(reference_path(folder, "validation"), reference)
+    return folder
+
+
+def compared(*sources: tuple[str, Path], given: Reference | None = None) -> list[System]:
+    return systems.compare(list(sources), given, "validation")
+
+
+def test_figures_are_those_of_the_metrics(tmp_path: Path) -> None:
+    (system,) = compared(("one", make_run(tmp_path / "one")))
+    expected = figures(statistics_of(*simulate(CLIPS, seed=1)))
+    assert system.results["validation"].macro == pytest.approx(expected.macro, abs=1e-6)
+    assert all(system.results["validation"].intervals[name].low <= expected.macro[name] for name in SCORES)
+
+
+def test_runs_of_one_name_are_mean_and_standard_deviation(tmp_path: Path) -> None:
+    folders = [make_run(tmp_path / str(seed), seed) for seed in (1, 2, 3)]
+    alone = [compared(("x", folder))[0].results["validation"].macro["event_f1"] for folder in folders]
+    (system,) = compared(*(("seeds", folder) for folder in folders))
+    result = system.results["validation"]
+    assert result.macro["event_f1"] == pytest.approx(np.mean(alone))
+    assert result.deviation["event_f1"] == pytest.approx(np.std(alone, ddof=1))
+    assert len(system.runs) == 3
+
+
+def test_a_system_does_not_differ_from_itself(tmp_path: Path) -> None:
+    a, b = compared(("a", make_run(tmp_path / "a")), ("b", make_run(tmp_path / "b")))
+    found = systems.difference(a.results["validation"], b.results["validation"], "psds1")
+    assert (found.value, found.interval) == (0.0, Interval(0.0, 0.0))
+
+
+def test_score_folder_borrows_the_truth_of_a_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    folder = make_run(tmp_path / "other", seed=2) / "scores" / "validation"
+    alone, run_system = compared(("alone", folder), ("run", run))
+    assert alone.name == "alone" and alone.results["validation"].expected == CLIPS
+    assert run_system.results["validation"].clip_list_hash == alone.results["validation"].clip_list_hash
+
+
+def test_operating_points_of_one_threshold_give_the_f1_of_the_scores(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (system,) = compared(("run", run))
+    rows = ["event_label\tfilename\toffset\tonset"]  # columns by name, in any order
+    for clip, events in system.results["validation"].output.detected.items():
+        rows += [f"{e.label}\t{clip}.wav\t{e.offset}\t{e.onset}" for e in events]
+    (tmp_path / "points").mkdir()
+    (tmp_path / "points" / "predictions_th_0.50.tsv").write_text("\n".join(rows) + "\n")
+    a, b = compared(("points", tmp_path / "points"), ("run", run))
+    for name in ("event_f1", "segment_f1", "intersection_f1"):
+        assert a.results["validation"].macro[name] == pytest.approx(b.results["validation"].macro[name]), name
+
+
+def test_written_reference_is_read_back(tmp_path: Path) -> None:
+    truth = {"a": [Event(0.5, 1.25, "Dog")], "b": []}
+    reference = Reference(truth, {"a": 10.0, "b": 9.5}, 3)
+    write_reference(tmp_path / "truth.json", reference)
+    assert read_written_reference(tmp_path / "truth.json") == reference
+
+
+# --- what cannot be compared
+
+
+def test_different_clips_are_an_error_that_counts_them(tmp_path: Path) -> None:
+    fewer = make_run(tmp_path / "fewer", clips=CLIPS - 2)
+    with pytest.raises(RecipeError, match="all and fewer were scored on different clips of validation: 2 differ"):
+        compared(("all", make_run(tmp_path / "all")), ("fewer", fewer))
+
+
+def test_different_truth_is_an_error(tmp_path: Path) -> None:
+    changed = make_run(tmp_path / "changed")
+    content = json.loads(reference_path(changed, "validation").read_text())
+    content["clips"]["clip0"]["events"] = [[0.0, 9.0, "Dog"]]
+    reference_path(changed, "validation").write_text(json.dumps(content))
+    with pytest.raises(RecipeError, match="different events in 1 clips of validation"):
+        compared(("all", make_run(tmp_path / "all")), ("changed", changed))
+
+
+def test_different_classes_are_an_error_that_names_them(tmp_path: Path) -> None:
+    other = make_run(tmp_path / "other", classes=("Cat", "Dog", "Siren")) / "scores" / "validation"
+    with pytest.raises(RecipeError, match="class lists differ: it lacks Speech; only it has Siren"):
+        compared(("run", make_run(tmp_path / "run")), ("other", other))
+
+
+def test_folder_without_truth_is_an_error(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run") / "scores" / "validation"
+    with pytest.raises(RecipeError, match="carries no truth; give --ground_truth and --durations"):
+        compared(("scores", folder))
+    reference_path(tmp_path / "run", "validation").unlink()
+    with pytest.raises(RecipeError, match="does not carry its truth; give --ground_truth"):
+        compared(("run", tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [({}, "found no scores"), ({"a.tsv": "onset\toffset\tDog\n0\t1\tnan\n"}, "nan")]
+)
+def test_faulty_folder_is_an_error(tmp_path: Path, content: dict[str, str], message: str) -> None:
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "folder").mkdir()
+    for name, text in content.items():
+        (tmp_path / "folder" / name).write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        compared(("x", tmp_path / "folder"), given=Reference({"a": []}, {"a": 1.0}, 1))
+
+
+def test_no_event_at_all_is_an_error(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    silent = Reference({f"clip{i}": [] for i in range(CLIPS)}, {f"clip{i}": 10.0 for i in range(CLIPS)}, CLIPS)
+    with pytest.raises(RecipeError, match="nothing to measure"):
+        compared(("run", run), given=silent)
+
+
+def test_one_clip_is_enough(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    truth = simulate(CLIPS, seed=1)[1]
+    clip = next(clip for clip, events in truth.items() if events)
+    (system,) = compared(("run", run), given=Reference({clip: truth[clip]}, {clip: 10.0}, 1))
+    result = system.results["validation"]
+    assert (result.scored, result.intervals["event_f1"].low) == (1, result.macro["event_f1"])
+    assert set(result.absent_classes) == set(CLASSES) - {event.label for event in truth[clip]}
+
+
+# --- ranking
+
+
+def _system(name: str, values: np.ndarray, converged: bool | None = True) -> System:
+    resamples = Resamples((), (), dict.fromkeys(SCORES, values), {})
+    macro = dict.fromkeys(SCORES, float(values.mean()))
+    result = Result(macro, {}, {}, {}, {}, {}, 1, 1, "", (), resamples, None)
+    return System(name, (), {"validation": result}, converged)
+
+
+def test_winner_needs_a_paired_interval_that_excludes_zero() -> None:
+    draws = np.random.default_rng(0).normal(0.5, 0.05, size=500)  # common to both: what a paired interval takes out
+    better, worse = _system("better", draws + 0.02), _system("worse", draws)
+    assert systems.winner([worse, better], "validation", "psds1") is better
+    noisy = _system("noisy", draws + np.random.default_rng(1).normal(0.0, 0.05, size=500))
+    assert systems.winner([noisy, better], "validation", "psds1") is None
+
+
+def test_system_that_has_not_converged_is_never_ranked() -> None:
+    draws = np.full(100, 0.5)
+    best, second, third = (
+        _system("best", draws + 0.2, converged=False),
+        _system("second", draws + 0.1),
+        _system("x", draws),
+    )
+    assert systems.winner([best, second, third], "validation", "psds1") is second
+    assert systems.winner([best, second], "validation", "psds1") is None  # nobody is left to win against
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        ([], None),
+        ([0.1, 0.5], False),  # too few epochs to tell
+        (list(np.linspace(0.1, 1.0, 40)), False),
+        (list(1.0 - np.exp(-np.arange(60) / 8)), True),
+        ([0.8, 0.82, 0.79, 0.81] * 5, True),
+    ],
+)
+def test_levelled_off(selection: list[float], expected: bool | None) -> None:
+    assert systems.levelled_off(selection) is expected
+
+
+def _measured_run(folder: Path, kwh: float | None, machine: str = "m", version: str = "3.3") -> Path:
+    make_run(folder)
+    entry = {"kwh": kwh, "machine": machine, "codecarbon": version, "mode": "CPU measured"}
+    (folder / "energy.json").write_text(json.dumps({"training": entry}))
+    return folder
+
+
+def test_energy_weighted_psds_by_hand(tmp_path: Path) -> None:
+    ours, baseline = compared(
+        ("ours", _measured_run(tmp_path / "a", 0.5)), ("base", _measured_run(tmp_path / "b", 2.0))
+    )
+    expected = ours.results["validation"].macro["psds1"] * 2.0 / 0.5
+    assert costs.energy_weighted(ours, baseline, "training", "psds1") == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "other", [{"kwh": 2.0, "machine": "another"}, {"kwh": 2.0, "version": "3.2"}, {"kwh": None}], ids=str
+)
+def test_energy_is_weighed_only_where_it_was_measured_alike(tmp_path: Path, other: dict) -> None:
+    ours, baseline = compared(
+        ("ours", _measured_run(tmp_path / "a", 0.5)), ("b", _measured_run(tmp_path / "b", **other))
+    )
+    assert costs.energy_weighted(ours, baseline, "training", "psds1") is None
+
+
+# --- the command
+
+
+def test_command_writes_page_and_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = make_run(tmp_path / "a" / "run"), make_run(tmp_path / "b" / "run", seed=2)
+    compare.main([str(a), str(b), "--run", f"named={b}", "--out", str(tmp_path / "out")])
+    content = json.loads((tmp_path / "out" / "comparison.json").read_text())["validation"]
+    assert list(content["systems"]) == ["a/run", "b/run", "named"]
+    assert len(content["differences"]) == 3
+    page = (tmp_path / "out" / "report.html").read_text()
+    for system in content["systems"].values():
+        assert f'<data value="{system["psds1"]}">' in page
+    assert "a/run less b/run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [[], ["--out", "x"], ["run"], ["--run", "nameless", "--out", "x"]], ids=str)
+def test_wrong_usage_exits_with_2(argv: list[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        compare.main(argv)
+    assert exit_info.value.code == 2
+
+
+def test_fault_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "recipe_mtlvae",
+        "compare",
+        str(tmp_path / "nothing"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {tmp_path}/nothing: no such folder") and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
