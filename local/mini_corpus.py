@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterable
@@ -25,6 +24,7 @@ from local.soundbank import Sound, listing, recorded, synthesised
 from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
+from recipe_mtlvae.machine import cores
 
 GENERATOR_VERSION = 1  # raise it with every change that alters the corpus
 EVALUATION_AUDIO = "audio/eval/evaluation"
@@ -178,9 +178,8 @@ def _start_processes(work: Path, conf: Conf, sounds: list[Sound], workers: int |
             folders.setdefault(sound.bank, set()).add(sound.label)
     bench = Bench(work.resolve(), conf, {bank: sorted(labels) for bank, labels in folders.items()})
     work.mkdir(parents=True, exist_ok=True)
-    cores = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(cores, mp_context=context, initializer=set_up, initargs=(bench,))
+    return ProcessPoolExecutor(workers or cores(), mp_context=context, initializer=set_up, initargs=(bench,))
 
 
 def _run(processes: ProcessPoolExecutor, function: Callable[[Any], list[Fault]], items: list, name: str) -> None:

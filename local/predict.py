@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from local.callbacks import read_history
+from local.latent_space import latent_space
 from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.data.corpus import Split, corpus_classes, open_split
@@ -18,7 +19,9 @@ from recipe_mtlvae.errors import RecipeError, exit_code_of, fail
 from recipe_mtlvae.files import content_hash, whole_file, whole_folder, write_json
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
 from recipe_mtlvae.nets.complexity import macs, parameters
+from recipe_mtlvae.nets.vae import MTLVAE
 from recipe_mtlvae.products.detector import Detector
+from recipe_mtlvae.products.latents import write_latents
 from recipe_mtlvae.scoring.energy import measured
 from recipe_mtlvae.scoring.scores import write_scores
 
@@ -83,6 +86,10 @@ def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Spl
         speed = audio_seconds / seconds
         prediction[split.name] = {"seconds": seconds, "audio_seconds": audio_seconds, "times_real_time": speed}
         print(f"stage 2: {split.name}: {len(split.clips)} clips, {speed:.0f} times real time")
+    if isinstance(checkpoint.net, MTLVAE):
+        latents = latent_space(checkpoint.net, splits[0], detector.grid, classes)
+        if latents is not None:
+            write_latents(folder, latents)
     write_json(folder / "model.json", _model(checkpoint, read_history(folder / "history.csv"), prediction))
 
 

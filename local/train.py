@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -15,7 +16,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from local.callbacks import CollapseWarning, History, Selection
 from local.stage import Stage, open_stage
-from recipe_mtlvae.conf import Conf, conf_to_dict
+from recipe_mtlvae.conf import Conf, TrainConf, conf_to_dict
 from recipe_mtlvae.data.batches import (
     TASK_SPLITS,
     TaskData,
@@ -27,6 +28,7 @@ from recipe_mtlvae.data.corpus import corpus_classes, open_split
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import content_hash, write_json
 from recipe_mtlvae.labels import Grid
+from recipe_mtlvae.machine import cores
 from recipe_mtlvae.scoring.energy import measured
 
 # conf.system: module, LightningModule
@@ -97,17 +99,18 @@ def _refuse_other_data(stage: Stage, clips: str) -> None:
 def train(stage: Stage) -> None:
     """Train, from the last checkpoint where there is one; leaves best.ckpt and history.csv in the run's folder."""
     conf, run_dir = stage.conf, stage.run_dir
-    if conf.train.threads:
-        torch.set_num_threads(conf.train.threads)
+    processes = processes_of(conf.train)
+    if processes.threads is not None:
+        torch.set_num_threads(processes.threads)
     _quiet()
     pl.seed_everything(conf.seed, verbose=False)
     data = Data(conf, stage.root)
     module = system_of(conf)(conf, data.classes)
     trainer = pl.Trainer(
         accelerator=conf.train.accelerator,
-        devices=conf.train.devices,
+        devices=processes.devices,
         num_nodes=conf.train.num_nodes,
-        strategy=conf.train.strategy,
+        strategy=processes.strategy,
         precision=conf.train.precision,
         max_epochs=conf.train.max_epochs,
         gradient_clip_val=conf.train.gradient_clip or None,
@@ -124,6 +127,26 @@ def train(stage: Stage) -> None:
         trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
+
+
+@dataclass(frozen=True)
+class Processes:
+    """How training is spread over one node."""
+
+    devices: int
+    strategy: str
+    threads: int | None  # a process; None: torch's choice
+
+
+def processes_of(train: TrainConf) -> Processes:
+    """As configured. Where that is left open, a CPU of several cores gets two processes of one thread each.
+
+    A GRU's steps are too small to share: a second thread mostly waits, a second process does half the clips.
+    """
+    on_cpu = train.accelerator == "cpu" or (train.accelerator == "auto" and not torch.accelerator.is_available())
+    if train.devices is None and train.strategy == "auto" and on_cpu and cores() > 1:
+        return Processes(2, "ddp", train.threads or 1)
+    return Processes(train.devices or 1, train.strategy, train.threads)
 
 
 def system_of(conf: Conf) -> type[pl.LightningModule]:

@@ -100,11 +100,11 @@ class TrainConf:
     gradient_clip: float
     patience: int | None
     accelerator: str
-    devices: int
+    devices: int | None
     num_nodes: int
     strategy: str
     precision: str
-    threads: int
+    threads: int | None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 
 from local.callbacks import CollapseWarning, read_history
 from local.stage import PROJECT, Stage
-from local.train import _refuse_other_data, train, training_inputs
+from local.train import Processes, _refuse_other_data, processes_of, train, training_inputs
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
 from recipe_mtlvae.data.corpus import open_split
 from recipe_mtlvae.errors import RecipeError
@@ -148,6 +148,19 @@ def test_a_checkpoint_with_a_missing_weight_names_it(run, tmp_path):
     torch.save(content, tmp_path / "x.ckpt")
     with pytest.raises(RecipeError, match=r"do not fit.*posterior\.weight"):
         load_checkpoint(tmp_path / "x.ckpt")
+
+
+def test_on_a_cpu_of_several_cores_two_processes_of_one_thread_share_the_work(monkeypatch):
+    monkeypatch.setattr("local.train.cores", lambda: 4)
+    default = load_conf(settings=["train.accelerator=cpu"]).train
+    assert processes_of(default) == Processes(2, "ddp", 1)
+    monkeypatch.setattr("local.train.cores", lambda: 1)
+    assert processes_of(default) == Processes(1, "auto", None)
+
+
+def test_configured_processes_are_taken_as_they_are():
+    settings = ["train.accelerator=cpu", "train.devices=3", "train.strategy=ddp_spawn", "train.threads=4"]
+    assert processes_of(load_conf(settings=settings).train) == Processes(3, "ddp_spawn", 4)
 
 
 @pytest.mark.slow

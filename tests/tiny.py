@@ -25,6 +25,7 @@ SETTINGS = [
     "train.max_epochs=2",
     "train.epoch_steps=null",
     "train.accelerator=cpu",
+    "train.devices=1",
     "postprocess.median_filter=3",
 ]
 COUNTS = {

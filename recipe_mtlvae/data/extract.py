@@ -25,6 +25,7 @@ from recipe_mtlvae.data.features import LogMel
 from recipe_mtlvae.data.manifest import Clip
 from recipe_mtlvae.data.parts import Place, Row, feature_shape, write_part
 from recipe_mtlvae.errors import Fault, RecipeError, fail
+from recipe_mtlvae.machine import cores
 
 BATCH_SAMPLES = 320_000  # to one call of LogMel: larger spectra are memory that the system hands out anew each time
 FEW = 200  # clips that are done sooner than processes have started
@@ -53,7 +54,7 @@ def extract_parts(
 ) -> Iterator[PartResult]:
     """Do all tasks, in any order, with a progress bar that counts clips. workers None: one a core."""
     clips = sum(len(task.clips) for task in tasks)
-    workers = min(workers or _cores(), len(tasks))
+    workers = min(workers or cores(), len(tasks))
     pause = 0.5 if sys.stderr.isatty() else 30.0  # s; a log file needs few lines
     with tqdm(total=clips, desc="features", unit=" clips", mininterval=pause) as bar:
         if workers == 1 or clips <= FEW:
@@ -62,10 +63,6 @@ def extract_parts(
                 yield _extract(task, log_mel, clip_seconds, bar.update)
         else:
             yield from _in_processes(tasks, features, clip_seconds, workers, bar)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _in_processes(

@@ -1,0 +1,47 @@
+"""What the report page shows of a VAE: mu where one class alone sounds, and a walk along its main direction."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from recipe_mtlvae.data.corpus import Split
+from recipe_mtlvae.data.features import scale
+from recipe_mtlvae.labels import Grid
+from recipe_mtlvae.nets.vae import MTLVAE
+from recipe_mtlvae.products.latents import Latents, main_directions
+
+CLIPS, STEPS = 200, 10  # at most so many clips, and steps of each: enough for a picture
+POSITIONS = np.linspace(-3.0, 3.0, 13)  # standard deviations
+
+
+@torch.inference_mode()
+def latent_space(net: MTLVAE, split: Split, grid: Grid, classes: tuple[str, ...]) -> Latents | None:
+    """From a strong split's stored features; None where no class ever sounds alone."""
+    rng = np.random.default_rng(0)
+    means, labels = [], []
+    for row, clip in enumerate(split.clips[:CLIPS]):
+        targets = grid.encode(clip.events or (), classes)
+        alone = np.flatnonzero(targets.sum(axis=1) == 1)
+        if not len(alone):
+            continue
+        steps = rng.choice(alone, min(STEPS, len(alone)), replace=False)
+        features = scale(torch.from_numpy(split.store.read([row])).float())
+        means.append(net.encode(features.to(next(net.parameters()).device))[0][0, steps].float().cpu().numpy())
+        labels += [classes[i] for i in targets[steps].argmax(axis=1)]
+    if not means:
+        return None
+    mu = np.concatenate(means)
+    return Latents(mu, np.array(labels), _traversal(net, mu, grid.steps), POSITIONS)
+
+
+def _traversal(net: MTLVAE, mu: np.ndarray, steps: int) -> np.ndarray | None:
+    """(positions, mels): what the middle step of a steady z is reconstructed to; None without that head."""
+    if "reconstruction" not in net.heads:
+        return None
+    direction = main_directions(mu)[0][0]
+    deviation = ((mu - mu.mean(axis=0)) @ direction).std()
+    z = mu.mean(axis=0) + POSITIONS[:, None] * deviation * direction  # (positions, latent)
+    steady = torch.from_numpy(z).float().to(next(net.parameters()).device)[:, None].expand(-1, steps, -1)
+    stacked = net.heads["reconstruction"](net.decode(steady))[:, steps // 2]  # (positions, frames_per_step * mels)
+    return stacked.unflatten(1, (-1, net.mels)).mean(dim=1).float().cpu().numpy()
