@@ -51,9 +51,10 @@ class Selection(pl.Callback):
             targets = np.stack([self.sets[1].targets(i)[1] for i in range(len(self.sets[1]))])
             clip_score = macro_f1(weak_scores > self.threshold, targets > 0)
             prefix = "val/" if name == "net" else f"val/{name}_"
-            module.log_dict({f"{prefix}intersection_f1": event_score, f"{prefix}weak_f1": clip_score})
+            scores = {f"{prefix}intersection_f1": event_score, f"{prefix}weak_f1": clip_score}
+            module.log_dict(scores, sync_dist=True)  # the same on every process
             selection[name] = event_score + clip_score
-        module.log("val/selection", selection[module.networks[0]], prog_bar=True)
+        module.log("val/selection", selection[module.networks[0]], prog_bar=True, sync_dist=True)
 
     def _intersection_f1(self, scores: np.ndarray) -> float:
         """`scores` (clips, steps, classes)"""

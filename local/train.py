@@ -182,7 +182,8 @@ def _quiet() -> None:
     """Leave out what a user of the recipe can do nothing about."""
     import logging
 
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     for message in (".*does not have many workers.*", ".*Checkpoint directory.*", ".*LeafSpec.*", ".*GPU available.*"):
         warnings.filterwarnings("ignore", message)
 
