@@ -27,10 +27,14 @@ for ((stage = STAGE; stage <= STOP_STAGE; stage++)); do
     begin=$SECONDS
     code=0
     run_stage "$stage" || code=$?
-    # 1 to 3 train, predict and score: once more for the baseline, under a tag of its own
+    # The baselines' training, scores and metrics, under tags of their own
     if [[ $code == 0 && $BASELINE != none && $stage -ge 1 && $stage -le 3 ]]; then
         echo "== stage $stage: ${stages[stage]}, the baseline"
         run_stage "$stage" "--as_baseline=$BASELINE" || code=$?
+    fi
+    if [[ $code == 0 && -n $BASELINE_CHECKPOINT && $stage -ge 2 && $stage -le 3 ]]; then
+        echo "== stage $stage: ${stages[stage]}, the official checkpoint"
+        run_stage "$stage" "--as_official=$BASELINE_CHECKPOINT" || code=$?
     fi
     if [[ $code != 0 ]]; then
         echo "== stage $stage: ${stages[stage]} failed after $((SECONDS - begin)) s"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The options of run.sh. Sourced by it:
 #     parse_options "$@"
-# leaves STAGE, STOP_STAGE, BASELINE and the array STAGE_OPTIONS, which every stage gets as it is. Ends the program on --help (0) and
+# leaves STAGE, STOP_STAGE, BASELINE, BASELINE_CHECKPOINT and the array STAGE_OPTIONS, which every stage gets as it is. Ends the program on --help (0) and
 # on wrong usage (2), before any set-up.
 
 LAST_STAGE=5
@@ -23,6 +23,8 @@ stages: 0 prepare   data and features       3 score    PSDS, F1 -> metrics.json
   --tag NAME            name of the run (<conf>-<data>)
   --baseline MODE       train the baseline's mean-teacher CRNN beside the system: equal_epochs (as many epochs) or converged
                         (until its selection score levels off, 200 epochs at most); none (none). Slow on a CPU
+  --baseline_checkpoint FILE
+                        score the toolkit's official checkpoint beside the system too, student and teacher
   --set KEY=VALUE       one value of the configuration, such as train.max_epochs=20; may be repeated
   --help
 TEXT
@@ -35,7 +37,7 @@ _wrong_usage() {
 
 parse_options() {
     local name value
-    STAGE=0 STOP_STAGE=$LAST_STAGE BASELINE=none STAGE_OPTIONS=()
+    STAGE=0 STOP_STAGE=$LAST_STAGE BASELINE=none BASELINE_CHECKPOINT='' STAGE_OPTIONS=()
     while [[ $# -gt 0 ]]; do
         case $1 in
             -h | --help)
@@ -51,7 +53,7 @@ parse_options() {
         esac
         name=$1
         case $name in
-            --stage | --stop_stage | --conf | --data | --data_root | --soundbank | --tag | --baseline | --set) ;;
+            --stage | --stop_stage | --conf | --data | --data_root | --soundbank | --tag | --baseline | --baseline_checkpoint | --set) ;;
             *) _wrong_usage "unknown option $name" ;;
         esac
         [[ $# -ge 2 ]] || _wrong_usage "$name wants a value"
@@ -67,6 +69,11 @@ parse_options() {
                 esac
                 # shellcheck disable=SC2034  # run.sh reads it
                 BASELINE=$value
+                ;;
+            --baseline_checkpoint)
+                [[ -r $value ]] || _wrong_usage "--baseline_checkpoint $value: no such file"
+                # shellcheck disable=SC2034  # run.sh reads it
+                BASELINE_CHECKPOINT=$value
                 ;;
             *) STAGE_OPTIONS+=("$name=$value") ;; # one word: a value may begin with a dash
         esac

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import time
@@ -14,11 +15,12 @@ from local.callbacks import read_history
 from local.latent_space import latent_space
 from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import conf_to_dict
-from recipe_mtlvae.data.corpus import Split, corpus_classes, open_split
-from recipe_mtlvae.errors import RecipeError, exit_code_of, fail
+from recipe_mtlvae.data.corpus import Split, corpus_classes, open_split, split_names
+from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import content_hash, whole_file, whole_folder, write_json
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
 from recipe_mtlvae.nets.complexity import macs, parameters
+from recipe_mtlvae.nets.official import load_official
 from recipe_mtlvae.nets.vae import MTLVAE
 from recipe_mtlvae.products.detector import Detector
 from recipe_mtlvae.products.latents import write_latents
@@ -31,7 +33,7 @@ SPLITS = ("validation", "public", "evaluation")
 def main() -> None:
     stage = open_stage(2, __doc__)
     splits = test_splits(stage)
-    checkpoint = stage.run_dir / "best.ckpt"
+    checkpoint = stage.official_checkpoint or stage.run_dir / "best.ckpt"
     inputs = {
         "checkpoint": [checkpoint.stat().st_size, checkpoint.stat().st_mtime_ns] if checkpoint.exists() else None,
         "clips": {split.name: content_hash([clip.name for clip in split.clips]) for split in splits},
@@ -45,8 +47,20 @@ def main() -> None:
     for network, folder in folders.items():
         if folder != stage.run_dir:
             _share_training(stage.run_dir, folder)
-        predict(stage, load_checkpoint(checkpoint, network), folder, splits)
+        predict(stage, _load(stage, network), folder, splits)
     stage.mark_done(inputs)
+
+
+def _load(stage: Stage, network: str) -> Checkpoint:
+    """The run's own network, or the official checkpoint's student or teacher, which is of DESED's classes."""
+    if stage.official_checkpoint is None:
+        return load_checkpoint(stage.run_dir / "best.ckpt", network)
+    net = load_official(stage.official_checkpoint, "teacher" if network == "teacher" else "student")
+    classes = corpus_classes(stage.conf, stage.root)
+    if net.dense.out_features != len(classes):
+        what = f"a network of {net.dense.out_features} classes; the corpus has {', '.join(classes)}"
+        raise fail(what, "score it on DESED's classes", stage.official_checkpoint)
+    return Checkpoint(net, stage.conf, classes, epoch=None, step=None)
 
 
 def _share_training(run_dir: Path, folder: Path) -> None:
@@ -60,14 +74,8 @@ def _share_training(run_dir: Path, folder: Path) -> None:
 
 def test_splits(stage: Stage) -> list[Split]:
     """The prepared splits to predict; the evaluation set only where there is one."""
-    splits = []
-    for name in SPLITS:
-        try:
-            splits.append(open_split(stage.conf, stage.root, name))
-        except RecipeError:
-            if name != "evaluation":
-                raise
-    return splits
+    there = split_names(stage.conf, stage.root)
+    return [open_split(stage.conf, stage.root, name) for name in SPLITS if name in there]
 
 
 def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Split]) -> None:
@@ -90,7 +98,10 @@ def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Spl
         latents = latent_space(checkpoint.net, splits[0], detector.grid, classes)
         if latents is not None:
             write_latents(folder, latents)
-    write_json(folder / "model.json", _model(checkpoint, read_history(folder / "history.csv"), prediction))
+    model = _model(checkpoint, read_history(folder / "history.csv"), prediction)
+    if (stage.run_dir / "training.json").exists():
+        model["training"] |= json.loads((stage.run_dir / "training.json").read_text(encoding="utf-8"))
+    write_json(folder / "model.json", model)
 
 
 def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +119,7 @@ def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: 
             "steps": int(history[-1]["step"]) if history else None,
             "clips_seen": int(sum(row["clips"] for row in history)),
             "seconds": sum(row["seconds"] for row in history),
-            "best_epoch": checkpoint.epoch + 1,
+            "best_epoch": None if checkpoint.epoch is None else checkpoint.epoch + 1,
         },
         "prediction": prediction,
     }

@@ -37,6 +37,7 @@ class Stage:
     conf: Conf
     root: Path  # the corpus, in DESED's layout
     run_dir: Path  # exp/<tag>
+    official_checkpoint: Path | None = None  # predict with the toolkit's own weights, instead of the run's
 
     def done(self, inputs: Any) -> bool:
         """Whether this stage ran to its end with these same inputs (any JSON-able value)."""
@@ -46,13 +47,18 @@ class Stage:
         write_json(self._stamp, {"inputs": content_hash(inputs)})
 
     def system_dirs(self) -> dict[str, Path]:
-        """Where each of the system's networks has its scores: the run's folder, and one below it for a teacher."""
-        first, *others = NETWORKS[self.conf.system]
-        return {first: self.run_dir} | {network: self.run_dir / network for network in others}
+        """Where each of the system's networks has its scores."""
+        return network_dirs(self.run_dir, self.conf.system)
 
     @property
     def _stamp(self) -> Path:
         return self.run_dir / "stages" / f"{self.number}.json"
+
+
+def network_dirs(run_dir: Path, system: str) -> dict[str, Path]:
+    """A system's networks and their folders: the run's own, and one below it for a teacher."""
+    first, *others = NETWORKS[system]
+    return {first: run_dir} | {network: run_dir / network for network in others}
 
 
 def open_stage(number: int, description: str, argv: list[str] | None = None) -> Stage:
@@ -68,7 +74,10 @@ def open_stage(number: int, description: str, argv: list[str] | None = None) -> 
         raise fail(f"--tag {tag}: expected a plain name", "leave out '/' and leading dots")
     if options.as_baseline:
         conf, tag = _baseline_of(conf, options), baseline_tag(tag)
-    stage = Stage(number, conf, root, PROJECT / "exp" / tag)
+    official = options.as_official and Path(options.as_official)
+    if official:
+        conf, tag = _baseline_of(conf, options), official_tag(tag)
+    stage = Stage(number, conf, root, PROJECT / "exp" / tag, official)
     _remember_conf(stage)
     return stage
 
@@ -76,6 +85,11 @@ def open_stage(number: int, description: str, argv: list[str] | None = None) -> 
 def baseline_tag(tag: str) -> str:
     """The tag of the baseline that --baseline trains beside the run `tag`."""
     return f"{tag}-baseline"
+
+
+def official_tag(tag: str) -> str:
+    """The tag of the official checkpoint that --baseline_checkpoint scores beside the run `tag`."""
+    return f"{tag}-official"
 
 
 def _parser(description: str) -> argparse.ArgumentParser:
@@ -86,13 +100,15 @@ def _parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--soundbank", help="recordings from which the mini corpus is made")
     parser.add_argument("--tag", help="name of the run: everything lands under exp/<tag>/")
     parser.add_argument("--as_baseline", choices=tuple(BASELINES), help="the same stage for the baseline of this run")
+    parser.add_argument("--as_official", metavar="FILE", help="the same stage for the toolkit's own checkpoint")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     return parser
 
 
 def _baseline_of(conf: Conf, options: argparse.Namespace) -> Conf:
-    """The mean-teacher CRNN on the same data, trained for as many epochs as `conf`, or until it levels off."""
-    settings = [setting.format(max_epochs=conf.train.max_epochs) for setting in BASELINES[options.as_baseline]]
+    """The mean-teacher CRNN on the same data; to be trained for as many epochs as `conf`, or until it levels off."""
+    length = BASELINES.get(options.as_baseline, [])
+    settings = [setting.format(max_epochs=conf.train.max_epochs) for setting in length]
     baseline = {"conf": str(CONF_DIR / "mean_teacher.yaml"), "settings": [*options.settings, *settings]}
     return _resolve(argparse.Namespace(**{**vars(options), **baseline}))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import resource
 import sys
 import warnings
 from dataclasses import dataclass
@@ -127,6 +128,15 @@ def train(stage: Stage) -> None:
         trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
+    if trainer.is_global_zero:
+        _note_memory(run_dir / "training.json", trainer.world_size)
+
+
+def _note_memory(file: Path, processes: int) -> None:
+    """The peak of this process, times the processes, which are alike; a GPU's own memory is not in it."""
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit * processes
+    write_json(file, {"processes": processes, "peak_memory_bytes": peak})
 
 
 @dataclass(frozen=True)
@@ -141,7 +151,7 @@ class Processes:
 def processes_of(train: TrainConf) -> Processes:
     """As configured. Where that is left open, a CPU of several cores gets two processes of one thread each.
 
-    A GRU's steps are too small to share: a second thread mostly waits, a second process does half the clips.
+    On an idle machine two threads that spin are as fast, but beside any other work they stop each other.
     """
     on_cpu = train.accelerator == "cpu" or (train.accelerator == "auto" and not torch.accelerator.is_available())
     if train.devices is None and train.strategy == "auto" and on_cpu and cores() > 1:

@@ -78,3 +78,10 @@ def test_a_converged_baseline_trains_until_it_levels_off():
 def test_a_teacher_has_a_folder_of_its_own_below_the_run():
     stage = opened("--as_baseline", "equal_epochs")
     assert stage.system_dirs() == {"net": stage.run_dir, "teacher": stage.run_dir / "teacher"}
+
+
+def test_the_official_checkpoint_is_scored_under_a_tag_of_its_own(tmp_path):
+    stage = opened("--as_official", str(tmp_path / "official.ckpt"))
+    assert stage.run_dir.name == "mtlvae-mini-official"
+    assert stage.official_checkpoint == tmp_path / "official.ckpt"
+    assert stage.conf.system == "mean_teacher"

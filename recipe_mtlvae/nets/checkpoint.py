@@ -26,8 +26,8 @@ class Checkpoint:
     net: nn.Module  # in eval mode; has predict(features) -> Prediction
     conf: Conf
     classes: tuple[str, ...]
-    epoch: int  # counted from 0
-    step: int
+    epoch: int | None  # counted from 0; None: unknown, as of weights trained elsewhere
+    step: int | None
 
 
 def build_network(conf: Conf, classes: int) -> nn.Module:

@@ -4,8 +4,9 @@ A resample draws as many clips as there are, with replacement: each clip counts 
 on the same clips are resampled by the same draws, so that their difference has an interval of its own, which is
 narrower than the systems' intervals suggest: what makes a draw hard is common to both.
 
-On simulated systems of 80 clips and more the intervals hold the true figure in 93 to 98 % of cases. A PSDS near its
-floor of 0 is the exception: few clips then put it too low, interval and all.
+On simulated systems of 80 clips and more the intervals hold the true figure in 93 to 98 % of cases. PSDS with rare
+classes or near its floor of 0 is the exception: few clips put it too low, interval and all (51 % of cases for a PSDS1
+of 0.04 at 80 clips, 78 to 90 % at 500).
 """
 
 from __future__ import annotations

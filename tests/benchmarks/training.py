@@ -70,7 +70,7 @@ def student_step(batch: Batch) -> Callable[[], None]:
 
     def step() -> None:
         net.zero_grad()
-        supervised(*net(batch.features), batch).backward()
+        supervised(*net(batch.scaled()), batch).backward()
 
     return step
 
@@ -83,9 +83,10 @@ def mean_teacher_step(batch: Batch) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad()
-        strong, weak = student(batch.features)
+        features = batch.scaled()
+        strong, weak = student(features)
         with torch.no_grad():
-            teacher_strong, teacher_weak = teacher(batch.features)
+            teacher_strong, teacher_weak = teacher(features)
         consistency = functional.mse_loss(strong, teacher_strong) + functional.mse_loss(weak, teacher_weak)
         (supervised(strong, weak, batch) + 2.0 * consistency).backward()
         optimizer.step()

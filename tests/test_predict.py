@@ -1,0 +1,96 @@
+"""Stage 2: which networks write scores where, and which checkpoints are refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from local import predict as stage_2
+from local.predict import predict, test_splits
+from local.stage import Stage
+from local.train import train
+from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.nets.checkpoint import load_checkpoint
+from recipe_mtlvae.nets.crnn import CRNN
+from recipe_mtlvae.scoring.scores import read_scores
+from tests.tiny import make_tiny_corpus, tiny_conf
+
+ONE_STEP = ["train.max_epochs=1", "train.epoch_steps=1"]
+SHARES = ["mean_teacher.strong_clips=2", "mean_teacher.weak_clips=2", "mean_teacher.unlabeled_clips=2"]
+test_splits.__test__ = False  # a function of the recipe, not a test
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return make_tiny_corpus(tmp_path_factory.mktemp("corpus"), tiny_conf())
+
+
+def run_stage_2(stage: Stage, monkeypatch) -> None:
+    monkeypatch.setattr(stage_2, "open_stage", lambda number, description: stage)
+    stage_2.main()
+
+
+def test_every_clip_of_each_test_split_gets_scores_in_the_audio_files_own_length(root, tmp_path, monkeypatch):
+    stage = Stage(2, tiny_conf(*ONE_STEP), root, tmp_path)
+    train(stage)
+    run_stage_2(stage, monkeypatch)
+    assert set(read_scores(tmp_path / "scores" / "validation").clips) == {f"validation_{i}" for i in range(4)}
+    assert set(read_scores(tmp_path / "scores" / "evaluation").clips) == {f"any name {i}" for i in range(3)}
+    model = json.loads((tmp_path / "model.json").read_text())
+    assert model["training"]["epochs"] == 1 and model["training"]["peak_memory_bytes"] > 1e8
+    assert (tmp_path / "latents.npz").exists()
+
+
+def test_student_and_teacher_are_both_scored(root, tmp_path, monkeypatch):
+    stage = Stage(2, tiny_conf("system=mean_teacher", *ONE_STEP, *SHARES), root, tmp_path)
+    train(stage)
+    run_stage_2(stage, monkeypatch)
+    student, teacher = (read_scores(folder / "scores" / "public") for folder in stage.system_dirs().values())
+    assert student.clips.keys() == teacher.clips.keys()
+    energy = json.loads((tmp_path / "teacher" / "energy.json").read_text())
+    assert {"training", "validation", "public", "evaluation"} <= set(energy)  # trained with its student
+
+
+def official_file(path: Path, classes: int) -> Path:
+    weights = {
+        f"sed_{which}.{name}": value
+        for which in ("student", "teacher")
+        for name, value in CRNN(classes).state_dict().items()
+    }
+    torch.save({"state_dict": weights, "hyper_parameters": {}}, path)
+    return path
+
+
+def test_an_official_checkpoint_is_scored_like_a_run(root, tmp_path, monkeypatch):
+    official = official_file(tmp_path / "official.ckpt", 2)
+    stage = Stage(2, tiny_conf("system=mean_teacher"), root, tmp_path / "run", official)
+    run_stage_2(stage, monkeypatch)
+    for folder in stage.system_dirs().values():
+        assert len(read_scores(folder / "scores" / "validation").clips) == 4
+        assert json.loads((folder / "model.json").read_text())["training"]["epochs"] == 0
+
+
+def test_an_official_checkpoint_of_other_classes_is_refused(root, tmp_path, monkeypatch):
+    official = official_file(tmp_path / "official.ckpt", 10)
+    stage = Stage(2, tiny_conf("system=mean_teacher"), root, tmp_path / "run", official)
+    with pytest.raises(RecipeError, match="a network of 10 classes; the corpus has Beep, Hum"):
+        run_stage_2(stage, monkeypatch)
+
+
+def test_a_checkpoint_of_another_class_list_is_refused(root, tmp_path):
+    train(Stage(1, tiny_conf(*ONE_STEP), root, tmp_path))
+    other = Stage(2, tiny_conf("data.classes=[Beep, Hum, Ring]"), root, tmp_path)
+    with pytest.raises(RecipeError, match="the checkpoint's classes are Beep, Hum; the corpus has Beep, Hum, Ring"):
+        predict(other, load_checkpoint(tmp_path / "best.ckpt"), tmp_path, test_splits(other))
+
+
+def test_nothing_is_left_of_a_prediction_that_broke(root, tmp_path, monkeypatch):
+    stage = Stage(2, tiny_conf(*ONE_STEP), root, tmp_path)
+    train(stage)
+    monkeypatch.setattr(
+        stage_2, "write_scores", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
+    with pytest.raises(OSError, match="No space left"):
+        run_stage_2(stage, monkeypatch)
+    assert not list((tmp_path / "scores").glob("*")) and not (tmp_path / "model.json").exists()
