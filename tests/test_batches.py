@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from lightning_fabric.utilities import move_data_to_device
 
 from recipe_mtlvae.data.batches import (
     BatchPlan,
@@ -144,3 +145,10 @@ def test_validation_covers_every_clip_once_over_all_processes(tasks):
 def test_a_process_without_a_share_of_the_validation_still_has_a_batch(tasks):
     shares = [evaluation_batches(tasks["weak"], "weak", 4, rank, 12) for rank in range(12)]
     assert all(len(list(share)) == 1 for share in shares)
+
+
+def test_lightning_moves_a_batch_to_another_device_whole(tasks):
+    batch = MultiTaskData(tasks)[{"strong_synth": [0], "weak": [1]}]
+    moved = move_data_to_device(batch, torch.device("meta"))
+    assert moved.features.device.type == moved.strong.device.type == moved.weak.device.type == "meta"
+    assert moved.spans == batch.spans
