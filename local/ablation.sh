@@ -9,6 +9,10 @@ prefix=ablation
 options=()
 while (($#)); do
     case $1 in
+        --*=*)
+            set -- "${1%%=*}" "${1#*=}" "${@:2}"
+            continue
+            ;;
         --seeds | --tag)
             (($# > 1)) || { echo "ablation: $1 wants a value" >&2 && exit 2; }
             if [[ $1 == --seeds ]]; then seeds=$2; else prefix=$2; fi

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import sys
 from dataclasses import dataclass
@@ -63,7 +64,8 @@ def table_of(runs: Path, prefix: str) -> str:
 
 
 def _cell(runs: Path, stem: str, published: dict, split: str, score: str) -> Cell:
-    files = sorted(runs.glob(f"{stem}-[0-9]*/{SPLITS[split]}"))
+    seeds = re.compile(re.escape(stem) + r"-\d+")  # not the baselines that --baseline trains beside them
+    files = sorted(file for file in runs.glob(f"{stem}-*/{SPLITS[split]}") if seeds.fullmatch(file.parent.name))
     if not files:
         raise fail(f"no run of {stem} has {SPLITS[split]}", "run local/ablation.sh", runs)
     values = [100 * json.loads(file.read_text(encoding="utf-8"))[score] for file in files]

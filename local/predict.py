@@ -17,7 +17,7 @@ from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.data.corpus import Split, corpus_classes, open_split, split_names
 from recipe_mtlvae.errors import exit_code_of, fail
-from recipe_mtlvae.files import content_hash, whole_file, whole_folder, write_json
+from recipe_mtlvae.files import whole_file, whole_folder, write_json
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
 from recipe_mtlvae.nets.complexity import macs, parameters
 from recipe_mtlvae.nets.official import load_official
@@ -36,7 +36,7 @@ def main() -> None:
     checkpoint = stage.official_checkpoint or stage.run_dir / "best.ckpt"
     inputs = {
         "checkpoint": [checkpoint.stat().st_size, checkpoint.stat().st_mtime_ns] if checkpoint.exists() else None,
-        "clips": {split.name: content_hash([clip.name for clip in split.clips]) for split in splits},
+        "clips": {split.name: split.store.key for split in splits},
         "features": conf_to_dict(stage.conf)["features"],
     }
     folders = stage.system_dirs()

@@ -17,6 +17,8 @@ from recipe_mtlvae.files import content_hash, write_json, write_text
 PROJECT = CONF_DIR.parent
 # Keys that may differ between two calls of one run: they extend it or say where it runs, not what it is
 FREE_KEYS = (
+    "data.root",
+    "data.evaluation",
     "data.skip_bad",  # given after stage 0 has listed the faults; training refuses other clips than it began with
     *(f"train.{key}" for key in ("max_epochs", "accelerator", "devices", "num_nodes", "strategy", "threads")),
 )
@@ -137,10 +139,11 @@ def _made_root(conf: Conf) -> Path:
 
 
 def _remember_conf(stage: Stage) -> None:
-    """Write the run's configuration once; refuse to mix two runs under one tag."""
+    """Write the run's configuration; refuse to mix two runs under one tag, once there is anything to mix."""
     file = stage.run_dir / "conf.yaml"
     content = conf_to_dict(stage.conf)
-    if file.exists():
+    begun = (stage.run_dir / "checkpoints").exists() or (stage.run_dir / "scores").exists()
+    if begun and file.exists():
         changed = changed_keys(yaml.safe_load(file.read_text(encoding="utf-8")), content)
         changed = [key for key in changed if key not in FREE_KEYS and not key.startswith(LATE_SECTIONS)]
         if changed:

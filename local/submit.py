@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from local.stage import Stage, open_stage
-from recipe_mtlvae.conf import conf_to_dict
+from local.stage import Stage, baseline_tag, open_stage
+from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.products.check_submission import check_package
 from recipe_mtlvae.products.submission import Submission, build_submission, submission_split
@@ -16,6 +18,7 @@ from recipe_mtlvae.products.submission_profile import DEFAULT_PROFILE, Profile, 
 
 def main() -> None:
     stage = open_stage(5, __doc__)
+    stage = dataclasses.replace(stage, conf=with_baseline_energy(stage))
     profile = read_profile()
     path = stage.run_dir / "submission" / fill(profile.package.zip, profile.names)
     inputs = submission_inputs(stage, profile)
@@ -31,6 +34,29 @@ def main() -> None:
             f"the package has {len(report.faults)} faults, listed above", "mend them and run stage 5 again", path
         )
     stage.mark_done(inputs)
+
+
+def with_baseline_energy(stage: Stage) -> Conf:
+    """The configuration, with the baseline's energy where --baseline measured it alike and none is configured.
+
+    Alike is on this machine, by the same codecarbon.
+    """
+    split = submission_split(stage.conf, stage.root)
+    ours = read_energy(stage.run_dir)
+    theirs = read_energy(stage.run_dir.with_name(baseline_tag(stage.run_dir.name)))
+    measured = {}
+    for key, phase in (("baseline_devtest_kwh", "validation"), ("baseline_eval_kwh", split)):
+        one, other = ours.get(phase, {}), theirs.get(phase, {})
+        alike = all(one.get(name) and one.get(name) == other.get(name) for name in ("machine", "codecarbon"))
+        if alike and getattr(stage.conf.energy, key) is None:
+            measured[key] = other.get("kwh")
+    return dataclasses.replace(stage.conf, energy=dataclasses.replace(stage.conf.energy, **measured))
+
+
+def read_energy(run_dir: Path) -> dict[str, dict[str, Any]]:
+    """energy.json by phase; empty where there is none."""
+    file = run_dir / "energy.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def submission_inputs(stage: Stage, profile: Profile) -> dict[str, Any]:

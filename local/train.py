@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from local.callbacks import CollapseWarning, History, Selection
 from local.stage import Stage, open_stage
@@ -84,7 +85,8 @@ def training_inputs(stage: Stage) -> dict:
     keys = ("system", "seed", "features", "tasks", "vae", "loss", "mean_teacher", "train")
     splits = [open_split(stage.conf, stage.root, name) for name in (*TASK_SPLITS.values(), "synthetic_validation")]
     clips = [(clip.name, clip.events, sorted(clip.labels or ())) for split in splits for clip in split.clips]
-    return {key: conf[key] for key in keys} | {"clips": content_hash(str(clips))}
+    seconds = [split.durations for split in splits]
+    return {key: conf[key] for key in keys} | {"clips": content_hash(str(clips), seconds)}
 
 
 def _refuse_other_data(stage: Stage, clips: str) -> None:
@@ -107,22 +109,7 @@ def train(stage: Stage) -> None:
     pl.seed_everything(conf.seed, verbose=False)
     data = Data(conf, stage.root)
     module = system_of(conf)(conf, data.classes)
-    trainer = pl.Trainer(
-        accelerator=conf.train.accelerator,
-        devices=processes.devices,
-        num_nodes=conf.train.num_nodes,
-        strategy=processes.strategy,
-        precision=conf.train.precision,
-        max_epochs=conf.train.max_epochs,
-        gradient_clip_val=conf.train.gradient_clip or None,
-        callbacks=_callbacks(conf, run_dir, data),
-        logger=_logger(run_dir),
-        use_distributed_sampler=False,  # the sampler shares each task's clips itself
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        log_every_n_steps=1,  # figures are means over an epoch; also silences a warning about short ones
-        default_root_dir=run_dir,
-    )
+    trainer = _trainer(conf, run_dir, data, processes)
     last = run_dir / "checkpoints" / "last.ckpt"
     with measured(run_dir / "energy.json", "training", conf.energy):
         trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
@@ -130,6 +117,30 @@ def train(stage: Stage) -> None:
         raise KeyboardInterrupt
     if trainer.is_global_zero:
         _note_memory(run_dir / "training.json", trainer.world_size)
+
+
+def _trainer(conf: Conf, run_dir: Path, data: Data, processes: Processes) -> pl.Trainer:
+    """Raises RecipeError where Lightning refuses a setting of the configuration's `train`."""
+    callbacks, logger = _callbacks(conf, run_dir, data), _logger(run_dir)
+    try:
+        return pl.Trainer(
+            accelerator=conf.train.accelerator,
+            devices=processes.devices,
+            num_nodes=conf.train.num_nodes,
+            strategy=processes.strategy,
+            precision=conf.train.precision,
+            max_epochs=conf.train.max_epochs,
+            gradient_clip_val=conf.train.gradient_clip or None,
+            callbacks=callbacks,
+            logger=logger,
+            use_distributed_sampler=False,  # the sampler shares each task's clips itself
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            log_every_n_steps=1,  # figures are means over an epoch; also silences a warning about short ones
+            default_root_dir=run_dir,
+        )
+    except (ValueError, MisconfigurationException) as error:
+        raise fail(f"train.accelerator, devices, strategy or precision: {' '.join(str(error).split())}") from None
 
 
 def _note_memory(file: Path, processes: int) -> None:

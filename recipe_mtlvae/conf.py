@@ -6,6 +6,7 @@ An unknown key, a missing key or a wrong type is an error that names file, line 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -15,12 +16,14 @@ from typing import Any, TypeVar
 
 import yaml
 
+from recipe_mtlvae.conf_ranges import out_of_range
 from recipe_mtlvae.errors import RecipeError, fail
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 T = TypeVar("T")
 # The trained networks of each system, by their names in its checkpoints; the first one is the system's own
 NETWORKS = {"mtlvae": ("net",), "mean_teacher": ("net", "teacher")}
+# As in nets/vae.py, which must also run inside the toolkit, where YAML settings are not read
 TASKS = ("strong_synth", "weak", "reconstruction", "strong_real")
 
 
@@ -142,6 +145,10 @@ class Conf:
         unknown = sorted(set(self.tasks) - set(TASKS))
         if unknown or len(set(self.tasks)) < len(self.tasks) or not {"strong_synth", "strong_real"} & set(self.tasks):
             raise fail(f"tasks: expected some of {', '.join(TASKS)}, a strong one among them; got {list(self.tasks)}")
+        if self.system == "mean_teacher" and not {"weak", "reconstruction"} <= set(self.tasks):
+            raise fail(f"tasks: the mean teacher wants weak and reconstruction among them; got {list(self.tasks)}")
+        if problem := out_of_range(dataclasses.asdict(self)):
+            raise fail(problem)
 
 
 def load_conf(*files: Path, settings: list[str] | None = None) -> Conf:
@@ -285,6 +292,9 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         return tuple(_convert(arguments[0], item, f"{name}[{i}]") for i, item in enumerate(value))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if hint is float and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)  # YAML takes 5e-4, without a point, for text
     if origin is None and type(value) is hint:
         return value
     expected = getattr(hint, "__name__", str(hint)) if origin is None else {dict: "a mapping", tuple: "a list"}[origin]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,3 +53,24 @@ def encode_weak(labels: Iterable[str], classes: Sequence[str]) -> np.ndarray:
     """Many-hot clip targets (classes,), float32."""
     present = set(labels)
     return np.array([label in present for label in classes], dtype=np.float32)
+
+
+def cut_events(events: Iterable[Event], duration: float) -> Iterator[Event]:
+    """Events cut at the clip's end (seconds); those that begin there or later are left out."""
+    for event in events:
+        if event.onset < duration:
+            yield Event(event.onset, min(event.offset, duration), event.label)
+
+
+def merge_events(events: Iterable[Event]) -> list[Event]:
+    """Events of one class that overlap or touch become one, since the metrics count disjoint events; by onset."""
+    merged: list[Event] = []
+    latest: dict[str, int] = {}  # class: where its last event stands in `merged`
+    for event in sorted(events, key=lambda event: (event.onset, event.offset, event.label)):
+        i = latest.get(event.label)
+        if i is not None and event.onset <= merged[i].offset:
+            merged[i] = Event(merged[i].onset, max(merged[i].offset, event.offset), event.label)
+        else:
+            latest[event.label] = len(merged)
+            merged.append(event)
+    return merged

@@ -38,3 +38,11 @@ def test_several_seeds_are_shown_as_mean_and_standard_deviation(tmp_path):
 def test_a_missing_run_is_named(tmp_path):
     with pytest.raises(RecipeError, match=r"no run of ablation-synthetic has metrics\.json"):
         table_of(tmp_path, "ablation")
+
+
+def test_a_baseline_beside_a_run_is_no_further_seed(tmp_path):
+    write_runs(tmp_path, [0.25])
+    beside = tmp_path / "ablation-synthetic-1-baseline"
+    beside.mkdir()
+    (beside / "metrics.json").write_text(json.dumps({"event_f1": 0.9, "segment_f1": 0.9}))
+    assert "| strong synthetic only | 25.0 (12.6) |" in table_of(tmp_path, "ablation")

@@ -96,6 +96,16 @@ def test_hold_out_parts_are_disjoint_complete_and_seeded():
     assert np.array_equal(held, hold_out(1578, 0.1, seed=42)[1])
 
 
+def test_a_weak_set_of_few_clips_still_holds_one_out():
+    kept, held = hold_out(4, 0.1, seed=42)
+    assert (len(kept), len(held)) == (3, 1)
+
+
+def test_a_weak_set_that_would_be_held_out_whole_is_refused():
+    with pytest.raises(RecipeError, match="nothing would be left of 1 weak clips"):
+        hold_out(1, 0.1, seed=42)
+
+
 @pytest.fixture(scope="module")
 def tasks(tmp_path_factory) -> dict[str, TaskData]:
     conf = tiny_conf()

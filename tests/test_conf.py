@@ -86,3 +86,30 @@ def test_a_missing_file_is_named(tmp_path):
 def test_changed_keys_are_named_by_their_dotted_path():
     old, new = conf_to_dict(load_conf()), conf_to_dict(load_conf(settings=["vae.hidden=1", "seed=9"]))
     assert changed_keys(old, new) == ["seed", "vae.hidden"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("train.batch_size=0", "'train.batch_size': expected 1 to"),
+        ("train.max_epochs=-1", "'train.max_epochs': expected 1 to"),
+        ("train.learning_rate=.nan", "'train.learning_rate': expected 1e-12 to 10, got nan"),
+        ("features.hop=0", "'features.hop': expected 1 to"),
+        ("data.weak_held_out=1.5", "'data.weak_held_out': expected 0 to 0.9"),
+        ("postprocess.median_filter=4", "expected an odd number of output steps"),
+        ("postprocess.threshold=7", "'postprocess.threshold': expected 0 to 1"),
+        ("system=crnn", "system: expected one of mtlvae, mean_teacher"),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused(setting, words):
+    with pytest.raises(RecipeError, match=words):
+        load_conf(settings=[setting])
+
+
+def test_the_mean_teacher_wants_its_three_sets():
+    with pytest.raises(RecipeError, match="the mean teacher wants weak and reconstruction"):
+        load_conf(settings=["system=mean_teacher", "tasks=[strong_synth]"])
+
+
+def test_a_power_of_ten_without_a_point_is_a_number():
+    assert load_conf(settings=["train.learning_rate=5e-4"]).train.learning_rate == 5e-4

@@ -54,6 +54,11 @@ def test_a_short_clip_has_scores_for_its_own_length_only(detector, tmp_path):
     assert detector.detect(recording(tmp_path / "a.wav", 0.1)).scores.shape == (2, 2)
 
 
+def test_no_event_ends_after_its_recording(detector, tmp_path):
+    """1 s is 15.6 steps: the last one ends at 1.024 s."""
+    assert {event.offset for event in detector.detect(recording(tmp_path / "a.wav", 1.0)).events} == {1.0}
+
+
 def test_a_long_recording_runs_in_half_overlapping_windows_without_seams(detector, tmp_path):
     """10 s in windows of 31 steps every 15: 1 + ceil((160000 - 1.01 * 32000) / 15360) = 10."""
     detection = detector.detect(recording(tmp_path / "a.wav", 10.0))
@@ -107,9 +112,24 @@ def test_what_is_not_there_is_named_and_so_is_a_folder_without_audio(tmp_path):
     assert "no audio in this folder" in str(faults[0]) and "no such file" in str(faults[1])
 
 
-def test_two_recordings_of_one_name_are_refused_before_any_work(tmp_path):
+def test_recordings_of_one_name_keep_as_many_folders_as_tell_them_apart(tmp_path):
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
-        recording(tmp_path / folder / "a.wav", 0.2)
-    with pytest.raises(RecipeError, match="two recordings named 'a'"):
+    paths = [recording(tmp_path / name, 0.2) for name in ("x/a.wav", "y/a.wav", "y/b.wav")]
+    assert list(detect._score_names(paths).values()) == ["x_a", "y_a", "b"]
+
+
+def test_recordings_that_differ_in_their_suffix_alone_are_refused_before_any_work(tmp_path):
+    for suffix in ("wav", "flac"):
+        recording(tmp_path / f"a.{suffix}", 0.2)
+    with pytest.raises(RecipeError, match="differ in their suffix alone"):
         detect.main(["--checkpoint", "none.ckpt", "--out", str(tmp_path / "out"), str(tmp_path)])
+
+
+def test_hidden_files_are_left_out_and_unfit_names_are_faults(tmp_path):
+    recording(tmp_path / "a.wav", 0.2)
+    (tmp_path / "._a.wav").write_text("what macOS leaves")
+    (tmp_path / "tab\tbed.wav").write_bytes((tmp_path / "a.wav").read_bytes())
+    recordings, faults = detect.find_recordings([tmp_path])
+    assert [path.name for path in recordings] == ["a.wav"]
+    assert "cannot be printed" in str(faults[0])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from recipe_mtlvae.errors import RecipeError
-from recipe_mtlvae.labels import Event
-from recipe_mtlvae.scoring.postprocess import median_filter, merge_events, odd_steps, step_seconds, to_events
+from recipe_mtlvae.labels import Event, merge_events
+from recipe_mtlvae.scoring.postprocess import median_filter, odd_steps, step_seconds, to_events
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 
 EDGES = np.array([0.0, 1.0, 2.0, 3.0, 4.0])

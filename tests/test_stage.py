@@ -52,15 +52,26 @@ def test_a_stage_is_done_only_for_the_same_inputs():
     assert not opened().done({"clips": 4})
 
 
+def begun() -> None:
+    (opened().run_dir / "checkpoints").mkdir()
+
+
 def test_a_tag_is_not_shared_by_two_configurations():
-    opened()
+    begun()
     with pytest.raises(RecipeError, match=r"another seed, vae\.hidden"):
         opened("--set", "seed=1", "--set", "vae.hidden=8")
 
 
-@pytest.mark.parametrize("setting", ["train.max_epochs=9", "train.devices=2", "postprocess.threshold=0.4"])
+def test_a_tag_is_free_as_long_as_nothing_was_trained_under_it():
+    opened("--set", "seed=1")
+    assert opened().conf.seed == 42
+
+
+@pytest.mark.parametrize(
+    "setting", ["train.max_epochs=9", "train.devices=2", "postprocess.threshold=0.4", "data.evaluation=somewhere"]
+)
 def test_what_extends_a_run_may_change(setting):
-    opened()
+    begun()
     opened("--set", setting)
 
 

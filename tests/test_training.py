@@ -134,7 +134,11 @@ def test_opening_a_checkpoint_never_runs_code_from_it(tmp_path):
     assert not (tmp_path / "was_run").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"text", {"state_dict": {}}, {"recipe": {"format": 99}}, [1]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text", {"state_dict": {}}, {"recipe": {"format": 99}}, {"recipe": {"format": 1}}, [1]],
+    ids=["empty", "text", "other", "version", "hollow", "list"],
+)
 def test_a_file_of_another_kind_is_refused(content, tmp_path):
     path = tmp_path / "x.ckpt"
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
@@ -161,6 +165,11 @@ def test_on_a_cpu_of_several_cores_two_processes_of_one_thread_share_the_work(mo
 def test_configured_processes_are_taken_as_they_are():
     settings = ["train.accelerator=cpu", "train.devices=3", "train.strategy=ddp_spawn", "train.threads=4"]
     assert processes_of(load_conf(settings=settings).train) == Processes(3, "ddp_spawn", 4)
+
+
+def test_a_setting_that_lightning_refuses_is_one_line(root, tmp_path):
+    with pytest.raises(RecipeError, match=r"train\.accelerator, devices, strategy or precision: .*foo"):
+        trained(tmp_path, root, tiny_conf("train.accelerator=foo"))
 
 
 @pytest.mark.slow

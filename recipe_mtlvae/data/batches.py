@@ -183,7 +183,9 @@ def evaluation_batches(data: TaskData, task: str, batch_size: int, rank: int = 0
 
 
 def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Seeded split of `count` rows into (kept, held out), each sorted; the baseline holds out 10 % of the weak set."""
+    """Seeded split of `count` rows into (kept, held out), each sorted and not empty; the baseline holds out 10 %."""
     order = np.random.default_rng(seed).permutation(count)
-    held = round(share * count)
+    held = max(1, round(share * count))
+    if held >= count:
+        raise fail(f"data.weak_held_out {share}: nothing would be left of {count} weak clips to train on")
     return np.sort(order[held:]), np.sort(order[:held])

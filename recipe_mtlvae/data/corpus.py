@@ -13,7 +13,7 @@ from recipe_mtlvae.data.manifest import Clip
 from recipe_mtlvae.data.parts import settings_hash
 from recipe_mtlvae.data.store import Store
 from recipe_mtlvae.errors import Fault, RecipeError, fail
-from recipe_mtlvae.labels import Event
+from recipe_mtlvae.labels import Event, cut_events, merge_events
 
 EVALUATION = "evaluation"
 
@@ -152,16 +152,4 @@ def training_events(events: Sequence[Event], duration: float) -> tuple[Event, ..
 
     For training alone: scores are computed on the truth as published.
     """
-    merged: list[Event] = []
-    last: dict[str, int] = {}  # label -> place of its latest event
-    for event in sorted(events, key=lambda event: (event.onset, event.offset, event.label)):
-        offset = min(event.offset, duration)
-        if event.onset >= offset:
-            continue
-        place = last.get(event.label)
-        if place is not None and event.onset <= merged[place].offset:
-            merged[place] = Event(merged[place].onset, max(merged[place].offset, offset), event.label)
-        else:
-            last[event.label] = len(merged)
-            merged.append(Event(event.onset, offset, event.label))
-    return tuple(merged)
+    return tuple(merge_events(cut_events(events, duration)))

@@ -83,7 +83,7 @@ def list_audio(folder: Path) -> list[Clip]:
     names = sorted(entry.name for entry in os.scandir(folder) if is_audio_name(entry.name) and entry.is_file())
     if not names:
         raise fail(f"no audio in this folder: expected files ending in {', '.join(AUDIO_SUFFIXES)}", path=folder)
-    unfit = {name: reason for name in names if (reason := _bad_name(name))}
+    unfit = {name: reason for name in names if (reason := bad_name(name))}
     faults = [Fault(f"file name {show(name)}: {reason}", "rename it", folder) for name, reason in unfit.items()]
     if faults := faults + stem_faults(names, folder):
         raise RecipeError(*faults)
@@ -173,7 +173,7 @@ class _Reading:
         return Metadata(events, labels, frozenset(self.faulty), tuple(self.faults))
 
     def _sound_name(self, row: _Row) -> bool:
-        reason = _bad_name(row.fields[0])
+        reason = bad_name(row.fields[0])
         if reason:
             self.fault(row, f"file name {show(row.fields[0])}: {reason}", "mend the name")
         return not reason
@@ -241,7 +241,7 @@ def _fields(line: str) -> list[str]:
     return [first, *(field.strip(" ") for field in others)]
 
 
-def _bad_name(name: str) -> str | None:
+def bad_name(name: str) -> str | None:
     """Why a file name is refused, if it is: it must stay inside its folder and on its line."""
     if not name:
         return "is empty"

@@ -182,6 +182,7 @@ class Store:
 
     def __init__(self, folder: Path, index: dict[str, Any]) -> None:
         self.folder = folder
+        self.key: str = index["key"]  # of the recordings as they were: names, sizes, times of change
         self.names: list[str] = index["names"]
         self.durations = np.array(index["durations"], dtype=np.float64)  # s, of the recordings
         self.shape: tuple[int, int] = tuple(index["shape"])  # (mels, frames)

@@ -64,20 +64,23 @@ def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu")
     recipe = content.get("recipe")
     if not isinstance(recipe, dict) or recipe.get("format") != FORMAT:
         raise fail("not a checkpoint of this recipe", f"expected format {FORMAT}, written by ./run.sh", path)
-    classes = tuple(recipe["classes"])
     try:
+        classes = tuple(str(label) for label in recipe["classes"])
         conf = conf_from_dict(recipe["conf"])
+        net = build_network(conf, len(classes))
+        weights, epoch, step = content["state_dict"], content["epoch"], content["global_step"]
     except RecipeError as error:
         raise fail(f"the checkpoint's configuration is of another version: {error}", path=path) from None
-    net = build_network(conf, len(classes))
+    except (KeyError, TypeError, ValueError) as error:
+        raise fail(f"not a checkpoint of this recipe: {type(error).__name__} {error}", path=path) from None
     prefix = f"{network}."
-    weights = {name[len(prefix) :]: value for name, value in content["state_dict"].items() if name.startswith(prefix)}
+    weights = {name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)}
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:
         problem = " ".join(str(error).split())
         raise fail(f"the weights of '{network}' do not fit the configuration: {problem}", path=path) from None
-    return Checkpoint(net.eval(), conf, classes, content["epoch"], content["global_step"])
+    return Checkpoint(net.eval(), conf, classes, epoch, step)
 
 
 def _read(path: Path, map_location: str) -> dict[str, Any]:

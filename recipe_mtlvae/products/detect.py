@@ -7,10 +7,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from recipe_mtlvae.data.manifest import AUDIO_SUFFIXES, bad_name, is_audio_name, show
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import write_text
-
-AUDIO = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")
 
 
 def main(argv: list[str]) -> None:
@@ -35,20 +34,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def find_recordings(paths: Iterable[Path]) -> tuple[list[Path], list[Fault]]:
-    """The files named, and those with an audio suffix in the folders named, recursively; each once."""
+    """The files named, and those with an audio suffix in the folders named, recursively; each once.
+
+    Hidden files are left out, as macOS leaves them beside every copied one.
+    """
     recordings: dict[Path, None] = {}
     faults = []
     for path in paths:
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO and file.is_file())
+            found = sorted(file for file in path.rglob("*") if is_audio_name(file.name) and file.is_file())
             if not found:
-                faults.append(Fault(f"no audio in this folder: expected {', '.join(AUDIO)}", path=path))
+                faults.append(Fault(f"no audio in this folder: expected {', '.join(AUDIO_SUFFIXES)}", path=path))
             recordings.update(dict.fromkeys(found))
         elif path.is_file():
             recordings[path] = None
         else:
             faults.append(Fault("no such file or folder", path=path))
-    return list(recordings), faults
+    unfit = {path: reason for path in recordings if (reason := bad_name(path.name))}
+    faults += [Fault(f"file name {show(path.name)}: {reason}", "rename it") for path, reason in unfit.items()]
+    return [path for path in recordings if path not in unfit], faults
 
 
 def detect(checkpoint: Path, recordings: list[Path], out: Path) -> list[Fault]:
@@ -72,10 +76,19 @@ def detect(checkpoint: Path, recordings: list[Path], out: Path) -> list[Fault]:
 
 
 def _score_names(recordings: list[Path]) -> dict[Path, str]:
-    """Each recording's name in the score folder: its stem, which must be its own."""
-    owners: dict[str, Path] = {}
-    for path in recordings:
-        other = owners.setdefault(path.stem, path)
-        if other != path:
-            raise fail(f"two recordings named '{path.stem}': {other} is the other", "rename one, or run twice", path)
-    return {path: stem for stem, path in owners.items()}
+    """Each recording's name in the score folder: its stem, with as many of its folders as tell it from the others."""
+    names: dict[Path, str] = {}
+    parts = {path: (*path.resolve().parent.parts[1:], path.stem) for path in recordings}
+    for path, own in parts.items():
+        rivals = [other for other, theirs in parts.items() if other != path and theirs[-1] == own[-1]]
+        depth = next((n for n in range(1, len(own) + 1) if all(parts[r][-n:] != own[-n:] for r in rivals)), None)
+        if depth is None:
+            raise fail(
+                "two recordings that differ in their suffix alone would share one score file", "rename one", path
+            )
+        names[path] = "_".join(own[-depth:])
+    owners = {name: path for path, name in names.items()}
+    for path, name in names.items():
+        if owners[name] != path:
+            raise fail(f"its scores and those of {owners[name]} would share the name {name}", "rename one", path)
+    return names

@@ -12,7 +12,7 @@ import torch
 from recipe_mtlvae.data.audio import read_audio
 from recipe_mtlvae.data.features import LogMel, scale
 from recipe_mtlvae.errors import Fault, RecipeError
-from recipe_mtlvae.labels import Event, Grid
+from recipe_mtlvae.labels import Event, Grid, cut_events
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
 from recipe_mtlvae.scoring.postprocess import median_filter, to_events
 
@@ -114,7 +114,8 @@ class Detector:
         scores = joined.scores()
         smooth = median_filter(scores, self.conf.postprocess.median_filter)
         edges = self.grid.edges(len(scores))
-        events = to_events(smooth, edges, self.classes, self.conf.postprocess.threshold)
+        found = to_events(smooth, edges, self.classes, self.conf.postprocess.threshold)
+        events = list(cut_events(found, joined.duration))
         return Detection(joined.path, joined.duration, scores, joined.weak, events)
 
 

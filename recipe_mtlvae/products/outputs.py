@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recipe_mtlvae.errors import fail
+from recipe_mtlvae.labels import merge_events
 from recipe_mtlvae.products.runs import SPLITS, Run, read_run
 from recipe_mtlvae.scoring.command import THRESHOLD, prepare
 from recipe_mtlvae.scoring.command import System as Output
@@ -92,7 +93,8 @@ def _points(path: Path, reference: Reference, classes: Sequence[str] | None) -> 
     if not any(clip in reference.durations for clips in points.events.values() for clip in clips):
         raise fail("none of these clips is in the clip list: file names differ", path=path)
     threshold = points.nearest(THRESHOLD)
-    return Output(scores, points.events[threshold], reference, len(reference.durations), threshold, 0.0, ())
+    detected = {clip: merge_events(events) for clip, events in points.events[threshold].items()}
+    return Output(scores, detected, reference, len(reference.durations), threshold, 0.0, ())
 
 
 def _borrowed(opened: dict[int, Member], split: str) -> Reference | None:

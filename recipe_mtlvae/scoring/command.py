@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipe_mtlvae.errors import fail
-from recipe_mtlvae.labels import Event
+from recipe_mtlvae.labels import Event, merge_events
 from recipe_mtlvae.scoring.operating_points import read_operating_points, step_scores
-from recipe_mtlvae.scoring.postprocess import filter_folder, merge_events, odd_steps, step_seconds, to_events
+from recipe_mtlvae.scoring.postprocess import filter_folder, odd_steps, step_seconds, to_events
 from recipe_mtlvae.scoring.reference import Reference, attach, read_reference
 from recipe_mtlvae.scoring.scores import ScoreFolder, read_scores
 

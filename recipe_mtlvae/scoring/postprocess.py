@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.ndimage import median_filter as _median_filter
@@ -64,17 +64,3 @@ def to_events(scores: np.ndarray, edges: np.ndarray, classes: Sequence[str], thr
     onset_times, offset_times = times[onsets[order]].tolist(), times[offsets[order]].tolist()
     labels = [classes[row] for row in rows[order]]
     return [Event(onset, offset, label) for onset, offset, label in zip(onset_times, offset_times, labels, strict=True)]
-
-
-def merge_events(events: Iterable[Event]) -> list[Event]:
-    """Events of one class that overlap or touch become one, since the metrics count disjoint events; by onset."""
-    merged: list[Event] = []
-    latest: dict[str, int] = {}  # class: where its last event stands in `merged`
-    for event in sorted(events, key=lambda event: (event.onset, event.offset, event.label)):
-        i = latest.get(event.label)
-        if i is not None and event.onset <= merged[i].offset:
-            merged[i] = Event(merged[i].onset, max(merged[i].offset, event.offset), event.label)
-        else:
-            latest[event.label] = len(merged)
-            merged.append(event)
-    return merged

@@ -12,8 +12,7 @@ import numpy as np
 from recipe_mtlvae.data.manifest import read_events
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import content_hash
-from recipe_mtlvae.labels import Event
-from recipe_mtlvae.scoring.postprocess import merge_events
+from recipe_mtlvae.labels import Event, merge_events
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 
 if TYPE_CHECKING:

@@ -95,7 +95,7 @@ def _read_clip(file: Path) -> tuple[tuple[str, ...], ClipScores]:
     if table is None:
         raise _bad_number(file, lines, len(columns))
     onsets, offsets = table[:, 0], table[:, 1]
-    wrong = (offsets <= onsets) | (np.abs(onsets - np.append(onsets[:1], offsets[:-1])) > SLACK) | (onsets < -SLACK)
+    wrong = (offsets <= onsets) | (np.abs(onsets - np.append(0.0, offsets[:-1])) > SLACK)
     if wrong.any():
         row = int(np.argmax(wrong))
         after = f" after one that ends at {offsets[row - 1]:g}" if row else ""

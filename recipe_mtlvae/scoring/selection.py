@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipe_mtlvae.labels import Event
-from recipe_mtlvae.scoring.postprocess import merge_events
+from recipe_mtlvae.labels import Event, merge_events
 
 DECIMALS = 6  # lengths are compared at 1 us, as sed_scores_eval does: 0.3 * 10 must not exceed 3
 
