@@ -29,9 +29,8 @@ from recipe_mtlvae.machine import cores
 GENERATOR_VERSION = 1  # raise it with every change that alters the corpus
 EVALUATION_AUDIO = "audio/eval/evaluation"
 CORPUS_FILE = "mini_corpus.json"
-SOURCES = (
-    "metadata/sources"  # a TSV a split: the sounds in each clip; none of the evaluation set, whose labels it would tell
-)
+# A TSV a split: the sounds in each clip; none of the evaluation set, whose labels it would tell
+SOURCES = "metadata/sources"
 ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 

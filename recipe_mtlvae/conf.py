@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
+from recipe_mtlvae.conf_files import merge, read_yaml, setting_delta
 from recipe_mtlvae.conf_ranges import out_of_range
 from recipe_mtlvae.errors import RecipeError, fail
 
@@ -156,20 +155,11 @@ def load_conf(*files: Path, settings: list[str] | None = None) -> Conf:
 
     Raises RecipeError naming the file, line and key at fault.
     """
-    content = _read_yaml(CONF_DIR / "base.yaml")
+    content = read_yaml(CONF_DIR / "base.yaml")
     for file in files:
-        _merge(content, _read_yaml(file), file)
+        merge(content, read_yaml(file), file)
     for setting in settings or []:
-        key, equals, value = setting.partition("=")
-        if not equals or not key:
-            raise fail(f"--set {setting}: expected key.path=value")
-        try:
-            delta = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise fail(f"--set {setting}: the value is not valid YAML", "quote it") from None
-        for name in reversed(key.split(".")):
-            delta = {name: delta}
-        _merge(content, delta, "--set")
+        merge(content, setting_delta(setting), "--set")
     return conf_from_dict(content)
 
 
@@ -184,7 +174,7 @@ def load_as(cls: type[T], file: Path) -> T:
     Raises RecipeError naming the file and key at fault.
     """
     try:
-        return _build(cls, _read_yaml(file), "")
+        return _build(cls, read_yaml(file), "")
     except RecipeError as error:
         faults = (fault if fault.path else dataclasses.replace(fault, path=file) for fault in error.faults)
         raise RecipeError(*faults) from None
@@ -211,60 +201,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise fail("no such configuration file", f"the shipped ones are under {CONF_DIR}", file) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "not text"
-        raise fail(f"not valid YAML: {problem}", path=file, line=mark and mark.line + 1) from None
-    if not isinstance(content, dict):
-        raise fail(f"expected a mapping of configuration keys, got {type(content).__name__}", path=file)
-    return content
-
-
-# Mappings whose keys are the user's own: the splits of a corpus
-_OPEN_MAPPINGS = ("data.splits",)
-
-
-def _merge(content: dict[str, Any], delta: dict[str, Any], source: Path | str, prefix: str = "") -> None:
-    """Lay `delta` over `content` in place; a key that base.yaml does not have is an error."""
-    for key, value in delta.items():
-        name = f"{prefix}{key}"
-        if key not in content and prefix.rstrip(".") not in _OPEN_MAPPINGS:
-            path, line = (source, _line_of(source, name)) if isinstance(source, Path) else (source, None)
-            known = ", ".join(str(known) for known in content)
-            raise fail(f"unknown key '{name}'", f"the keys there are: {known}", path, line)
-        if isinstance(content.get(key), dict) and isinstance(value, dict):
-            _merge(content[key], value, source, f"{name}.")
-            continue
-        if key in content:
-            _check_kind(content[key], value, name, source)
-        content[key] = value
-
-
-def _check_kind(old: Any, new: Any, name: str, source: Path | str) -> None:
-    """A mapping is replaced by a mapping only; scalar types are checked where the dataclass is built."""
-    if isinstance(old, dict) != isinstance(new, dict) and old is not None:
-        path, line = (source, _line_of(source, name)) if isinstance(source, Path) else (source, None)
-        expected = "a mapping" if isinstance(old, dict) else "a value"
-        raise fail(f"'{name}': expected {expected}, got {new!r}", path=path, line=line)
-
-
-def _line_of(file: Path, name: str) -> int | None:
-    """The line, counted from 1, on which the dotted key `name` stands in a YAML file."""
-    node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    line = None
-    for part in name.split("."):
-        for key, value in getattr(node, "value", []):
-            if str(key.value) == part:
-                line, node = key.start_mark.line + 1, value
-                break
-    return line
 
 
 def _build(cls: type, content: Any, prefix: str) -> Any:

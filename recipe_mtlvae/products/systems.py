@@ -20,9 +20,8 @@ from recipe_mtlvae.scoring.metrics import Metrics, clip_statistics, figures
 from recipe_mtlvae.scoring.reference import Reference
 from recipe_mtlvae.scoring.reference_file import reference_path
 
-QUARTER_GAIN = (
-    0.02  # a selection score that still gains this share of itself in a quarter of the epochs goes on learning
-)
+# A selection score that still gains this share of itself in a quarter of the epochs goes on learning
+QUARTER_GAIN = 0.02
 FEWEST_EPOCHS = 8
 
 

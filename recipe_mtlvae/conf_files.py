@@ -1,0 +1,78 @@
+"""YAML files and settings laid over each other, with errors that name file, line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recipe_mtlvae.errors import fail
+
+# Mappings whose keys are the user's own: the splits of a corpus
+_OPEN_MAPPINGS = ("data.splits",)
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """A file that holds a mapping. Raises RecipeError for any other."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise fail("no such configuration file", "the shipped ones are in the folder conf", file) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or "not text"
+        raise fail(f"not valid YAML: {problem}", path=file, line=mark and mark.line + 1) from None
+    if not isinstance(content, dict):
+        raise fail(f"expected a mapping of configuration keys, got {type(content).__name__}", path=file)
+    return content
+
+
+def setting_delta(setting: str) -> dict[str, Any]:
+    """`key.path=value`, the value in YAML, as a nested dict."""
+    key, equals, value = setting.partition("=")
+    if not equals or not key:
+        raise fail(f"--set {setting}: expected key.path=value")
+    try:
+        delta = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise fail(f"--set {setting}: the value is not valid YAML", "quote it") from None
+    for name in reversed(key.split(".")):
+        delta = {name: delta}
+    return delta
+
+
+def merge(content: dict[str, Any], delta: dict[str, Any], source: Path | str, prefix: str = "") -> None:
+    """Lay `delta` over `content` in place; a key that base.yaml does not have is an error."""
+    for key, value in delta.items():
+        name = f"{prefix}{key}"
+        if key not in content and prefix.rstrip(".") not in _OPEN_MAPPINGS:
+            path, line = (source, _line_of(source, name)) if isinstance(source, Path) else (source, None)
+            known = ", ".join(str(known) for known in content)
+            raise fail(f"unknown key '{name}'", f"the keys there are: {known}", path, line)
+        if isinstance(content.get(key), dict) and isinstance(value, dict):
+            merge(content[key], value, source, f"{name}.")
+            continue
+        if key in content:
+            _check_kind(content[key], value, name, source)
+        content[key] = value
+
+
+def _check_kind(old: Any, new: Any, name: str, source: Path | str) -> None:
+    """A mapping is replaced by a mapping only; scalar types are checked where the dataclass is built."""
+    if isinstance(old, dict) != isinstance(new, dict) and old is not None:
+        path, line = (source, _line_of(source, name)) if isinstance(source, Path) else (source, None)
+        expected = "a mapping" if isinstance(old, dict) else "a value"
+        raise fail(f"'{name}': expected {expected}, got {new!r}", path=path, line=line)
+
+
+def _line_of(file: Path, name: str) -> int | None:
+    """The line, counted from 1, on which the dotted key `name` stands in a YAML file."""
+    node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    line = None
+    for part in name.split("."):
+        for key, value in getattr(node, "value", []):
+            if str(key.value) == part:
+                line, node = key.start_mark.line + 1, value
+                break
+    return line
