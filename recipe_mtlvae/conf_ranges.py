@@ -9,7 +9,7 @@ from typing import Any
 MANY = 10**9
 # dotted key: smallest, largest; a key that is null is left alone
 RANGES: dict[str, tuple[float, float]] = {
-    "data.clip_seconds": (0.1, 3600),
+    "data.clip_seconds": (0, 3600),  # the feature store asks for more than half of n_fft
     "data.weak_held_out": (0, 0.9),
     "features.sample_rate": (1000, 384_000),
     "features.n_fft": (16, 2**20),
