@@ -6,28 +6,21 @@ import copy
 import math
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recipe_mtlvae.conf import NETWORKS, Conf
+from local.system import SystemTraining
+from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.data.batches import Batch, BatchPlan, JoinedData, TaskData
 from recipe_mtlvae.data.features import scale
-from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
-from recipe_mtlvae.nets.prediction import Prediction
 
 
-class MeanTeacherTraining(pl.LightningModule):
+class MeanTeacherTraining(SystemTraining):
     """Student: supervised losses and consistency with the teacher. Teacher: the student's moving average."""
 
-    networks = NETWORKS["mean_teacher"]  # those to validate; the first one selects
-
     def __init__(self, conf: Conf, classes: tuple[str, ...]) -> None:
-        super().__init__()
-        self.conf = conf
-        self.classes = classes
-        self.net = build_network(conf, len(classes))
+        super().__init__(conf, classes)
         self.teacher = copy.deepcopy(self.net).requires_grad_(False)  # stays in train mode, with its own dropout
 
     @staticmethod
@@ -54,18 +47,8 @@ class MeanTeacherTraining(pl.LightningModule):
         consistency = self.conf.mean_teacher.consistency * self._ramp(self.global_step)
         loss = terms["strong"] + terms["weak"]
         loss = loss + consistency * (terms["consistency_strong"] + terms["consistency_weak"])
-        whole_epoch = {"on_step": False, "on_epoch": True, "batch_size": len(features), "sync_dist": True}
-        self.log_dict({f"loss/{name}": term.detach() for name, term in terms.items()}, **whole_epoch)
-        self.log("loss/total", loss.detach(), prog_bar=True, **whole_epoch)
+        self.log_figures(batch, loss, {f"loss/{name}": term for name, term in terms.items()})
         return loss
-
-    def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Prediction]:
-        features = batch.scaled()
-        return {name: getattr(self, name).predict(features) for name in self.networks}
-
-    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        # dropout and mixup depend on seed, step and process alone: a resumed run draws what an unbroken one draws
-        torch.manual_seed((self.conf.seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank)
 
     @torch.no_grad()
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
@@ -78,9 +61,6 @@ class MeanTeacherTraining(pl.LightningModule):
         self.warm_up_steps = warm_up_steps(self.conf, self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._ramp)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["recipe"] = recipe_entry(self.conf, self.classes)
 
     def _ramp(self, step: int) -> float:
         """Exponential warm-up from exp(-5) to 1, of the learning rate and of the consistency."""

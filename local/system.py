@@ -1,0 +1,43 @@
+"""What the trainings of both systems share: validation, seeded noise, logging, what a checkpoint carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from recipe_mtlvae.conf import NETWORKS, Conf
+from recipe_mtlvae.data.batches import Batch
+from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
+from recipe_mtlvae.nets.prediction import Prediction
+
+
+class SystemTraining(pl.LightningModule):
+    """A system in training; its own module adds batch_plan, training_step and configure_optimizers."""
+
+    def __init__(self, conf: Conf, classes: tuple[str, ...]) -> None:
+        super().__init__()
+        self.conf = conf
+        self.classes = classes
+        self.networks = NETWORKS[conf.system]  # those to validate; the first one selects
+        self.net = build_network(conf, len(classes))
+
+    def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Prediction]:
+        features = batch.scaled()
+        return {name: getattr(self, name).predict(features) for name in self.networks}
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        # noise depends on seed, step and process alone: a resumed run draws what an unbroken one draws
+        torch.manual_seed((self.conf.seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["recipe"] = recipe_entry(self.conf, self.classes)
+
+    def log_figures(self, batch: Batch, loss: Tensor, figures: Mapping[str, Tensor]) -> None:
+        """The weighted sum as loss/total, the other figures by their names; means over the epoch."""
+        whole_epoch = {"on_step": False, "on_epoch": True, "batch_size": len(batch.features), "sync_dist": True}
+        self.log_dict({name: figure.detach() for name, figure in figures.items()}, **whole_epoch)
+        self.log("loss/total", loss.detach(), prog_bar=True, **whole_epoch)
