@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recipe_mtlvae.errors import fail
-from recipe_mtlvae.labels import merge_events
 from recipe_mtlvae.products.runs import SPLITS, Run, read_run
-from recipe_mtlvae.scoring.command import THRESHOLD, prepare
+from recipe_mtlvae.scoring.command import THRESHOLD, prepare, read_points
 from recipe_mtlvae.scoring.command import System as Output
-from recipe_mtlvae.scoring.operating_points import OperatingPoints, read_operating_points, step_scores
 from recipe_mtlvae.scoring.reference import Reference
 from recipe_mtlvae.scoring.reference_file import read_written_reference, reference_path
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder, read_scores
@@ -43,7 +41,7 @@ def open_members(sources: Sequence[tuple[str, Path]], given: Reference | None, s
         elif kind == "scores":
             member = Member(name, read_run(path, name), {split: prepare(read_scores(path), reference, THRESHOLD)})
         else:
-            member = Member(name, read_run(path, name), {split: _points(path, reference, classes)})
+            member = Member(name, read_run(path, name), {split: read_points(path, reference, classes)})
         classes = classes or next(iter(member.outputs.values())).scores.classes
         opened[i] = _with_classes(member, classes, path)
     members = [opened[i] for i in range(len(sources))]
@@ -82,19 +80,6 @@ def _open_run(name: str, path: Path, given: Reference | None, split: str) -> Mem
     if not outputs:
         raise fail("none of this run's scores is of a clip in the list", path=path)
     return Member(name, run, outputs)
-
-
-def _points(path: Path, reference: Reference, classes: Sequence[str] | None) -> Output:
-    points: OperatingPoints = read_operating_points(path)
-    labels = points.labels | {event.label for events in reference.truth.values() for event in events}
-    if classes is not None and (strangers := sorted(labels - set(classes))):
-        raise fail(f"class lists differ: the other systems lack {', '.join(strangers)}", path=path)
-    scores = step_scores(points, classes or sorted(labels), reference.durations)
-    if not any(clip in reference.durations for clips in points.events.values() for clip in clips):
-        raise fail("none of these clips is in the clip list: file names differ", path=path)
-    threshold = points.nearest(THRESHOLD)
-    detected = {clip: merge_events(events) for clip, events in points.events[threshold].items()}
-    return Output(scores, detected, reference, len(reference.durations), threshold, 0.0, ())
 
 
 def _borrowed(opened: dict[int, Member], split: str) -> Reference | None:

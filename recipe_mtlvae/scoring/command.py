@@ -41,7 +41,8 @@ def main(argv: list[str]) -> None:
                 options.scores, options.ground_truth, options.durations, options.median_filter, options.allow_missing
             )
         else:
-            system = read_points(options.operating_points, options.ground_truth, options.durations)
+            reference = read_reference(options.ground_truth, options.durations, None)
+            system = read_points(options.operating_points, reference)
         measure(system, options.ground_truth.stem, options.out, options.out.with_suffix(".psd_roc.json"))
 
 
@@ -97,12 +98,16 @@ def prepare(
     return System(attached.scores, detected, reference, scored, threshold, filtered, tuple(notes))
 
 
-def read_points(folder: Path, ground_truth: Path, durations: Path) -> System:
-    """A folder of operating points; F1 counts the events of the file whose threshold is nearest to 0.5."""
+def read_points(folder: Path, reference: Reference, classes: Sequence[str] | None = None) -> System:
+    """A folder of operating points; F1 counts the events of the file whose threshold is nearest to 0.5.
+
+    classes: the score columns, which must hold all labels there are; None: these labels, sorted.
+    """
     points = read_operating_points(folder)
-    reference = read_reference(ground_truth, durations, None)
-    truth_labels = {event.label for events in reference.truth.values() for event in events}
-    scores = step_scores(points, sorted(points.labels | truth_labels), reference.durations)
+    labels = points.labels | {event.label for events in reference.truth.values() for event in events}
+    if classes is not None and (strangers := sorted(labels - set(classes))):
+        raise fail(f"class lists differ: the other systems lack {', '.join(strangers)}", path=folder)
+    scores = step_scores(points, classes or sorted(labels), reference.durations)
     threshold = points.nearest(THRESHOLD)
     named = {clip for clips in points.events.values() for clip in clips}
     if not named & reference.durations.keys():
