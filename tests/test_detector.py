@@ -59,6 +59,14 @@ def test_no_event_ends_after_its_recording(detector, tmp_path):
     assert {event.offset for event in detector.detect(recording(tmp_path / "a.wav", 1.0)).events} == {1.0}
 
 
+def test_a_checkpoint_s_own_decoding_takes_the_place_of_the_fixed_one(tmp_path):
+    """Every step scores 0.75: above Hum's threshold alone."""
+    decoding = {"thresholds": [0.8, 0.7], "median_filters": [1, 5]}
+    checkpoint = Checkpoint(Constant(), tiny_conf(), ("Beep", "Hum"), 0, 0, decoding)
+    detection = Detector(checkpoint, device="cpu").detect(recording(tmp_path / "a.wav", 2.0))
+    assert {event.label for event in detection.events} == {"Hum"}
+
+
 def test_a_long_recording_runs_in_half_overlapping_windows_without_seams(detector, tmp_path):
     """10 s in windows of 31 steps every 15: 1 + ceil((160000 - 1.01 * 32000) / 15360) = 10."""
     detection = detector.detect(recording(tmp_path / "a.wav", 10.0))

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from recipe_mtlvae.conf import load_conf
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event, merge_events
-from recipe_mtlvae.scoring.postprocess import median_filter, odd_steps, step_seconds, to_events
+from recipe_mtlvae.scoring.postprocess import Decoding, median_filter, odd_steps, step_seconds, to_events
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 
 EDGES = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
@@ -83,3 +84,20 @@ def test_windows_of_unequal_length_cannot_be_filtered():
 @pytest.mark.parametrize(("seconds", "steps"), [(0.448, 7), (0.4, 7), (0.064, 1), (0.01, 1), (0.16, 3)])
 def test_seconds_become_the_nearest_odd_number_of_steps(seconds, steps):
     assert odd_steps(seconds, 0.064) == steps
+
+
+def test_each_class_is_decoded_with_its_own_filter_and_threshold():
+    """A lone peak of 0.6: class Cat takes it as it is, Dog's filter of 3 removes it, Hen's threshold is above it."""
+    scores = np.array([[0.0] * 3, [0.6] * 3, [0.0] * 3, [0.0] * 3])
+    decoding = Decoding(thresholds=(0.5, 0.5, 0.7), median_filters=(1, 3, 1))
+    assert decoding.events(scores, EDGES, ("Cat", "Dog", "Hen")) == [Event(1.0, 2.0, "Cat")]
+
+
+def test_the_fixed_decoding_is_the_configuration_s_for_every_class():
+    fixed = Decoding.fixed(load_conf().postprocess, 2)
+    assert fixed == Decoding((0.5, 0.5), (7, 7))
+
+
+def test_a_decoding_of_unequal_lengths_is_refused():
+    with pytest.raises(ValueError, match="2 thresholds, 1 median"):
+        Decoding((0.5, 0.5), (7,))

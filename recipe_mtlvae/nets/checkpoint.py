@@ -28,6 +28,7 @@ class Checkpoint:
     classes: tuple[str, ...]
     epoch: int | None  # counted from 0; None: unknown, as of weights trained elsewhere
     step: int | None
+    decoding: dict[str, list[float]] | None = None  # scoring.postprocess.Decoding's fields; None: never tuned
 
 
 def build_network(conf: Conf, classes: int) -> nn.Module:
@@ -69,9 +70,10 @@ def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu")
         conf = conf_from_dict(recipe["conf"])
         net = build_network(conf, len(classes))
         weights, epoch, step = content["state_dict"], content["epoch"], content["global_step"]
+        decoding = _decoding(recipe, network, len(classes))
     except RecipeError as error:
         raise fail(f"the checkpoint's configuration is of another version: {error}", path=path) from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise fail(f"not a checkpoint of this recipe: {type(error).__name__} {error}", path=path) from None
     prefix = f"{network}."
     weights = {name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)}
@@ -80,7 +82,19 @@ def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu")
     except RuntimeError as error:
         problem = " ".join(str(error).split())
         raise fail(f"the weights of '{network}' do not fit the configuration: {problem}", path=path) from None
-    return Checkpoint(net.eval(), conf, classes, epoch, step)
+    return Checkpoint(net.eval(), conf, classes, epoch, step, decoding)
+
+
+def _decoding(recipe: dict[str, Any], network: str, classes: int) -> dict[str, list[float]] | None:
+    """What was tuned for one network, where anything was: `decoding` is {network: {field: one value a class}}."""
+    found = recipe.get("decoding", {}).get(network)
+    if found is None:
+        return None
+    decoding = {"thresholds": [float(value) for value in found["thresholds"]]}
+    decoding["median_filters"] = [int(value) for value in found["median_filters"]]
+    if {len(values) for values in decoding.values()} != {classes}:
+        raise ValueError(f"decoding: expected one threshold and one median filter for each of {classes} classes")
+    return decoding
 
 
 def _read(path: Path, map_location: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from recipe_mtlvae.data.features import LogMel, scale
 from recipe_mtlvae.errors import Fault, RecipeError
 from recipe_mtlvae.labels import Event, Grid, cut_events
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
-from recipe_mtlvae.scoring.postprocess import median_filter, to_events
+from recipe_mtlvae.scoring.postprocess import Decoding
 
 TAIL = 0.01  # of a window: a clip this much longer than the training length is still one window
 
@@ -48,6 +48,9 @@ class Detector:
         self.net = checkpoint.net.to(self.device)
         self.log_mel = LogMel(self.conf.features).to(self.device)
         self.grid = Grid.of(self.conf.features, self.conf.data.clip_seconds)
+        self.decoding = Decoding.fixed(self.conf.postprocess, len(self.classes))
+        if checkpoint.decoding is not None:
+            self.decoding = Decoding.from_dict(checkpoint.decoding)
 
     @classmethod
     def load(cls, path: str | Path, network: str = "net", device: str | None = None) -> Detector:
@@ -55,7 +58,7 @@ class Detector:
         return cls(load_checkpoint(Path(path), network), device)
 
     def detect(self, path: str | Path) -> Detection:
-        """Events of one recording, with the configuration's median filter and threshold."""
+        """Events of one recording, with the median filters and thresholds of `decoding`."""
         return next(self.detect_all([Path(path)]))
 
     def detect_all(
@@ -112,9 +115,7 @@ class Detector:
 
     def _finish(self, joined: _Joined) -> Detection:
         scores = joined.scores()
-        smooth = median_filter(scores, self.conf.postprocess.median_filter)
-        edges = self.grid.edges(len(scores))
-        found = to_events(smooth, edges, self.classes, self.conf.postprocess.threshold)
+        found = self.decoding.events(scores, self.grid.edges(len(scores)), self.classes)
         events = list(cut_events(found, joined.duration))
         return Detection(joined.path, joined.duration, scores, joined.weak, events)
 

@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import median_filter as _median_filter
 
+from recipe_mtlvae.conf import PostprocessConf
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.scoring.scores import ScoreFolder
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How scores become events: one median filter and one threshold a class, in the order of the classes."""
+
+    thresholds: tuple[float, ...]
+    median_filters: tuple[int, ...]  # output steps, odd
+
+    def __post_init__(self) -> None:
+        if len(self.thresholds) != len(self.median_filters):
+            raise ValueError(f"{len(self.thresholds)} thresholds, {len(self.median_filters)} median filters")
+
+    @classmethod
+    def fixed(cls, conf: PostprocessConf, classes: int) -> Decoding:
+        """The configuration's threshold and median filter, the same for each class."""
+        return cls((conf.threshold,) * classes, (conf.median_filter,) * classes)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Decoding:
+        """The inverse of dataclasses.asdict, whatever a file made of the tuples."""
+        return cls(tuple(map(float, content["thresholds"])), tuple(map(int, content["median_filters"])))
+
+    def smooth(self, scores: np.ndarray) -> np.ndarray:
+        """`scores` (steps, classes), each class through its own median filter; the same shape back."""
+        smoothed = np.empty_like(scores)
+        for size in set(self.median_filters):
+            own = np.array(self.median_filters) == size
+            smoothed[:, own] = median_filter(scores[:, own], size)
+        return smoothed
+
+    def events(self, scores: np.ndarray, edges: np.ndarray, classes: Sequence[str]) -> list[Event]:
+        """The events of unprocessed `scores` (steps, classes), by onset; `edges` (steps + 1,) in seconds."""
+        return to_events(self.smooth(scores), edges, classes, self.thresholds)
 
 
 def median_filter(scores: np.ndarray, size: int) -> np.ndarray:
@@ -47,15 +84,18 @@ def odd_steps(seconds: float, step: float) -> int:
     return 2 * max(round((seconds / step - 1) / 2), 0) + 1
 
 
-def to_events(scores: np.ndarray, edges: np.ndarray, classes: Sequence[str], threshold: float) -> list[Event]:
+def to_events(
+    scores: np.ndarray, edges: np.ndarray, classes: Sequence[str], threshold: float | Sequence[float]
+) -> list[Event]:
     """The stretches with score > threshold, by onset, then offset.
 
-    `scores` (steps, classes); `edges` (steps + 1,) the steps' borders in seconds.
+    `scores` (steps, classes); `edges` (steps + 1,) the steps' borders in seconds; `threshold` of all classes, or
+    one a class.
     """
     if scores.shape != (len(edges) - 1, len(classes)):
         raise ValueError(f"expected scores ({len(edges) - 1}, {len(classes)}), got {scores.shape}")
     active = np.zeros((len(classes), len(scores) + 2), dtype=np.int8)
-    active[:, 1:-1] = (scores > threshold).T
+    active[:, 1:-1] = (scores > np.asarray(threshold)).T
     changes = np.diff(active, axis=1)
     rows, onsets = np.nonzero(changes == 1)  # both scans go class by class, then in time: they pair up
     offsets = np.nonzero(changes == -1)[1]
