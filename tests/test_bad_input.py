@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,11 +18,8 @@ import local.stage
 from local import prepare
 from recipe_mtlvae.data.corpus import open_split
 from recipe_mtlvae.errors import exit_code_of
-from tests.tiny import RATE, SETTINGS, make_tiny_corpus, tiny_conf
+from tests.tiny import AUDIO, RATE, SETTINGS, VALIDATION, append, tiny_conf
 
-CONF = tiny_conf()
-VALIDATION = "metadata/validation/validation.tsv"
-AUDIO = "audio/validation/validation"
 CLIP = f"{AUDIO}/validation_1.wav"
 
 
@@ -42,16 +38,6 @@ class Outcome:
     @property
     def warnings(self) -> list[str]:
         return [line.removeprefix("warning: ") for line in self.err if line.startswith("warning: ")]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_corpus(tmp_path_factory.mktemp("made"), CONF, stores=False)
-
-
-@pytest.fixture
-def root(made: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(made, tmp_path / "corpus")
 
 
 @pytest.fixture
@@ -74,11 +60,6 @@ def stage0(
 def options(root: Path, *settings: str) -> list[str]:
     chosen = [f"--set={setting}" for setting in (*SETTINGS, *settings)]
     return ["--data", "desed", "--data_root", str(root), "--tag", "t", *chosen]
-
-
-def append(path: Path, row: str) -> None:
-    with path.open("a") as file:
-        file.write(row + "\n")
 
 
 def damage(path: Path, content: bytes) -> None:

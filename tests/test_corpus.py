@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,32 +22,15 @@ from recipe_mtlvae.data.parts import feature_shape
 from recipe_mtlvae.data.store import build_store
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event, Grid
-from tests.tiny import COUNTS, make_tiny_corpus, tiny_conf
+from tests.tiny import AUDIO, COUNTS, VALIDATION, append, tiny_conf
 
 CONF = tiny_conf()
-VALIDATION = "metadata/validation/validation.tsv"
-AUDIO = "audio/validation/validation"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_corpus(tmp_path_factory.mktemp("made"), CONF, stores=False)
-
-
-@pytest.fixture
-def root(made: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(made, tmp_path / "corpus")
 
 
 def build(conf: Conf, root: Path, name: str) -> None:
     files = read_files(conf, root, name, corpus_classes(conf, root))
     folder = store_folder(conf, root, name)
     build_store(files.clips, folder, conf.features, conf.data.clip_seconds, conf.data.skip_bad, 1)
-
-
-def append(path: Path, row: str) -> None:
-    with path.open("a") as file:
-        file.write(row + "\n")
 
 
 def test_classes_are_the_configurations(root):

@@ -13,6 +13,7 @@ from recipe_mtlvae.data.store import build_store
 
 RATE = 16000
 SECONDS = 2.0
+VALIDATION, AUDIO = "metadata/validation/validation.tsv", "audio/validation/validation"  # one split, below the root
 TONES = {"Beep": 440.0, "Hum": 1760.0}  # class: Hz
 SETTINGS = [
     "data.name=tiny",
@@ -66,6 +67,12 @@ def make_tiny_corpus(root: Path, conf: Conf, stores: bool = True) -> Path:
             files = read_files(conf, root, name, conf.data.classes)
             build_store(files.clips, store_folder(conf, root, name), conf.features, conf.data.clip_seconds, False, 1)
     return root
+
+
+def append(path: Path, row: str) -> None:
+    """Add a row to a TSV."""
+    with path.open("a") as file:
+        file.write(row + "\n")
 
 
 def _write_clip(path: Path, label: str, onset: float, offset: float, rng: np.random.Generator) -> None:
