@@ -43,9 +43,15 @@ def setting_delta(setting: str) -> dict[str, Any]:
 
 
 def merge(content: dict[str, Any], delta: dict[str, Any], source: Path | str, prefix: str = "") -> None:
-    """Lay `delta` over `content` in place; a key that base.yaml does not have is an error."""
+    """Lay `delta` over `content` in place; a key that base.yaml does not have is an error.
+
+    A split that is null is left out.
+    """
     for key, value in delta.items():
         name = f"{prefix}{key}"
+        if value is None and prefix.rstrip(".") in _OPEN_MAPPINGS:
+            content.pop(key, None)
+            continue
         if key not in content and prefix.rstrip(".") not in _OPEN_MAPPINGS:
             path, line = (source, _line_of(source, name)) if isinstance(source, Path) else (source, None)
             known = ", ".join(str(known) for known in content)

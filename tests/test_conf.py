@@ -49,6 +49,13 @@ def test_a_user_may_add_splits_of_their_own():
     assert conf.data.splits["mine"].audio == "a"
 
 
+def test_a_split_that_is_null_is_left_out(tmp_path):
+    conf = load_conf(delta(tmp_path, "data:\n  splits:\n    weak: null\n    mine: null\n"))
+    assert "weak" not in conf.data.splits
+    assert "mine" not in conf.data.splits
+    assert "public" in conf.data.splits
+
+
 def test_an_unknown_key_is_named_with_file_and_line(tmp_path):
     with pytest.raises(RecipeError, match=r"delta.yaml:3: unknown key 'vae.hiden'; the keys there are: hidden"):
         load_conf(delta(tmp_path, "seed: 1\nvae:\n  hiden: 3\n"))
