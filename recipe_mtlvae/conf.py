@@ -22,6 +22,7 @@ CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 T = TypeVar("T")
 # The trained networks of each system, by their names in its checkpoints; the first one is the system's own
 NETWORKS = {"mtlvae": ("net",), "mean_teacher": ("net", "teacher")}
+SEPARATORS = {"tab": "\t", "comma": ","}
 # As in nets/vae.py, which must also run inside the toolkit, where YAML settings are not read
 TASKS = ("strong_synth", "weak", "reconstruction", "strong_real")
 
@@ -31,6 +32,14 @@ class SplitConf:
     metadata: str
     audio: str
     labels: str  # strong | weak | none
+
+
+@dataclass(frozen=True)
+class TableConf:
+    """How metadata are written."""
+
+    separator: str  # tab | comma
+    header: bool
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,7 @@ class DataConf:
     evaluation: str | None
     skip_bad: bool
     weak_held_out: float
+    table: TableConf
     splits: dict[str, SplitConf]
 
 
@@ -146,6 +156,8 @@ class Conf:
             raise fail(f"tasks: expected some of {', '.join(TASKS)}, a strong one among them; got {list(self.tasks)}")
         if self.system == "mean_teacher" and not {"weak", "reconstruction"} <= set(self.tasks):
             raise fail(f"tasks: the mean teacher wants weak and reconstruction among them; got {list(self.tasks)}")
+        if self.data.table.separator not in SEPARATORS:
+            raise fail(f"data.table.separator: expected tab or comma; got {self.data.table.separator!r}")
         if problem := out_of_range(dataclasses.asdict(self)):
             raise fail(problem)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import pytest
 
+from recipe_mtlvae.conf import TableConf
 from recipe_mtlvae.data.manifest import Clip, leads_out, list_audio, read_events, read_metadata, split_clips
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
@@ -191,6 +194,55 @@ def test_a_row_cut_short_takes_its_clip_out(tmp_path):
 def test_a_line_of_megabytes_gives_a_short_fault(tmp_path):
     (fault,) = faults(tsv(tmp_path, STRONG + "x" * 2_000_000 + "/\t0\t1\tDog\n"))
     assert len(fault) < len(str(tmp_path)) + 300
+
+
+COMMA, BARE = TableConf("comma", True), TableConf("tab", False)
+
+
+def test_a_table_may_be_separated_by_commas_with_labels_in_quotes(tmp_path):
+    path = tsv(tmp_path, 'filename,event_labels\na.wav,"Dog,Speech"\n"b, c.wav",Cat\n')
+    assert read_metadata(path, "weak", CLASSES, COMMA).labels == {"a.wav": {"Dog", "Speech"}, "b, c.wav": {"Cat"}}
+
+
+def test_a_table_without_a_header_has_the_columns_of_desed(tmp_path):
+    path = tsv(tmp_path, "a.wav\t1\t2\tDog\nb.wav\t\t\t\n")
+    assert read_metadata(path, "strong", CLASSES, BARE).events == {"a.wav": (Event(1.0, 2.0, "Dog"),), "b.wav": ()}
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "words"),
+    [
+        (BARE, STRONG + "a.wav\t1\t2\tDog\n", r":1: data.table.header is false, but here is a header; set it to true"),
+        (COMMA, STRONG, r":1: expected the columns filename .* separated by commas; got .* say in data.table"),
+    ],
+)
+def test_a_table_that_is_not_as_said_is_refused(tmp_path, table, text, words):
+    with pytest.raises(RecipeError, match=words):
+        read_metadata(tsv(tmp_path, text), "strong", CLASSES, table)
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "words"),
+    [
+        (
+            BARE,
+            "a.wav,1,2,Dog",
+            ":1: expected 4 fields, filename onset offset event_label; got 1; .* data.table.separator",
+        ),
+        (TableConf("comma", False), '"a.wav,1,2,Dog', ":1: expected 4 fields"),
+        (TableConf("comma", False), "a.wav,1,2,Whale", ":1: label 'Whale' is not in the class list"),
+    ],
+)
+def test_a_faulty_row_of_another_table_is_named_with_its_line(tmp_path, table, row, words):
+    path = tsv(tmp_path, row + "\n")
+    (fault,) = read_metadata(path, "strong", CLASSES, table).faults
+    assert re.search(words, str(fault))
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "split.tsv")
+    with pytest.raises(RecipeError, match="is a pipe, not a file"):
+        read_metadata(tmp_path / "split.tsv", "strong", CLASSES)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -1,17 +1,22 @@
-"""Metadata TSVs in DESED's formats: which clips there are, and what is known of each.
+"""Metadata tables in DESED's formats: which clips there are, and what is known of each.
 
 Strong: `filename onset offset event_label`, one row an event, empty fields where a clip has none.
 Weak: `filename event_labels`, labels separated by commas. Unlabeled: `filename`.
+Tabs between the columns and a header, unless the configuration says otherwise (data.table).
 """
 
 from __future__ import annotations
 
+import csv
 import math
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
+from recipe_mtlvae.conf import SEPARATORS, TableConf
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.labels import Event
 
@@ -20,17 +25,20 @@ COLUMNS = {
     "weak": ("filename", "event_labels"),
     "none": ("filename",),
 }
+DESED_TABLE = TableConf(separator="tab", header=True)
+NAME_BYTES = 255  # the longest name that file systems take
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".rf64", ".caf")
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording and what its split's metadata say of it."""
+    """One recording, or a stretch of a long one, and what its split's metadata say of it."""
 
-    name: str  # as in the metadata, with suffix
+    name: str  # as in the metadata, with suffix; of a stretch also where it begins, see windows.py
     path: Path
     events: tuple[Event, ...] | None  # as written, in the file's order; () = event-free; None unless strong
     labels: frozenset[str] | None  # None if unlabeled
+    start: float | None = None  # s in the file, of a stretch; None: the whole recording
 
 
 @dataclass(frozen=True)
@@ -103,8 +111,8 @@ def is_audio_name(name: str) -> bool:
     return name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
 
 
-def read_metadata(tsv: Path, kind: str, classes: Sequence[str] | None) -> Metadata:
-    """Read a TSV of `kind` strong, weak or none to its end.
+def read_metadata(tsv: Path, kind: str, classes: Sequence[str] | None, table: TableConf = DESED_TABLE) -> Metadata:
+    """Read a table of `kind` strong, weak or none to its end.
 
     Raises RecipeError only where nothing can be read: no such file, or the columns are others.
     """
@@ -112,7 +120,7 @@ def read_metadata(tsv: Path, kind: str, classes: Sequence[str] | None) -> Metada
         raise fail(f"labels '{kind}': expected {', '.join(COLUMNS)}", "mend data.splits")
     reading = _Reading(tsv, None if classes is None else frozenset(classes))
     add = {"strong": reading.add_strong, "weak": reading.add_weak, "none": reading.add_unlabeled}[kind]
-    for row in _rows(tsv, COLUMNS[kind], reading.fault):
+    for row in _rows(tsv, COLUMNS[kind], table, reading.fault):
         add(row)
     return reading.result()
 
@@ -210,34 +218,63 @@ class _Reading:
         self.faults.append(Fault(what, mend, self.tsv, row.line))
 
 
-def _rows(tsv: Path, columns: Sequence[str], fault: Callable[[_Row, str, str], None]) -> Iterator[_Row]:
-    """The fields of `columns`, found by the header's names, line by line; rows of another length go to `fault`."""
-    try:
-        # only \n ends a line, and bytes that are no UTF-8 are kept, so that faults carry the right line
-        lines = tsv.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n")
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise fail("no such metadata file", "check data.splits and --data_root", tsv) from None
-    with lines:
-        header = _fields(next(lines, ""))
-        absent = [column for column in columns if header.count(column) != 1]
-        if absent:
-            what = f"expected the columns {' '.join(columns)}, separated by tabs; got {show(' '.join(header))}"
-            raise fail(what, "mend the header", tsv, 1)
+def _rows(
+    tsv: Path, columns: Sequence[str], table: TableConf, fault: Callable[[_Row, str, str], None]
+) -> Iterator[_Row]:
+    """The fields of `columns`, line by line; rows of another length go to `fault`."""
+    with _opened(tsv) as lines:
+        first = 1
+        header = list(columns)
+        if table.header:
+            header = _header(next(lines, ""), tsv, columns, table)
+            first = 2
         places = [header.index(column) for column in columns]
-        for number, line in enumerate(lines, start=2):
-            fields = _fields(line)
+        for number, line in enumerate(lines, start=first):
+            fields = _fields(line, table)
             if fields == [""]:
                 continue
+            if number == 1 and fields == header:
+                raise fail("data.table.header is false, but here is a header", "set it to true", tsv, 1)
             if len(fields) != len(header):
-                what = f"expected {len(header)} fields, as in the header; got {len(fields)}"
-                fault(_Row(number, tuple(fields)), what, "mend the row")
+                as_in = "as in the header" if table.header else " ".join(columns)
+                what = f"expected {len(header)} fields, {as_in}; got {len(fields)}"
+                mend = "mend the row, or data.table.separator" if len(fields) == 1 < len(header) else "mend the row"
+                fault(_Row(number, tuple(fields)), what, mend)
                 continue
             yield _Row(number, tuple(fields[place] for place in places))
 
 
-def _fields(line: str) -> list[str]:
-    """A line's fields; spaces around them are no part of them, in file names they are."""
-    first, *others = line.rstrip("\n").removesuffix("\r").split("\t")
+def _opened(tsv: Path) -> TextIO:
+    try:
+        # to open a pipe that nobody writes to would wait for ever; the shell's own are below /dev
+        if stat.S_ISFIFO(tsv.stat().st_mode) and not tsv.is_relative_to("/dev"):
+            raise fail("is a pipe, not a file", "write the table to a file", tsv)
+        # only \n ends a line, and bytes that are no UTF-8 are kept, so that faults carry the right line
+        return tsv.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise fail("no such metadata file", "check data.splits and --data_root", tsv) from None
+
+
+def _header(line: str, tsv: Path, columns: Sequence[str], table: TableConf) -> list[str]:
+    """The names of all columns, those of `columns` once each."""
+    header = _fields(line, table)
+    if all(header.count(column) == 1 for column in columns):
+        return header
+    what = f"expected the columns {' '.join(columns)}, separated by {table.separator}s; got {show(' '.join(header))}"
+    mend = "save it as UTF-8" if "\0" in line else "mend the header, or say in data.table how the file is written"
+    raise fail(what, mend, tsv, 1)
+
+
+def _fields(line: str, table: TableConf) -> list[str]:
+    """A line's fields; spaces around them are no part of them, in file names they are. Commas may stand in quotes."""
+    line = line.rstrip("\n").removesuffix("\r")
+    if table.separator == "tab":
+        first, *others = line.split(SEPARATORS[table.separator])
+    else:
+        try:
+            first, *others = next(csv.reader([line], strict=True)) or [""]
+        except csv.Error:  # a quote that is not closed, or a field of more than 128 KiB
+            return [line]
     return [first, *(field.strip(" ") for field in others)]
 
 
@@ -247,6 +284,8 @@ def bad_name(name: str) -> str | None:
         return "is empty"
     if name in (".", "..") or "/" in name or "\\" in name:
         return "expected a plain file name that stays in the audio folder"
+    if len(name.encode("utf-8", "surrogateescape")) > NAME_BYTES:
+        return f"is longer than {NAME_BYTES} bytes"
     if not name.isprintable():  # control characters, and bytes that are no UTF-8
         return "holds a character that cannot be printed"
     return None
