@@ -15,7 +15,7 @@ from local.callbacks import read_history
 from local.latent_space import latent_space
 from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import conf_to_dict
-from recipe_mtlvae.data.corpus import Split, corpus_classes, open_split, split_names
+from recipe_mtlvae.data.corpus import TEST_SPLITS, Split, corpus_classes, open_split, split_names
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import whole_file, whole_folder, write_json
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
@@ -26,8 +26,6 @@ from recipe_mtlvae.products.detector import Detector
 from recipe_mtlvae.products.latents import write_latents
 from recipe_mtlvae.scoring.energy import measured
 from recipe_mtlvae.scoring.scores import write_scores
-
-SPLITS = ("validation", "public", "evaluation")
 
 
 def main() -> None:
@@ -75,7 +73,7 @@ def _share_training(run_dir: Path, folder: Path) -> None:
 def test_splits(stage: Stage) -> list[Split]:
     """The prepared splits to predict; the evaluation set only where there is one."""
     there = split_names(stage.conf, stage.root)
-    return [open_split(stage.conf, stage.root, name) for name in SPLITS if name in there]
+    return [open_split(stage.conf, stage.root, name) for name in TEST_SPLITS if name in there]
 
 
 def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Split]) -> None:

@@ -7,17 +7,18 @@ import errno
 import fcntl
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import Conf, conf_to_dict
-from recipe_mtlvae.data import corpus
-from recipe_mtlvae.data.corpus import Split, SplitFiles
-from recipe_mtlvae.data.manifest import show
+from recipe_mtlvae.data import corpus, findings
+from recipe_mtlvae.data.check import check_corpus
+from recipe_mtlvae.data.corpus import Split
 from recipe_mtlvae.data.store import INDEX, StoreJob, StoreReport, build_stores
 from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError, exit_code_of, fail
 from recipe_mtlvae.files import content_hash
+from recipe_mtlvae.products.data_tables import check_text
 
 
 def main() -> None:
@@ -43,22 +44,29 @@ def prepare(stage: Stage) -> None:
         make_corpus(conf, root)
     _require_files(conf, root)
     inputs = _inputs(conf, root)
+    classes = corpus.corpus_classes(conf, root)
+    files, unlisted = corpus.read_splits(conf, root, classes)
+    check = check_corpus(conf, root, files, classes, unlisted)
     if stage.done(inputs) and _has_stores(conf, root):
-        splits = [corpus.open_split(conf, root, name) for name in corpus.split_names(conf, root)]
-        print(_table(splits) + f"\nstage 0: {root} is prepared already")
+        print(check_text(check) + f"\nstage 0: {root} is prepared already")
         return
-    files = _read_all(conf, root)
-    jobs = [StoreJob(split.clips, corpus.store_folder(conf, root, split.name)) for split in files]
-    reports = build_stores(jobs, conf.features, conf.data.clip_seconds, conf.data.skip_bad)
-    faults = [fault for part in (*files, *reports) for fault in part.faults]
-    if faults and not conf.data.skip_bad:
+    faults = findings.errors(check)
+    if check.unlisted or (faults and not conf.data.skip_bad):
         print(f"{len(faults)} faults; --set data.skip_bad=true goes on without what they concern", file=sys.stderr)
         raise RecipeError(*faults)
-    splits = [corpus.open_split(conf, root, split.name) for split in files]
-    _require_clips(splits, faults)
-    for warning in _warnings(files, reports, splits, conf.data.clip_seconds):
+    seconds = conf.data.clip_seconds
+    jobs = [
+        StoreJob(
+            corpus.stored_clips(split.files, split.durations, seconds), corpus.store_folder(conf, root, split.name)
+        )
+        for split in check.splits
+    ]
+    reports = build_stores(jobs, conf.features, seconds, conf.data.skip_bad)
+    _require_no_news(reports, faults)
+    _require_clips([corpus.open_split(conf, root, split.name) for split in files], faults)
+    for warning in (*findings.warnings(check), *_left_out(faults)):
         print(f"warning: {warning}", file=sys.stderr)
-    print(_table(splits))
+    print(check_text(check))
     stage.mark_done(inputs)
 
 
@@ -100,18 +108,10 @@ def _stamp(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _read_all(conf: Conf, root: Path) -> list[SplitFiles]:
-    """List every split; where some cannot be listed at all, the faults of all are raised."""
-    classes = corpus.corpus_classes(conf, root)
-    files, faults = [], []
-    for name in corpus.split_names(conf, root):
-        try:
-            files.append(corpus.read_files(conf, root, name, classes))
-        except RecipeError as error:
-            faults += error.faults
-    if faults:
-        raise RecipeError(*faults, *(fault for split in files for fault in split.faults))
-    return files
+def _require_no_news(reports: Iterable[StoreReport], faults: Sequence[Fault]) -> None:
+    """A recording that could be read by the check, and not afterwards, was changed in between."""
+    if news := [fault for report in reports for fault in report.faults if fault not in faults]:
+        raise RecipeError(*news)
 
 
 def _require_clips(splits: Iterable[Split], faults: list[Fault]) -> None:
@@ -121,49 +121,10 @@ def _require_clips(splits: Iterable[Split], faults: list[Fault]) -> None:
         raise RecipeError(*(Fault(what.format(split.name), "mend some") for split in empty), *faults)
 
 
-def _warnings(
-    files: Iterable[SplitFiles], reports: Iterable[StoreReport], splits: Iterable[Split], clip_seconds: float
-) -> Iterator[str]:
-    """What a user should know and may leave as it is, each thing once a split."""
-    for listed, report, split in zip(files, reports, splits, strict=True):
-        for text in _split_warnings(listed, split, clip_seconds):
-            yield f"{split.name}: {text}"
-        yield from (f"{split.name}: {text}" for text in report.warnings)
-        faults = [*listed.faults, *report.faults]
-        yield from (f"left out: {fault}" for fault in faults[:SHOWN_FAULTS])
-        if len(faults) > SHOWN_FAULTS:
-            yield f"left out: {len(faults) - SHOWN_FAULTS} more"
-
-
-def _split_warnings(listed: SplitFiles, split: Split, clip_seconds: float) -> Iterator[str]:
-    if listed.missing:
-        yield f"{len(listed.missing)} of {listed.expected} clips are not on disk, the first {show(listed.missing[0])}"
-    if listed.ignored:
-        yield f"{len(listed.ignored)} files are no audio by their names, the first {show(listed.ignored[0])}"
-    durations = split.durations
-    past = merged = 0
-    for clip in split.clips:
-        ends = min(durations[clip.name], clip_seconds)
-        past += sum(event.offset > ends for event in clip.events or ())
-        merged += len(clip.events or ()) - len(corpus.training_events(clip.events or (), float("inf")))
-    if past:
-        yield f"{past} events end after their clip: cut for training, as published for scoring"
-    if merged:
-        yield f"{merged} events touch or overlap another of their class: merged for training, as published for scoring"
-
-
-def _table(splits: Iterable[Split]) -> str:
-    """A row a split: clips, coverage, hours, events."""
-    lines = [f"{'split':<22}{'clips':>8}{'expected':>10}{'coverage':>10}{'hours':>9}{'events':>9}"]
-    for split in splits:
-        events = sum(len(clip.events) for clip in split.clips) if split.truth else None
-        coverage = 100 * len(split.clips) / split.expected
-        hours = split.store.durations.sum() / 3600
-        lines.append(
-            f"{split.name:<22}{len(split.clips):>8,}{split.expected:>10,}{coverage:>8.1f} %{hours:>9.2f}"
-            + (f"{events:>9,}" if events is not None else f"{'-':>9}")
-        )
-    return "\n".join(lines)
+def _left_out(faults: Sequence[Fault]) -> Iterator[str]:
+    yield from (f"left out: {fault}" for fault in faults[:SHOWN_FAULTS])
+    if len(faults) > SHOWN_FAULTS:
+        yield f"left out: {len(faults) - SHOWN_FAULTS} more"
 
 
 @contextlib.contextmanager

@@ -55,11 +55,11 @@ def encode_weak(labels: Iterable[str], classes: Sequence[str]) -> np.ndarray:
     return np.array([label in present for label in classes], dtype=np.float32)
 
 
-def cut_events(events: Iterable[Event], duration: float) -> Iterator[Event]:
-    """Events cut at the clip's end (seconds); those that begin there or later are left out."""
+def cut_events(events: Iterable[Event], duration: float, start: float = 0.0) -> Iterator[Event]:
+    """What of the events lies within `duration` seconds from `start` on, in seconds from there."""
     for event in events:
-        if event.onset < duration:
-            yield Event(event.onset, min(event.offset, duration), event.label)
+        if event.onset < start + duration and event.offset > start:
+            yield Event(max(event.onset - start, 0.0), min(event.offset - start, duration), event.label)
 
 
 def merge_events(events: Iterable[Event]) -> list[Event]:

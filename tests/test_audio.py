@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -179,7 +180,23 @@ def test_a_rate_that_no_recorder_has_is_refused(tmp_path):
     refused(path, "sample rate 2000000000 Hz: expected 1000 to 384000")
 
 
-@pytest.mark.parametrize("make", [lambda path: None, Path.mkdir])
-def test_a_missing_file_or_a_folder_is_refused(tmp_path, make):
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: None, "no such audio file"),
+        (Path.mkdir, "is a folder, not an audio file"),
+        (os.mkfifo, "is no plain file"),
+    ],
+)
+def test_what_is_no_file_is_refused(tmp_path, make, words):
     make(tmp_path / "a.wav")
-    refused(tmp_path / "a.wav", "no such audio file")
+    refused(tmp_path / "a.wav", words)
+
+
+@pytest.mark.parametrize("rate", [RATE, 44100])
+def test_a_stretch_is_what_the_whole_has_there(tmp_path, rate):
+    samples = 0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * rate) / rate)
+    path = written(tmp_path / "a.wav", samples, rate)
+    whole, stretch = read_audio(path, RATE, None).samples, read_audio(path, RATE, 1.0, start=1.5)
+    np.testing.assert_allclose(stretch.samples, whole[RATE * 3 // 2 : RATE * 5 // 2], atol=1e-4)
+    assert stretch.duration == 1.5

@@ -232,11 +232,10 @@ def test_what_is_odd_but_usable_is_told_once(root, stage0):
     assert outcome.code == 0
     assert sorted(outcome.warnings) == [
         "evaluation: 1 files are no audio by their names, the first 'readme.txt'",
-        "validation: 1 events end after their clip: cut for training, as published for scoring",
-        "validation: 1 events touch or overlap another of their class: merged for training, as published for scoring",
-        "validation: 1 of 4 clips are not on disk, the first 'validation_3.wav'",
-        "validation: validation_1.wav is longer than the clip length and cut",
-        "validation: validation_2.wav is silent",
+        "validation: 'validation_2.wav' is silent",
+        "validation: 1 events end after their clip, by 0.300 s at most: cut for training, as published for scoring",
+        "validation: 1 events touch or overlap another of their class: merged for training, for scoring too",
+        "validation: 1 of 4 clips are not on disk, the first 'validation_3.wav': 75.0 % are",
     ]
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ import numpy as np
 from recipe_mtlvae.errors import fail
 
 if TYPE_CHECKING:
+    import soundfile
     from torch import Tensor
 
 SILENT = "silent"
@@ -29,18 +31,20 @@ class Audio:
     """One recording, mono at the asked rate."""
 
     samples: np.ndarray  # (n,) float32
-    duration: float  # s, of the file, before padding or cutting
+    duration: float  # s, of the file from `start` on, before padding or cutting
     warnings: tuple[str, ...]  # SILENT, CUT
 
 
-def read_audio(path: Path, sample_rate: int, clip_seconds: float | None) -> Audio:
+def read_audio(path: Path, sample_rate: int, clip_seconds: float | None, start: float = 0.0) -> Audio:
     """Read a recording of any rate and channel count; clip_seconds None: all of it, else cut or zero-padded to that.
 
-    Only what is kept is decoded. Raises RecipeError where the file is missing, is no audio, is truncated, or holds no
-    samples or samples that are no numbers.
+    start: seconds to leave out before. Only what is kept is decoded. Raises RecipeError where the file is missing, is
+    no audio, is truncated, or holds no samples or samples that are no numbers.
     """
-    samples, rate, duration = _decode(path, clip_seconds)
-    samples = resample(samples, rate, sample_rate)
+    before = min(start, _MARGIN)
+    samples, rate, duration = _decode(path, start - before, clip_seconds and before + clip_seconds)
+    samples = resample(samples, rate, sample_rate)[round(before * sample_rate) :]
+    duration -= start
     warnings = () if samples.any() else (SILENT,)
     if clip_seconds is not None:
         length = round(clip_seconds * sample_rate)
@@ -52,10 +56,28 @@ def read_audio(path: Path, sample_rate: int, clip_seconds: float | None) -> Audi
     return Audio(np.ascontiguousarray(samples), duration, warnings)
 
 
-def _decode(path: Path, clip_seconds: float | None) -> tuple[np.ndarray, int, float]:
+def _decode(path: Path, start: float, seconds: float | None) -> tuple[np.ndarray, int, float]:
     """Mono samples (n,) float32 at the file's own rate, that rate, and the whole file's duration in seconds."""
+    with opened(path) as file:
+        first = round(start * file.samplerate)
+        wanted = max(0, file.frames - first)
+        if seconds is not None:
+            wanted = min(wanted, math.ceil((seconds + _MARGIN) * file.samplerate))
+        file.seek(first)
+        mono = to_mono(file.read(wanted, dtype="float32", always_2d=True))
+        check_samples(path, mono, wanted)
+        return mono, file.samplerate, file.frames / file.samplerate
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """A recording, open for reading, once its header is found sound. Raises RecipeError for what is at fault."""
     import soundfile
 
+    if path.is_dir():
+        raise fail("is a folder, not an audio file", "move it, or mend the name", path)
+    if path.exists() and not path.is_file():
+        raise fail("is no plain file", "put the audio itself there", path)
     if not path.is_file():
         raise fail("no such audio file", "check the name", path)
     if not path.stat().st_size:
@@ -66,19 +88,22 @@ def _decode(path: Path, clip_seconds: float | None) -> tuple[np.ndarray, int, fl
     try:
         with soundfile.SoundFile(path) as file:
             _check_header(path, file.format, file.samplerate, file.frames)
-            wanted = file.frames
-            if clip_seconds is not None:
-                wanted = min(wanted, math.ceil((clip_seconds + _MARGIN) * file.samplerate))
-            frames = file.read(wanted, dtype="float32", always_2d=True)
-            rate, duration = file.samplerate, file.frames / file.samplerate
+            yield file
     except soundfile.LibsndfileError as error:
         raise fail(f"is not readable as audio ({error.error_string})", "fetch it again or delete it", path) from None
-    if len(frames) < wanted:
-        raise fail(f"is truncated: {len(frames)} of {wanted} samples", "fetch it again or delete it", path)
-    mono = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
+
+
+def to_mono(frames: np.ndarray) -> np.ndarray:
+    """(n, channels) to their mean (n,)."""
+    return frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
+
+
+def check_samples(path: Path, mono: np.ndarray, wanted: int) -> None:
+    """Raises RecipeError where samples are missing or are no numbers."""
+    if len(mono) < wanted:
+        raise fail(f"is truncated: {len(mono)} of {wanted} samples", "fetch it again or delete it", path)
     if not np.isfinite(mono).all():
         raise fail("holds samples that are NaN or infinite", "fetch it again or delete it", path)
-    return mono, rate, duration
 
 
 # What libsndfile may call a file of each suffix; other suffixes are not checked

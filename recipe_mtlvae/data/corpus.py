@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +12,13 @@ from recipe_mtlvae.data import manifest
 from recipe_mtlvae.data.manifest import Clip
 from recipe_mtlvae.data.parts import settings_hash
 from recipe_mtlvae.data.store import Store
+from recipe_mtlvae.data.windows import cut_recordings, named_clip
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.labels import Event, cut_events, merge_events
 
 EVALUATION = "evaluation"
+TEST_SPLITS = ("validation", "public", EVALUATION)  # long recordings are scored whole; elsewhere cut into windows
+SELECTION_SPLIT = "synthetic_validation"  # chooses the best epoch: neither learned from nor a test
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class SplitFiles:
     expected: int  # clips that the metadata name
     missing: list[str] = field(default_factory=list)  # sound rows, audio not on disk
     ignored: list[str] = field(default_factory=list)  # files that are not audio by their name
+    unnamed: list[str] = field(default_factory=list)  # audio on disk that the metadata do not name
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -37,7 +41,12 @@ class Split:
     name: str
     clips: list[Clip]  # aligned with the store's rows
     store: Store
-    expected: int  # clips that the metadata name; coverage is len(clips) of these
+    expected: int  # recordings that the metadata name
+
+    @property
+    def recordings(self) -> int:
+        """Those that are here; coverage is these of the expected ones."""
+        return len({clip.path for clip in self.clips})
 
     @property
     def durations(self) -> dict[str, float]:
@@ -62,7 +71,8 @@ def corpus_classes(conf: Conf, root: Path) -> tuple[str, ...]:
     for split in conf.data.splits.values():
         if split.labels != "none":
             try:
-                found.update(*manifest.read_metadata(root / split.metadata, split.labels, None).labels.values())
+                metadata = manifest.read_metadata(root / split.metadata, split.labels, None, conf.data.table)
+                found.update(*metadata.labels.values())
             except RecipeError as error:
                 faults += error.faults
     if faults:
@@ -90,6 +100,17 @@ def store_folder(conf: Conf, root: Path, name: str) -> Path:
     return root / "features" / settings_hash(conf.features, conf.data.clip_seconds) / name
 
 
+def read_splits(conf: Conf, root: Path, classes: Sequence[str]) -> tuple[list[SplitFiles], list[Fault]]:
+    """All splits that can be listed, and why the others cannot."""
+    files, faults = [], []
+    for name in split_names(conf, root):
+        try:
+            files.append(read_files(conf, root, name, classes))
+        except RecipeError as error:
+            faults += error.faults
+    return files, faults
+
+
 def read_files(conf: Conf, root: Path, name: str, classes: Sequence[str]) -> SplitFiles:
     """List a split's clips; faults are in the result.
 
@@ -99,7 +120,7 @@ def read_files(conf: Conf, root: Path, name: str, classes: Sequence[str]) -> Spl
         return _evaluation_files(conf, root)
     split = conf.data.splits[name]
     tsv, audio = root / split.metadata, root / split.audio
-    metadata = manifest.read_metadata(tsv, split.labels, classes)
+    metadata = manifest.read_metadata(tsv, split.labels, classes, conf.data.table)
     faults = list(metadata.faults)
     if not metadata.expected:
         faults.append(Fault(f"split '{name}' is empty: expected at least one clip", "fill it, or fetch it again", tsv))
@@ -117,6 +138,7 @@ def read_files(conf: Conf, root: Path, name: str, classes: Sequence[str]) -> Spl
         clips=[clip for clip in present if clip.name not in links],
         expected=metadata.expected,
         missing=[clip.name for clip in clips if clip.name not in on_disk],
+        unnamed=sorted(filter(manifest.is_audio_name, on_disk - metadata.labels.keys() - metadata.faulty)),
         faults=faults,
     )
 
@@ -141,10 +163,17 @@ def open_split(conf: Conf, root: Path, name: str) -> Split:
     files = read_files(conf, root, name, corpus_classes(conf, root))
     if files.faults and not conf.data.skip_bad:
         raise RecipeError(*files.faults)
-    clips = {clip.name: clip for clip in files.clips}
-    if clips.keys() != {*store.names, *store.skipped} or (store.skipped and not conf.data.skip_bad):
+    recordings = {clip.name: clip for clip in files.clips}
+    prepared = {row.partition("/")[0] for row in (*store.names, *store.skipped)}
+    if recordings.keys() != prepared or (store.skipped and not conf.data.skip_bad):
         raise fail(f"split '{name}' is not as it was when its features were computed", "run stage 0", root)
-    return Split(name, [clips[clip] for clip in store.names], store, files.expected)
+    clips = [named_clip(row, recordings, conf.data.clip_seconds) for row in store.names]
+    return Split(name, clips, store, files.expected)
+
+
+def stored_clips(files: SplitFiles, durations: Mapping[str, float], seconds: float) -> list[Clip]:
+    """What a split's store holds: its recordings, long ones cut into windows unless they are there to be scored."""
+    return files.clips if files.name in TEST_SPLITS else cut_recordings(files.clips, durations, seconds)
 
 
 def training_events(events: Sequence[Event], duration: float) -> tuple[Event, ...]:

@@ -138,12 +138,13 @@ def _extract(task: PartTask, log_mel: LogMel, clip_seconds: float, count: Callab
         samples = []
         for clip in batch:
             try:
-                audio = read_audio(clip.path, log_mel.conf.sample_rate, clip_seconds)
+                audio = read_audio(clip.path, log_mel.conf.sample_rate, clip_seconds, clip.start or 0.0)
                 stat = clip.path.stat()
             except RecipeError as error:
                 bad[clip.name] = error.faults[0]
                 continue
-            rows.append(Row(clip.name, stat.st_size, stat.st_mtime_ns, audio.duration, audio.warnings))
+            duration = audio.duration if clip.start is None else min(audio.duration, clip_seconds)
+            rows.append(Row(clip.name, stat.st_size, stat.st_mtime_ns, duration, audio.warnings))
             samples.append(audio.samples)
         if samples:
             log_mels = log_mel(torch.from_numpy(np.stack(samples)))

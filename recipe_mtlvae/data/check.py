@@ -1,0 +1,168 @@
+"""The check of a corpus: what its metadata promise against what every recording is found to be."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.data.corpus import SplitFiles
+from recipe_mtlvae.data.facts import Facts
+from recipe_mtlvae.data.hearing import FOLDER, hear
+from recipe_mtlvae.data.manifest import Clip
+from recipe_mtlvae.data.windows import SLACK
+from recipe_mtlvae.errors import Fault
+from recipe_mtlvae.labels import Event, cut_events, merge_events
+
+
+@dataclass
+class ClassCheck:
+    """What a split has of one class."""
+
+    clips: int = 0  # that name it
+    events: int = 0  # as written; strong splits only
+    lengths: array = field(default_factory=lambda: array("f"))  # s, of the events as trained on: cut and merged
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.lengths)
+
+
+@dataclass
+class SplitCheck:
+    """What was found of one split."""
+
+    files: SplitFiles
+    labels: str  # strong | weak | none
+    faults: list[Fault] = field(default_factory=list)  # of the metadata, then of recordings
+    unreadable: int = 0
+    durations: dict[str, float] = field(default_factory=dict)  # s, by clip name, of the readable recordings
+    peaks: array = field(default_factory=lambda: array("f"))
+    rates: dict[int, list[str]] = field(default_factory=dict)  # Hz: clips
+    noticed: dict[str, list[str]] = field(default_factory=dict)  # silent, clipped, short, long, late: clips
+    classes: dict[str, ClassCheck] = field(default_factory=dict)
+    event_free: int = 0
+    merged: int = 0  # events that touch or overlap another of their class
+    past: int = 0  # events that end after their recording
+    longest_past: float = 0.0  # s
+    polyphony: Counter[int] = field(default_factory=Counter)  # s with so many events at once
+
+    @property
+    def name(self) -> str:
+        return self.files.name
+
+    @property
+    def usable(self) -> int:
+        """Clips whose rows are sound and whose audio can be read."""
+        return len(self.durations)
+
+    @property
+    def coverage(self) -> float:
+        return self.usable / self.files.expected if self.files.expected else 0.0
+
+    @property
+    def events(self) -> int:
+        return sum(found.events for found in self.classes.values())
+
+    @property
+    def rate(self) -> int | None:
+        """The most common one, Hz."""
+        return max(self.rates, key=lambda rate: len(self.rates[rate]), default=None)
+
+    def notice(self, kind: str, name: str) -> None:
+        self.noticed.setdefault(kind, []).append(name)
+
+
+@dataclass(frozen=True)
+class CorpusCheck:
+    """What was found of all splits."""
+
+    conf: Conf
+    root: Path
+    classes: tuple[str, ...]
+    splits: list[SplitCheck]
+    twins: list[list[tuple[str, str]]]  # recordings of the same samples: (split, clip) of each
+    unlisted: tuple[Fault, ...] = ()  # why other splits could not be listed at all
+
+
+def check_corpus(
+    conf: Conf,
+    root: Path,
+    files: Sequence[SplitFiles],
+    classes: Sequence[str],
+    unlisted: Sequence[Fault] = (),
+    workers: int | None = None,
+) -> CorpusCheck:
+    """Read every recording of the listed splits, or what an earlier check noted of it.
+
+    Faults are in the result. workers: threads; None: one a core.
+    """
+    heard: dict[str, list[tuple[str, str]]] = {}
+    splits = []
+    for listed in files:
+        split = conf.data.splits.get(listed.name)
+        found = SplitCheck(listed, split.labels if split else "none", list(listed.faults))
+        found.classes = {label: ClassCheck() for label in classes} if found.labels != "none" else {}
+        for clip, facts in hear(listed.clips, root / FOLDER / f"{listed.name}.jsonl", workers):
+            if isinstance(facts, Fault):
+                found.faults.append(facts)
+                found.unreadable += 1
+                continue
+            _add_audio(found, clip, facts, conf.data.clip_seconds)
+            _add_labels(found, clip, facts.duration)
+            if facts.content is not None:
+                heard.setdefault(facts.content, []).append((listed.name, clip.name))
+        splits.append(found)
+    twins = [same for same in heard.values() if len(same) > 1]
+    return CorpusCheck(conf, root, tuple(classes), splits, twins, tuple(unlisted))
+
+
+def _add_audio(found: SplitCheck, clip: Clip, facts: Facts, clip_seconds: float) -> None:
+    found.durations[clip.name] = facts.duration
+    found.peaks.append(facts.peak)
+    found.rates.setdefault(facts.rate, []).append(clip.name)
+    if facts.is_silent:
+        found.notice("silent", clip.name)
+    if facts.is_clipped:
+        found.notice("clipped", clip.name)
+    if abs(facts.duration - clip_seconds) > SLACK:
+        found.notice("short" if facts.duration < clip_seconds else "long", clip.name)
+
+
+def _add_labels(found: SplitCheck, clip: Clip, duration: float) -> None:
+    for label in clip.labels or ():
+        found.classes[label].clips += 1
+    if clip.labels is not None and not clip.labels:
+        found.event_free += 1
+    if clip.events is None:
+        return
+    for event in clip.events:
+        found.classes[event.label].events += 1
+    over = [event.offset - duration for event in clip.events if event.offset > duration]
+    found.past += len(over)
+    found.longest_past = max(found.longest_past, *over, 0.0)
+    if any(event.onset >= duration for event in clip.events):
+        found.notice("late", clip.name)
+    found.merged += len(clip.events) - len(merge_events(clip.events))
+    trained = merge_events(cut_events(clip.events, duration))
+    for event in trained:
+        found.classes[event.label].lengths.append(event.offset - event.onset)
+    found.polyphony.update(_polyphony(trained, duration))
+
+
+def _polyphony(events: Sequence[Event], duration: float) -> dict[int, float]:
+    """Seconds of a clip with 0, 1, 2 ... events at once."""
+    changes: Counter[float] = Counter({0.0: 0, duration: 0})
+    for event in events:
+        changes[event.onset] += 1
+        changes[event.offset] -= 1
+    seconds: dict[int, float] = {}
+    active = 0
+    for begin, end in pairwise(sorted(changes)):
+        active += changes[begin]
+        seconds[active] = seconds.get(active, 0.0) + end - begin
+    return seconds
