@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
-import os
-import signal
-import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from local.soundbank import SAMPLE_RATE, Sound, bank_of, class_of, make, origin_of, write_wav
+from local.workers import settle
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.errors import Fault, RecipeError
 from recipe_mtlvae.files import write_json
@@ -64,14 +60,10 @@ _bench: Bench | None = None
 
 
 def set_up(bench: Bench) -> None:
-    """Start a worker: it works inside the folder of banks, and ends with its parent, even when that is killed."""
+    """Start a worker."""
     global _bench
     _bench = bench
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to tell of
-    logging.disable(logging.CRITICAL)  # desed tells of every file that it writes
-    os.chdir(bench.work)  # desed globs its folders: a root with brackets in its path would be found empty
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    settle(bench.work)
 
 
 def make_sound_file(sound: Sound) -> list[Fault]:

@@ -8,23 +8,21 @@ so that the corpus is the same whatever the number of processes and wherever it 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import shutil
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from local.mini_clip import ORIGINS, Bench, Task, make_clip, make_sound_file, set_up, truth_file
 from local.soundbank import Sound, listing, recorded, synthesised
+from local.workers import run, start_processes
 from recipe_mtlvae.conf import Conf, conf_to_dict
-from recipe_mtlvae.errors import Fault, RecipeError, fail
+from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
-from recipe_mtlvae.machine import cores
 
 GENERATOR_VERSION = 1  # raise it with every change that alters the corpus
 EVALUATION_AUDIO = "audio/eval/evaluation"
@@ -92,7 +90,7 @@ def _sounds(conf: Conf) -> list[Sound]:
 def _make_sounds(processes: ProcessPoolExecutor, sounds: list[Sound], root: Path, work: Path) -> None:
     """Fill the pools. Where a recording is unfit, `root` is left as it was found."""
     try:
-        _run(processes, make_sound_file, sounds, "sounds")
+        run(processes, make_sound_file, sounds, "sounds")
     except RecipeError:
         shutil.rmtree(work)
         (root / CORPUS_FILE).unlink()
@@ -117,7 +115,7 @@ def _make_split(processes: ProcessPoolExecutor, conf: Conf, root: Path, work: Pa
         return
     audio = paths.audio if paths else EVALUATION_AUDIO
     tasks = [Task(split, i, name, audio) for i, name in enumerate(_names(conf, split))]
-    _run(processes, make_clip, tasks, split)
+    run(processes, make_clip, tasks, split)
     for left in (root / audio).glob(".*"):  # half-written by a process that was killed
         left.unlink()
     truths = [json.loads(truth_file(work, task).read_text(encoding="utf-8")) for task in tasks]
@@ -149,7 +147,8 @@ def _table(header: str, rows: Iterable[str]) -> str:
     return "\n".join([header, *rows]) + "\n"
 
 
-def _strong_table(truths: list[dict]) -> str:
+def strong_table(truths: list[dict]) -> str:
+    """A strong TSV of clips' notes: name, events."""
     rows = []
     for truth in truths:
         rows += [f"{truth['name']}\t{on:.3f}\t{off:.3f}\t{label}" for on, off, label in truth["events"]]
@@ -166,27 +165,14 @@ def _unlabeled_table(truths: list[dict]) -> str:
     return _table("filename", [truth["name"] for truth in truths])
 
 
-_METADATA = {"strong": _strong_table, "weak": _weak_table, "none": _unlabeled_table}
+_METADATA = {"strong": strong_table, "weak": _weak_table, "none": _unlabeled_table}
 
 
 def _start_processes(work: Path, conf: Conf, sounds: list[Sound], workers: int | None) -> ProcessPoolExecutor:
-    """Spawned processes, each with a bench; forked ones would share this one's random states and threads."""
     folders: dict[str, set[str]] = {}
     for sound in sounds:
         if sound.role == "foreground":
             folders.setdefault(sound.bank, set()).add(sound.label)
     bench = Bench(work.resolve(), conf, {bank: sorted(labels) for bank, labels in folders.items()})
     work.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers or cores(), mp_context=context, initializer=set_up, initargs=(bench,))
-
-
-def _run(processes: ProcessPoolExecutor, function: Callable[[Any], list[Fault]], items: list, name: str) -> None:
-    """Do all items, with a progress bar; faults of all are raised together."""
-    from tqdm import tqdm
-
-    faults = []
-    for fault in tqdm(processes.map(function, items, chunksize=4), name, len(items), disable=None):
-        faults += fault
-    if faults:
-        raise RecipeError(*faults)
+    return start_processes(set_up, bench, workers)
