@@ -86,7 +86,7 @@ def recorded(folder: Path, classes: Sequence[str] | None) -> list[Sound]:
 
     Takes of one Freesound recording, wherever they lie, stay in one pool. Raises RecipeError with all the faults found.
     """
-    parts = {part: _part_folder(folder, part) for part in ("train", "validation")}
+    parts = {part: part_folder(folder, part) for part in ("train", "validation")}
     faults: list[Fault] = []
     sounds: list[Sound] = []
     for part, place in parts.items():
@@ -107,7 +107,7 @@ def listing(folder: Path) -> list[list]:
     """Relative path and size of each sound file of a soundbank, sorted: tells one soundbank from another."""
     files = []
     for part in ("train", "validation"):
-        place = _part_folder(folder, part)
+        place = part_folder(folder, part)
         for role in ROLES:
             for file in (place / role).glob("*/*"):
                 if _is_audio(file):
@@ -162,7 +162,7 @@ def _read(file: Path) -> np.ndarray:
     return audio.samples
 
 
-def _part_folder(folder: Path, part: str) -> Path:
+def part_folder(folder: Path, part: str) -> Path:
     """`train` or `validation` of a soundbank, in this project's layout or in DESED's own."""
     for place in (folder / part, folder / "audio" / part / "soundbank"):
         if (place / "foreground").is_dir():

@@ -7,6 +7,7 @@ import logging
 import random
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,12 +67,20 @@ class Soundscape:
 
 
 def make_soundscape(
-    bank: Path, label: str | None, folders: list[str], seconds: float, sample_rate: int, seed: int
+    bank: Path,
+    label: str | None,
+    folders: list[str],
+    seconds: float,
+    sample_rate: int,
+    seed: int,
+    occurrences: Mapping[str, dict] | None = None,
 ) -> Soundscape:
     """Generate one clip whose main event is of the class `label` (None: a clip without events).
 
     bank: folder with foreground/<folder>/*.wav and background/<label>/*.wav; its path must be free of glob characters.
     folders: the foreground folders to choose from. The same seed gives the same clip, on any number of processes.
+    occurrences: desed's co-occurrence figures by foreground folder, of which `label` then is one; they say how many
+    further events there are and of which classes; None: EVENTS and COMPANIONS.
     """
     for attempt in range(ATTEMPTS):
         state = np.random.RandomState([seed, attempt])
@@ -80,7 +89,7 @@ def make_soundscape(
         with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                _generate(bank, label, folders, seconds, sample_rate, state, scratch)
+                _generate(bank, label, folders, seconds, sample_rate, state, scratch, occurrences)
             except ValueError:  # an event of a few samples, too short for scaper's fades: draw again
                 continue
             except soundfile.LibsndfileError as error:
@@ -100,6 +109,7 @@ def _generate(
     sample_rate: int,
     state: np.random.RandomState,
     scratch: str,
+    occurrences: Mapping[str, dict] | None,
 ) -> None:
     generator = SoundscapesGenerator(
         seconds, f"{bank}/foreground", f"{bank}/background", REFERENCE_DB, sample_rate, state, logger=_SILENT
@@ -107,6 +117,10 @@ def _generate(
     audio = {"reverb": None, "fix_clipping": True, "disable_instantiation_warnings": True}
     if label is None:
         generator.generate(1, scratch, min_events=0, max_events=0, txt_file=False, **audio)
+        return
+    if occurrences is not None:
+        occurrence = {label: {"proba": 1.0, "co-occurences": occurrences[label]}}
+        generator.generate_by_label_occurence(occurrence, 1, scratch, snr=("uniform", *SNR), **audio)
         return
     main = state.choice([folder for folder in folders if class_of(folder) == label])
     occurrence = {main: {"proba": 1.0, "co-occurences": _companions(label, folders)}}
