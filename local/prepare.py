@@ -23,7 +23,7 @@ from recipe_mtlvae.products.data_tables import check_text
 
 def main() -> None:
     stage = open_stage(0, __doc__)
-    if stage.conf.data.prepare == "mini":
+    if stage.conf.data.prepare != "none":
         stage.root.mkdir(parents=True, exist_ok=True)
     elif not stage.root.is_dir():
         raise fail("no such folder", "give the folder of a corpus in DESED's layout: --data_root DIR", stage.root)
@@ -42,6 +42,10 @@ def prepare(stage: Stage) -> None:
         from local.mini_corpus import make_corpus  # only where a corpus is made
 
         make_corpus(conf, root)
+    elif conf.data.prepare == "desed":
+        from local.desed.steps import complete
+
+        complete(conf, root)
     _require_files(conf, root)
     inputs = _inputs(conf, root)
     classes = corpus.corpus_classes(conf, root)

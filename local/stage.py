@@ -18,12 +18,15 @@ PROJECT = CONF_DIR.parent
 # Keys that may differ between two calls of one run: they extend it or say where it runs, not what it is
 FREE_KEYS = (
     "data.root",
+    "data.prepare",
+    "data.reuse",
     "data.evaluation",
     "data.skip_bad",  # given after stage 0 has listed the faults; training refuses other clips than it began with
     *(f"train.{key}" for key in ("max_epochs", "accelerator", "devices", "num_nodes", "strategy", "threads")),
 )
-# Sections that only the stages after training read; their own inputs' hashes see to it that these run again
-LATE_SECTIONS = ("postprocess.", "energy.")
+# Sections that the training does not read: how data is fetched, and what the later stages do, whose own inputs' hashes
+# see to it that these run again
+LATE_SECTIONS = ("fetch.", "postprocess.", "energy.")
 # How long --baseline trains the baseline
 BASELINES = {
     "equal_epochs": ["train.max_epochs={max_epochs}"],

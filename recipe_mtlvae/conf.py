@@ -23,6 +23,8 @@ T = TypeVar("T")
 # The trained networks of each system, by their names in its checkpoints; the first one is the system's own
 NETWORKS = {"mtlvae": ("net",), "mean_teacher": ("net", "teacher")}
 SEPARATORS = {"tab": "\t", "comma": ","}
+PREPARE = ("mini", "desed", "none")
+SYNTHETIC = ("download", "generate")
 # As in nets/vae.py, which must also run inside the toolkit, where YAML settings are not read
 TASKS = ("strong_synth", "weak", "reconstruction", "strong_real")
 
@@ -51,11 +53,39 @@ class DataConf:
     soundbank: str | None
     classes: tuple[str, ...] | None
     clip_seconds: float
+    synthetic: str  # download | generate
+    reuse: tuple[str, ...]
     evaluation: str | None
     skip_bad: bool
     weak_held_out: float
     table: TableConf
     splits: dict[str, SplitConf]
+
+
+@dataclass(frozen=True)
+class ArchiveConf:
+    record: int
+    file: str
+
+
+@dataclass(frozen=True)
+class SplitOriginConf:
+    metadata: str  # a key of fetch.archives
+    audio: str  # the same, or audioset
+
+
+@dataclass(frozen=True)
+class FetchConf:
+    records: str
+    stall_seconds: float
+    attempts: int
+    longest_wait: float
+    clips_at_once: int
+    clips_per_second: float
+    archives: dict[str, ArchiveConf]
+    splits: dict[str, SplitOriginConf]
+    soundscapes: dict[str, int]
+    occurrences: str | None
 
 
 @dataclass(frozen=True)
@@ -138,6 +168,7 @@ class Conf:
     system: str
     seed: int
     data: DataConf
+    fetch: FetchConf
     mini: dict[str, int]
     features: FeatureConf
     tasks: tuple[str, ...]
@@ -151,6 +182,9 @@ class Conf:
     def __post_init__(self) -> None:
         if self.system not in NETWORKS:
             raise fail(f"system: expected one of {', '.join(NETWORKS)}; got {self.system!r}")
+        for key, known in (("prepare", PREPARE), ("synthetic", SYNTHETIC)):
+            if (value := getattr(self.data, key)) not in known:
+                raise fail(f"data.{key}: expected one of {', '.join(known)}; got {value!r}")
         unknown = sorted(set(self.tasks) - set(TASKS))
         if unknown or len(set(self.tasks)) < len(self.tasks) or not {"strong_synth", "strong_real"} & set(self.tasks):
             raise fail(f"tasks: expected some of {', '.join(TASKS)}, a strong one among them; got {list(self.tasks)}")

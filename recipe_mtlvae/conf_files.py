@@ -9,8 +9,8 @@ import yaml
 
 from recipe_mtlvae.errors import fail
 
-# Mappings whose keys are the user's own: the splits of a corpus
-_OPEN_MAPPINGS = ("data.splits",)
+# Mappings whose keys are the user's own, such as the splits of a corpus; a list takes these ones of them
+_OPEN_MAPPINGS = ("data.splits", "fetch.archives", "fetch.splits", "fetch.soundscapes")
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
@@ -59,9 +59,21 @@ def merge(content: dict[str, Any], delta: dict[str, Any], source: Path | str, pr
         if isinstance(content.get(key), dict) and isinstance(value, dict):
             merge(content[key], value, source, f"{name}.")
             continue
+        if name in _OPEN_MAPPINGS and isinstance(value, list):
+            content[key] = _chosen(content[key], value, name)
+            continue
         if key in content:
             _check_kind(content[key], value, name, source)
         content[key] = value
+
+
+def _chosen(mapping: dict[str, Any], keys: list[Any], name: str) -> dict[str, Any]:
+    """These entries of an open mapping, in its own order."""
+    if unknown := [key for key in keys if key not in mapping]:
+        raise fail(f"'{name}': there is no {', '.join(map(repr, unknown))}", f"expected some of {', '.join(mapping)}")
+    if not keys:
+        raise fail(f"'{name}': expected at least one of {', '.join(mapping)}")
+    return {key: entry for key, entry in mapping.items() if key in keys}
 
 
 def _check_kind(old: Any, new: Any, name: str, source: Path | str) -> None:

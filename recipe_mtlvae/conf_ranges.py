@@ -11,6 +11,11 @@ MANY = 10**9
 RANGES: dict[str, tuple[float, float]] = {
     "data.clip_seconds": (0, 3600),  # the feature store asks for more than half of n_fft
     "data.weak_held_out": (0, 0.9),
+    "fetch.stall_seconds": (0.01, 3600),
+    "fetch.attempts": (1, 1000),
+    "fetch.longest_wait": (0, 86_400),
+    "fetch.clips_at_once": (1, 64),
+    "fetch.clips_per_second": (0.001, 1000),
     "features.sample_rate": (1000, 384_000),
     "features.n_fft": (16, 2**20),
     "features.hop": (1, 2**20),

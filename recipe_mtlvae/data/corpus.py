@@ -17,6 +17,7 @@ from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.labels import Event, cut_events, merge_events
 
 EVALUATION = "evaluation"
+_LINK_MEND = "put the file there, or name the folder that it leads to in data.reuse"
 TEST_SPLITS = ("validation", "public", EVALUATION)  # long recordings are scored whole; elsewhere cut into windows
 SELECTION_SPLIT = "synthetic_validation"  # chooses the best epoch: neither learned from nor a test
 
@@ -130,8 +131,8 @@ def read_files(conf: Conf, root: Path, name: str, classes: Sequence[str]) -> Spl
     if clips and not present:
         what = f"split '{name}': expected {len(clips)} audio files, found none of them"
         faults.append(Fault(what, "put them there, or mend data.splits", audio))
-    links = {clip.name: clip.path for clip in present if manifest.leads_out(clip)}
-    faults += [Fault("is a link out of the audio folder", "put the file there", path) for path in links.values()]
+    links = {clip.name: clip.path for clip in present if manifest.leads_out(clip, conf.data.reuse)}
+    faults += [Fault("is a link out of the audio folder", _LINK_MEND, path) for path in links.values()]
     faults += manifest.stem_faults((clip.name for clip in clips), tsv)
     return SplitFiles(
         name,

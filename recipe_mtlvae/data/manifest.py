@@ -291,9 +291,12 @@ def bad_name(name: str) -> str | None:
     return None
 
 
-def leads_out(clip: Clip) -> bool:
-    """Whether a clip is a symbolic link out of its folder."""
-    return clip.path.is_symlink() and not clip.path.resolve().is_relative_to(clip.path.parent.resolve())
+def leads_out(clip: Clip, allowed: Iterable[str] = ()) -> bool:
+    """Whether a clip is a symbolic link out of its folder, and to none of the folders `allowed` either."""
+    if not clip.path.is_symlink() or clip.path.resolve().is_relative_to(clip.path.parent.resolve()):
+        return False
+    named = Path(os.path.normpath(clip.path.parent / os.readlink(clip.path)))  # trees may hold links of their own
+    return not any(named.is_relative_to(os.path.abspath(folder)) for folder in allowed)
 
 
 def show(text: str, limit: int = 80) -> str:

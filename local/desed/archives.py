@@ -1,0 +1,74 @@
+"""The archives that a run needs: each fetched once, and taken apart split by split."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from local.desed.clip_file import move
+from local.desed.download import download, part_of
+from local.desed.record import RemoteFile, find_file
+from local.desed.space import UNPACKED
+from local.desed.unpack import is_archive, unpack
+from recipe_mtlvae.conf import FetchConf
+from recipe_mtlvae.errors import RecipeError, fail
+
+
+class Archives:
+    """Files of records, in a folder of their own while they are needed."""
+
+    def __init__(self, folder: Path, fetch: FetchConf) -> None:
+        self.folder, self.fetch = folder, fetch
+        self._remote: dict[str, RemoteFile] = {}
+        self._failed: dict[str, RecipeError] = {}
+
+    def describe(self, name: str) -> str:
+        archive = self.fetch.archives[name]
+        return f"{archive.file} of record {archive.record}"
+
+    def needed_bytes(self, name: str) -> int:
+        """Room on the disk that it still takes to fetch and unpack it."""
+        path = self._path(name)
+        if path.exists():
+            return UNPACKED * path.stat().st_size
+        size, part = self._find(name).size, part_of(path)
+        return size * (1 + UNPACKED * is_archive(path.name)) - (part.stat().st_size if part.exists() else 0)
+
+    def get(self, name: str) -> Path:
+        """The archive, whole. Raises RecipeError, the same again for one that could not be had before."""
+        path = self._path(name)
+        if name in self._failed:
+            raise self._failed[name]
+        try:
+            if not path.exists():
+                download(self._find(name), path, self.fetch)
+        except RecipeError as error:
+            self._failed[name] = error
+            raise
+        return path
+
+    def take(self, name: str, wanted: dict[str, Path]) -> None:
+        """Give files of an archive the paths wanted, by their names in a tree, below whatever folder they lie:
+        `dcase_synth/audio/x.wav` is `audio/x.wav`. A file that is no archive takes the one path wanted.
+        """
+        path = self.get(name)
+        if is_archive(path.name):
+            unpack(path, lambda member: _place(member, wanted))
+            return
+        (target,) = wanted.values()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        move(path, target)
+
+    def _find(self, name: str) -> RemoteFile:
+        if name not in self._remote:
+            self._remote[name] = find_file(self.fetch.archives[name], self.fetch)
+        return self._remote[name]
+
+    def _path(self, name: str) -> Path:
+        if name not in self.fetch.archives:
+            raise fail(f"no '{name}' in fetch.archives: {', '.join(self.fetch.archives)}", "mend fetch.splits")
+        return self.folder / PurePosixPath(self.fetch.archives[name].file).name
+
+
+def _place(member: str, wanted: dict[str, Path]) -> Path | None:
+    parts = PurePosixPath(member).parts
+    return next((wanted[path] for i in range(len(parts)) if (path := "/".join(parts[i:])) in wanted), None)

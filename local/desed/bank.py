@@ -1,0 +1,61 @@
+"""DESED's soundbank, fetched whole: the sounds that soundscapes are made of, parted into training and validation."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from local.desed.archives import Archives
+from local.desed.unpack import unpack
+from local.soundbank import ROLES, class_of, part_folder
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.errors import Fault, RecipeError
+
+FOLDER = "soundbank"  # under the root
+_SOUND = re.compile(r"(?:^|/)audio/(train|validation)/(soundbank/(?:foreground|background)/[^/]+/[^/]+\.wav)$")
+ARCHIVES = ("soundbank_validation", "soundbank")  # of fetch.archives: which sounds are for validation, and all sounds
+
+
+def bank_folder(conf: Conf, root: Path) -> Path:
+    return Path(conf.data.soundbank).resolve() if conf.data.soundbank else root / FOLDER
+
+
+def archives_needed(conf: Conf, root: Path) -> tuple[str, ...]:
+    return () if bank_folder(conf, root).exists() else ARCHIVES
+
+
+def fetch_bank(root: Path, work: Path, archives: Archives) -> None:
+    """Fetch the soundbank to `root`/soundbank unless it is there."""
+    if (root / FOLDER).exists():
+        return
+    listed, begun = archives.get(ARCHIVES[0]), work / FOLDER
+    with listed.open(encoding="utf-8", newline="") as table:
+        held_out = {row["filepath"] for row in csv.DictReader(table, delimiter="\t")}
+
+    def place(member: str) -> Path | None:
+        match = _SOUND.search(member)
+        if not match:
+            return None
+        validation = f"audio/validation/{match[2]}"
+        return begun / (validation if validation in held_out else f"audio/{match[1]}/{match[2]}")
+
+    unpack(archives.get(ARCHIVES[1]), place)
+    begun.rename(root / FOLDER)
+
+
+def require_sounds(folder: Path, part: str, labels: Iterable[str]) -> Path:
+    """The folder of a part's foreground and background. Raises RecipeError where one of the labels has no sounds."""
+    place = part_folder(folder, part)
+    there = {role: {entry.name for entry in place.glob(f"{role}/*") if any(entry.glob("*"))} for role in ROLES}
+    faults = []
+    for label in sorted(set(labels)):
+        if label not in there["foreground"] and label not in map(class_of, there["foreground"]):
+            faults.append(Fault(f"no sounds of '{label}'", "fetch.occurrences asks for them", place / "foreground"))
+    if not there["background"]:
+        mend = "add some as background/<label>/*.wav; desed.download.get_backgrounds_train fetches DESED's"
+        faults.append(Fault("no background sounds", mend, place / "background"))
+    if faults:
+        raise RecipeError(*faults)
+    return place

@@ -1,0 +1,189 @@
+"""Single AudioSet clips, through desed and yt-dlp: several at once, politely, with a reason for each failure."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import re
+import shutil
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local.desed.clip_file import ClipName, move, unfit
+from local.desed.missing import one_line
+from local.desed.progress import Progress
+from local.desed.space import CLIP_BYTES
+from recipe_mtlvae.conf import FetchConf
+from recipe_mtlvae.errors import fail
+
+# yt-dlp's words. For what passes, such as too many requests; the clip may be there all the same ...
+PASSING = re.compile(
+    r"HTTP Error (408|429|5\d\d)|too many requests|rate.?limit|try again later|not a bot|timed? ?out|connection|"
+    r"temporary failure|name or service|network is unreachable|incomplete ?read|remote end closed",
+    re.IGNORECASE,
+)
+# ... and for a clip that will not come back
+GONE = re.compile(
+    r"video (is )?(unavailable|not available|private)|private video|removed|terminated|does not exist|deleted|"
+    r"not (been )?made (this video )?available|copyright|confirm your age|not an AudioSet",
+    re.IGNORECASE,
+)
+NOT_TRIED = "not tried"
+NONE_OF = 20  # where none of the first so many clips came, the fault is hardly theirs
+
+
+@dataclass
+class Fetched:
+    """What became of the clips that were asked for."""
+
+    missing: dict[str, str] = field(default_factory=dict)  # reasons by name
+    stopped: str | None = None  # why asking was given up, with clips left that were never asked for
+
+
+def is_gone(reason: str) -> bool:
+    """Whether a reason in missing_files_<split>.tsv says that asking again is of no use."""
+    return bool(GONE.search(reason)) and not PASSING.search(reason)
+
+
+def fetch_clips(names: Sequence[str], folder: Path, work: Path, fetch: FetchConf, title: str) -> Fetched:
+    """Fetch AudioSet clips into `folder`, each under its name only when it is whole and readable.
+
+    work: a folder on the same disk for what is half done. Raises RecipeError where a program is missing.
+    """
+    _import_decoders()
+    folder.mkdir(parents=True, exist_ok=True)
+    pace, result, came = Pace(fetch), Fetched(), 0
+    pool = ThreadPoolExecutor(fetch.clips_at_once)
+    try:
+        with _quiet(), Progress(title, len(names), "clips") as progress:
+            futures = {pool.submit(_fetch_clip, name, folder, work, pace): name for name in names}
+            for done in as_completed(futures):
+                reason = done.result()
+                progress.advance(1)
+                came += reason is None
+                if reason is not None:
+                    result.missing[futures[done]] = reason
+                asked = sum(not is_gone(reason) for reason in result.missing.values())
+                if not came and asked >= NONE_OF:
+                    pace.stop(f"none of the first {asked} clips came, the last one for: {reason}")
+    finally:
+        pace.stop("interrupted")
+        pool.shutdown(cancel_futures=True)
+        shutil.rmtree(work, ignore_errors=True)
+    result.stopped = pace.stopped if pace.stopped != "interrupted" else None
+    return result
+
+
+class Pace:
+    """The rhythm that all threads share: a rate, longer pauses with every refusal in a row, and an end to them."""
+
+    def __init__(self, fetch: FetchConf) -> None:
+        self.fetch = fetch
+        self.stopped: str | None = None
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._next = time.monotonic()
+        self._refusals = self._round = 0
+
+    def turn(self) -> int | None:
+        """Wait for a turn; its round, or None where there are no more turns."""
+        while True:
+            with self._lock:
+                left = self._next - time.monotonic()
+                if left <= 0:
+                    self._next = time.monotonic() + 1 / self.fetch.clips_per_second
+                    return None if self._ended.is_set() else self._round
+            if self._ended.wait(left):
+                return None
+
+    def accepted(self) -> None:
+        with self._lock:
+            self._refusals = 0
+
+    def refused(self, round_: int, reason: str) -> None:
+        """Let all threads pause; those that were refused in the same round count once."""
+        with self._lock:
+            if round_ != self._round:
+                return
+            self._round += 1
+            self._refusals += 1
+            self._next = max(self._next, time.monotonic() + min(2.0**self._refusals, self.fetch.longest_wait))
+        if self._refusals >= self.fetch.attempts:
+            self.stop(f"refused {self._refusals} times in a row: {reason}")
+
+    def stop(self, reason: str) -> None:
+        self.stopped = self.stopped or reason
+        self._ended.set()
+
+
+def _fetch_clip(name: str, folder: Path, work: Path, pace: Pace) -> str | None:
+    """One clip, with as many attempts as it takes; the reason where it does not come."""
+    reason = NOT_TRIED
+    for _ in range(pace.fetch.attempts):
+        round_ = pace.turn()
+        if round_ is None:
+            break
+        reason = _ask(name, folder, work / name)
+        if reason is None or not PASSING.search(reason):
+            pace.accepted()
+            break
+        pace.refused(round_, reason)
+    return reason
+
+
+def _ask(name: str, folder: Path, work: Path) -> str | None:
+    """Ask desed for one clip once."""
+    from desed.download import _download_audioset_file  # its public function writes into the working directory
+
+    clip = ClipName.of(name)
+    if clip is None:
+        return "not an AudioSet clip's name: expected Y<id>_<start>_<end>.wav"
+    asked = name if name.startswith(f"Y{clip.video}_") else f"Y{name}"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        reason = _download_audioset_file(asked, str(work), "youtube", f"{work}/")[1:]
+    except Exception as error:  # whatever its decoders raise is this clip's reason
+        reason = [f"{type(error).__name__}: {error}"]
+    made = work / asked
+    if not reason:
+        reason = [f"came damaged: it {problem}" for problem in [unfit(made)] if problem]
+    if not reason:
+        move(made, folder / name)
+        shutil.rmtree(work)
+        return None
+    if shutil.disk_usage(work).free < CLIP_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(work))
+    if re.search("ffmpeg|ffprobe|NoBackend", reason[0]) and not shutil.which("ffmpeg"):
+        raise fail("AudioSet clips need the program ffmpeg", "install it: apt install ffmpeg, brew install ffmpeg")
+    return one_line(reason[0])
+
+
+def _import_decoders() -> None:
+    """Import what desed decodes with: librosa imports it at its first use, which threads must not do at once."""
+    import desed.download  # noqa: F401
+    import librosa
+    import resampy
+
+    for module, function in ((librosa, "load"), (librosa, "resample"), (resampy, "resample")):
+        getattr(module, function)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the messages of desed, dcase_util and librosa on every clip."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,107 @@
+"""HTTP as a long download meets it: what may pass by itself is told apart from what will not, and waited for."""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import json
+import random
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from recipe_mtlvae.conf import FetchConf
+from recipe_mtlvae.data.manifest import show
+from recipe_mtlvae.errors import fail
+
+PASSING = (408, 425, 429, 500, 502, 503, 504)
+NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+AGENT = "recipe_mtlvae (DESED fetcher; Python urllib)"
+LARGEST_ANSWER = 2**24  # bytes of a JSON answer
+
+
+class PassingError(Exception):
+    """A fault that may pass by itself; `wait`: the seconds that the server asked for."""
+
+    def __init__(self, what: str, wait: float | None = None) -> None:
+        super().__init__(what)
+        self.wait = wait
+
+
+class Patience:
+    """Attempts at one address. They begin anew with every byte of progress, and the waits between them grow."""
+
+    def __init__(self, url: str, fetch: FetchConf) -> None:
+        self.url, self.fetch, self.failed = url, fetch, 0
+
+    def renew(self) -> None:
+        self.failed = 0
+
+    def wait(self, error: PassingError) -> None:
+        """Wait for the next attempt; raise RecipeError where there was none of use for too long."""
+        self.failed += 1
+        if self.failed >= self.fetch.attempts:
+            what = f"{error}, in {self.failed} attempts"
+            raise fail(what, "run the same again later: what has come so far is kept", self.url) from None
+        seconds = error.wait if error.wait is not None else random.uniform(0.75, 1.25) * 2 ** (self.failed - 1)
+        seconds = min(seconds, self.fetch.longest_wait)
+        print(f"{self.url}: {error}; again in {seconds:.0f} s", file=sys.stderr, flush=True)
+        time.sleep(seconds)
+
+
+def open_url(url: str, stall_seconds: float, offset: int = 0) -> http.client.HTTPResponse:
+    """Open `url`, from byte `offset` on where the server can.
+
+    Raises PassingError, or RecipeError where trying again is of no use.
+    """
+    if not url.lower().startswith(("http://", "https://")):
+        raise fail(f"expected an http address, got {show(url)}", "check fetch.records")
+    headers = {"User-Agent": AGENT} | ({"Range": f"bytes={offset}-"} if offset else {})
+    try:
+        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=stall_seconds)
+    except urllib.error.HTTPError as error:
+        what = f"HTTP {error.code} ({error.reason})"
+        if error.code in PASSING:
+            raise PassingError(what, _asked_wait(error.headers.get("Retry-After"))) from None
+        if error.code == 416:
+            raise PassingError(f"{what}: it has no byte {offset:,}") from None
+        mend = "it may have moved: mend its record and file under fetch.archives in conf/data/desed.yaml"
+        raise fail(what, mend, url) from None
+    except NETWORK_ERRORS as error:
+        raise network_error(error) from None
+
+
+def network_error(error: Exception) -> PassingError:
+    """What happened to a connection, in words."""
+    reason = getattr(error, "reason", error)
+    return PassingError("the connection stalled" if isinstance(reason, TimeoutError) else f"no connection ({reason})")
+
+
+def read_json(url: str, fetch: FetchConf) -> Any:
+    """The JSON at `url`. Raises RecipeError where there is none."""
+    patience = Patience(url, fetch)
+    while True:
+        try:
+            try:
+                with open_url(url, fetch.stall_seconds) as response:
+                    return json.loads(response.read(LARGEST_ANSWER))
+            except NETWORK_ERRORS as error:
+                raise network_error(error) from None
+            except ValueError:
+                raise PassingError("a web page or a damaged answer instead of JSON") from None
+        except PassingError as error:
+            patience.wait(error)
+
+
+def _asked_wait(value: str | None) -> float | None:
+    """Seconds of a Retry-After header, which holds seconds or a date."""
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None

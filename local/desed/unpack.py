@@ -1,0 +1,170 @@
+"""Archives from elsewhere, unpacked so that nothing leaves the place it is meant for, and no half file keeps a name."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gzip
+import lzma
+import posixpath
+import re
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from local.desed.progress import Progress, byte_text
+from recipe_mtlvae.data.manifest import show
+from recipe_mtlvae.errors import Fault, RecipeError, fail
+
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+# A bound against archives that unpack without end: audio and tables stay far below it
+LARGEST_RATIO, ALWAYS_ALLOWED = 50, 2**26
+CHUNK = 2**20  # bytes
+UNREADABLE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,
+    gzip.BadGzipFile,
+)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One entry of a zip or tar archive."""
+
+    name: str
+    size: int  # bytes, as the archive says
+    kind: str  # file | folder | link | other
+    leads_to: str | None  # of a link in a tar: the name it leads to, from the archive's top
+    open: Callable[[], IO[bytes]]
+
+
+def is_archive(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def unpack(archive: Path, place: Callable[[str], Path | None]) -> None:
+    """Write the members for which `place` gives a path, each whole or not at all.
+
+    place: called with a member's name, a relative path with slashes; None: it is not needed.
+    Raises RecipeError, before anything is written, where a member could do harm, or the archive unpacks to more than
+    LARGEST_RATIO times its size; and where it cannot be read.
+    """
+    with _readable(archive):
+        wanted, size = _check(archive, place)
+        with Progress(f"unpacking {archive.name}", size, "B") as progress:
+            for member in _members(archive):
+                if target := wanted.pop(member.name, None):
+                    _write(member, target, progress)
+
+
+def _check(archive: Path, place: Callable[[str], Path | None]) -> tuple[dict[str, Path], int]:
+    """Where the members that are needed go, and their bytes."""
+    limit = max(ALWAYS_ALLOWED, LARGEST_RATIO * archive.stat().st_size)
+    faults: list[Fault] = []
+    wanted: dict[str, Path] = {}
+    unpacked = size = 0
+    for member in _members(archive):
+        unpacked += max(member.size, 0)
+        if unpacked > limit:
+            what = f"unpacks to more than {byte_text(limit)}, {LARGEST_RATIO} times its size: not an archive of audio"
+            raise fail(what, "nothing was unpacked; delete it", archive)
+        problem = _problem(member)
+        target = None if problem or member.kind == "folder" else place(member.name)
+        if target and member.kind == "link":
+            problem = "is a link where a file is expected"
+        if target and target in wanted.values():
+            problem = "stands in it twice"
+        if problem:
+            faults.append(Fault(f"its member {show(member.name)} {problem}", "nothing was unpacked", archive))
+        elif target:
+            wanted[member.name] = target
+            size += member.size
+    if faults:
+        raise RecipeError(*faults)
+    return wanted, size
+
+
+def _problem(member: Member) -> str | None:
+    """What makes a member unfit, wherever it would go."""
+    if not member.name or not member.name.isprintable():
+        return "has a name that cannot be printed"
+    if _leads_out(member.name):
+        return "leads out of the folder that it is unpacked to"
+    if member.kind == "other":
+        return "is neither file nor folder"
+    if member.leads_to is not None and _leads_out(member.leads_to):
+        return f"is a link that leads out, to {show(member.leads_to)}"
+    return None
+
+
+def _leads_out(name: str) -> bool:
+    return name.startswith("/") or "\\" in name or bool(re.match("[A-Za-z]:", name)) or ".." in name.split("/")
+
+
+def _write(member: Member, target: Path, progress: Progress) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")  # always the same name, so that a killed run leaves no litter
+    left = member.size
+    with member.open() as source, part.open("wb") as output:
+        while chunk := source.read(min(CHUNK, left + 1)):
+            left -= len(chunk)
+            if left < 0:
+                break
+            output.write(chunk)
+            progress.advance(len(chunk))
+    if left:
+        part.unlink()
+        raise zipfile.BadZipFile(f"{show(member.name)} is not as long as the archive says")
+    part.replace(target)
+
+
+def _members(archive: Path) -> Iterator[Member]:
+    """The entries in the archive's order; each can be opened until the next one is asked for."""
+    return _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive)
+
+
+def _zip_members(archive: Path) -> Iterator[Member]:
+    with zipfile.ZipFile(archive) as content:
+        for info in content.infolist():
+            mode = info.external_attr >> 16
+            kind, leads_to = "folder" if info.is_dir() else "file", None
+            if stat.S_ISLNK(mode):
+                with content.open(info) as link:
+                    kind, leads_to = "link", _resolved(info.filename, link.read(2**12).decode(errors="replace"))
+            elif stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                kind = "other"
+            yield Member(info.filename, info.file_size, kind, leads_to, functools.partial(content.open, info))
+
+
+def _tar_members(archive: Path) -> Iterator[Member]:
+    with tarfile.open(archive) as content:
+        for info in content:
+            kind, leads_to = "other", None
+            if info.isreg() or info.isdir():
+                kind = "file" if info.isreg() else "folder"
+            elif info.issym() or info.islnk():
+                kind = "link"
+                leads_to = _resolved(info.name if info.issym() else "", info.linkname)
+            yield Member(info.name, info.size, kind, leads_to, functools.partial(content.extractfile, info))
+
+
+def _resolved(name: str, link: str) -> str:
+    """The name, from the archive's top, that a symbolic link called `name` leads to."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), link))
+
+
+@contextlib.contextmanager
+def _readable(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except UNREADABLE as error:
+        raise fail(f"cannot be unpacked ({error})", "delete it: it is fetched again", archive) from None
