@@ -60,8 +60,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def tree(root: Path) -> dict[str, str]:
-    """Every file's hash by its path, features aside."""
-    files = sorted(path for path in root.rglob("*") if path.is_file() and "features" not in path.parts)
+    """Every file's hash by its path, aside from what checking and features leave."""
+    files = sorted(path for path in root.rglob("*") if path.is_file() and not {*path.parts} & {"features", ".checked"})
     return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
