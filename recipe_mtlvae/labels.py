@@ -20,6 +20,14 @@ class Event:
     label: str
 
 
+@dataclass(frozen=True, slots=True)
+class DetectedEvent(Event):
+    """An event that a system found, with its highest score after the median filter: what a threshold would have to
+    exceed to lose it."""
+
+    confidence: float
+
+
 @dataclass(frozen=True)
 class Grid:
     """The network's output grid: step t covers [t, t + 1) * step_seconds."""

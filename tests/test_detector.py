@@ -1,5 +1,7 @@
-"""From audio to events: windows, their joining, and the `detect` command."""
+"""From audio to events: windows, their joining, what is chosen, arrays."""
 
+import doctest
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +9,17 @@ import pytest
 import soundfile
 import torch
 
+from recipe_mtlvae.data.audio import read_audio
+from recipe_mtlvae.data.features import scale
+from recipe_mtlvae.data.stream import open_stream
 from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.labels import DetectedEvent
 from recipe_mtlvae.nets.checkpoint import Checkpoint
 from recipe_mtlvae.nets.prediction import Prediction
-from recipe_mtlvae.products import detect
-from recipe_mtlvae.products.detector import Detector
-from tests.tiny import tiny_conf
+from recipe_mtlvae.products.detector import Detector, mono
+from recipe_mtlvae.products.windows import JoinedScores, cut_windows
+from recipe_mtlvae.scoring.postprocess import Decoding
+from tests.tiny import save_tiny_checkpoint, tiny_conf
 
 RATE = 16000
 STEP = 1024  # samples
@@ -68,10 +75,10 @@ def test_a_checkpoint_s_own_decoding_takes_the_place_of_the_fixed_one(tmp_path):
 
 
 def test_a_long_recording_runs_in_half_overlapping_windows_without_seams(detector, tmp_path):
-    """10 s in windows of 31 steps every 15: 1 + ceil((160000 - 1.01 * 32000) / 15360) = 10."""
+    """10 s are 156 whole steps: windows of 31 at 0, 15 ... 120, and one that ends with the recording, at 125."""
     detection = detector.detect(recording(tmp_path / "a.wav", 10.0))
     assert detector.net.windows == 10
-    assert detection.scores.shape == (157, 2)
+    assert detection.scores.shape == (156, 2)
     np.testing.assert_allclose(detection.scores, 0.75, rtol=1e-6)
     assert [(event.onset, event.label) for event in detection.events] == [(0.0, "Beep"), (0.0, "Hum")]
 
@@ -93,51 +100,177 @@ def test_an_unreadable_recording_stops_the_others_only_where_nobody_collects_fau
     assert len(faults) == 1
 
 
-def test_the_command_writes_events_and_a_score_folder(detector, tmp_path, monkeypatch):
-    monkeypatch.setattr(Detector, "load", lambda path: detector)
-    recording(tmp_path / "a.wav", 2.0)
-    detect.main(["--checkpoint", "x.ckpt", "--out", str(tmp_path / "out"), str(tmp_path / "a.wav")])
-    events = (tmp_path / "out" / "events.tsv").read_text().splitlines()
-    assert events == [
-        "filename\tonset\toffset\tevent_label",
-        f"{tmp_path}/a.wav\t0.000\t1.984\tBeep",
-        f"{tmp_path}/a.wav\t0.000\t1.984\tHum",
-    ]
-    scores = (tmp_path / "out" / "scores" / "a.tsv").read_text().splitlines()
-    assert scores[0] == "onset\toffset\tBeep\tHum" and len(scores) == 32
+class Loudness(torch.nn.Module):
+    """A network that scores a step by its loudest frame, as scaled, so that scores tell where they come from."""
+
+    def predict(self, features: torch.Tensor) -> Prediction:
+        frames = features.amax(dim=1)[:, : features.shape[2] // 4 * 4]
+        loud = (frames.unflatten(1, (-1, 4)).amax(dim=2) + 1) / 2
+        return Prediction(torch.stack([loud, 1 - loud], dim=2), torch.stack([loud.amax(1), 1 - loud.amin(1)], dim=1))
 
 
-def test_folders_are_searched_and_each_recording_taken_once(tmp_path):
-    (tmp_path / "deep").mkdir()
-    inner, outer = recording(tmp_path / "deep" / "b.flac", 0.2), recording(tmp_path / "a.wav", 0.2)
-    (tmp_path / "notes.txt").write_text("x")
-    recordings, faults = detect.find_recordings([tmp_path, outer])
-    assert sorted(recordings) == [outer, inner] and not faults
+def loudness() -> Detector:
+    return Detector(Checkpoint(Loudness(), tiny_conf(), ("Beep", "Hum"), 0, 0), device="cpu")
 
 
-def test_what_is_not_there_is_named_and_so_is_a_folder_without_audio(tmp_path):
-    _, faults = detect.find_recordings([tmp_path, tmp_path / "none.wav"])
-    assert "no audio in this folder" in str(faults[0]) and "no such file" in str(faults[1])
+def test_a_clip_of_the_training_length_is_scored_to_the_last_bit_as_in_validation(tmp_path):
+    detector, path = loudness(), recording(tmp_path / "a.wav", 2.0)
+    samples = read_audio(path, RATE, 2.0).samples
+    expected = detector.net.predict(scale(detector.log_mel(torch.from_numpy(samples)[None])))
+    found = detector.detect(path)
+    np.testing.assert_array_equal(found.scores, expected.strong[0].numpy())
+    np.testing.assert_array_equal(found.weak, expected.weak[0].numpy())
 
 
-def test_recordings_of_one_name_keep_as_many_folders_as_tell_them_apart(tmp_path):
-    for folder in ("x", "y"):
-        (tmp_path / folder).mkdir()
-    paths = [recording(tmp_path / name, 0.2) for name in ("x/a.wav", "y/a.wav", "y/b.wav")]
-    assert list(detect._score_names(paths).values()) == ["x_a", "y_a", "b"]
+@pytest.mark.parametrize("seconds", [2.1, 3.3, 10.0, 75.0])
+def test_streamed_windows_are_stretches_of_the_whole_log_mel(tmp_path, seconds):
+    detector, path = loudness(), recording(tmp_path / "a.wav", seconds)
+    whole = detector.log_mel(torch.from_numpy(read_audio(path, RATE, None).samples)[None])[0]
+    with open_stream(path, RATE, 4.0) as stream:
+        windows = list(cut_windows(stream.blocks, detector.log_mel, 2.0, 31))
+    assert [window.first_step for window in windows[:-1]] == [15 * i for i in range(len(windows) - 1)]
+    assert windows[-1].first_step == (whole.shape[1] - 126) // 4
+    for window in windows:
+        expected = whole[:, 4 * window.first_step : 4 * window.first_step + 126]
+        torch.testing.assert_close(window.log_mel, expected, rtol=0, atol=1e-4)  # dB
 
 
-def test_recordings_that_differ_in_their_suffix_alone_are_refused_before_any_work(tmp_path):
-    for suffix in ("wav", "flac"):
-        recording(tmp_path / f"a.{suffix}", 0.2)
-    with pytest.raises(RecipeError, match="differ in their suffix alone"):
-        detect.main(["--checkpoint", "none.ckpt", "--out", str(tmp_path / "out"), str(tmp_path)])
+def test_neighbouring_windows_are_weighted_by_triangles():
+    """Windows of 4 steps at 0 and 2, weights 0.4, 0.8, 0.8, 0.4: at step 2, 0.8 * 1 and 0.4 * 0 of 1.2 in all."""
+    joined = JoinedScores(classes=1, width=4)
+    joined.add(0, np.ones((4, 1), np.float32), np.array([0.2], np.float32))
+    joined.add(2, np.zeros((4, 1), np.float32), np.array([0.1], np.float32))
+    np.testing.assert_allclose(joined.scores(6)[:, 0], [1, 1, 2 / 3, 1 / 3, 0, 0], rtol=1e-6)
+    assert joined.weak == np.float32(0.2)
 
 
-def test_hidden_files_are_left_out_and_unfit_names_are_faults(tmp_path):
-    recording(tmp_path / "a.wav", 0.2)
-    (tmp_path / "._a.wav").write_text("what macOS leaves")
-    (tmp_path / "tab\tbed.wav").write_bytes((tmp_path / "a.wav").read_bytes())
-    recordings, faults = detect.find_recordings([tmp_path])
-    assert [path.name for path in recordings] == ["a.wav"]
-    assert "cannot be printed" in str(faults[0])
+def test_an_event_across_a_window_border_is_one_event(tmp_path):
+    """A tone from 3.5 to 5.5 s, over the borders at 3.84 and 4.8 s, of windows every 0.96 s."""
+    time = np.arange(10 * RATE) / RATE
+    tone = 0.5 * np.sin(2 * np.pi * 440 * time) * ((time >= 3.5) & (time < 5.5))
+    noise = 0.001 * np.random.default_rng(0).standard_normal(len(time))
+    soundfile.write(tmp_path / "a.wav", tone + noise, RATE)
+    detector = loudness()
+    detector.decoding = Decoding((0.8, 1.0), (1, 1))
+    found = detector.detect(tmp_path / "a.wav").events
+    near = [event for event in found if 3.3 < event.onset < 5.7]
+    assert len(near) == 1
+    assert (near[0].onset, near[0].offset) == (pytest.approx(3.5, abs=0.13), pytest.approx(5.5, abs=0.13))
+
+
+def test_a_recording_that_turns_out_damaged_leaves_the_others_whole(detector, tmp_path):
+    paths = [recording(tmp_path / f"{i}.wav", 2.0) for i in range(3)]
+    samples = np.zeros(90 * RATE, np.float32)
+    samples[-1] = np.nan
+    soundfile.write(paths[1], samples, RATE, subtype="FLOAT")
+    faults = []
+    found = list(detector.detect_all(paths, faults, batch_size=4))
+    assert [detection.path for detection in found] == [paths[0], paths[2]]
+    assert len(faults) == 1 and "NaN" in str(faults[0])
+
+
+def test_progress_tells_the_seconds_done_of_each_recording(detector, tmp_path):
+    path, seen = recording(tmp_path / "a.wav", 10.0), []
+    list(detector.detect_all([path], batch_size=4, progress=lambda *call: seen.append(call)))
+    assert len(seen) == 10 and seen[0] == (path, pytest.approx(31 * 0.064), 10.0)
+    assert seen[-1][1] == pytest.approx(156 * 0.064)
+
+
+# --- arrays
+
+
+def test_an_array_gives_what_its_file_gives(tmp_path):
+    path = recording(tmp_path / "a.wav", 5.0)
+    samples, rate = soundfile.read(path, dtype="float32")
+    from_array, from_file = loudness().detect(samples, rate), loudness().detect(path)
+    np.testing.assert_array_equal(from_array.scores, from_file.scores)
+    assert (from_array.events, from_array.duration, from_array.path) == (from_file.events, 5.0, None)
+
+
+def test_integers_and_channels_are_brought_to_one_scale():
+    np.testing.assert_allclose(mono(np.array([16384, -32768], np.int16)), [0.5, -1.0])
+    np.testing.assert_allclose(mono(np.array([[0.5, -0.25], [1.0, 0.0]])), [0.125, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        (np.zeros(0), "expected samples"),
+        (np.zeros((2, 2, 2)), "expected samples"),
+        (np.zeros((2, 100)), "transpose it"),
+        (np.zeros(100, np.uint8), "expected floats or signed integers"),
+        (np.array(["a"]), "expected floats or signed integers"),
+    ],
+)
+def test_arrays_that_are_no_audio_are_refused(samples, words):
+    with pytest.raises(ValueError, match=words):
+        mono(samples)
+
+
+def test_an_array_with_nan_is_refused(detector):
+    with pytest.raises(RecipeError, match="NaN or infinite"):
+        detector.detect(np.array([0.0, np.nan]), 16000)
+
+
+@pytest.mark.parametrize("rate", [None, 0, 10**9])
+def test_an_array_wants_its_rate(detector, rate):
+    with pytest.raises(ValueError, match="sample_rate: expected 1000 to 384000 Hz"):
+        detector.detect(np.zeros(100), rate)
+
+
+def test_the_docstrings_example_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save_tiny_checkpoint(tmp_path / "best.ckpt", ("Cat", "Dog"))
+    recording(tmp_path / "x.wav", 3.0)
+    exec("".join(example.source for example in doctest.DocTestParser().get_examples(Detector.__doc__)), {})
+    assert re.search(r"^0\.00 to 2\.9\d s: Dog, 0\.\d\d$", capsys.readouterr().out, re.MULTILINE)
+
+
+# --- what the user chooses
+
+
+def choosing(**choices) -> Detector:
+    return Detector(Checkpoint(Constant(), tiny_conf(), ("Beep", "Hum"), 0, 0), device="cpu", **choices)
+
+
+def test_a_threshold_by_class_leaves_the_others_their_own():
+    assert choosing(threshold={"Hum": 0.9}).decoding.thresholds == (0.5, 0.9)
+    assert choosing(threshold=0.2).decoding.thresholds == (0.2, 0.2)
+
+
+def test_median_filters_are_given_in_seconds():
+    """0.3 s are 4.7 steps of 64 ms: 5 is the nearest odd number; 0 is no filter."""
+    assert choosing(median_filter={"Beep": 0.3}).decoding.median_filters == (5, 3)
+    assert choosing(median_filter=0.0).decoding.median_filters == (1, 1)
+
+
+def test_only_the_classes_asked_for_are_reported(tmp_path):
+    found = choosing(classes=["Hum"]).detect(recording(tmp_path / "a.wav", 2.0))
+    assert [event.label for event in found.events] == ["Hum"] and found.scores.shape == (31, 2)
+
+
+def test_events_shorter_than_the_least_duration_are_left_out(tmp_path):
+    path = recording(tmp_path / "a.wav", 2.0)  # one event of 1.984 s a class
+    assert choosing(min_duration=1.98).detect(path).events and not choosing(min_duration=1.99).detect(path).events
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"threshold": {"Dog": 0.5}}, "unknown class Dog: the checkpoint knows Beep, Hum"),
+        ({"classes": ["Hum", "Dog"]}, "unknown class Dog"),
+        ({"threshold": 1.5}, "threshold 1.5: expected 0 to 1"),
+        ({"threshold": float("nan")}, "threshold nan"),
+        ({"median_filter": {"Hum": -1.0}}, "median_filter -1: expected 0 or more"),
+    ],
+)
+def test_choices_that_cannot_be_are_refused(choices, words):
+    with pytest.raises(RecipeError, match=words):
+        choosing(**choices)
+
+
+def test_confidence_is_the_highest_filtered_score_of_the_event():
+    """Median of 3: 0, 0.6, 0.7, 0.7, 0.6, 0 - the lone 0.95 is gone."""
+    scores = np.array([[0.0], [0.7], [0.6], [0.95], [0.7], [0.0]], np.float32)
+    (event,) = Decoding((0.5,), (3,)).detected(scores, 0.064, ["Dog"], 10.0)
+    assert event == DetectedEvent(pytest.approx(0.064), pytest.approx(0.32), "Dog", pytest.approx(0.7))

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
 
 from recipe_mtlvae.conf import Conf, load_conf
 from recipe_mtlvae.data.corpus import read_files, split_names, store_folder
 from recipe_mtlvae.data.store import build_store
+from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 
 RATE = 16000
 SECONDS = 2.0
@@ -73,6 +75,15 @@ def append(path: Path, row: str) -> None:
     """Add a row to a TSV."""
     with path.open("a") as file:
         file.write(row + "\n")
+
+
+def save_tiny_checkpoint(path: Path, classes: tuple[str, ...] = tuple(TONES)) -> Path:
+    """A network of random weights, as the trainer writes one."""
+    torch.manual_seed(0)
+    conf = tiny_conf()
+    weights = {f"net.{name}": value for name, value in build_network(conf, len(classes)).state_dict().items()}
+    torch.save({"state_dict": weights, "epoch": 0, "global_step": 0, "recipe": recipe_entry(conf, classes)}, path)
+    return path
 
 
 def _write_clip(path: Path, label: str, onset: float, offset: float, rng: np.random.Generator) -> None:

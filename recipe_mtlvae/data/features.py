@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchaudio.transforms import MelSpectrogram
@@ -46,3 +49,13 @@ def scale(log_mel: Tensor) -> Tensor:
     low = log_mel.amin(dim=(-2, -1), keepdim=True)
     high = log_mel.amax(dim=(-2, -1), keepdim=True)
     return 2.0 * (log_mel - low) / (high - low + 1e-8) - 1.0
+
+
+def band_centres(features: FeatureConf) -> np.ndarray:
+    """Centre frequencies of the mel bands in Hz (mels,), on the HTK scale."""
+
+    def mel(hertz: float) -> float:
+        return 2595.0 * math.log10(1.0 + hertz / 700.0)
+
+    points = np.linspace(mel(features.f_min), mel(features.f_max), features.mels + 2)[1:-1]
+    return 700.0 * (10.0 ** (points / 2595.0) - 1.0)

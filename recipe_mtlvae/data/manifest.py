@@ -27,7 +27,10 @@ COLUMNS = {
 }
 DESED_TABLE = TableConf(separator="tab", header=True)
 NAME_BYTES = 255  # the longest name that file systems take
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".rf64", ".caf")
+AUDIO_SUFFIXES = (
+    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc"),
+    *(".au", ".snd", ".w64", ".rf64", ".caf", ".sph", ".voc"),
+)
 
 
 @dataclass(frozen=True)

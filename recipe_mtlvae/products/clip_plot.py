@@ -42,19 +42,25 @@ def clip_chart(
         _draw_events(bottom, lanes, rows, colours)
         if log_mel is not None:
             top = figure.add_subplot(grid[0, 0], sharex=bottom)
-            _draw_spectrogram(figure, top, log_mel, frequencies, frame_seconds)
+            draw_spectrogram(figure, top, log_mel, frequencies, frame_seconds)
             bottom.set_xlim(0.0, seconds)
         handles = [Patch(**_look(i, INK), label=name) for i, name in enumerate(lanes)]
         figure.legend(handles=handles, loc="outside lower left", ncols=3, handlelength=2.2, columnspacing=1.2)
         return svg(figure, title)
 
 
-def _draw_spectrogram(
-    figure: Figure, axes: Axes, log_mel: np.ndarray, frequencies: np.ndarray, frame_seconds: float
+def draw_spectrogram(
+    figure: Figure,
+    axes: Axes,
+    log_mel: np.ndarray,
+    frequencies: np.ndarray,
+    frame_seconds: float,
+    begin: float = 0.0,
 ) -> None:
+    """`log_mel` (mels, frames) in dB from `begin` (s) on; `frequencies` (mels,) in Hz."""
     high = float(np.percentile(log_mel, 99.8))
     low = max(float(np.percentile(log_mel, 2.0)), high - 80.0)  # dB: more would drown the events in the noise floor
-    extent = (0.0, log_mel.shape[1] * frame_seconds, -0.5, len(log_mel) - 0.5)
+    extent = (begin, begin + log_mel.shape[1] * frame_seconds, -0.5, len(log_mel) - 0.5)
     image = axes.imshow(
         log_mel, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high, interpolation="none"
     )

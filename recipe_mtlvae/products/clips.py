@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from recipe_mtlvae.conf import Conf, FeatureConf
+from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.data.audio import read_audio
 from recipe_mtlvae.data.corpus import Split, open_split
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
+from recipe_mtlvae.products.sound import encoded
 from recipe_mtlvae.products.systems import System
-
-AUDIO_FORMAT = ("MP3", "audio/mpeg")  # every browser plays it; 10 s are some 30 kB
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class ClipView:
     seconds: float
     lanes: dict[str, Sequence[Event]]  # "truth", then each system's detections
     log_mel: np.ndarray | None  # (mels, frames), dB
-    audio: bytes | None  # AUDIO_FORMAT
+    audio: bytes | None  # sound.FORMAT
 
 
 def clip_views(
@@ -87,16 +85,6 @@ def choose(f1: Mapping[str, float | None], truth: Mapping[str, Sequence[Event]],
     return [(name, rank) for rank, names in chosen.items() for name in names]
 
 
-def band_centres(features: FeatureConf) -> np.ndarray:
-    """Centre frequencies of the mel bands in Hz (mels,), on the HTK scale."""
-
-    def mel(hertz: float) -> float:
-        return 2595.0 * math.log10(1.0 + hertz / 700.0)
-
-    points = np.linspace(mel(features.f_min), mel(features.f_max), features.mels + 2)[1:-1]
-    return 700.0 * (10.0 ** (points / 2595.0) - 1.0)
-
-
 def _active_seconds(events: Sequence[Event]) -> set[tuple[str, int]]:
     return {(e.label, second) for e in events for second in range(math.floor(e.onset), math.ceil(e.offset))}
 
@@ -133,16 +121,4 @@ def _seen_and_heard(
         audio = read_audio(clip.path, corpus.conf.features.sample_rate, corpus.conf.data.clip_seconds)
     except RecipeError:  # it is gone since its features were computed
         return log_mel, None, clip.name
-    return log_mel, _encode(audio.samples, corpus.conf.features.sample_rate), clip.name
-
-
-def _encode(samples: np.ndarray, sample_rate: int) -> bytes | None:
-    """None where this build of libsndfile cannot write the format, or not at this rate."""
-    import soundfile
-
-    data = io.BytesIO()
-    try:
-        soundfile.write(data, np.clip(samples, -1.0, 1.0), sample_rate, format=AUDIO_FORMAT[0])
-    except (soundfile.LibsndfileError, ValueError):
-        return None
-    return data.getvalue()
+    return log_mel, encoded(audio.samples, corpus.conf.features.sample_rate), clip.name

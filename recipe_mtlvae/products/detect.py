@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from recipe_mtlvae.data.audio import FOREIGN
 from recipe_mtlvae.data.manifest import AUDIO_SUFFIXES, bad_name, is_audio_name, show
 from recipe_mtlvae.errors import Fault, RecipeError, fail
-from recipe_mtlvae.files import write_text
+from recipe_mtlvae.products.choices import by_class, split_names
+from recipe_mtlvae.products.progress import Bar
+
+if TYPE_CHECKING:
+    from recipe_mtlvae.products.detector import Detector
 
 
 def main(argv: list[str]) -> None:
-    """Writes events.tsv (all recordings) and scores/<recording>.tsv below --out.
+    """Writes what was found in each recording, tables over all of them and summary.html below --out.
 
     A recording that cannot be read is reported at the end and does not stop the others.
     """
     options = _parser().parse_args(argv)
     recordings, faults = find_recordings(options.audio)
     if recordings:
-        faults += detect(options.checkpoint, recordings, options.out)
+        faults += detect(options, recordings)
     if faults:
         raise RecipeError(*faults)
 
@@ -28,9 +36,26 @@ def main(argv: list[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m recipe_mtlvae detect", description=__doc__, allow_abbrev=False)
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.ckpt of a run")
-    parser.add_argument("--out", type=Path, required=True, help="folder for events.tsv and scores/")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results; earlier ones stay in it")
+    parser.add_argument("--classes", metavar="A,B", help="report these classes only")
+    after = "default: the checkpoint's, by class"
+    parser.add_argument(
+        "--threshold", type=by_class, metavar="X", help=f"0 to 1, of all classes or Dog=0.3,Speech=0.6 ({after})"
+    )
+    parser.add_argument(
+        "--median_filter", type=by_class, metavar="S", help=f"seconds, 0 for none; of all classes or by class ({after})"
+    )
+    parser.add_argument("--min_duration", type=_seconds, default=0.0, metavar="S", help="leave out shorter events (s)")
+    parser.add_argument("--plot", action="store_true", help="a picture of each recording, every 5 minutes one")
     parser.add_argument("audio", type=Path, nargs="+", help="files or folders, any length, any rate")
     return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError
+    return value
 
 
 def find_recordings(paths: Iterable[Path]) -> tuple[list[Path], list[Fault]]:
@@ -38,57 +63,82 @@ def find_recordings(paths: Iterable[Path]) -> tuple[list[Path], list[Fault]]:
 
     Hidden files are left out, as macOS leaves them beside every copied one.
     """
-    recordings: dict[Path, None] = {}
+    recordings: dict[Path, Path] = {}  # by what they are, however they are named
     faults = []
     for path in paths:
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if is_audio_name(file.name) and file.is_file())
+            files = sorted(file for file in path.rglob("*") if file.is_file())
+            found = [file for file in files if is_audio_name(file.name)]
             if not found:
                 faults.append(Fault(f"no audio in this folder: expected {', '.join(AUDIO_SUFFIXES)}", path=path))
-            recordings.update(dict.fromkeys(found))
+            faults += _foreign(files, path)
+            for file in found:
+                recordings.setdefault(file.resolve(), file)
         elif path.is_file():
-            recordings[path] = None
+            recordings.setdefault(path.resolve(), path)
         else:
             faults.append(Fault("no such file or folder", path=path))
-    unfit = {path: reason for path in recordings if (reason := bad_name(path.name))}
+    unfit = {path: reason for path in recordings.values() if (reason := bad_name(path.name))}
     faults += [Fault(f"file name {show(path.name)}: {reason}", "rename it") for path, reason in unfit.items()]
-    return [path for path in recordings if path not in unfit], faults
+    return [path for path in recordings.values() if path not in unfit], faults
 
 
-def detect(checkpoint: Path, recordings: list[Path], out: Path) -> list[Fault]:
-    """Write the detections of `recordings` below `out`; the faults of those that could not be read."""
-    ids = _score_names(recordings)
-    from recipe_mtlvae.products.detector import Detector  # torch, only once the names are in order
-    from recipe_mtlvae.scoring.scores import write_scores
+def _foreign(files: Iterable[Path], folder: Path) -> list[Fault]:
+    """Recordings of formats that are not read, such as a phone's; they are not to be missed in silence."""
+    count = Counter(suffix for file in files if (suffix := file.suffix.lower()) in FOREIGN)
+    mend = "convert them, as by ffmpeg -i NAME{0} NAME.wav"
+    return [
+        Fault(f"{number} file{'s'[: number > 1]} ending in {suffix}, which is not read", mend.format(suffix), folder)
+        for suffix, number in sorted(count.items())
+    ]
 
-    detector = Detector.load(checkpoint)
+
+def detect(options: argparse.Namespace, recordings: list[Path]) -> list[Fault]:
+    """Write the detections of `recordings`; the faults of those that could not be read."""
+    from recipe_mtlvae.products.detections import check_writable, earlier_names, result_names
+
+    check_writable(options.out)
+    names = result_names(recordings, earlier_names(options.out))
+    from recipe_mtlvae.nets.checkpoint import load_checkpoint  # torch, only once all else is in order
+    from recipe_mtlvae.products.detector import Detector
+
+    checkpoint = load_checkpoint(options.checkpoint)
+    detector = Detector(
+        checkpoint,
+        classes=split_names(options.classes, checkpoint.classes) if options.classes is not None else None,
+        threshold=options.threshold,
+        median_filter=options.median_filter,
+        min_duration=options.min_duration,
+    )
+    if not detector.reported:
+        raise fail("--classes: expected at least one", f"of {', '.join(detector.classes)}")
+    return _run(options, detector, names)
+
+
+def _run(options: argparse.Namespace, detector: Detector, names: dict[Path, str]) -> list[Fault]:
+    from recipe_mtlvae.products.detections import Found, write_detection, write_tables
+    from recipe_mtlvae.products.summary import write_summary
+
+    found: list[Found] = []
     faults: list[Fault] = []
-    rows = ["filename\tonset\toffset\tevent_label"]
-    seconds = 0.0
-    for detection in detector.detect_all(recordings, faults):
-        scores = detection.scores
-        write_scores(out / "scores", ids[detection.path], scores, detector.grid.step_seconds, detector.classes)
-        rows += [f"{detection.path}\t{e.onset:.3f}\t{e.offset:.3f}\t{e.label}" for e in detection.events]
-        seconds += detection.duration
-    write_text(out / "events.tsv", "\n".join(rows) + "\n")
-    print(f"{len(rows) - 1} events in {seconds / 60:.1f} minutes of audio: {out / 'events.tsv'}", file=sys.stderr)
+    started = time.perf_counter()
+    try:
+        with Bar(names) as bar:
+            for detection in detector.detect_all(names, faults, progress=bar.move):
+                name = names[detection.path]
+                found.append(write_detection(options.out, name, detection, detector.conf.features))
+                if options.plot:
+                    from recipe_mtlvae.products.detection_plot import write_pictures
+
+                    write_pictures(options.out / "plots", name, detection, detector)
+        seconds = sum(item.duration for item in found)
+        speed = seconds / (time.perf_counter() - started)
+    finally:  # also when interrupted: what is finished is whole
+        if found:
+            earlier = write_tables(options.out, found)
+            write_summary(options.out / "summary.html", found, detector, earlier)
+    if found:
+        events = sum(len(item.events) for item in found)
+        text = f"{events} events in {seconds / 60:.1f} minutes of audio, {speed:.0f} times real time: "
+        print(text + str(options.out / "summary.html"), file=sys.stderr)
     return faults
-
-
-def _score_names(recordings: list[Path]) -> dict[Path, str]:
-    """Each recording's name in the score folder: its stem, with as many of its folders as tell it from the others."""
-    names: dict[Path, str] = {}
-    parts = {path: (*path.resolve().parent.parts[1:], path.stem) for path in recordings}
-    for path, own in parts.items():
-        rivals = [other for other, theirs in parts.items() if other != path and theirs[-1] == own[-1]]
-        depth = next((n for n in range(1, len(own) + 1) if all(parts[r][-n:] != own[-n:] for r in rivals)), None)
-        if depth is None:
-            raise fail(
-                "two recordings that differ in their suffix alone would share one score file", "rename one", path
-            )
-        names[path] = "_".join(own[-depth:])
-    owners = {name: path for path, name in names.items()}
-    for path, name in names.items():
-        if owners[name] != path:
-            raise fail(f"its scores and those of {owners[name]} would share the name {name}", "rename one", path)
-    return names

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import jinja2
 import yaml
 
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.files import write_text
 from recipe_mtlvae.products import costs, sections, tables
 from recipe_mtlvae.products.clips import Corpus, clip_views
+from recipe_mtlvae.products.pages import render
 from recipe_mtlvae.products.runs import read_published
 from recipe_mtlvae.products.systems import System
 
 CLIPS_EACH = 4  # best, median and worst ones
-TEMPLATE = Path(__file__).with_name("report.html")
+TEMPLATE = "report.html"
 
 
 def write_report(systems: Sequence[System], corpus: Corpus | None, title: str, file: Path) -> str:
@@ -35,6 +33,7 @@ def write_report(systems: Sequence[System], corpus: Corpus | None, title: str, f
     groups = tables.score_groups(systems, [system for system in published if system.headline])
     differences, facts = tables.difference_groups(systems), costs.facts(systems)
     page = render(
+        TEMPLATE,
         title=title,
         systems=systems,
         several=several,
@@ -65,19 +64,6 @@ def write_report(systems: Sequence[System], corpus: Corpus | None, title: str, f
     write_text(file, page)
     text = [tables.as_text(groups), *([tables.as_text(differences)] if differences else [])]
     return "\n".join([*text, costs.facts_text(facts, systems)])
-
-
-def render(**content: Any) -> str:
-    """The template filled in; everything but charts is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
-    return environment.get_template(TEMPLATE.name).render(**content)
 
 
 def _conf_text(system: System) -> str:

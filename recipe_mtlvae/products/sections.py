@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from recipe_mtlvae.products import costs, plots, tables, theme
+from recipe_mtlvae.data.features import band_centres
+from recipe_mtlvae.products import costs, plots, sound, tables, theme
 from recipe_mtlvae.products.clip_plot import clip_chart
-from recipe_mtlvae.products.clips import AUDIO_FORMAT, ClipView, Corpus, band_centres
+from recipe_mtlvae.products.clips import ClipView, Corpus
 from recipe_mtlvae.products.latents import read_latents
 from recipe_mtlvae.products.runs import Run
 from recipe_mtlvae.products.systems import Result, System
@@ -27,7 +28,7 @@ class Chart:
     title: str = ""
     note: str = ""
     audio: bytes | None = None
-    audio_type: str = AUDIO_FORMAT[1]
+    audio_type: str = sound.FORMAT[1]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from scipy.ndimage import median_filter as _median_filter
 
 from recipe_mtlvae.conf import PostprocessConf
 from recipe_mtlvae.errors import fail
-from recipe_mtlvae.labels import Event
+from recipe_mtlvae.labels import DetectedEvent, Event, cut_events
 from recipe_mtlvae.scoring.scores import ScoreFolder
 
 
@@ -47,6 +48,20 @@ class Decoding:
     def events(self, scores: np.ndarray, edges: np.ndarray, classes: Sequence[str]) -> list[Event]:
         """The events of unprocessed `scores` (steps, classes), by onset; `edges` (steps + 1,) in seconds."""
         return to_events(self.smooth(scores), edges, classes, self.thresholds)
+
+    def detected(
+        self, scores: np.ndarray, step_seconds: float, classes: Sequence[str], duration: float
+    ) -> list[DetectedEvent]:
+        """The same with each event's confidence, for step t at [t, t + 1) * step_seconds; cut at `duration` (s)."""
+        smoothed = self.smooth(scores)
+        found = to_events(smoothed, np.arange(len(scores) + 1) * step_seconds, classes, self.thresholds)
+        column = {label: i for i, label in enumerate(classes)}
+        events = []
+        for event in cut_events(found, duration):
+            steps = slice(round(event.onset / step_seconds), math.ceil(event.offset / step_seconds - 1e-6))
+            confidence = float(smoothed[steps, column[event.label]].max())
+            events.append(DetectedEvent(event.onset, event.offset, event.label, confidence))
+        return events
 
 
 def median_filter(scores: np.ndarray, size: int) -> np.ndarray:

@@ -1,0 +1,75 @@
+"""What a user chooses for detection, and what the checkpoint holds for the rest."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from recipe_mtlvae.errors import fail
+from recipe_mtlvae.scoring.postprocess import Decoding, odd_steps
+
+ByClass = float | Mapping[str, float]  # one for all, or some by class
+
+
+def chosen_decoding(
+    decoding: Decoding,
+    classes: Sequence[str],
+    step_seconds: float,
+    threshold: ByClass | None,
+    median_filter: ByClass | None,  # s
+) -> Decoding:
+    """`decoding` with what is given in its place. Raises RecipeError for an unknown class or a value out of range."""
+    thresholds, filters = decoding.thresholds, decoding.median_filters
+    if threshold is not None:
+        given = _for_each(threshold, classes, "threshold", 1.0)
+        thresholds = tuple(own if new is None else new for own, new in zip(thresholds, given, strict=True))
+    if median_filter is not None:
+        given = _for_each(median_filter, classes, "median_filter", math.inf)
+        steps = (None if seconds is None else odd_steps(seconds, step_seconds) for seconds in given)
+        filters = tuple(own if new is None else new for own, new in zip(filters, steps, strict=True))
+    return Decoding(thresholds, filters)
+
+
+def known_classes(names: Iterable[str], classes: Sequence[str]) -> tuple[str, ...]:
+    """`names` in the order of `classes`. Raises RecipeError for one that is not among them."""
+    names = set(names)
+    if unknown := sorted(names - set(classes)):
+        raise fail(f"unknown class {', '.join(unknown)}: the checkpoint knows {', '.join(classes)}")
+    return tuple(label for label in classes if label in names)
+
+
+def split_names(text: str, classes: Sequence[str]) -> list[str]:
+    """`Dog,Speech` as names; a class's own name may hold commas."""
+    names = []
+    while text:
+        known = [label for label in classes if text == label or text.startswith(f"{label},")]
+        name = max(known, key=len) if known else text.partition(",")[0]
+        names.append(name)
+        text = text[len(name) + 1 :]
+    return names
+
+
+def by_class(text: str) -> ByClass:
+    """`0.4`, or `Dog=0.3,Speech=0.6`, as argparse takes it; names may hold commas and equal signs."""
+    try:
+        try:
+            return float(text)
+        except ValueError:
+            pairs = re.findall(r"(.+?)=([-+.\dEe]+|nan|inf)(?:,|$)", text)
+            if ",".join(f"{name}={value}" for name, value in pairs) != text.removesuffix(","):
+                raise
+            return {name: float(value) for name, value in pairs}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number or class=number,...; got {text!r}") from None
+
+
+def _for_each(given: ByClass, classes: Sequence[str], name: str, most: float) -> list[float | None]:
+    if isinstance(given, Mapping):
+        known_classes(given, classes)
+    values = [given.get(label) if isinstance(given, Mapping) else given for label in classes]
+    for value in values:
+        if value is not None and not (math.isfinite(value) and 0 <= value <= most):
+            raise fail(f"{name} {value:g}: expected 0 " + (f"to {most:g}" if math.isfinite(most) else "or more"))
+    return values

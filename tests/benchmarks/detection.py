@@ -1,0 +1,105 @@
+"""Speed and memory of `detect`: a folder of 10-s clips, one long file, and the time to the first result.
+
+    python -m tests.benchmarks.detection [--hours 3] [--clips 360] [--rate 44100] [--checkpoint FILE]
+
+Each runs as a process of its own, as a user's would; its peak memory is the operating system's count. Without a
+checkpoint, the default network with random weights: it is as fast as a trained one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from recipe_mtlvae.conf import load_conf
+from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
+from tests.benchmarks.training import processor
+
+CLASSES = tuple(f"class {number}" for number in range(10))
+
+
+def random_checkpoint(path: Path) -> Path:
+    torch.manual_seed(0)
+    conf = load_conf()
+    weights = {f"net.{name}": value for name, value in build_network(conf, len(CLASSES)).state_dict().items()}
+    torch.save({"state_dict": weights, "epoch": 0, "global_step": 0, "recipe": recipe_entry(conf, CLASSES)}, path)
+    return path
+
+
+def write_noise(path: Path, seconds: float, rate: int) -> None:
+    """Noise whose level moves, 16 bit, a minute at a time."""
+    rng = np.random.default_rng(0)
+    minute = 0.1 * rng.standard_normal(60 * rate) * (1.0 + np.sin(np.arange(60 * rate) / rate))
+    with soundfile.SoundFile(path, "w", rate, 1, "PCM_16") as file:
+        for start in range(0, round(seconds), 60):
+            file.write(minute[: round(min(60, seconds - start) * rate)])
+
+
+@dataclass(frozen=True)
+class Measured:
+    seconds: float  # from start to end of the process
+    first: float  # from start to the first result
+    megabytes: float  # peak resident memory
+
+
+def measure(checkpoint: Path, audio: Path, out: Path) -> Measured:
+    command = [sys.executable, "-m", "recipe_mtlvae", "detect", "--checkpoint", str(checkpoint), "--out", str(out)]
+    started = time.perf_counter()
+    process = subprocess.Popen([*command, str(audio)], stderr=subprocess.DEVNULL)
+    first = None
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if first is None and (pid or any((out / "events").glob("*.tsv"))):
+            first = time.perf_counter() - started
+        if pid:
+            break
+        time.sleep(0.01)
+    if status:
+        raise SystemExit(f"detect ended with {os.waitstatus_to_exitcode(status)}")
+    return Measured(time.perf_counter() - started, first, usage.ru_maxrss / 1024)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hours", type=float, default=3.0, help="of the long file (3)")
+    parser.add_argument("--clips", type=int, default=360, help="of 10 s, in the folder (360)")
+    parser.add_argument("--rate", type=int, default=44100, help="Hz, of all recordings (44100)")
+    parser.add_argument("--checkpoint", type=Path)
+    options = parser.parse_args()
+    print(f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__}; {options.rate} Hz, 16 bit, mono")
+    print(f"{'':<24}{'audio':>9}{'wall':>9}{'real time':>11}{'first result':>14}{'peak memory':>13}")
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        checkpoint = options.checkpoint or random_checkpoint(root / "random.ckpt")
+        tasks = {"one 10-s clip": (1, 10.0)}
+        if options.clips:
+            tasks[f"{options.clips} clips of 10 s"] = (options.clips, 10.0)
+        if options.hours:
+            tasks[f"one file of {options.hours:g} h"] = (1, 3600 * options.hours)
+        for number, (title, (files, seconds)) in enumerate(tasks.items()):
+            folder = root / f"audio{number}"
+            folder.mkdir()
+            write_noise(folder / "0.wav", seconds, options.rate)
+            for copy in range(1, files):
+                (folder / f"{copy}.wav").write_bytes((folder / "0.wav").read_bytes())
+            found = measure(checkpoint, folder, root / f"out{number}")
+            audio = files * seconds
+            print(
+                f"{title:<24}{audio:7.0f} s{found.seconds:7.1f} s{audio / found.seconds:9.0f} x"
+                f"{found.first:12.1f} s{found.megabytes:10.0f} MB",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,289 @@
+"""`python -m recipe_mtlvae detect`: what it finds, what it writes, and how it meets bad input."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from recipe_mtlvae import __main__ as command_line
+from recipe_mtlvae.data.audio import read_audio
+from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.labels import DetectedEvent
+from recipe_mtlvae.products import detections
+from recipe_mtlvae.products.choices import by_class, split_names
+from recipe_mtlvae.products.detect import find_recordings
+from recipe_mtlvae.products.detections import result_names
+from recipe_mtlvae.scoring.scores import read_scores
+from tests.tiny import RATE, save_tiny_checkpoint, tiny_conf
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_checkpoint(tmp_path_factory.mktemp("run") / "best.ckpt")
+
+
+@pytest.fixture
+def detect(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs the command into tmp_path / "out"; every class is above the threshold everywhere. Returns the exit code."""
+
+    def run(*arguments: object, out: Path = tmp_path / "out", threshold: str = "0.1") -> int:
+        options = ["detect", "--checkpoint", checkpoint, "--out", out, "--threshold", threshold, *arguments]
+        monkeypatch.setattr(sys, "argv", ["recipe_mtlvae", *map(str, options)])
+        return command_line.main()
+
+    return run
+
+
+def recording(path: Path, seconds: float = 2.0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, round(seconds * RATE)), RATE)
+    return path
+
+
+def lines(path: Path) -> list[list[str]]:
+    return [line.split("\t") for line in path.read_text().splitlines()]
+
+
+# --- what is found
+
+
+def test_folders_are_searched_and_each_recording_taken_once(tmp_path):
+    inner, outer = recording(tmp_path / "deep" / "b.flac"), recording(tmp_path / "a.wav")
+    (tmp_path / "notes.txt").write_text("x")
+    recordings, faults = find_recordings([tmp_path, outer, tmp_path / "deep" / ".." / "a.wav"])
+    assert sorted(recordings) == [outer, inner] and not faults
+
+
+def test_what_is_not_there_is_named_and_so_is_a_folder_without_audio(tmp_path):
+    _, faults = find_recordings([tmp_path, tmp_path / "none.wav"])
+    assert "no audio in this folder" in str(faults[0]) and "no such file" in str(faults[1])
+
+
+def test_hidden_files_are_left_out_and_unfit_names_are_faults(tmp_path):
+    recording(tmp_path / "a.wav")
+    (tmp_path / "._a.wav").write_text("what macOS leaves")
+    (tmp_path / "tab\tbed.wav").write_bytes((tmp_path / "a.wav").read_bytes())
+    recordings, faults = find_recordings([tmp_path])
+    assert [path.name for path in recordings] == ["a.wav"]
+    assert "cannot be printed" in str(faults[0])
+
+
+# --- names of the results
+
+
+def named(tmp_path: Path, *paths: str, earlier: dict[str, str] | None = None) -> list[str]:
+    known = {tmp_path / path: name for path, name in (earlier or {}).items()}
+    return list(result_names([tmp_path / path for path in paths], known).values())
+
+
+def test_recordings_of_one_name_keep_as_many_folders_as_tell_them_apart(tmp_path):
+    assert sorted(named(tmp_path, "x/a.wav", "y/a.wav", "y/b.wav")) == ["b", "x_a", "y_a"]
+    assert sorted(named(tmp_path, "p/x/a.wav", "q/x/a.wav")) == ["p_x_a", "q_x_a"]
+
+
+def test_recordings_that_differ_in_their_suffix_alone_keep_it(tmp_path):
+    assert named(tmp_path, "a.wav", "a.flac") == ["a_wav", "a_flac"]
+
+
+def test_names_that_differ_in_capitals_alone_are_told_apart(tmp_path):
+    assert len({name.casefold() for name in named(tmp_path, "x/A.wav", "y/a.wav")}) == 2
+
+
+def test_a_recording_seen_before_keeps_its_name_and_no_other_takes_it(tmp_path):
+    earlier = {"x/a.wav": "a"}
+    assert sorted(named(tmp_path, "x/a.wav", "y/a.wav", earlier=earlier)) == ["a", "y_a"]
+    assert named(tmp_path, "y/a.wav", earlier=earlier) == ["y_a"]
+
+
+def test_names_that_no_folder_tells_apart_are_numbered(tmp_path):
+    """x_a.wav's own name is what y/x/a.wav would get beside z/a.wav; both end up with names of their own."""
+    names = named(tmp_path, "x_a.wav", "x/a.wav", "z/a.wav", "x/a_b.wav")
+    assert len(set(names)) == 4
+
+
+def test_long_and_dotted_names_become_file_names(tmp_path):
+    names = named(tmp_path, "ä" * 120 + ".wav", ".hidden.wav")
+    assert all(len(name.encode()) <= 180 and not name.startswith(".") for name in names)
+
+
+# --- what is written
+
+
+def test_every_recording_gets_its_files(detect, tmp_path):
+    path = recording(tmp_path / "a.wav")
+    assert detect(path, "--threshold", "Beep=0.1,Hum=1") == 0
+    out = tmp_path / "out"
+    (event,) = lines(out / "events" / "a.tsv")[1:]
+    assert lines(out / "events" / "a.tsv")[0] == ["filename", "onset", "offset", "event_label", "confidence"]
+    assert event[:4] == ["a.wav", "0.000", "1.984", "Beep"] and 0.1 < float(event[4]) < 1
+    assert (out / "events.tsv").read_text() == (out / "events" / "a.tsv").read_text()
+    assert lines(out / "recordings.tsv") == [["filename", "duration", "path"], ["a.wav", "2.000000", str(path)]]
+    scores = read_scores(out / "scores")
+    assert scores.classes == ("Beep", "Hum") and scores.clips["a"].scores.shape == (31, 2)
+    assert (out / "summary.html").exists() and not (out / "plots").exists()
+
+
+EVENTS = [DetectedEvent(0.0, 1.25, "Dog", 0.5), DetectedEvent(3661.5, 3662.0, "Male speech, man\tspeaking", 0.98765)]
+
+
+def test_audacity_labels_are_start_end_and_label():
+    """https://manual.audacityteam.org/man/importing_and_exporting_labels.html"""
+    assert detections.audacity_labels(EVENTS) == (
+        "0.000000\t1.250000\tDog\n3661.500000\t3662.000000\tMale speech, man speaking\n"
+    )
+
+
+def test_raven_table_holds_ravens_required_columns():
+    """Raven Pro 1.6 user's manual, chapter 6: required are view, channel, times and frequencies."""
+    header, first, second = detections.raven_table(EVENTS, tiny_conf().features).splitlines()
+    assert header == (
+        "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tLabel\tConfidence"
+    )
+    assert first == "1\tSpectrogram 1\t1\t0.000000\t1.250000\t0.0\t8000.0\tDog\t0.5000"
+    assert second == "2\tSpectrogram 1\t1\t3661.500000\t3662.000000\t0.0\t8000.0\tMale speech, man speaking\t0.9877"
+
+
+def test_results_of_earlier_runs_stay_and_a_repeated_recording_replaces_its_own(detect, tmp_path):
+    one, two = recording(tmp_path / "x" / "a.wav"), recording(tmp_path / "y" / "a.wav")
+    assert detect(one) == 0 and detect(two) == 0
+    recording(one, 0.5)
+    assert detect(one) == 0
+    out = tmp_path / "out"
+    assert sorted(row[:2] for row in lines(out / "recordings.tsv")[1:]) == [
+        ["a.wav", "0.500000"],
+        ["y_a.wav", "2.000000"],
+    ]
+    assert sorted(row[0] for row in lines(out / "events.tsv")[1:]) == ["a.wav", "a.wav", "y_a.wav", "y_a.wav"]
+    assert sorted(path.name for path in (out / "scores").iterdir()) == ["a.tsv", "y_a.tsv"]
+
+
+def test_a_table_that_detect_did_not_write_is_not_overwritten(detect, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "events.tsv").write_text("mine\n")
+    assert detect(recording(tmp_path / "a.wav")) == 1
+    assert "was not written by detect; give another --out" in capsys.readouterr().err
+    assert (tmp_path / "out" / "events.tsv").read_text() == "mine\n"
+
+
+def test_plot_draws_a_picture_a_recording_and_more_of_a_long_one(detect, tmp_path):
+    short, long = recording(tmp_path / "a.wav", 0.1), recording(tmp_path / "b.wav", 400.0)
+    assert detect(short, long, "--plot") == 0
+    names = sorted(path.name for path in (tmp_path / "out" / "plots").iterdir())
+    assert names == ["a.png", "b_01.png", "b_02.png"]
+
+
+# --- what goes wrong
+
+
+def test_bad_recordings_are_told_at_the_end_and_do_not_stop_the_others(detect, tmp_path, capsys):
+    recording(tmp_path / "in" / "a.wav"), recording(tmp_path / "in" / "d.wav")
+    (tmp_path / "in" / "b.wav").write_text("no audio")
+    (tmp_path / "in" / "c.wav").touch()
+    assert detect(tmp_path / "in") == 1
+    *_, first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"error: {tmp_path}/in/b.wav: is not readable as audio")
+    assert second.startswith(f"error: {tmp_path}/in/c.wav: is empty (0 bytes)")
+    assert [row[0] for row in lines(tmp_path / "out" / "recordings.tsv")[1:]] == ["a.wav", "d.wav"]
+
+
+def test_an_interrupt_leaves_what_was_finished(detect, tmp_path, monkeypatch):
+    for name in ("a", "b", "c"):
+        recording(tmp_path / "in" / f"{name}.wav")
+    write, written = detections.write_detection, []
+
+    def interrupted(*arguments):
+        if written:
+            raise KeyboardInterrupt
+        written.append(write(*arguments))
+        return written[0]
+
+    monkeypatch.setattr(detections, "write_detection", interrupted)
+    assert detect(tmp_path / "in") == 1
+    assert [row[0] for row in lines(tmp_path / "out" / "recordings.tsv")[1:]] == ["a.wav"]
+    assert (tmp_path / "out" / "summary.html").exists()
+
+
+def test_an_output_folder_that_cannot_be_is_refused_before_any_work(detect, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert detect(recording(tmp_path / "a.wav"), out=tmp_path / "file" / "out") == 1
+    assert "cannot be written to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--threshold", "Dog=0.3"], "unknown class Dog: the checkpoint knows Beep, Hum"),
+        (["--classes", "Beep,Dog"], "unknown class Dog"),
+        (["--classes", ""], "--classes: expected at least one"),
+        (["--median_filter", "-1"], "median_filter -1: expected 0 or more"),
+    ],
+)
+def test_choices_that_the_checkpoint_does_not_know_are_refused(detect, tmp_path, capsys, options, words):
+    assert detect(recording(tmp_path / "a.wav"), *options) == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out" / "events").exists()
+
+
+@pytest.mark.parametrize(
+    "options", [["--threshold", "Dog:0.3"], ["--median_filter", "x"], ["--min_duration", "nan"], ["--min_duration=-1"]]
+)
+def test_choices_in_no_form_are_wrong_usage(detect, tmp_path, options):
+    with pytest.raises(SystemExit) as error:
+        detect(recording(tmp_path / "a.wav"), *options)
+    assert error.value.code == 2
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(detect, tmp_path, capsys):
+    (tmp_path / "x.ckpt").write_bytes(b"PK no weights")
+    assert detect(recording(tmp_path / "a.wav"), "--checkpoint", tmp_path / "x.ckpt") == 1
+    assert "not a checkpoint" in capsys.readouterr().err
+
+
+def test_audio_of_a_phone_is_told_how_to_be_converted(tmp_path):
+    (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x18ftypM4A " + bytes(100))
+    with pytest.raises(RecipeError, match=r"not readable as audio .*; convert it, as by: ffmpeg -i a\.m4a a\.wav"):
+        read_audio(tmp_path / "a.m4a", RATE, None)
+    _, faults = find_recordings([tmp_path])
+    assert "1 file ending in .m4a, which is not read" in str(faults[-1])
+
+
+# --- the forms of choices
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.4", 0.4),
+        ("Dog=0.3,Speech=.6", {"Dog": 0.3, "Speech": 0.6}),
+        ("Male speech, man speaking=1e-1,a=b=0.5", {"Male speech, man speaking": 0.1, "a=b": 0.5}),
+    ],
+)
+def test_values_by_class(text, expected):
+    assert by_class(text) == expected
+
+
+def test_class_names_may_hold_commas():
+    classes = ["Dog", "Male speech", "Male speech, man speaking"]
+    assert split_names("Male speech, man speaking,Dog", classes) == ["Male speech, man speaking", "Dog"]
+    assert split_names("Cat,Dog", classes) == ["Cat", "Dog"]
+
+
+def test_help_names_every_option(detect, capsys):
+    with pytest.raises(SystemExit):
+        detect("--help")
+    options = set(re.findall(r"--\w+", capsys.readouterr().out))
+    assert options >= {
+        "--checkpoint",
+        "--out",
+        "--classes",
+        "--threshold",
+        "--median_filter",
+        "--min_duration",
+        "--plot",
+    }
