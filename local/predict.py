@@ -112,6 +112,7 @@ def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: 
         "macs_10s": macs(checkpoint.net.cpu(), torch.zeros(1, features.mels, frames)),
         "classes": list(checkpoint.classes),
         "sample_rate": features.sample_rate,
+        "decoding": _by_class(checkpoint),
         "training": {
             "epochs": len(history),
             "steps": int(history[-1]["step"]) if history else None,
@@ -121,6 +122,12 @@ def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: 
         },
         "prediction": prediction,
     }
+
+
+def _by_class(checkpoint: Checkpoint) -> dict[str, dict[str, float]] | None:
+    """The tuned thresholds and median filters (steps); None where nothing was tuned."""
+    tuned = checkpoint.decoding
+    return tuned and {name: dict(zip(checkpoint.classes, values, strict=True)) for name, values in tuned.items()}
 
 
 def _predict_split(detector: Detector, split: Split, folder: Path) -> float:

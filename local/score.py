@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.data.corpus import open_split
 from recipe_mtlvae.errors import exit_code_of, fail
-from recipe_mtlvae.scoring.command import measure, prepare
+from recipe_mtlvae.scoring.command import measure, measure_tuned, prepare
 from recipe_mtlvae.scoring.reference import Reference, split_reference
 from recipe_mtlvae.scoring.reference_file import reference_path, write_reference
 from recipe_mtlvae.scoring.scores import read_scores
@@ -35,6 +36,7 @@ def main() -> None:
         str(task.scores.relative_to(stage.run_dir)): _inputs(task.scores, references[task.split]) for task in tasks
     }
     inputs["postprocess"] = conf_to_dict(stage.conf)["postprocess"]
+    inputs["tuned"] = {str(task.folder.relative_to(stage.run_dir)): task.decoding for task in tasks}
     if stage.done(inputs) and all(task.metrics.exists() and task.truth.exists() for task in tasks):
         print(f"stage 3: {stage.run_dir / 'metrics.json'} is there already")
         return
@@ -62,12 +64,22 @@ class _Task:
     def truth(self) -> Path:
         return reference_path(self.folder, self.split)
 
+    @property
+    def decoding(self) -> dict[str, Any] | None:
+        """What was tuned for use, from model.json; None: nothing."""
+        try:
+            return json.loads((self.folder / "model.json").read_text(encoding="utf-8")).get("decoding")
+        except FileNotFoundError:
+            return None
+
 
 def _score(stage: Stage, task: _Task, reference: Reference) -> None:
     after = stage.conf.postprocess
-    system = prepare(read_scores(task.scores), reference, after.threshold, steps=after.median_filter)
+    scores = read_scores(task.scores)
+    system = prepare(scores, reference, after.threshold, steps=after.median_filter)
+    tuned = None if task.decoding is None else measure_tuned(scores, reference, task.decoding)
     print(f"stage 3: {task.scores.relative_to(stage.run_dir.parent)}")
-    measure(system, task.split, task.metrics, task.folder / f"psd_roc_{task.split}.json")
+    measure(system, task.split, task.metrics, task.folder / f"psd_roc_{task.split}.json", tuned)
     write_reference(task.truth, reference)
 
 

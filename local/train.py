@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from local.callbacks import CollapseWarning, History, Selection
 from local.stage import Stage, open_stage
+from local.tune import GRID, tune_checkpoint
 from recipe_mtlvae.conf import Conf, TrainConf, conf_to_dict
 from recipe_mtlvae.data.batches import (
     TASK_SPLITS,
@@ -80,13 +81,15 @@ def main() -> None:
 
 
 def training_inputs(stage: Stage) -> dict:
-    """What the trained network depends on: the configuration, and the clips with their labels."""
+    """What best.ckpt depends on: the configuration, the clips with their labels, what is tuned at the end."""
     conf = conf_to_dict(stage.conf)
     keys = ("system", "seed", "features", "tasks", "vae", "loss", "mean_teacher", "train")
     splits = [open_split(stage.conf, stage.root, name) for name in (*TASK_SPLITS.values(), "synthetic_validation")]
     clips = [(clip.name, clip.events, sorted(clip.labels or ())) for split in splits for clip in split.clips]
     seconds = [split.durations for split in splits]
-    return {key: conf[key] for key in keys} | {"clips": content_hash(str(clips), seconds)}
+    fixed = [conf["postprocess"][key] for key in ("threshold", "median_filter")]
+    known = {"clips": content_hash(str(clips), seconds), "tuning": [GRID, fixed]}
+    return {key: conf[key] for key in keys} | known
 
 
 def _refuse_other_data(stage: Stage, clips: str) -> None:
@@ -100,7 +103,7 @@ def _refuse_other_data(stage: Stage, clips: str) -> None:
 
 
 def train(stage: Stage) -> None:
-    """Train, from the last checkpoint where there is one; leaves best.ckpt and history.csv in the run's folder."""
+    """Train, from the last checkpoint where there is one; leaves best.ckpt, tuned, and history.csv in the run."""
     conf, run_dir = stage.conf, stage.run_dir
     processes = processes_of(conf.train)
     if processes.threads is not None:
@@ -117,6 +120,7 @@ def train(stage: Stage) -> None:
         raise KeyboardInterrupt
     if trainer.is_global_zero:
         _note_memory(run_dir / "training.json", trainer.world_size)
+        tune_checkpoint(run_dir / "best.ckpt", data.validation, data.weak_validation, conf.postprocess)
 
 
 def _trainer(conf: Conf, run_dir: Path, data: Data, processes: Processes) -> pl.Trainer:

@@ -91,3 +91,4 @@ def test_both_baselines_train_and_leave_student_and_teacher(file, tmp_path):
     teacher = load_checkpoint(tmp_path / "run" / "best.ckpt", "teacher")
     one, other = student.net.state_dict(), teacher.net.state_dict()
     assert one.keys() == other.keys() and any(not torch.equal(one[name], other[name]) for name in one)
+    assert student.decoding is not None and teacher.decoding is not None

@@ -101,3 +101,10 @@ def test_the_fixed_decoding_is_the_configuration_s_for_every_class():
 def test_a_decoding_of_unequal_lengths_is_refused():
     with pytest.raises(ValueError, match="2 thresholds, 1 median"):
         Decoding((0.5, 0.5), (7,))
+
+
+def test_a_folder_is_filtered_class_by_class():
+    scores = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    folder = ScoreFolder(("Cat", "Dog"), {"a": ClipScores(EDGES, scores)})
+    filtered = Decoding((0.5, 0.5), (1, 3)).filtered(folder).clips["a"].scores
+    assert filtered.tolist() == [[0.0, 0.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]

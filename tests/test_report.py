@@ -148,6 +148,22 @@ def test_duration_is_readable(seconds: float, text: str) -> None:
     assert costs.duration(seconds) == text
 
 
+def test_tuned_figures_are_rows_of_their_own_after_the_official_ones(run_dir: Path, corpus: Path) -> None:
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    tuned = dict.fromkeys(SCORES, 0.875)
+    tuned |= {"per_class": {label: dict.fromkeys(SCORES, 0.75) for label in CLASSES}}
+    tuned |= {"thresholds": dict.fromkeys(CLASSES, 0.35), "median_filters_seconds": dict.fromkeys(CLASSES, 0.192)}
+    (run_dir / "metrics.json").write_text(json.dumps(metrics | {"tuned": tuned}))
+    systems = systems_of_runs({"run": run_dir})
+    official, own, *_ = tables.score_groups(systems, [])[0].rows
+    assert official.cells[2].value == metrics["event_f1"] and own.cells[2].text == "87.5"
+    assert own.name == "run, tuned" and "not the official figures" in own.note
+    group = tables.class_groups(systems, "validation")[1]
+    assert group.title == "run, tuned"
+    assert group.rows[0].note == "above 0.35, median of 0.19 s" and group.rows[0].cells[0].text == "0.750"
+    assert "not the official figures" in report(run_dir, corpus).page
+
+
 # --- what is missing
 
 

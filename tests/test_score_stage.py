@@ -69,3 +69,34 @@ def test_a_run_without_scores_says_what_to_do(run, tmp_path):
     (tmp_path / "exp/t/scores").rename(tmp_path / "elsewhere")
     with pytest.raises(RecipeError, match="no scores to measure; run stage 2 first"):
         run()
+
+
+def decoding(beep: float) -> str:
+    tuned = {"thresholds": {"Hum": 0.5, "Beep": beep}, "median_filters": {"Hum": 1, "Beep": 3}}
+    return json.dumps({"decoding": tuned})
+
+
+def test_tuned_figures_stand_beside_the_fixed_ones(run, tmp_path):
+    """Beep's own threshold of 1 is never exceeded: nothing of it is found, and Hum as before."""
+    (tmp_path / "exp/t").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "exp/t/model.json").write_text(decoding(1.0))
+    metrics = json.loads((run() / "metrics.json").read_text())
+    assert metrics["event_f1"] == 1.0 and metrics["threshold"] == 0.5
+    tuned = metrics["tuned"]
+    assert (tuned["event_f1"], tuned["segment_f1"], tuned["intersection_f1"]) == (0.5, 0.5, 0.5)
+    assert tuned["psds1"] == 1.0  # PSDS has no threshold
+    assert tuned["per_class"]["Hum"]["event_f1"] == 1.0 and tuned["per_class"]["Beep"]["event_f1"] == 0.0
+    assert tuned["thresholds"] == {"Hum": 0.5, "Beep": 1.0}
+    assert tuned["median_filters_seconds"] == pytest.approx({"Hum": 0.05, "Beep": 0.15})
+
+
+def test_scores_are_measured_anew_when_the_tuning_changes(run, tmp_path, capsys):
+    folder = run()
+    assert "tuned" not in json.loads((folder / "metrics.json").read_text())
+    for beep in (1.0, 0.5):
+        (folder / "model.json").write_text(decoding(beep))
+        tuned = json.loads((run() / "metrics.json").read_text())["tuned"]
+        assert tuned["thresholds"]["Beep"] == beep
+    capsys.readouterr()
+    run()
+    assert "is there already" in capsys.readouterr().out

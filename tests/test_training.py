@@ -16,7 +16,7 @@ from local.train import Processes, _refuse_other_data, processes_of, train, trai
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
 from recipe_mtlvae.data.corpus import open_split
 from recipe_mtlvae.errors import RecipeError
-from recipe_mtlvae.nets.checkpoint import load_checkpoint
+from recipe_mtlvae.nets.checkpoint import load_checkpoint, write_decoding
 from recipe_mtlvae.products.detector import Detector
 from tests.tiny import SETTINGS, make_tiny_corpus, tiny_conf
 
@@ -68,6 +68,8 @@ def test_a_continued_run_equals_an_unbroken_one(run, root, tmp_path):
     trained(tmp_path / "broken", root, tiny_conf("train.max_epochs=4"))
     trained(tmp_path / "whole", root, tiny_conf("train.max_epochs=4"))
     assert losses(tmp_path / "broken") == losses(tmp_path / "whole")
+    tuned = [load_checkpoint(tmp_path / name / "best.ckpt").decoding for name in ("broken", "whole")]
+    assert tuned[0] is not None and tuned[0] == tuned[1]
     last = [load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt").net for name in ("broken", "whole")]
     for ours, theirs in zip(*(net.state_dict().values() for net in last), strict=True):
         assert torch.equal(ours, theirs)
@@ -119,6 +121,36 @@ def test_a_checkpoint_carries_configuration_classes_and_features(run):
     assert checkpoint.classes == ("Beep", "Hum")
     assert checkpoint.conf == tiny_conf()
     assert not checkpoint.net.training
+
+
+def test_the_best_checkpoint_carries_a_tuned_decoding_of_every_class(run):
+    decoding = load_checkpoint(run / "best.ckpt").decoding
+    assert {name: len(values) for name, values in decoding.items()} == {"thresholds": 2, "median_filters": 2}
+    assert load_checkpoint(run / "checkpoints" / "last.ckpt").decoding is None
+
+
+def test_a_checkpoint_without_a_decoding_or_with_a_damaged_one(run, tmp_path):
+    content = torch.load(run / "best.ckpt", weights_only=True)
+    for damaged in ({"net": {"thresholds": [0.5], "median_filters": [7]}}, {"net": [1]}, [1]):
+        content["recipe"]["decoding"] = damaged
+        torch.save(content, tmp_path / "x.ckpt")
+        with pytest.raises(RecipeError, match="not a checkpoint of this recipe"):
+            load_checkpoint(tmp_path / "x.ckpt")
+    del content["recipe"]["decoding"]
+    torch.save(content, tmp_path / "x.ckpt")
+    assert load_checkpoint(tmp_path / "x.ckpt").decoding is None
+
+
+def test_writing_the_same_decoding_again_leaves_the_file_as_it_is(run, tmp_path):
+    path = tmp_path / "x.ckpt"
+    path.write_bytes((run / "best.ckpt").read_bytes())
+    decoding = {"net": {"thresholds": (0.25, 0.5), "median_filters": (1, 3)}}
+    assert write_decoding(path, decoding)
+    before = path.stat()
+    assert not write_decoding(path, decoding)
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert load_checkpoint(path).decoding == {"thresholds": [0.25, 0.5], "median_filters": [1, 3]}
+    assert [file.name for file in tmp_path.iterdir()] == ["x.ckpt"]
 
 
 def test_opening_a_checkpoint_never_runs_code_from_it(tmp_path):

@@ -15,6 +15,7 @@ from torch import nn
 
 from recipe_mtlvae.conf import Conf, conf_from_dict, conf_to_dict
 from recipe_mtlvae.errors import RecipeError, fail
+from recipe_mtlvae.files import whole_file
 
 FORMAT = 1
 
@@ -83,6 +84,21 @@ def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu")
         problem = " ".join(str(error).split())
         raise fail(f"the weights of '{network}' do not fit the configuration: {problem}", path=path) from None
     return Checkpoint(net.eval(), conf, classes, epoch, step, decoding)
+
+
+def write_decoding(path: Path, decoding: dict[str, dict[str, Any]]) -> bool:
+    """Put {network: {field: one value a class}} into the checkpoint at `path`, which is rewritten whole or not at all.
+
+    False where it holds just that already. Raises RecipeError for a file that is no checkpoint.
+    """
+    content = _read(path, "cpu")
+    plain = {network: {name: list(values) for name, values in fields.items()} for network, fields in decoding.items()}
+    if content["recipe"].get("decoding") == plain:
+        return False
+    content["recipe"]["decoding"] = plain
+    with whole_file(path) as temporary:
+        torch.save(content, temporary)
+    return True
 
 
 def _decoding(recipe: dict[str, Any], network: str, classes: int) -> dict[str, list[float]] | None:

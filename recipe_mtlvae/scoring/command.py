@@ -8,11 +8,12 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.labels import Event, merge_events
 from recipe_mtlvae.scoring.operating_points import read_operating_points, step_scores
-from recipe_mtlvae.scoring.postprocess import filter_folder, odd_steps, step_seconds, to_events
+from recipe_mtlvae.scoring.postprocess import Decoding, filter_folder, odd_steps, step_seconds, to_events
 from recipe_mtlvae.scoring.reference import Reference, attach, read_reference
 from recipe_mtlvae.scoring.scores import ScoreFolder, read_scores
 
@@ -119,19 +120,44 @@ def read_points(folder: Path, reference: Reference, classes: Sequence[str] | Non
     return System(scores, detected, reference, len(reference.durations), threshold, 0.0, tuple(notes))
 
 
-def measure(system: System, split: str, metrics_file: Path, curves_file: Path) -> None:
-    """Compute all metrics, write both files and print the table."""
+def measure(
+    system: System, split: str, metrics_file: Path, curves_file: Path, tuned: dict[str, Any] | None = None
+) -> None:
+    """Compute all metrics, write both files and print the table; `tuned` is a section of its own, if given."""
     from recipe_mtlvae.scoring import results  # slow: sed_scores_eval; bad input is told before
     from recipe_mtlvae.scoring.metrics import score
 
     metrics = score(system.scores, system.detected, system.reference.truth, system.reference.durations)
     setting = results.Setting(split, system.scored, system.threshold, system.median_filter_seconds)
     content = results.as_dict(metrics, system.reference, setting)
+    if tuned is not None:
+        content["tuned"] = tuned
     results.write(metrics_file, curves_file, content, metrics)
     notes = list(system.notes)
     if system.reference.unnamed:
         notes.append(f"{system.reference.unnamed} clips are not in the ground truth: event-free")
     print("\n".join([results.table(content), *notes]))
+
+
+def measure_tuned(scores: ScoreFolder, reference: Reference, model: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of unprocessed `scores` with each class's own threshold and median filter; PSDS with the filter.
+
+    model: {thresholds: {class: from 0 to 1}, median_filters: {class: steps}}, as model.json has them.
+    """
+    from recipe_mtlvae.scoring.metrics import score
+
+    fields = {name: [model[name][label] for label in scores.classes] for name in ("thresholds", "median_filters")}
+    decoding = Decoding.from_dict(fields)
+    kept = attach(scores, reference, allow_missing=False).scores
+    detected = {clip: decoding.events(item.scores, item.edges, kept.classes) for clip, item in kept.clips.items()}
+    metrics = score(decoding.filtered(kept), detected, reference.truth, reference.durations)
+    step = step_seconds(kept)
+    return {
+        **metrics.macro,
+        "per_class": metrics.per_class,
+        "thresholds": dict(model["thresholds"]),
+        "median_filters_seconds": {label: steps * step for label, steps in model["median_filters"].items()},
+    }
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

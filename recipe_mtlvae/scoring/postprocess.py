@@ -45,6 +45,11 @@ class Decoding:
             smoothed[:, own] = median_filter(scores[:, own], size)
         return smoothed
 
+    def filtered(self, folder: ScoreFolder) -> ScoreFolder:
+        """`smooth` of every clip."""
+        clips = {clip: item._replace(scores=self.smooth(item.scores)) for clip, item in folder.clips.items()}
+        return ScoreFolder(folder.classes, clips)
+
     def events(self, scores: np.ndarray, edges: np.ndarray, classes: Sequence[str]) -> list[Event]:
         """The events of unprocessed `scores` (steps, classes), by onset; `edges` (steps + 1,) in seconds."""
         return to_events(self.smooth(scores), edges, classes, self.thresholds)

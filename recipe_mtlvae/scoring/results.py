@@ -60,6 +60,8 @@ def write(metrics_file: Path, curves_file: Path, content: dict[str, Any], metric
 def table(content: dict[str, Any]) -> str:
     """The content of metrics.json for a terminal."""
     rows = [["", *TITLES.values()], ["macro", *_cells(content)]]
+    if "tuned" in content:
+        rows.append(["macro, tuned", *_cells(content["tuned"])])
     rows += [[label, *_cells(figures)] for label, figures in content["per_class"].items()]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
@@ -71,6 +73,8 @@ def table(content: dict[str, Any]) -> str:
         f"clip list {content['clip_list_hash']}",
         f"threshold of F1 {content['threshold']:g}, " + (f"median filter {filtered:g} s" if filtered else "unfiltered"),
     ]
+    if "tuned" in content:
+        notes.append("tuned: a threshold and a median filter of its own for each class, not the official figures")
     if content["absent_classes"]:
         notes.append(f"without truth, left out: {', '.join(content['absent_classes'])}")
     notes.append(", ".join(f"{name} {number}" for name, number in content["versions"].items()))

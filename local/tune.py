@@ -1,0 +1,60 @@
+"""At the end of training: thresholds and median filters for use, chosen on clips of no test set, into best.ckpt."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from recipe_mtlvae.conf import NETWORKS, PostprocessConf
+from recipe_mtlvae.data.batches import TaskData, evaluation_batches
+from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint, write_decoding
+from recipe_mtlvae.scoring.tuning import MEDIAN_FILTERS, PRIOR_EVENTS, THRESHOLDS, StrongClips, Tuning, WeakClips, tune
+
+GRID = [THRESHOLDS, MEDIAN_FILTERS, PRIOR_EVENTS]  # a run that was tuned over another one is tuned again
+
+
+def tune_checkpoint(path: Path, strong: TaskData, weak: TaskData, fixed: PostprocessConf) -> None:
+    """Tune each network of the checkpoint on the clips that selected it, and write that into it."""
+    networks = NETWORKS[load_checkpoint(path).conf.system]
+    tunings = {name: _tune(load_checkpoint(path, name), strong, weak, fixed) for name in networks}
+    write_decoding(path, {name: dataclasses.asdict(tuning.decoding) for name, tuning in tunings.items()})
+    for name, tuning in tunings.items():
+        print(f"stage 1: {'' if name == 'net' else name + ': '}{in_words(tuning)}", flush=True)
+
+
+def in_words(tuning: Tuning) -> str:
+    """One line: what was chosen, and what it is worth."""
+    figures = f"{100 * tuning.objective:.1f} against {100 * tuning.fixed_objective:.1f} % mean F1 on unseen folds"
+    thresholds, filters = tuning.decoding.thresholds, tuning.decoding.median_filters
+    if not tuning.better:
+        return f"tuned thresholds and median filters are no better than the fixed ones, which stay ({figures})"
+    return (
+        f"tuned, {figures}: thresholds {min(thresholds):g} to {max(thresholds):g}, "
+        f"median filters {min(filters)} to {max(filters)} steps"
+    )
+
+
+def _tune(checkpoint: Checkpoint, strong: TaskData, weak: TaskData, fixed: PostprocessConf) -> Tuning:
+    return tune(
+        StrongClips(
+            _scores(checkpoint, strong),
+            [strong.split.clips[row].events or () for row in strong.rows],
+            np.asarray(strong.split.store.durations)[strong.rows],
+        ),
+        WeakClips(_scores(checkpoint, weak), np.stack([weak.targets(index)[1] for index in range(len(weak))]) > 0),
+        strong.classes,
+        strong.grid.step_seconds,
+        fixed,
+    )
+
+
+def _scores(checkpoint: Checkpoint, data: TaskData) -> np.ndarray:
+    """Strong probabilities (clips, steps, classes), from the stored features."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net = checkpoint.net.to(device)
+    batches = evaluation_batches(data, "clips", checkpoint.conf.train.batch_size)
+    parts = [net.predict(dataclasses.replace(b, features=b.features.to(device)).scaled()).strong for b in batches]
+    return torch.cat(parts).float().cpu().numpy()
