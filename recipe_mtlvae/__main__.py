@@ -10,6 +10,7 @@ from recipe_mtlvae.errors import exit_code_of
 # name: (module with a `main(argv)`, what it does)
 COMMANDS = {
     "detect": ("recipe_mtlvae.products.detect", "find the events in recordings"),
+    "export": ("recipe_mtlvae.products.export", "a trained network as one ONNX or TorchScript file"),
     "score": ("recipe_mtlvae.scoring.command", "PSDS and F1 of anybody's scores or operating points"),
     "compare": ("recipe_mtlvae.products.compare", "systems on the same clips, in one page with intervals"),
     "check-submission": ("recipe_mtlvae.products.check_submission", "list all faults of a submission package"),

@@ -37,7 +37,8 @@ class GLU(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(batch, channels, frames, bands) -> the same shape"""
-        mixed = self.linear(maps.movedim(1, -1)).movedim(-1, 1)
+        mixed = self.linear(maps.permute(0, 2, 3, 1))  # (batch, frames, bands, channels)
+        mixed = mixed.permute(0, 3, 1, 2)  # (batch, channels, frames, bands); ONNX's exporter mistakes movedim
         return mixed * torch.sigmoid(maps)
 
 
