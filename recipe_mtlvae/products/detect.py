@@ -25,6 +25,10 @@ def main(argv: list[str]) -> None:
 
     A recording that cannot be read is reported at the end and does not stop the others.
     """
+    if any(option.partition("=")[0] == "--stream" for option in argv):  # a command of its own: no recordings, no folder
+        from recipe_mtlvae.products.live import main as live
+
+        return live(argv)
     options = _parser().parse_args(argv)
     recordings, faults = find_recordings(options.audio)
     if recordings:
@@ -34,7 +38,10 @@ def main(argv: list[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m recipe_mtlvae detect", description=__doc__, allow_abbrev=False)
+    live = "Live sound: `detect --stream - --help`."
+    parser = argparse.ArgumentParser(
+        "python -m recipe_mtlvae detect", description=__doc__, epilog=live, allow_abbrev=False
+    )
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.ckpt of a run")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results; earlier ones stay in it")
     parser.add_argument("--classes", metavar="A,B", help="report these classes only")

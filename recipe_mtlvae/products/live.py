@@ -1,0 +1,242 @@
+"""`detect --stream -`: the events in sound as it comes in, raw PCM on standard input, as JSON lines.
+
+The recurrent layers run in both directions, so a step's scores want to know what follows. Every few steps, the network
+runs over the last 10 s heard, as long as the clips in training and scaled like them, and those steps are decided that
+by then have enough sound after them: more of it is more accurate and later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from recipe_mtlvae.data.audio import RATES, resample
+from recipe_mtlvae.errors import fail
+from recipe_mtlvae.products.choices import by_class, split_names
+
+if TYPE_CHECKING:  # torch is slow to import
+    from recipe_mtlvae.products.detector import Detector
+
+FORMATS = {"s16le": ("<i2", 32768.0), "s32le": ("<i4", 2147483648.0), "f32le": ("<f4", 1.0)}  # dtype, full scale
+WARM_UP = 2.0  # s heard before the first decision: the scaling of less than that makes noise loud
+FEWEST_STEPS = 2  # between two runs of the network, which take some 40 ms each
+READ = 1 << 16  # bytes at most at a time
+
+
+@dataclass(frozen=True)
+class LiveEvent:
+    """An event as it begins, and again as it ends."""
+
+    label: str
+    onset: float  # s from the beginning of the stream
+    offset: float | None  # s; None: it has begun and goes on
+    confidence: float  # the highest score until now
+    heard: float  # s of the stream heard when this was said
+
+
+class LiveDetector:
+    """A detector that hears sound piece by piece; `rate` in Hz, `latency` in seconds."""
+
+    def __init__(self, detector: Detector, rate: int, latency: float) -> None:
+        self.detector, self.rate = detector, rate
+        self.step = detector.grid.step_seconds
+        steps, most = round(latency / self.step), detector.grid.steps // 2
+        if not FEWEST_STEPS <= steps <= most:
+            raise fail(f"--latency {latency:g}: expected {FEWEST_STEPS * self.step:g} to {most * self.step:g} s")
+        self.every = max(FEWEST_STEPS, steps // 4)  # steps from one run of the network to the next
+        self.ahead = steps - self.every  # steps that must follow a step before it is decided
+        self.computing = 0.0  # s
+        self._samples = np.empty(0, np.float32)  # the last ones heard
+        self._heard = 0  # samples in all
+        self._run = 0  # steps over which the network ran last
+        self._decided = 0  # steps
+        self._open: dict[int, tuple[float, float]] = {}  # by class: onset, confidence
+
+    @property
+    def latency(self) -> float:
+        """Seconds from a sound to its line at most, computing left aside."""
+        return (self.ahead + self.every) * self.step
+
+    @property
+    def heard(self) -> float:
+        """Seconds."""
+        return self._heard / self.rate
+
+    def hear(self, samples: np.ndarray) -> Iterator[LiveEvent]:
+        """What is new after mono `samples` (n,) float32 more."""
+        self._samples = np.concatenate([self._samples, samples])
+        self._heard += len(samples)
+        while self._sample(self._run + self.every) <= self._heard:
+            self._run += self.every
+            if self._run * self.step >= min(WARM_UP, self.detector.conf.data.clip_seconds):
+                yield from self._decide(self._run - self.ahead)
+            self._forget()
+
+    def finish(self) -> Iterator[LiveEvent]:
+        """What is left at the end of the stream."""
+        end = math.ceil(self.heard / self.step - 1e-6)
+        if end > self._decided:
+            self._run = end
+            yield from self._decide(end)
+        for column, (onset, confidence) in self._open.items():
+            yield self._event(column, onset, self.heard, confidence)
+        self._open = {}
+
+    def _sample(self, step: int) -> int:
+        """The number of the first sample of a step."""
+        return round(step * self.step * self.rate)
+
+    def _decide(self, end: int) -> Iterator[LiveEvent]:
+        """Steps up to `end`, by the scores of the window that ends with step `self._run`."""
+        first, scores = self._window_scores()
+        smoothed = self.detector.decoding.smooth(scores)
+        reported = [label in self.detector.reported for label in self.detector.classes]
+        active = (smoothed > np.array(self.detector.decoding.thresholds)) & reported
+        new = range(self._decided, end)
+        self._decided = max(end, self._decided)
+        for step in new:
+            for column in np.flatnonzero(active[step - first]).tolist():
+                onset, confidence = self._open.get(column, (step * self.step, 0.0))
+                self._open[column] = onset, max(confidence, float(smoothed[step - first, column]))
+                if onset == step * self.step:
+                    yield self._event(column, onset, None, self._open[column][1])
+            for column in [column for column in self._open if not active[step - first, column]]:
+                yield self._event(column, self._open[column][0], step * self.step, self._open.pop(column)[1])
+
+    def _window_scores(self) -> tuple[int, np.ndarray]:
+        """The window's first step, and its scores (steps, classes)."""
+        import torch
+
+        from recipe_mtlvae.data.features import scale
+
+        started = time.perf_counter()
+        features = self.detector.conf.features
+        first = max(0, self._run - self.detector.grid.steps)
+        before = self._heard - len(self._samples)
+        part = self._samples[self._sample(first) - before : self._sample(self._run) - before]
+        samples = resample(part, self.rate, features.sample_rate)
+        length = max((self._run - first) * features.hop * features.frames_per_step, features.n_fft // 2 + 1)
+        samples = np.pad(samples[:length], (0, max(0, length - len(samples))))
+        with torch.inference_mode():
+            waveform = torch.from_numpy(samples).to(self.detector.device)[None]
+            strong = self.detector.net.predict(scale(self.detector.log_mel(waveform))).strong[0]
+        scores = strong.float().cpu().numpy()
+        self.computing += time.perf_counter() - started
+        return first, scores
+
+    def _forget(self) -> None:
+        """Samples that no window will need any more."""
+        kept = self._sample(max(0, self._run + self.every - self.detector.grid.steps))
+        self._samples = self._samples[max(0, kept - (self._heard - len(self._samples))) :]
+
+    def _event(self, column: int, onset: float, offset: float | None, confidence: float) -> LiveEvent:
+        offset = None if offset is None else round(offset, 3)
+        return LiveEvent(
+            self.detector.classes[column], round(onset, 3), offset, round(confidence, 3), round(self.heard, 3)
+        )
+
+
+def main(argv: list[str]) -> None:
+    """Ends with its input, and on Ctrl-C; raises RecipeError where the input is no raw PCM."""
+    options = _parse(argv)
+    if sys.stdin.isatty():
+        raise fail("--stream -: expected sound on standard input", "arecord -t raw -f S16_LE -r 16000 -c 1 | ...")
+    from recipe_mtlvae.nets.checkpoint import load_checkpoint
+    from recipe_mtlvae.products.detector import Detector
+
+    checkpoint = load_checkpoint(options.checkpoint)
+    detector = Detector(
+        checkpoint,
+        classes=None if options.classes is None else split_names(options.classes, checkpoint.classes),
+        threshold=options.threshold,
+        median_filter=options.median_filter,
+    )
+    live = LiveDetector(detector, options.rate, options.latency)
+    seconds = detector.conf.data.clip_seconds
+    print(
+        f"listening: a line at most {live.latency:.2f} s after the sound, and the time to compute it; "
+        f"scaled over the last {seconds:g} s",
+        file=sys.stderr,
+    )
+    try:
+        for samples in pcm(sys.stdin.buffer, options.sample_format, options.channels):
+            _say(live.hear(samples))
+    except KeyboardInterrupt:
+        pass  # the last events are still to be said
+    _say(live.finish())
+    share = live.computing / max(live.heard, 1e-9)
+    print(f"{live.heard:.1f} s heard; computing took {100 * share:.0f} % of that time", file=sys.stderr)
+
+
+def pcm(source: BinaryIO, sample_format: str, channels: int) -> Iterator[np.ndarray]:
+    """Raw samples as they come, channels averaged: (n,) float32 in [-1, 1] each.
+
+    Raises RecipeError for a file with a header and for samples that are no numbers.
+    """
+    dtype, full = FORMATS[sample_format]
+    frame = channels * np.dtype(dtype).itemsize
+    held = b""
+    begun = False
+    while data := source.read1(READ):
+        held += data
+        if not begun and len(held) >= 4:
+            begun = True
+            if held[:4] in (b"RIFF", b"fLaC", b"OggS"):
+                raise fail("--stream -: expected raw PCM, got a file with a header", "arecord -t raw, ffmpeg -f s16le")
+        whole = len(held) // frame * frame
+        samples = np.frombuffer(held[:whole], dtype).reshape(-1, channels).mean(axis=1, dtype=np.float64) / full
+        held = held[whole:]
+        if not np.isfinite(samples).all():
+            raise fail("--stream -: samples that are NaN or infinite", "is it really f32le?")
+        if len(samples):
+            yield samples.astype(np.float32)
+
+
+def _say(events: Iterator[LiveEvent]) -> None:
+    for event in events:
+        print(json.dumps(vars(event)), flush=True)
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m recipe_mtlvae detect --stream -",
+        description="Raw PCM on standard input, events as JSON lines: one where an event begins (offset null), one "
+        "where it ends. Example: arecord -t raw -f S16_LE -r 16000 -c 1 | python -m recipe_mtlvae detect --stream - "
+        "--checkpoint best.ckpt",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, help="best.ckpt of a run")
+    parser.add_argument("--stream", choices=("-",), required=True, help="-: standard input")
+    parser.add_argument("--rate", type=_rate, default=16000, metavar="HZ", help="default 16000")
+    parser.add_argument("--channels", type=int, choices=range(1, 33), default=1, metavar="N", help="default 1")
+    parser.add_argument("--sample_format", choices=tuple(FORMATS), default="s16le", help="default s16le")
+    parser.add_argument(
+        "--latency", type=_seconds, default=1.0, metavar="SECONDS", help="from a sound to its line; default 1"
+    )
+    parser.add_argument("--classes", metavar="A,B", help="report these classes only")
+    parser.add_argument("--threshold", type=by_class, metavar="X", help="of all classes, or Dog=0.3,Speech=0.6")
+    parser.add_argument("--median_filter", type=by_class, metavar="S", help="seconds, of all classes or by class")
+    return parser.parse_args(argv)
+
+
+def _rate(text: str) -> int:
+    rate = int(text)
+    if not RATES[0] <= rate <= RATES[1]:
+        raise argparse.ArgumentTypeError(f"expected {RATES[0]} to {RATES[1]} Hz, got {rate}")
+    return rate
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not math.isfinite(seconds):
+        raise argparse.ArgumentTypeError(f"expected seconds, got {text}")
+    return seconds

@@ -1,0 +1,41 @@
+"""What is imported for what: the start of a command and of the library stays short."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "torch",
+    "numpy",
+    "scipy",
+    "desed",
+    "sed_scores_eval",
+    "codecarbon",
+    "pytorch_lightning",
+    "matplotlib",
+    "pandas",
+}
+
+
+def imported_by(code: str) -> set[str]:
+    """Those of HEAVY that a fresh Python has imported after `code`."""
+    code += f"; import sys; print(*({HEAVY!r} & sys.modules.keys()), file=sys.stderr)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split())
+
+
+def test_the_detector_needs_neither_the_trainer_nor_the_metric_packages():
+    assert imported_by("from recipe_mtlvae import Detector") == {"torch", "numpy", "scipy"}
+
+
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["detect", "--help"], ["export", "--help"], ["detect", "--stream", "-", "--help"]]
+)
+def test_a_command_s_help_waits_for_nothing_heavy(argv):
+    code = f"import sys, contextlib\nfrom recipe_mtlvae.__main__ import main\nsys.argv[1:] = {argv!r}\n"
+    code += "with contextlib.suppress(SystemExit): main()\nNone"
+    assert imported_by(code) <= {"numpy", "scipy"}
+    if argv == ["--help"]:
+        assert imported_by(code) == set()

@@ -1,0 +1,158 @@
+"""Events in sound as it comes in."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.nets.checkpoint import Checkpoint
+from recipe_mtlvae.nets.prediction import Prediction
+from recipe_mtlvae.products.detector import Detector
+from recipe_mtlvae.products.live import LiveDetector, LiveEvent, pcm
+from tests.tiny import RATE, TONES, make_tiny_corpus, tiny_conf
+
+STEP = 0.064  # s
+
+
+class Ears(torch.nn.Module):
+    """Scores 0.9 for a class in each step in which its tone is loud, whatever stands around it."""
+
+    def predict(self, features: torch.Tensor) -> Prediction:
+        steps = features.shape[2] // 4
+        frames = features[:, :, : 4 * steps].unflatten(2, (steps, 4)).mean(dim=3)  # (1, mels, steps)
+        levels = torch.stack([frames[:, band] for band in BANDS], dim=2)
+        strong = torch.where(levels > 0.4, 0.9, 0.1)
+        return Prediction(strong, strong.amax(dim=1))
+
+
+def band(hz: float) -> int:
+    """The HTK mel band of a tone, of 128 up to 8 kHz."""
+    mel = [2595 * np.log10(1 + f / 700) for f in (hz, 8000.0)]
+    return round(mel[0] / mel[1] * 129) - 1
+
+
+BANDS = [band(hz) for hz in TONES.values()]
+
+
+@pytest.fixture
+def detector() -> Detector:
+    return Detector(Checkpoint(Ears(), tiny_conf("postprocess.median_filter=1"), tuple(TONES), 0, 0), device="cpu")
+
+
+def tone(seconds: float, events: list[tuple[float, float, str]], rate: int = RATE) -> np.ndarray:
+    time = np.arange(round(seconds * rate)) / rate
+    samples = 0.001 * np.random.default_rng(0).standard_normal(len(time))
+    samples += 0.5 * np.sin(2 * np.pi * 100 * time)  # so that the window's maximum stays where it is
+    for onset, offset, label in events:
+        samples += 0.5 * np.sin(2 * np.pi * TONES[label] * time) * ((time >= onset) & (time < offset))
+    return samples.astype(np.float32)
+
+
+def listen(live: LiveDetector, samples: np.ndarray, piece: int) -> list[LiveEvent]:
+    said = [event for i in range(0, len(samples), piece) for event in live.hear(samples[i : i + piece])]
+    return [*said, *live.finish()]
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+@pytest.mark.parametrize("piece", [100, 1600, 50_000])
+def test_each_event_is_said_as_it_begins_and_as_it_ends_however_the_sound_comes(detector, rate, piece):
+    samples = tone(8.0, [(3.2, 3.84, "Hum"), (5.0, 6.5, "Beep")], rate)
+    said = listen(LiveDetector(detector, rate, 0.5), samples, piece)
+    assert [(event.label, event.offset is None) for event in said] == [
+        ("Hum", True),
+        ("Hum", False),
+        ("Beep", True),
+        ("Beep", False),
+    ]
+    times = [said[1].onset, said[1].offset, said[3].onset, said[3].offset]
+    np.testing.assert_allclose(times, [3.2, 3.84, 5.0, 6.5], atol=1.5 * STEP)
+    assert {event.confidence for event in said} == {0.9}
+
+
+@pytest.mark.parametrize("latency", [0.2, 0.5, 0.9])
+def test_every_line_comes_within_the_stated_latency(detector, latency):
+    events = [(2.5 + i, 3.0 + i, "Beep") for i in range(6)]
+    live = LiveDetector(detector, RATE, latency)
+    assert live.latency == pytest.approx(latency, abs=STEP / 2)
+    piece = 160  # 10 ms
+    said = listen(live, tone(10.0, events), piece)
+    delays = [event.heard - (event.onset if event.offset is None else event.offset) for event in said]
+    assert len(said) == 12
+    assert max(delays) <= live.latency + STEP + piece / RATE  # a step begins before it is over
+
+
+def test_an_event_under_way_at_the_end_of_the_stream_ends_there(detector):
+    said = listen(LiveDetector(detector, RATE, 0.5), tone(3.3, [(2.8, 9.0, "Beep")]), 1000)
+    assert said[-1].offset == 3.3
+
+
+def test_a_stream_shorter_than_the_first_decision_is_decided_at_its_end(detector):
+    said = listen(LiveDetector(detector, RATE, 0.5), tone(1.0, [(0.3, 0.7, "Hum")]), 1000)
+    assert [event.label for event in said] == ["Hum", "Hum"]
+    assert listen(LiveDetector(detector, RATE, 0.5), np.empty(0, np.float32), 1000) == []
+
+
+def test_memory_does_not_grow_with_the_stream(detector):
+    live = LiveDetector(detector, RATE, 0.5)
+    sizes = []
+    for _ in range(20):
+        list(live.hear(np.zeros(RATE, np.float32)))
+        sizes.append(len(live._samples))
+    assert max(sizes) <= 2 * RATE  # 2 s, the training length
+
+
+@pytest.mark.parametrize("latency", [0.0, -1.0, 0.05, 5.0])
+def test_a_latency_out_of_range_is_refused(detector, latency):
+    with pytest.raises(RecipeError, match=r"--latency .*: expected 0.128 to 0.96 s"):
+        LiveDetector(detector, RATE, latency)
+
+
+def test_pcm_is_cut_anywhere_and_its_channels_are_averaged():
+    class Dribble(io.BytesIO):
+        def read1(self, size: int = -1) -> bytes:
+            return self.read(3)
+
+    source = Dribble(np.array([[16384, 0], [-32768, -32768], [1, 3]], "<i2").tobytes() + b"\x01")
+    np.testing.assert_allclose(np.concatenate(list(pcm(source, "s16le", 2))), [0.25, -1.0, 2 / 32768])
+
+
+def test_a_file_with_a_header_is_refused():
+    with pytest.raises(RecipeError, match="raw PCM, got a file with a header"):
+        list(pcm(io.BytesIO(b"RIFF" + bytes(100)), "s16le", 1))
+
+
+def test_floats_that_are_no_numbers_are_refused():
+    with pytest.raises(RecipeError, match="NaN or infinite"):
+        list(pcm(io.BytesIO(np.array([0.0, np.nan], "<f4").tobytes()), "f32le", 1))
+
+
+@pytest.mark.slow
+def test_the_command_prints_json_lines_until_its_input_ends_or_its_reader_goes(tmp_path):
+    from local.stage import Stage
+    from local.train import train
+
+    conf = tiny_conf("postprocess.threshold=0.01", "train.max_epochs=1")
+    root = make_tiny_corpus(tmp_path / "data", conf)
+    train(Stage(1, conf, root, tmp_path / "run"))
+    command = [sys.executable, "-m", "recipe_mtlvae", "detect", "--checkpoint", str(tmp_path / "run" / "best.ckpt")]
+    command += ["--stream", "-", "--latency", "0.5"]
+    sound = (32767 * tone(6.0, [(2.5, 3.5, "Beep")])).astype("<i2").tobytes()
+    done = subprocess.run(command, input=sound, capture_output=True, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines and set(lines[0]) == {"label", "onset", "offset", "confidence", "heard"}
+    assert b"6.0 s heard" in done.stderr
+
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()  # as `| head` does
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(sound)
+            process.stdin.close()
+        assert b"Traceback" not in process.stderr.read()
