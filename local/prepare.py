@@ -18,6 +18,7 @@ from recipe_mtlvae.data.corpus import Split
 from recipe_mtlvae.data.store import INDEX, StoreJob, StoreReport, build_stores
 from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError, exit_code_of, fail
 from recipe_mtlvae.files import content_hash
+from recipe_mtlvae.products.data_report import write_data_report
 from recipe_mtlvae.products.data_tables import check_text
 
 
@@ -54,6 +55,7 @@ def prepare(stage: Stage) -> None:
     if stage.done(inputs) and _has_stores(conf, root):
         print(check_text(check) + f"\nstage 0: {root} is prepared already")
         return
+    page = write_data_report(check, root)
     faults = findings.errors(check)
     if check.unlisted or (faults and not conf.data.skip_bad):
         print(f"{len(faults)} faults; --set data.skip_bad=true goes on without what they concern", file=sys.stderr)
@@ -70,7 +72,7 @@ def prepare(stage: Stage) -> None:
     _require_clips([corpus.open_split(conf, root, split.name) for split in files], faults)
     for warning in (*findings.warnings(check), *_left_out(faults)):
         print(f"warning: {warning}", file=sys.stderr)
-    print(check_text(check))
+    print(check_text(check) + f"\nstage 0: {page}")
     stage.mark_done(inputs)
 
 

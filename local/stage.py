@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from recipe_mtlvae.conf import CONF_DIR, NETWORKS, Conf, changed_keys, conf_to_dict, load_conf
+from recipe_mtlvae.conf import CONF_DIR, NETWORKS, Conf, changed_keys, conf_to_dict, data_file, load_conf
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
 
@@ -119,9 +119,6 @@ def _baseline_of(conf: Conf, options: argparse.Namespace) -> Conf:
 
 
 def _resolve(options: argparse.Namespace) -> Conf:
-    data = CONF_DIR / "data" / f"{options.data}.yaml"
-    if options.data.endswith((".yaml", ".yml")):
-        data = Path(options.data)
     settings = list(options.settings)
     if options.soundbank:
         folder = Path(options.soundbank).resolve()
@@ -130,7 +127,7 @@ def _resolve(options: argparse.Namespace) -> Conf:
         # the labels of the recordings, not of the synthesised sounds, are this corpus's classes
         soundbank = [f"data.soundbank={json.dumps(str(folder))}", f"data.name={folder.name}", "data.classes=null"]
         settings = [*soundbank, *settings]
-    return load_conf(data, Path(options.conf), settings=settings)
+    return load_conf(data_file(options.data), Path(options.conf), settings=settings)
 
 
 def _made_root(conf: Conf) -> Path:

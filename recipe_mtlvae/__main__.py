@@ -13,6 +13,7 @@ COMMANDS = {
     "export": ("recipe_mtlvae.products.export", "a trained network as one ONNX or TorchScript file"),
     "score": ("recipe_mtlvae.scoring.command", "PSDS and F1 of anybody's scores or operating points"),
     "compare": ("recipe_mtlvae.products.compare", "systems on the same clips, in one page with intervals"),
+    "check-data": ("recipe_mtlvae.products.check_data", "what is missing, damaged or odd in a corpus"),
     "check-submission": ("recipe_mtlvae.products.check_submission", "list all faults of a submission package"),
 }
 

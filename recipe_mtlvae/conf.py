@@ -209,6 +209,11 @@ def load_conf(*files: Path, settings: list[str] | None = None) -> Conf:
     return conf_from_dict(content)
 
 
+def data_file(data: str) -> Path:
+    """What `--data` names: mini, desed, or a YAML file."""
+    return Path(data) if data.endswith((".yaml", ".yml")) else CONF_DIR / "data" / f"{data}.yaml"
+
+
 def conf_from_dict(content: dict[str, Any]) -> Conf:
     """The Conf of a nested dict, such as a checkpoint's; every key must be there, none else."""
     return _build(Conf, content, "")

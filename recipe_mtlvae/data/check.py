@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+
+from tqdm import tqdm
 
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.data.corpus import SplitFiles
@@ -101,24 +104,37 @@ def check_corpus(
 
     Faults are in the result. workers: threads; None: one a core.
     """
+    pause = 0.5 if sys.stderr.isatty() else 30.0  # s; a log file needs few lines
     heard: dict[str, list[tuple[str, str]]] = {}
-    splits = []
-    for listed in files:
-        split = conf.data.splits.get(listed.name)
-        found = SplitCheck(listed, split.labels if split else "none", list(listed.faults))
-        found.classes = {label: ClassCheck() for label in classes} if found.labels != "none" else {}
-        for clip, facts in hear(listed.clips, root / FOLDER / f"{listed.name}.jsonl", workers):
-            if isinstance(facts, Fault):
-                found.faults.append(facts)
-                found.unreadable += 1
-                continue
-            _add_audio(found, clip, facts, conf.data.clip_seconds)
-            _add_labels(found, clip, facts.duration)
-            if facts.content is not None:
-                heard.setdefault(facts.content, []).append((listed.name, clip.name))
-        splits.append(found)
+    with tqdm(total=sum(len(listed.clips) for listed in files), desc="check", unit=" clips", mininterval=pause) as bar:
+        splits = [_check_split(conf, root, listed, classes, heard, bar, workers) for listed in files]
     twins = [same for same in heard.values() if len(same) > 1]
     return CorpusCheck(conf, root, tuple(classes), splits, twins, tuple(unlisted))
+
+
+def _check_split(
+    conf: Conf,
+    root: Path,
+    files: SplitFiles,
+    classes: Sequence[str],
+    heard: dict[str, list[tuple[str, str]]],
+    bar: tqdm,
+    workers: int | None,
+) -> SplitCheck:
+    """One split; what is heard in its clips is added to `heard`, by content."""
+    split = conf.data.splits.get(files.name)
+    found = SplitCheck(files, split.labels if split else "none", list(files.faults))
+    found.classes = {label: ClassCheck() for label in classes} if found.labels != "none" else {}
+    for clip, facts in hear(files.clips, root / FOLDER / f"{files.name}.jsonl", workers, bar.update):
+        if isinstance(facts, Fault):
+            found.faults.append(facts)
+            found.unreadable += 1
+            continue
+        _add_audio(found, clip, facts, conf.data.clip_seconds)
+        _add_labels(found, clip, facts.duration)
+        if facts.content is not None:
+            heard.setdefault(facts.content, []).append((files.name, clip.name))
+    return found
 
 
 def _add_audio(found: SplitCheck, clip: Clip, facts: Facts, clip_seconds: float) -> None:

@@ -52,7 +52,7 @@ def _split_warnings(split: SplitCheck, check: CorpusCheck) -> Iterator[str]:
         yield _clips(noticed["silent"], "silent")
     low = [name for rate, names in split.rates.items() if rate < check.conf.features.sample_rate for name in names]
     if low:
-        yield _clips(low, f"sampled below {check.conf.features.sample_rate} Hz, and lack what is higher")
+        yield _clips(low, f"sampled below {check.conf.features.sample_rate} Hz: what is higher is not there")
     if "late" in noticed:
         yield f"{len(noticed['late'])} clips have events after their end, the first {show(noticed['late'][0])}"
     if split.past:
@@ -109,6 +109,6 @@ def _shared(check: CorpusCheck) -> dict[tuple[str, str], tuple[int, str]]:
         pairs = {}
         for (one, name), (other, copy) in combinations(same, 2):
             pairs.setdefault((one, other), f"{show(name)} and {show(copy)}")
-        counts.update(pairs)
+        counts.update(pairs.keys())
         examples = pairs | examples
     return {pair: (count, examples[pair]) for pair, count in counts.items()}

@@ -9,15 +9,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from recipe_mtlvae.data.facts import Facts, examine
 from recipe_mtlvae.data.manifest import Clip
@@ -32,15 +29,18 @@ Key = tuple[int, int]  # bytes, time of change in ns
 Heard = Facts | Fault
 
 
-def hear(clips: Sequence[Clip], cache: Path, workers: int | None = None) -> Iterator[tuple[Clip, Heard]]:
-    """Each recording's facts, or what is wrong with it, in the clips' order. workers: threads; None: one a core.
+def hear(
+    clips: Sequence[Clip], cache: Path, workers: int | None = None, count: Callable[[int], Any] = lambda clips: None
+) -> Iterator[tuple[Clip, Heard]]:
+    """Each recording's facts, or what is wrong with it, in the clips' order; `count` is told how many are done.
 
-    Threads are enough: decoding and hashing leave Python's lock free.
+    workers: threads; None: one a core. Threads are enough: decoding and hashing leave Python's lock free.
     """
     known, lines = _read(cache)
     keys = {clip.name: _key(clip.path) for clip in clips}
     new = [clip for clip in clips if clip.name not in known or known[clip.name][0] != keys[clip.name]]
-    fresh = _examine_all(new, cache, keys, workers or cores())
+    count(len(clips) - len(new))
+    fresh = _examine_all(new, cache, keys, workers or cores(), count)
     for clip in clips:
         entry = known.get(clip.name)
         if entry is None or entry[0] != keys[clip.name]:
@@ -51,23 +51,21 @@ def hear(clips: Sequence[Clip], cache: Path, workers: int | None = None) -> Iter
     _tidy(cache, lines + len(new), keys)
 
 
-def _examine_all(clips: Sequence[Clip], cache: Path, keys: Mapping[str, Key], workers: int) -> Iterator[Heard]:
-    if not clips:
-        return
+def _examine_all(
+    clips: Sequence[Clip], cache: Path, keys: Mapping[str, Key], workers: int, count: Callable[[int], Any]
+) -> Iterator[Heard]:
     chunks = (clips[i : i + _CHUNK] for i in range(0, len(clips), _CHUNK))
-    pause = 0.5 if sys.stderr.isatty() else 30.0  # s; a log file needs few lines
     pool = ThreadPoolExecutor(workers)
     try:
-        with tqdm(total=len(clips), desc=f"check {cache.stem}", unit=" clips", mininterval=pause) as bar:
-            waiting = deque((chunk, pool.submit(_examine, chunk)) for chunk in itertools.islice(chunks, 2 * workers))
-            while waiting:
-                chunk, future = waiting.popleft()
-                found = future.result()
-                waiting.extend((next_one, pool.submit(_examine, next_one)) for next_one in itertools.islice(chunks, 1))
-                names = [clip.name for clip in chunk]
-                _append(cache, (_line(name, keys[name], heard) for name, heard in zip(names, found, strict=True)))
-                bar.update(len(chunk))
-                yield from found
+        waiting = deque((chunk, pool.submit(_examine, chunk)) for chunk in itertools.islice(chunks, 2 * workers))
+        while waiting:
+            chunk, future = waiting.popleft()
+            found = future.result()
+            waiting.extend((following, pool.submit(_examine, following)) for following in itertools.islice(chunks, 1))
+            names = [clip.name for clip in chunk]
+            _append(cache, (_line(name, keys[name], heard) for name, heard in zip(names, found, strict=True)))
+            count(len(chunk))
+            yield from found
     finally:
         pool.shutdown(cancel_futures=True)
 
