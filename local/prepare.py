@@ -55,9 +55,9 @@ def prepare(stage: Stage) -> None:
     if stage.done(inputs) and _has_stores(conf, root):
         print(check_text(check) + f"\nstage 0: {root} is prepared already")
         return
-    page = write_data_report(check, root)
     faults = findings.errors(check)
     if check.unlisted or (faults and not conf.data.skip_bad):
+        print(f"stage 0: {write_data_report(check, root)}")
         print(f"{len(faults)} faults; --set data.skip_bad=true goes on without what they concern", file=sys.stderr)
         raise RecipeError(*faults)
     seconds = conf.data.clip_seconds
@@ -72,7 +72,7 @@ def prepare(stage: Stage) -> None:
     _require_clips([corpus.open_split(conf, root, split.name) for split in files], faults)
     for warning in (*findings.warnings(check), *_left_out(faults)):
         print(f"warning: {warning}", file=sys.stderr)
-    print(check_text(check) + f"\nstage 0: {page}")
+    print(check_text(check) + f"\nstage 0: {write_data_report(check, root)}")
     stage.mark_done(inputs)
 
 
