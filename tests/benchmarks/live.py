@@ -1,0 +1,89 @@
+"""What latency costs: event F1 of `detect --stream -` on validation clips, joined to one stream.
+
+    python -m tests.benchmarks.live --checkpoint exp/mtlvae-mini/best.ckpt --data_root data/mini-<hash>
+
+Beside it the same stream as a file, and the same clips one by one: with all that follows, at no latency that counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from recipe_mtlvae.data.audio import read_audio
+from recipe_mtlvae.data.manifest import read_events
+from recipe_mtlvae.labels import Event, merge_events
+from recipe_mtlvae.products.detector import Detector
+from recipe_mtlvae.products.live import LiveDetector
+from recipe_mtlvae.scoring.matching import EventTable, collar_hits, intersection_hits
+from recipe_mtlvae.scoring.scenarios import EVENT, INTERSECTION
+
+LATENCIES = (0.25, 0.5, 1.0, 2.0, 4.0)  # s
+PIECE = 1024  # samples heard at a time
+
+
+def main() -> None:
+    options = _parse()
+    detector = Detector.load(options.checkpoint)
+    conf = detector.conf
+    split = conf.data.splits["validation"]
+    truth = read_events(options.data_root / split.metadata, detector.classes)
+    names = sorted(truth)
+    names = [names[i] for i in np.random.default_rng(0).permutation(len(names))[: options.clips]]
+    rate, seconds = conf.features.sample_rate, conf.data.clip_seconds
+    clips = [read_audio(options.data_root / split.audio / name, rate, seconds).samples for name in names]
+    events = merge_events(_shifted([truth[name] for name in names], seconds))
+    stream = np.concatenate(clips)
+
+    print(f"{len(clips)} clips, {len(stream) / rate / 60:.1f} min, {len(events)} events\n")
+    print("| latency (s) | EB-F1 % | IB-F1 % | times real time |\n|---|---|---|---|")
+    one_by_one = _shifted([detector.detect(clip, rate).events for clip in clips], seconds)
+    print(f"| clips one by one | {_scores(one_by_one, events, detector.classes)} | |")
+    print(f"| one file | {_scores(detector.detect(stream, rate).events, events, detector.classes)} | |")
+    for latency in LATENCIES:
+        live = LiveDetector(detector, rate, latency)
+        said = [event for i in range(0, len(stream), PIECE) for event in live.hear(stream[i : i + PIECE])]
+        said += live.finish()
+        found = [Event(event.onset, event.offset, event.label) for event in said if event.offset is not None]
+        speed = live.heard / live.computing
+        print(f"| {live.latency:.2f} | {_scores(found, events, detector.classes)} | {speed:.1f} |", flush=True)
+
+
+def _shifted(clips: Sequence[Sequence[Event]], seconds: float) -> list[Event]:
+    """The events of clips that follow each other."""
+    return [
+        Event(event.onset + i * seconds, min(event.offset, seconds) + i * seconds, event.label)
+        for i, events in enumerate(clips)
+        for event in events
+        if event.onset < seconds
+    ]
+
+
+def _scores(found: Sequence[Event], truth: Sequence[Event], classes: Sequence[str]) -> str:
+    """Macro event and intersection F1 in percent."""
+    tables = EventTable.of([found], classes), EventTable.of([truth], classes)
+    references = np.bincount(tables[1].group, minlength=len(classes))
+    there = references > 0
+    cells = []
+    for hits in (
+        collar_hits(*tables, EVENT, len(classes)),
+        intersection_hits(*tables, INTERSECTION, len(classes)),
+    ):
+        f1 = 2 * hits.true / np.maximum(hits.true + hits.false + references, 1)
+        cells.append(f"{100 * f1[there].mean():.1f}")
+    return " | ".join(cells)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--data_root", type=Path, required=True, help="of the corpus that it was trained on")
+    parser.add_argument("--clips", type=int, default=80)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
