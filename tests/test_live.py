@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import signal
 import subprocess
 import sys
 
@@ -13,11 +14,11 @@ import pytest
 import torch
 
 from recipe_mtlvae.errors import RecipeError
-from recipe_mtlvae.nets.checkpoint import Checkpoint
+from recipe_mtlvae.nets.checkpoint import Checkpoint, build_network, recipe_entry
 from recipe_mtlvae.nets.prediction import Prediction
 from recipe_mtlvae.products.detector import Detector
 from recipe_mtlvae.products.live import LiveDetector, LiveEvent, pcm
-from tests.tiny import RATE, TONES, make_tiny_corpus, tiny_conf
+from tests.tiny import RATE, TONES, tiny_conf
 
 STEP = 0.064  # s
 
@@ -134,23 +135,37 @@ def test_floats_that_are_no_numbers_are_refused():
         list(pcm(io.BytesIO(np.array([0.0, np.nan], "<f4").tobytes()), "f32le", 1))
 
 
-@pytest.mark.slow
-def test_the_command_prints_json_lines_until_its_input_ends_or_its_reader_goes(tmp_path):
-    from local.stage import Stage
-    from local.train import train
+@pytest.fixture
+def command(tmp_path) -> list[str]:
+    """`detect --stream -` with a network that was not trained: it detects everything everywhere."""
+    conf = tiny_conf("postprocess.threshold=0.01")
+    weights = {f"net.{name}": value for name, value in build_network(conf, len(TONES)).state_dict().items()}
+    entry = recipe_entry(conf, tuple(TONES))
+    torch.save({"state_dict": weights, "epoch": 0, "global_step": 0, "recipe": entry}, tmp_path / "best.ckpt")
+    options = ["--checkpoint", str(tmp_path / "best.ckpt"), "--stream", "-", "--latency", "0.5"]
+    return [sys.executable, "-m", "recipe_mtlvae", "detect", *options]
 
-    conf = tiny_conf("postprocess.threshold=0.01", "train.max_epochs=1")
-    root = make_tiny_corpus(tmp_path / "data", conf)
-    train(Stage(1, conf, root, tmp_path / "run"))
-    command = [sys.executable, "-m", "recipe_mtlvae", "detect", "--checkpoint", str(tmp_path / "run" / "best.ckpt")]
-    command += ["--stream", "-", "--latency", "0.5"]
-    sound = (32767 * tone(6.0, [(2.5, 3.5, "Beep")])).astype("<i2").tobytes()
+
+@pytest.mark.slow
+def test_the_command_prints_json_lines_until_its_input_ends_it_is_interrupted_or_its_reader_goes(command):
+    sound = (32767 * tone(6.0, [])).astype("<i2").tobytes()
     done = subprocess.run(command, input=sound, capture_output=True, check=True)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert lines and set(lines[0]) == {"label", "onset", "offset", "confidence", "heard"}
-    assert b"6.0 s heard" in done.stderr
+    assert lines[-1]["offset"] == 6.0 and b"6.0 s heard" in done.stderr
 
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, **pipes) as process:
+        process.stdin.write(sound)
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["offset"] is None
+        process.send_signal(signal.SIGINT)  # Ctrl-C while it waits for more
+        *_, last = process.stdout.read().splitlines()
+        assert json.loads(last)["offset"] is not None
+        assert b"Traceback" not in process.stderr.read()
+    assert process.returncode == 0
+
+    with subprocess.Popen(command, **pipes) as process:
         process.stdout.close()  # as `| head` does
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(sound)
