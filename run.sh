@@ -17,6 +17,8 @@ set_up recipe
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" PYTHONSAFEPATH=1
 # Two OpenMP threads that spin while they wait stop each other beside any other busy process: 1 clip/s instead of 40
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
+# A training step frees and takes the same large blocks again and again; glibc hands those back to the system each time
+export MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-33554432}" MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-4294967296}"
 
 run_stage() {
     "$PYTHON" -m "local.${stages[$1]}" ${STAGE_OPTIONS[@]+"${STAGE_OPTIONS[@]}"} "${@:2}"

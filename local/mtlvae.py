@@ -29,7 +29,7 @@ class MTLVAETraining(SystemTraining):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         features = batch.scaled()
-        output = self.net(features)
+        output = self.net(features, batch.spans)
         terms = mtlvae_losses(output, features, batch, self.net.variational)
         loss = weighted_sum(terms, self.weights)
         figures = {f"loss/{name}": term for name, term in terms.items()}

@@ -68,7 +68,7 @@ def test_each_task_is_measured_on_its_own_clips_only(batch):
     net = MTLVAE(classes=3, hidden=4, latent=2)
     for parameter in net.parameters():
         torch.nn.init.zeros_(parameter)
-    terms = mtlvae_losses(net(batch.features), batch.features, batch)
+    terms = mtlvae_losses(net(batch.features, batch.spans), batch.features, batch)
     assert set(terms) == {"strong_synth", "weak", "reconstruction", "strong_real", "kld"}
     assert terms["strong_synth"].item() == pytest.approx(LN2)
     assert terms["strong_real"].item() == pytest.approx(LN2)
@@ -79,11 +79,11 @@ def test_each_task_is_measured_on_its_own_clips_only(batch):
 
 def test_the_deterministic_encoder_has_no_kl_term(batch):
     net = MTLVAE(classes=3, hidden=4, latent=2, variational=False)
-    assert "kld" not in mtlvae_losses(net(batch.features), batch.features, batch, variational=False)
+    assert "kld" not in mtlvae_losses(net(batch.features, batch.spans), batch.features, batch, variational=False)
 
 
 def test_labels_of_other_tasks_clips_do_not_move_a_term(batch):
     net = MTLVAE(classes=3, hidden=4, latent=2).eval()
-    before = mtlvae_losses(net(batch.features), batch.features, batch)["strong_synth"].item()
+    before = mtlvae_losses(net(batch.features, batch.spans), batch.features, batch)["strong_synth"].item()
     batch.strong[2:] = 1.0
-    assert mtlvae_losses(net(batch.features), batch.features, batch)["strong_synth"].item() == before
+    assert mtlvae_losses(net(batch.features, batch.spans), batch.features, batch)["strong_synth"].item() == before

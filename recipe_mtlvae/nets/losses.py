@@ -39,17 +39,17 @@ def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
 def mtlvae_losses(output: VAEOutput, features: Tensor, batch, variational: bool = True) -> dict[str, Tensor]:
     """The terms of Eq. 1 by name, unweighted: one for each task in the batch, and kld where variational.
 
-    `features` (batch, mels, frames) is what the network was given, `batch` the recipe_mtlvae.data.batches.Batch
-    that they come from. The KL term is taken on all its clips.
+    `output` is net(features, batch.spans), each head's output of its own clips; `features` (batch, mels, frames) those
+    of the recipe_mtlvae.data.batches.Batch `batch`. The KL term is taken on all its clips.
     """
     terms = {}
     for task, rows in batch.spans.items():
         if task == "reconstruction":
-            terms[task] = reconstruction_mse(output.reconstruction[rows], features[rows])
+            terms[task] = reconstruction_mse(output.reconstruction, features[rows])
         elif task == "weak":
-            terms[task] = weak_bce(output.weak[rows], batch.weak[rows])
+            terms[task] = weak_bce(output.weak, batch.weak[rows])
         else:
-            terms[task] = strong_bce(getattr(output, task)[rows], batch.strong[rows])
+            terms[task] = strong_bce(getattr(output, task), batch.strong[rows])
     if variational:
         terms["kld"] = kl_per_dimension(output.mu, output.logvar).mean()
     return terms

@@ -7,11 +7,12 @@ stands one head a task. The syntax is Python 3.8's, so that the file also runs i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Sequence  # noqa: UP035  Python 3.8
+from typing import Mapping, Sequence  # noqa: UP035  Python 3.8
 
 import torch
 from torch import Tensor, nn
 
+from recipe_mtlvae.nets.gru import BidirectionalGRU
 from recipe_mtlvae.nets.prediction import Prediction
 
 TASKS = ("strong_synth", "weak", "reconstruction", "strong_real")
@@ -20,7 +21,7 @@ LOGVAR_RANGE = (-8.0, 8.0)  # keeps exp(logvar) finite in float16
 
 @dataclass
 class VAEOutput:
-    """What one forward pass gives; a head whose task is off is None."""
+    """What one forward pass gives, each head of the clips that it was run on; a head that was not run is None."""
 
     strong_synth: Tensor | None  # logits (batch, steps, classes)
     strong_real: Tensor | None  # logits (batch, steps, classes)
@@ -76,9 +77,9 @@ class MTLVAE(nn.Module):
         self.mels = mels
         self.frames_per_step = frames_per_step
         self.variational = variational
-        self.encoder = nn.GRU(mels * frames_per_step, hidden, layers, batch_first=True, bidirectional=True)
+        self.encoder = BidirectionalGRU(mels * frames_per_step, hidden, layers)
         self.posterior = nn.Linear(2 * hidden, 2 * latent)
-        self.decoder = nn.GRU(latent, hidden, layers, batch_first=True, bidirectional=True)
+        self.decoder = BidirectionalGRU(latent, hidden, layers)
         heads = {
             "strong_synth": lambda: nn.Linear(2 * hidden, classes),
             "strong_real": lambda: nn.Linear(2 * hidden, classes),
@@ -87,19 +88,20 @@ class MTLVAE(nn.Module):
         }
         self.heads = nn.ModuleDict({task: heads[task]() for task in TASKS if task in tasks})
 
-    def forward(self, features: Tensor) -> VAEOutput:
+    def forward(self, features: Tensor, rows: Mapping[str, slice] | None = None) -> VAEOutput:
         """Scaled log-mel (batch, mels, frames) -> VAEOutput; steps = frames // frames_per_step.
 
-        z is sampled from the posterior in training mode, and is mu in eval mode.
+        z is sampled from the posterior in training mode, and is mu in eval mode. `rows`, as Batch.spans: the clips
+        that each task's head is run on; a head that is not named is not run. None: all heads on all clips.
         """
         mu, logvar = self.encode(features)
         z = self.sample(mu, logvar)
         decoded = self.decode(z)
         return VAEOutput(
-            strong_synth=self._head("strong_synth", decoded),
-            strong_real=self._head("strong_real", decoded),
-            weak=self._head("weak", decoded),
-            reconstruction=self._unstack(self._head("reconstruction", decoded)),
+            strong_synth=self._head("strong_synth", decoded, rows),
+            strong_real=self._head("strong_real", decoded, rows),
+            weak=self._head("weak", decoded, rows),
+            reconstruction=self._unstack(self._head("reconstruction", decoded, rows)),
             mu=mu,
             logvar=logvar,
             z=z,
@@ -107,8 +109,7 @@ class MTLVAE(nn.Module):
 
     def encode(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, mels, frames) -> mu and logvar of the posterior, each (batch, steps, latent)."""
-        encoded, _ = self.encoder(self._stack(features))
-        mu, logvar = self.posterior(encoded).chunk(2, dim=-1)
+        mu, logvar = self.posterior(self.encoder(self._stack(features))).chunk(2, dim=-1)
         return mu, logvar.clamp(*LOGVAR_RANGE)
 
     def sample(self, mu: Tensor, logvar: Tensor) -> Tensor:
@@ -119,7 +120,7 @@ class MTLVAE(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """(batch, steps, latent) -> (batch, steps, 2 * hidden), the input of every head."""
-        return self.decoder(z)[0]
+        return self.decoder(z)
 
     @torch.inference_mode()
     def predict(self, features: Tensor) -> Prediction:
@@ -134,8 +135,10 @@ class MTLVAE(nn.Module):
         weak = torch.sigmoid(self.heads["weak"](decoded)) if "weak" in self.heads else strong.amax(dim=1)
         return Prediction(strong=strong, weak=weak)
 
-    def _head(self, task: str, decoded: Tensor) -> Tensor | None:
-        return self.heads[task](decoded) if task in self.heads else None
+    def _head(self, task: str, decoded: Tensor, rows: Mapping[str, slice] | None) -> Tensor | None:
+        if task not in self.heads or (rows is not None and task not in rows):
+            return None
+        return self.heads[task](decoded if rows is None else decoded[rows[task]])
 
     def _stack(self, features: Tensor) -> Tensor:
         """(batch, mels, frames) -> (batch, steps, frames_per_step * mels)"""

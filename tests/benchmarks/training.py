@@ -57,7 +57,7 @@ def mtlvae_step(conf: Conf, batch: Batch) -> Callable[[], None]:
     def step() -> None:
         optimizer.zero_grad()
         features = batch.scaled()
-        weighted_sum(mtlvae_losses(net(features), features, batch), weights).backward()
+        weighted_sum(mtlvae_losses(net(features, batch.spans), features, batch), weights).backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), conf.train.gradient_clip)
         optimizer.step()
 
