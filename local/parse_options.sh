@@ -17,7 +17,7 @@ stages: 0 prepare   data and features       3 score    PSDS, F1 -> metrics.json
   --stage N             first stage (0)
   --stop_stage N        last stage (5)
   --conf FILE           configuration, a delta over conf/base.yaml (conf/mtlvae.yaml)
-  --data NAME           mini: made on the spot; desed: yours, with --data_root; or a YAML file (mini)
+  --data NAME           mini: made on the spot; desed: fetched to --data_root where it is not there; or a YAML file (mini)
   --data_root DIR       folder of the corpus, in DESED's layout
   --soundbank DIR       recordings to make the mini corpus from
   --tag NAME            name of the run (<conf>-<data>)

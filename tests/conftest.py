@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import local.stage
+from local import prepare
+from recipe_mtlvae.errors import exit_code_of
+from tests.misbehaving_server import Site, serve
 from tests.tiny import make_tiny_corpus, tiny_conf
+from tests.tiny_desed import YoutubeDL, make_site, settings
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +27,38 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def root(made: Path, tmp_path: Path) -> Path:
     """A copy of the tiny corpus, to be damaged."""
     return shutil.copytree(made, tmp_path / "corpus")
+
+
+@pytest.fixture(scope="session")
+def published() -> Site:
+    """A tiny DESED as it is on the internet; not to be changed."""
+    return make_site()
+
+
+@pytest.fixture
+def site(published: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A copy of it, served, to be damaged."""
+    fresh = Site(files=dict(published.files), records={n: dict(files) for n, files in published.records.items()})
+    with serve(fresh):
+        monkeypatch.setenv("TINY_YOUTUBE", fresh.address)
+        monkeypatch.setattr("yt_dlp.YoutubeDL", YoutubeDL)
+        yield fresh
+
+
+@pytest.fixture
+def fetch_tree(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Run stage 0 for DESED on tmp_path/tree, with more settings; exit code and all that was printed."""
+    monkeypatch.setattr(local.stage, "PROJECT", tmp_path / "project")
+
+    def run(*more: str, root: Path | None = None) -> tuple[int, str]:
+        chosen = [f"--set={setting}" for setting in (*settings(site), *more)]
+        arguments = ["--data", "desed", "--data_root", str(root or tmp_path / "tree"), "--tag", "t", *chosen]
+        monkeypatch.setattr(sys, "argv", ["prepare", *arguments])
+        capsys.readouterr()
+        code = exit_code_of(prepare.main)
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return run

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
 import tarfile
 import urllib.error
@@ -123,3 +125,40 @@ class YoutubeDL:
             raise DownloadError(f"\x1b[0;31mERROR:\x1b[0m [youtube] {video}: {said}") from None
         Path(self.options["outtmpl"] % {"id": video, "ext": "wav"}).write_bytes(content)
         return {"id": video, "formats": [{"vcodec": "none", "ext": "wav"}]}
+
+
+FIGURES = {
+    "Cat": {"proba": 0.6, "co-occurences": {"max_events": 3, "classes": ["Cat", "Dog"], "probas": [0.5, 0.5]}},
+    "Dog_nOff": {"proba": 0.4, "co-occurences": {"max_events": 2, "classes": ["Dog"], "probas": [1.0]}},
+}
+
+
+def add_soundbank(site: Site) -> None:
+    """DESED's soundbank, which is published as one part with a list of what is for validation, and its figures."""
+    folders = ("foreground/Cat", "foreground/Dog", "foreground/Dog_nOff", "background/home")
+    seconds = {"background/home": 3.0}
+    sounds = {
+        f"audio/train/soundbank/{f}/{i}.wav": wav(f"{f}{i}", seconds.get(f, 0.5)) for f in folders for i in range(4)
+    }
+    held_out = [name.replace("/train/", "/validation/") for name in sounds if name.endswith("/3.wav")]
+    site.add(RECORDS["soundbank"], "DESED_synth_soundbank.tar.gz", tar_of(sounds))
+    site.add(RECORDS["soundbank"], "soundbank_validation.tsv", "\n".join(["filepath", *held_out, ""]).encode())
+    site.files["/occurrences.json"] = json.dumps(FIGURES).encode()
+
+
+def generation(site: Site) -> list[str]:
+    """The settings that let stage 0 generate the synthetic splits from it."""
+    return [
+        "data.synthetic=generate",
+        "data.splits=[synthetic_train, synthetic_validation]",
+        "fetch.soundscapes.synthetic_train=10",
+        "fetch.soundscapes.synthetic_validation=3",
+        f"fetch.occurrences={site.address}/occurrences.json",
+        "data.clip_seconds=2.0",
+    ]
+
+
+def tree(root: Path) -> dict[str, str]:
+    """Every file's hash by its path, aside from what checking and features leave."""
+    files = sorted(path for path in root.rglob("*") if path.is_file() and not {*path.parts} & {"features", ".checked"})
+    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from local.desed.clip_file import move
 from local.desed.download import download, part_of
+from local.desed.progress import byte_text
 from local.desed.record import RemoteFile, find_file
 from local.desed.space import UNPACKED
 from local.desed.unpack import is_archive, unpack
@@ -40,7 +41,9 @@ class Archives:
             raise self._failed[name]
         try:
             if not path.exists():
-                download(self._find(name), path, self.fetch)
+                file = self._find(name)
+                print(f"fetching {self.describe(name)}, {byte_text(file.size)}", flush=True)
+                download(file, path, self.fetch)
         except RecipeError as error:
             self._failed[name] = error
             raise

@@ -161,9 +161,10 @@ def _ask(name: str, folder: Path, work: Path) -> str | None:
         return None
     if shutil.disk_usage(work).free < CLIP_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(work))
-    if re.search("ffmpeg|ffprobe|NoBackend", reason[0]) and not shutil.which("ffmpeg"):
-        raise fail("AudioSet clips need the program ffmpeg", "install it: apt install ffmpeg, brew install ffmpeg")
-    return one_line(reason[0])
+    if re.search("ffmpeg|ffprobe|NoBackend", reason[0]) and not (shutil.which("ffmpeg") and shutil.which("ffprobe")):
+        what = "AudioSet clips need the programs ffmpeg and ffprobe"
+        raise fail(what, "install them: apt install ffmpeg, or brew install ffmpeg")
+    return one_line(reason[0].replace(f"{work}/", ""))
 
 
 def _import_decoders() -> None:

@@ -65,12 +65,16 @@ def generate(conf: Conf, root: Path, work: Path, name: str, archives: Archives) 
     begun = work / "soundscapes" / name
     begun.mkdir(parents=True, exist_ok=True)
     bench = Bench(bank, root / split.audio, begun, figures, name, **settings)
-    print(f"{name}: making {bench.clips:,} soundscapes from {folder}", flush=True)
+    is_whole = (root / split.metadata).exists()
+    lost = [i for i in range(bench.clips) if not (is_whole and (bench.audio / _clip(i)).exists())]
+    print(f"{name}: making {len(lost):,} soundscapes from {folder}", flush=True)
     try:
         with start_processes(_set_up, bench) as processes:
-            run(processes, _make, list(range(bench.clips)), name)
+            run(processes, _make, lost, name)
     except BrokenProcessPool:
         raise fail("a process that made soundscapes was ended", "free some memory and run the same again") from None
+    if is_whole:
+        return
     truths = sorted((_read(_note(bench, index)) for index in range(bench.clips)), key=lambda truth: truth["name"])
     write_text(begun / "soundscapes.tsv", strong_table(truths))
     move(begun / "soundscapes.tsv", root / split.metadata)
@@ -117,6 +121,10 @@ def _set_up(bench: Bench) -> None:
     settle(bench.bank)
 
 
+def _clip(index: int) -> str:
+    return f"{index}.wav"
+
+
 def _note(bench: Bench, index: int) -> Path:
     return bench.work / f"{index}.json"
 
@@ -125,7 +133,7 @@ def _make(index: int) -> list[Fault]:
     """Make one clip, put it in its place, then note its truth: the note says that the audio is whole."""
     from local.soundscapes import make_soundscape
 
-    bench, name = _bench, f"{index}.wav"
+    bench, name = _bench, _clip(index)
     note = _note(bench, index)
     if note.exists() and (bench.audio / name).exists():
         return []

@@ -39,6 +39,12 @@ class Tree:
     def is_generated(self, name: str) -> bool:
         return self.conf.data.synthetic == "generate" and name in self.conf.fetch.soundscapes
 
+    def is_open(self, lack: Lack) -> bool:
+        """Whether there is something to do for a split."""
+        if self.is_generated(lack.name):
+            return bool(lack)
+        return lack.metadata or bool(self.wanted(lack)) or bool(lack and self.conf.data.reuse)
+
     def lack(self, name: str) -> Lack:
         return lack_of(self.conf, self.root, name)
 
@@ -68,8 +74,11 @@ def complete(conf: Conf, root: Path) -> None:
     for name in names:
         check_origin(conf, root, name, tree.is_generated(name))
     with full_disk_told(root):
-        if any(lack.metadata or tree.wanted(lack) or (lack and conf.data.reuse) for lack in map(tree.lack, names)):
+        if any(tree.is_open(tree.lack(name)) for name in names):
             _complete(tree, names)
+        for name in names:
+            if not tree.lack(name):  # such as where the user has put the missing files there
+                missing_file(root, name).unlink(missing_ok=True)
     shutil.rmtree(tree.work, ignore_errors=True)
 
 
@@ -120,6 +129,7 @@ def _metadata(tree: Tree, name: str, index: Index) -> None:
     if origin.metadata != origin.audio:
         tree.archives.take(origin.metadata, {split.metadata: target})
         _require_metadata(tree, name)
+        print(f"{name}: metadata from {tree.archives.describe(origin.metadata)}", flush=True)
         return
     folder, _, file = split.metadata.rpartition("/")
     found = [place / file for place in index.at(folder) if (place / file).is_file()]

@@ -1,0 +1,119 @@
+"""Synthetic soundscapes generated from DESED's soundbank instead of fetched."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from local.desed.occurrences import main_event
+from recipe_mtlvae.data.manifest import read_events
+from tests.misbehaving_server import Site
+from tests.tiny_desed import FIGURES, add_soundbank, generation, tree
+
+TRAIN = "audio/train/synthetic21_train/soundscapes"
+TRAIN_TSV = "metadata/train/synthetic21_train/soundscapes.tsv"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "tree"
+
+
+@pytest.fixture
+def made(fetch_tree: Callable, root: Path, site: Site) -> Path:
+    add_soundbank(site)
+    code, said = fetch_tree(*generation(site))
+    assert code == 0, said
+    return root
+
+
+def test_the_asked_number_of_soundscapes_is_made_with_their_truth(made: Path) -> None:
+    assert {path.name for path in (made / TRAIN).iterdir()} == {f"{i}.wav" for i in range(10)}
+    events = read_events(made / TRAIN_TSV, ["Cat", "Dog"])
+    assert set(events) == {f"{i}.wav" for i in range(10)}
+    assert all(events.values())  # none is free of events
+    assert len(list((made / "audio/validation/synthetic21_validation/soundscapes").iterdir())) == 3
+
+
+def test_main_events_have_the_shares_of_the_figures(made: Path) -> None:
+    """60 % Cat, 40 % Dog without an offset, each first in its own clips: of Dog's clips only Dog is heard."""
+    assert Counter(main_event(FIGURES, i, 10) for i in range(10)) == {"Cat": 6, "Dog_nOff": 4}
+    labels = {name: {event.label for event in found} for name, found in read_events(made / TRAIN_TSV, None).items()}
+    assert all("Cat" in labels[f"{i}.wav"] for i in range(6))
+    assert all(labels[f"{i}.wav"] == {"Dog"} for i in range(6, 10))
+
+
+def test_the_soundbank_is_parted_as_published(made: Path) -> None:
+    bank = made / "soundbank" / "audio"
+    assert {path.name for path in (bank / "train/soundbank/foreground/Cat").iterdir()} == {"0.wav", "1.wav", "2.wav"}
+    assert {path.name for path in (bank / "validation/soundbank/foreground/Cat").iterdir()} == {"3.wav"}
+
+
+def test_a_whole_tree_is_left_alone_and_other_wishes_are_refused(
+    made: Path,
+    fetch_tree: Callable,
+    site: Site,
+) -> None:
+    site.requests.clear()
+    assert (fetch_tree(*generation(site))[0], site.requests) == (0, [])
+    code, said = fetch_tree(*generation(site), "fetch.soundscapes.synthetic_train=11")
+    assert (code, "split 'synthetic_train' was generated with clips 10, not 11" in said) == (1, True)
+    code, said = fetch_tree(*generation(site), "data.synthetic=download")
+    assert (code, "split 'synthetic_train' holds soundscapes that were generated" in said) == (1, True)
+
+
+def test_soundscapes_that_were_fetched_are_not_mixed_with_generated_ones(
+    fetch_tree: Callable,
+    site: Site,
+) -> None:
+    add_soundbank(site)
+    fetch_tree("data.splits=[synthetic_train]")
+    code, said = fetch_tree(*generation(site))
+    assert (code, "holds soundscapes that were not generated here" in said) == (1, True)
+
+
+def test_a_lost_clip_is_made_again_to_the_byte_and_another_soundbank_is_refused(
+    made: Path,
+    fetch_tree: Callable,
+    site: Site,
+) -> None:
+    before = tree(made)
+    (made / TRAIN / "7.wav").unlink()
+    assert fetch_tree(*generation(site))[0] == 0
+    assert tree(made) == before
+    (made / TRAIN / "7.wav").unlink()
+    shutil.rmtree(made / "soundbank/audio/train/soundbank/foreground/Dog")
+    code, said = fetch_tree(*generation(site))
+    assert (code, "was begun from other sounds or figures" in said) == (1, True)
+
+
+def test_a_class_without_sounds_and_a_lack_of_backgrounds_are_named(
+    fetch_tree: Callable,
+    site: Site,
+    tmp_path: Path,
+) -> None:
+    add_soundbank(site)
+    for part in ("train", "validation"):
+        (tmp_path / "bank" / part / "foreground" / "Cat").mkdir(parents=True)
+        (tmp_path / "bank" / part / "foreground" / "Cat" / "1.wav").write_bytes(b"")
+    code, said = fetch_tree(*generation(site), f"data.soundbank={tmp_path / 'bank'}")
+    assert code == 1
+    assert "no sounds of 'Dog'; fetch.occurrences asks for them" in said
+    assert "no background sounds; add some as background/<label>/*.wav" in said
+
+
+@pytest.mark.parametrize("figures", [{}, [], {"Cat": {"proba": 1.0}}, {"Cat": {**FIGURES["Cat"], "proba": 0}}])
+def test_figures_of_another_form_are_refused(
+    figures: object,
+    fetch_tree: Callable,
+    site: Site,
+) -> None:
+    add_soundbank(site)
+    site.files["/occurrences.json"] = json.dumps(figures).encode()
+    code, said = fetch_tree(*generation(site))
+    assert (code, "occurrences.json: expected {folder: {proba" in said) == (1, True)

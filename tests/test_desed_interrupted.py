@@ -1,0 +1,138 @@
+"""Stage 0 for DESED killed at random moments, out of room, and twice at once: nothing is lost, nothing is half."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from local.desed.steps import WORK, complete
+from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
+from recipe_mtlvae.errors import RecipeError
+from tests.misbehaving_server import Site
+from tests.tiny_desed import PUBLIC, REAL, add_soundbank, generation, settings, tree
+
+EVAL = "/files/4560759/DESED_public_eval.tar.gz"
+
+
+def conf_for(site: Site, *more: str) -> Conf:
+    return load_conf(CONF_DIR / "data" / "desed.yaml", settings=[*settings(site), *more])
+
+
+def start(action: Callable[[], object]) -> int:
+    """Run `action` in a forked process; its id. Its exit code is 0 where the action returned."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        os.setsid()
+        action()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def kill_after(seconds: float, action: Callable[[], object]) -> bool:
+    """Start `action`, kill it with SIGKILL after so long; whether it was still at work."""
+    pid = start(action)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGKILL)
+    return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+
+
+def whole(site: Site, root: Path, conf: Conf) -> tuple[dict[str, str], float]:
+    """The tree of an undisturbed run, and how long it took."""
+    begin = time.monotonic()
+    root.mkdir()
+    complete(conf, root)
+    return tree(root), time.monotonic() - begin
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_of_a_download_the_tree_is_the_same_to_the_byte(site: Site, tmp_path: Path) -> None:
+    del site.files[f"/youtube/{REAL['validation'][0][1:12]}"]
+    site.always |= {path: "slow" for path in site.files if not path.startswith("/youtube/")}
+    site.pause = 0.01  # s for 4 kB: the archives take a good second
+    conf = conf_for(site, "fetch.clips_per_second=20", "fetch.clips_at_once=2")
+    complete(conf_for(site, "data.splits=[weak]"), _made(tmp_path / "imports"))
+    expected, seconds = whole(site, tmp_path / "undisturbed", conf)
+    moments = random.Random(0)
+    at_work = 0
+    for trial in range(10):
+        root = _made(tmp_path / str(trial))
+        for _ in range(2):
+            at_work += kill_after(moments.uniform(0, seconds), lambda root=root: complete(conf, root))
+        complete(conf, root)
+        assert tree(root) == expected
+        assert not (root / WORK).exists()
+    assert at_work >= 10
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_of_generation_the_tree_is_the_same_to_the_byte(site: Site, tmp_path: Path) -> None:
+    add_soundbank(site)
+    conf = conf_for(site, *generation(site), "fetch.soundscapes.synthetic_train=40")
+    expected, seconds = whole(site, tmp_path / "undisturbed", conf)
+    moments = random.Random(0)
+    root = _made(tmp_path / "killed")
+    at_work = sum(kill_after(moments.uniform(0.2, 0.9) * seconds, lambda: complete(conf, root)) for _ in range(5))
+    complete(conf, root)
+    assert tree(root) == expected
+    assert at_work >= 2
+
+
+def _made(root: Path) -> Path:
+    root.mkdir()
+    return root
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MB."""
+    root = _made(tmp_path / "disk")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(root)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root may mount a small disk")
+    yield root
+    subprocess.run(["umount", str(root)], check=True)
+
+
+# the archive has some 60 kB, and unpacks to as much
+@pytest.mark.parametrize(("free", "part"), [(30_000, True), (90_000, False)], ids=["download", "unpacking"])
+def test_a_full_disk_is_one_line_and_the_next_run_goes_on(
+    free: int, part: bool, site: Site, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.desed.steps.require_room", lambda root, needed: None)  # as if others filled the disk
+    conf = conf_for(site, "data.splits=[public]")
+    (small_disk / "filler").write_bytes(bytes(2**20 - free - 2**13))
+    with pytest.raises(RecipeError, match="disk: the disk is full; make room and run the same again: what is there"):
+        complete(conf, small_disk)
+    assert bool(list((small_disk / WORK).glob("*.part"))) == part
+    (small_disk / "filler").unlink()
+    site.requests.clear()
+    complete(conf, small_disk)
+    assert len(tree(small_disk)) == len(PUBLIC) + 1
+    ranges = [asked for path, asked in site.requests if path == EVAL]
+    assert len(ranges) == part and all(ranges)  # the rest of the download, or nothing
+
+
+def test_of_two_runs_at_once_the_second_waits_and_fetches_nothing(
+    fetch_tree: Callable, site: Site, tmp_path: Path
+) -> None:
+    site.always[EVAL], site.pause = "slow", 0.05
+    first = start(lambda: fetch_tree("data.splits=[public]"))
+    while not any(path == EVAL for path, _ in site.requests):
+        time.sleep(0.01)
+    code, said = fetch_tree("data.splits=[public]")
+    assert os.waitpid(first, 0)[1] == 0
+    assert code == 0, said
+    assert "another run is preparing" in said
+    assert [path for path, _ in site.requests].count(EVAL) == 1

@@ -1,0 +1,174 @@
+"""The fetcher of archives, against a server that misbehaves on demand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from local.desed.download import download, part_of
+from local.desed.record import RemoteFile, find_file
+from recipe_mtlvae.conf import ArchiveConf, FetchConf, load_conf
+from recipe_mtlvae.errors import RecipeError
+from tests.misbehaving_server import Site, serve
+
+CONTENT = np.random.default_rng(0).bytes(300_000)
+HALF = len(CONTENT) // 2
+RECORD, NAME = 7, "audio.zip"
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serve(Site()) as site:
+        site.add(RECORD, NAME, CONTENT)
+        yield site
+
+
+@pytest.fixture
+def fetch(site: Site) -> FetchConf:
+    fetch = load_conf().fetch
+    return replace(fetch, records=f"{site.address}/api/records", stall_seconds=0.2, longest_wait=0.01, attempts=3)
+
+
+@pytest.fixture
+def path() -> str:
+    return f"/files/{RECORD}/{NAME}"
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / NAME
+
+
+def get(fetch: FetchConf, target: Path) -> None:
+    download(find_file(ArchiveConf(RECORD, NAME), fetch), target, fetch)
+
+
+def ranges(site: Site, path: str) -> list[str | None]:
+    return [asked for place, asked in site.requests if place == path]
+
+
+def test_a_record_tells_size_checksum_and_address(fetch: FetchConf, site: Site, path: str) -> None:
+    md5 = hashlib.md5(CONTENT).hexdigest()
+    expected = RemoteFile(NAME, f"{site.address}{path}", len(CONTENT), md5)
+    assert find_file(ArchiveConf(RECORD, NAME), fetch) == expected
+
+
+# What passes by itself, one after another, and the ranges that are asked for
+PASSING = {
+    "cut": (["cut"], [None, f"bytes={HALF}-"]),
+    "cut twice": (["cut", "cut"], [None, f"bytes={HALF}-", f"bytes={HALF + HALF // 2}-"]),
+    "stall": (["stall"], [None, f"bytes={HALF}-"]),
+    "too many requests": (["429:0"], [None, None]),
+    "server errors": (["500", "503"], [None, None, None]),
+    "a page in the file's place": (["page"], [None, None]),
+    "another length": (["short", "long"], [None, None, None]),
+    "Range ignored": (["cut", "no_range"], [None, f"bytes={HALF}-"]),
+    "wrong bytes once": (["wrong"], [None, None]),
+    "cut and the rest wrong": (["cut", "wrong"], [None, f"bytes={HALF}-", None]),
+}
+
+
+@pytest.mark.parametrize(("faults", "asked"), PASSING.values(), ids=PASSING)
+def test_what_passes_by_itself_is_waited_for_and_resumed(
+    faults: list[str], asked: list[str | None], fetch: FetchConf, site: Site, path: str, target: Path
+) -> None:
+    site.faults[path] = faults.copy()
+    get(fetch, target)
+    assert target.read_bytes() == CONTENT
+    assert not part_of(target).exists()
+    assert ranges(site, path) == asked
+
+
+# What stays, and the words for it
+STAYING = {
+    "404": r"HTTP 404 \(Not Found\); it may have moved: mend its record and file under fetch.archives",
+    "403": "HTTP 403",
+    "500": r"HTTP 500 \(Internal Server Error\), in 3 attempts; run the same again later: what has come so far is kept",
+    "429": r"HTTP 429 \(Too Many Requests\), in 3 attempts",
+    "page": "a web page instead of the file, in 3 attempts",
+    "short": "299999 bytes from 0 on instead of 300000 from 0 on, in 3 attempts",
+    "wrong": "wrong checksum: expected md5 [0-9a-f]{32}, got [0-9a-f]{32}",
+}
+
+
+@pytest.mark.parametrize(("fault", "words"), STAYING.items(), ids=STAYING)
+def test_what_stays_is_one_line_and_never_taken_for_the_file(
+    fault: str, words: str, fetch: FetchConf, site: Site, path: str, target: Path
+) -> None:
+    site.always[path] = fault
+    with pytest.raises(RecipeError, match=words) as raised:
+        get(fetch, target)
+    assert len(raised.value.faults) == 1
+    assert not target.exists()
+
+
+def test_attempts_are_counted_anew_after_every_byte_of_progress(
+    fetch: FetchConf, site: Site, path: str, target: Path
+) -> None:
+    site.faults[path] = ["cut"] * 12  # four times the attempts
+    get(fetch, target)
+    assert target.read_bytes() == CONTENT
+
+
+def test_another_run_goes_on_where_this_one_gave_up(fetch: FetchConf, site: Site, path: str, target: Path) -> None:
+    site.faults[path] = ["cut", "500", "500"]
+    with pytest.raises(RecipeError, match="in 3 attempts"):
+        get(fetch, target)
+    site.requests.clear()
+    get(fetch, target)
+    assert ranges(site, path) == [f"bytes={HALF}-"]
+    assert target.read_bytes() == CONTENT
+
+
+def test_the_rest_of_another_version_is_thrown_away(fetch: FetchConf, site: Site, path: str, target: Path) -> None:
+    part_of(target).write_bytes(b"of last year" * 1000)
+    get(fetch, target)
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_part_longer_than_the_file_is_thrown_away(fetch: FetchConf, target: Path) -> None:
+    part_of(target).write_bytes(CONTENT * 2)
+    get(fetch, target)
+    assert target.read_bytes() == CONTENT
+
+
+def test_the_wait_that_a_server_asks_for_is_kept(
+    fetch: FetchConf, site: Site, path: str, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.faults[path] = ["429:1"]
+    get(replace(fetch, longest_wait=5.0), target)
+    assert "HTTP 429 (Too Many Requests); again in 1 s" in capsys.readouterr().err
+
+
+def test_a_server_that_is_not_there_is_named(site: Site, fetch: FetchConf) -> None:
+    with pytest.raises(RecipeError, match=r"127.0.0.1:9/records/7: no connection \(.*refused"):
+        find_file(ArchiveConf(RECORD, NAME), replace(fetch, records="http://127.0.0.1:9/records"))
+
+
+def test_a_file_that_is_not_in_its_record_is_named(fetch: FetchConf) -> None:
+    with pytest.raises(RecipeError, match=r"record 7 has no file other\.zip; the files there are audio\.zip"):
+        find_file(ArchiveConf(RECORD, "other.zip"), fetch)
+
+
+@pytest.mark.parametrize("answer", [b"[]", b'{"files": [{"key": "audio.zip", "size": 1}]}', b'{"files": 3}'])
+def test_a_record_of_another_form_is_refused(answer: bytes, fetch: FetchConf, site: Site) -> None:
+    site.records.clear()
+    site.files[f"/api/records/{RECORD}"] = answer
+    with pytest.raises(RecipeError, match="not a record as zenodo describes it"):
+        find_file(ArchiveConf(RECORD, NAME), fetch)
+
+
+def test_a_page_instead_of_a_record_is_told(fetch: FetchConf, site: Site) -> None:
+    site.always[f"/api/records/{RECORD}"] = "page"
+    with pytest.raises(RecipeError, match="a web page or a damaged answer instead of JSON"):
+        find_file(ArchiveConf(RECORD, NAME), fetch)
+
+
+def test_only_http_is_fetched(fetch: FetchConf, target: Path) -> None:
+    with pytest.raises(RecipeError, match="expected an http address, got 'file:///etc/passwd'"):
+        download(RemoteFile(NAME, "file:///etc/passwd", 10, "0" * 32), target, fetch)
