@@ -27,6 +27,12 @@ def test_written_scores_are_read_back(tmp_path):
     assert scores == pytest.approx(SCORES, rel=1e-7)
 
 
+def test_scores_of_many_hours_are_written_without_a_gap(tmp_path):
+    scores = np.random.default_rng(0).random((25_000, 2)).astype(np.float32)  # more than is written at a time
+    write_scores(tmp_path, "a", scores, 0.064, CLASSES)
+    assert read_scores(tmp_path).clips["a"].scores == pytest.approx(scores, rel=1e-7)
+
+
 def test_sed_scores_eval_reads_a_written_folder(tmp_path):
     from sed_scores_eval.base_modules.io import read_sed_scores
 

@@ -82,7 +82,10 @@ def opened(path: Path) -> Iterator[soundfile.SoundFile]:
         raise fail("no such audio file", "check the name", path)
     if not path.stat().st_size:
         raise fail("is empty (0 bytes)", "fetch it again or delete it", path)
-    lost = _lost_bytes(path)
+    try:
+        lost = _lost_bytes(path)
+    except OSError as error:
+        raise fail(f"cannot be read ({error.strerror})", "check its permissions and its disk", path) from None
     if lost:
         raise fail(f"is truncated: {lost} bytes fewer than its header says", "fetch it again or delete it", path)
     try:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from recipe_mtlvae.data.audio import FOREIGN
 from recipe_mtlvae.data.manifest import AUDIO_SUFFIXES, bad_name, is_audio_name, show
 from recipe_mtlvae.errors import Fault, RecipeError, fail
+from recipe_mtlvae.machine import cores
 from recipe_mtlvae.products.choices import by_class, split_names
 from recipe_mtlvae.products.progress import Bar
 
 if TYPE_CHECKING:
-    from recipe_mtlvae.products.detector import Detector
+    from recipe_mtlvae.products.detector import Detection, Detector
 
 
 def main(argv: list[str]) -> None:
@@ -106,9 +107,12 @@ def detect(options: argparse.Namespace, recordings: list[Path]) -> list[Fault]:
 
     check_writable(options.out)
     names = result_names(recordings, earlier_names(options.out))
-    from recipe_mtlvae.nets.checkpoint import load_checkpoint  # torch, only once all else is in order
+    import torch  # only once all else is in order
+
+    from recipe_mtlvae.nets.checkpoint import load_checkpoint
     from recipe_mtlvae.products.detector import Detector
 
+    torch.set_num_threads(max(cores() // 2, 1))  # one thread reads while another scores; more would wait for cores
     checkpoint = load_checkpoint(options.checkpoint)
     detector = Detector(
         checkpoint,
@@ -135,17 +139,24 @@ def _run(options: argparse.Namespace, detector: Detector, names: dict[Path, str]
                 name = names[detection.path]
                 found.append(write_detection(options.out, name, detection, detector.conf.features))
                 if options.plot:
-                    from recipe_mtlvae.products.detection_plot import write_pictures
-
-                    write_pictures(options.out / "plots", name, detection, detector)
-        seconds = sum(item.duration for item in found)
-        speed = seconds / (time.perf_counter() - started)
+                    faults += _plot(options.out / "plots", name, detection, detector)
+        spent = time.perf_counter() - started
     finally:  # also when interrupted: what is finished is whole
         if found:
             earlier = write_tables(options.out, found)
             write_summary(options.out / "summary.html", found, detector, earlier)
     if found:
-        events = sum(len(item.events) for item in found)
-        text = f"{events} events in {seconds / 60:.1f} minutes of audio, {speed:.0f} times real time: "
+        events, seconds = sum(len(item.events) for item in found), sum(item.duration for item in found)
+        text = f"{events} events in {seconds / 60:.1f} minutes of audio, {seconds / spent:.0f} times real time: "
         print(text + str(options.out / "summary.html"), file=sys.stderr)
     return faults
+
+
+def _plot(folder: Path, name: str, detection: Detection, detector: Detector) -> list[Fault]:
+    from recipe_mtlvae.products.detection_plot import write_pictures  # matplotlib
+
+    try:
+        write_pictures(folder, name, detection, detector)
+    except RecipeError as error:  # the recording has gone since
+        return list(error.faults)
+    return []

@@ -30,7 +30,7 @@ RAVEN = (
     "Label",
     "Confidence",
 )
-NAME_BYTES = 180  # of a result's name: file systems take 255, endings and temporary names want some
+STEM_BYTES = 180  # of a result's name: file systems take 255, endings and temporary names want some
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def check_writable(out: Path) -> None:
 
 
 def _file_name(name: str) -> str:
-    short = name.encode()[-NAME_BYTES:].decode(errors="ignore")
+    short = name.encode()[-STEM_BYTES:].decode(errors="ignore")
     return short.lstrip(".") or "recording"
 
 

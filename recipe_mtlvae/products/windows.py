@@ -15,6 +15,7 @@ from recipe_mtlvae.data.features import LogMel
 from recipe_mtlvae.data.stream import overlapped
 
 TAIL = 0.01  # of a window: a recording this much longer than the training length is still one window
+PIECE = 1 << 15  # samples whose spectra are computed at a time: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def cut_windows(blocks: Iterable[np.ndarray], log_mel: LogMel, clip_seconds: flo
 def log_mel_pieces(blocks: Iterable[np.ndarray], log_mel: LogMel) -> Iterator[Tensor]:
     """(mels, frames) each; joined, they are the log-mel of the joined blocks."""
     reach = math.ceil(log_mel.conf.n_fft / 2 / log_mel.conf.hop)
-    return overlapped(blocks, lambda samples: _log_mel(log_mel, samples), log_mel.conf.hop, 1, reach)
+    pieces = (block[first : first + PIECE] for block in blocks for first in range(0, len(block), PIECE))
+    return overlapped(pieces, lambda samples: _log_mel(log_mel, samples), log_mel.conf.hop, 1, reach)
 
 
 @torch.inference_mode()

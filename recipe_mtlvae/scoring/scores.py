@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from recipe_mtlvae.errors import Fault, RecipeError, fail
-from recipe_mtlvae.files import write_text
+from recipe_mtlvae.files import whole_file
 
 SLACK = 1e-6  # s, by which neighbouring windows may miss each other: other programs round their times
+ROWS = 10_000  # written at a time, so that hours of scores need no more memory than minutes
 
 
 class ClipScores(NamedTuple):
@@ -42,10 +43,16 @@ def write_scores(folder: Path, clip_id: str, scores: np.ndarray, step_seconds: f
     if not np.isfinite(scores).all():
         raise fail("the network gave scores that are not finite", "its training diverged", folder / f"{clip_id}.tsv")
     edges = (np.arange(len(scores) + 1) * step_seconds).round(6)
-    table = np.column_stack([edges[:-1], edges[1:], scores])
     row = "\t".join(["%.10g", "%.10g", *["%.8g"] * len(classes)]) + "\n"  # 8 digits tell float32 values near 1 apart
-    header = "\t".join(["onset", "offset", *classes]) + "\n"
-    write_text(folder / f"{clip_id}.tsv", header + row * len(scores) % tuple(table.ravel().tolist()))
+    with (
+        whole_file(folder / f"{clip_id}.tsv") as temporary,
+        temporary.open("w", encoding="utf-8", newline="\n") as file,
+    ):
+        file.write("\t".join(["onset", "offset", *classes]) + "\n")
+        for first in range(0, len(scores), ROWS):
+            part = slice(first, first + ROWS)
+            table = np.column_stack([edges[:-1][part], edges[1:][part], scores[part]])
+            file.write(row * len(table) % tuple(table.ravel().tolist()))
 
 
 def read_scores(folder: Path) -> ScoreFolder:
