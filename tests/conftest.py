@@ -30,6 +30,20 @@ def root(made: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """Headless Chromium; its tests are skipped where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (tests/requirements.txt)")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no chromium on this machine (Debian: apt install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
 def published() -> Site:
     """A tiny DESED as it is on the internet; not to be changed."""
     return make_site()

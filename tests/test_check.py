@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from recipe_mtlvae.data.check import CorpusCheck, SplitCheck, check_corpus
 from recipe_mtlvae.data.corpus import corpus_classes, read_splits
 from recipe_mtlvae.errors import exit_code_of
 from recipe_mtlvae.products import check_data
+from recipe_mtlvae.products.data_report import write_data_report
 from tests.tiny import AUDIO, RATE, SETTINGS, VALIDATION, append, tiny_conf
 
 TRAINING = "audio/train/strong_label_real"
@@ -121,7 +124,7 @@ SAID = {
     "events after the end": (
         lambda root: append(root / VALIDATION, "validation_0.wav\t2.5\t3.0\tHum"),
         "warnings",
-        "validation: 1 clips have events after their end, the first 'validation_0.wav'",
+        "validation: 1 clips have events that begin after their end, the first 'validation_0.wav'",
     ),
     "overlapping events": (
         lambda root: append(root / VALIDATION, "validation_0.wav\t1.0\t1.5\tBeep"),
@@ -231,6 +234,44 @@ def test_with_errors_it_fails_and_the_report_is_written_all_the_same(root, check
     report = json.loads((tmp_path / "out" / "data_report.json").read_text())
     assert (report["splits"]["validation"]["unreadable"], len(report["errors"])) == (1, 2)
     assert not (root / "data_report.html").exists()
+
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def hostile(root: Path) -> CorpusCheck:
+    """Everything that a page can say, with names that are HTML."""
+    for path, name in ((f"{AUDIO}/validation_2.wav", f"{HOSTILE[:-10]}.wav"), (f"{AUDIO}/validation_2.wav", "<b>.wav")):
+        copy(root, path, f"{AUDIO}/{name}")
+        append(root / VALIDATION, f"{name}\t0.0\t1.0\t{HOSTILE}")
+    copy(root, f"{AUDIO}/validation_2.wav", f"{TRAINING}/strong_real_4.wav")
+    append(root / VALIDATION, "<i>.wav\t0.0\t1.0\tHum")
+    append(root / VALIDATION, "validation_0.wav\t0.0\t1.0\t<u>")
+    noise(root / AUDIO / "validation_3.wav", rate=8000)
+    return checked(root, f"data.classes=[Beep, Hum, '{HOSTILE}']")
+
+
+def test_all_that_was_found_is_on_the_page_and_escaped(hostile, tmp_path):
+    page = write_data_report(hostile, tmp_path).read_text()
+    for text in (*map(str, findings.errors(hostile)), *findings.warnings(hostile), *findings.notes(hostile)):
+        assert html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in page
+    assert not re.search("<(script|b|i|u)>", page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_a_phone_asks_for_nothing_and_logs_nothing(hostile, tmp_path, browser, scheme):
+    file = write_data_report(hostile, tmp_path)
+    page = browser.new_page(viewport={"width": 360, "height": 700}, color_scheme=scheme)
+    asked, logged = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: logged.append(message.text))
+    page.on("pageerror", lambda error: logged.append(str(error)))
+    page.goto(file.as_uri())
+    assert ([url for url in asked if not url.startswith("data:")], logged) == ([file.as_uri()], [])
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.locator("figure svg").count() == 7
+    assert page.locator("#verdict").inner_text().startswith("2 errors, ")
 
 
 def test_a_folder_that_is_not_there_is_named(check, tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -294,24 +293,17 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def opened(written: Written) -> Iterator[Opened]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (tests/requirements.txt)")
-    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser_path is None:
-        pytest.skip("no chromium on this machine (Debian: apt install chromium)")
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
-        page = browser.new_page(viewport={"width": PHONE, "height": 800})
-        console: list[str] = []
-        requests: list[str] = []
-        page.on("console", lambda message: console.append(message.text))
-        page.on("pageerror", lambda error: console.append(str(error)))
-        page.on("dialog", lambda dialog: (console.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto((written.folder / "report.html").as_uri())
-        yield Opened(page, console, requests, json.loads((written.folder / "metrics.json").read_text()))
-        browser.close()
+def opened(written: Written, browser) -> Iterator[Opened]:
+    page = browser.new_page(viewport={"width": PHONE, "height": 800})
+    console: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: console.append(message.text))
+    page.on("pageerror", lambda error: console.append(str(error)))
+    page.on("dialog", lambda dialog: (console.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((written.folder / "report.html").as_uri())
+    yield Opened(page, console, requests, json.loads((written.folder / "metrics.json").read_text()))
+    page.close()
 
 
 def test_browser_finds_no_error_and_asks_for_nothing(opened: Opened) -> None:

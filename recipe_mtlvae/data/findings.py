@@ -54,7 +54,8 @@ def _split_warnings(split: SplitCheck, check: CorpusCheck) -> Iterator[str]:
     if low:
         yield _clips(low, f"sampled below {check.conf.features.sample_rate} Hz: what is higher is not there")
     if "late" in noticed:
-        yield f"{len(noticed['late'])} clips have events after their end, the first {show(noticed['late'][0])}"
+        first = show(noticed["late"][0])
+        yield f"{len(noticed['late'])} clips have events that begin after their end, the first {first}"
     if split.past:
         by = f"by {split.longest_past:.3f} s at most"
         yield f"{split.past} events end after their clip, {by}: cut for training, as published for scoring"
@@ -84,7 +85,11 @@ def _split_notes(split: SplitCheck, check: CorpusCheck) -> Iterator[str]:
 
 
 def _clips(names: list[str], what: str) -> str:
-    return f"{show(names[0])} is {what}" if len(names) == 1 else f"{len(names)} are {what}; the first {show(names[0])}"
+    return (
+        f"{show(names[0])} is {what}"
+        if len(names) == 1
+        else f"{len(names)} clips are {what}; the first {show(names[0])}"
+    )
 
 
 def _leaks(check: CorpusCheck) -> Iterator[Fault]:

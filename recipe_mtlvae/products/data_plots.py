@@ -17,7 +17,6 @@ from recipe_mtlvae.products.theme import (
     STYLE,
     SYSTEM_COLOURS,
     WIDTH,
-    palette,
     plain_axes,
     svg,
     wrapped,
@@ -62,7 +61,8 @@ def dots(values: Mapping[str, Mapping[str, float]], rows: Sequence[str], title: 
             axes.plot(np.full(none.sum(), edge), places[none], marker, color=colour, markersize=5.5, fillstyle="none")
         axes.set_xscale("log")
         axes.set_xlim(edge / 1.15, high * 1.4)
-        axes.xaxis.set_major_locator(ticker.LogLocator(numticks=6))
+        subs = (1.0, 2.0, 5.0) if high / low < 300 else (1.0,)
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=subs, numticks=9))
         axes.xaxis.set_major_formatter("{x:,g}")
         axes.xaxis.set_minor_locator(ticker.NullLocator())
         axes.grid(axis="y", visible=True)
@@ -87,7 +87,9 @@ def spans(values: Mapping[str, Sequence[float]], colours: Mapping[str, str], tit
         return svg(figure, title)
 
 
-def histograms(values: Mapping[str, Sequence[float]], bins: np.ndarray, title: str, axis: str) -> str:
+def histograms(
+    values: Mapping[str, Sequence[float]], bins: np.ndarray, title: str, axis: str, log: bool = False
+) -> str:
     """One stepped line a series: the percentage of its values in each bin. SVG text."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.0 + 0.2 * ((len(values) + 1) // 2)), layout="constrained")
@@ -96,14 +98,15 @@ def histograms(values: Mapping[str, Sequence[float]], bins: np.ndarray, title: s
             counts, _ = np.histogram(np.clip(series, bins[0], bins[-1]), bins)
             look = {"color": SYSTEM_COLOURS[i % len(SYSTEM_COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
             axes.stairs(100 * counts / max(len(series), 1), bins, linewidth=1.6, label=name, **look)
-        axes.set_ylim(bottom=0.0)
+        if log:
+            axes.set_yscale("log")
+            axes.set_ylim(50.0 / max(len(series) for series in values.values()), 130.0)  # half a clip of the largest
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_locator(ticker.NullLocator())
+        else:
+            axes.set_ylim(bottom=0.0)
         figure.legend(loc="outside lower left", ncols=2, handlelength=1.6, columnspacing=1.0)
         return svg(figure, title)
-
-
-def part_colours(parts: Sequence[str]) -> dict[str, str]:
-    """Colours of a stacked chart's parts."""
-    return palette(parts)
 
 
 def _rows(names: Sequence[str], title: str, axis: str, legend: bool = False) -> tuple[Figure, Axes]:

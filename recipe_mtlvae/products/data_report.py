@@ -63,7 +63,9 @@ def _audio_charts(check: CorpusCheck) -> Iterator[str]:
         lengths = {split.name: list(split.durations.values()) for split in heard}
         longest = max(check.conf.data.clip_seconds * 1.25, *(np.quantile(row, 0.99) for row in lengths.values()))
         title = "Lengths of the recordings"
-        yield data_plots.histograms(lengths, np.linspace(0.0, longest, 41), title, "s; longer ones at the right edge")
+        yield data_plots.histograms(
+            lengths, np.linspace(0.0, longest, 41), title, "s; longer ones at the right edge", log=True
+        )
         peaks = {split.name: 20 * np.log10(np.maximum(split.peaks, SILENT_PEAK)) for split in heard}
         floor = 20 * np.log10(SILENT_PEAK)
         title = "Loudest sample of each recording"
@@ -96,7 +98,7 @@ def _label_charts(check: CorpusCheck) -> Iterator[str]:
         yield data_plots.spans(lengths, palette(check.classes), title, "s: median, middle half, 5 to 95 %")
         parts = ["none", "one", *map(str, range(2, MOST)), f"{MOST} or more"]
         shares = {split.name: dict(zip(parts, _polyphony(split), strict=True)) for split in strong}
-        yield data_plots.stacked(shares, palette(parts), "Events at once", "% of the time")
+        yield data_plots.stacked(shares, {"none": GAP} | palette(parts[1:]), "Events at once", "% of the time")
 
 
 def _polyphony(split: SplitCheck) -> list[float]:

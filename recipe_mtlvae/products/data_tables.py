@@ -33,7 +33,7 @@ class Table:
 def split_table(check: CorpusCheck) -> Table:
     """What is there of each split, and what is odd in it."""
     header = ("split", "expected", "usable", "coverage", "missing", "unreadable", "faulty rows", "silent", "clipped")
-    header += ("short", "long", "hours", "kHz", "events")
+    header += ("short", "long", "hours", "events", "kHz")
     return Table(header, [_split_row(split) for split in check.splits])
 
 
@@ -47,8 +47,8 @@ def _split_row(split: SplitCheck) -> tuple[str, ...]:
         f"{100 * split.coverage:.1f} %",
         *(f"{count:,}" if count else NONE for count in (len(split.files.missing), split.unreadable, rows, *counts)),
         f"{sum(split.durations.values()) / 3600:.2f}",
-        rates_text(split),
         f"{split.events:,}" if split.labels == "strong" else NONE,
+        rates_text(split),
     )
 
 
