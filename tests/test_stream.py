@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from recipe_mtlvae.data.audio import read_audio, resample
+from recipe_mtlvae.data.audio import read_audio
+from recipe_mtlvae.data.resampling import resample
 from recipe_mtlvae.data.stream import array_stream, open_stream, overlapped
 from recipe_mtlvae.errors import RecipeError
 

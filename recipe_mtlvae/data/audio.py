@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import struct
 from collections.abc import Iterator
@@ -13,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recipe_mtlvae.data.resampling import resample
 from recipe_mtlvae.errors import fail
 
 if TYPE_CHECKING:
     import soundfile
-    from torch import Tensor
 
 SILENT = "silent"
 CUT = "longer than the clip length and cut"
@@ -162,63 +161,3 @@ def _lost_bytes(path: Path) -> int:
                 return 0 if length >= 0x7FFF0000 else max(0, file.tell() + length - size)
             file.seek(length + length % 2, 1)
     return 0
-
-
-def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
-    """(n,) float32 at `rate` to (ceil(n * new_rate / rate),) at `new_rate` Hz, without delay.
-
-    A windowed sinc of 64 zero crossings (the settings known as kaiser_best). From 44.1 to 16 kHz, errors are below -100
-    dB up to 7 kHz, aliases from 8.1 kHz on too; 10 s take 4 ms on one core, 10 times less than scipy at like quality.
-    The kernel grows with the rates' reduced ratio, so that odd rates go through scipy (-60 dB up to 7 kHz).
-    """
-    if rate == new_rate:
-        return samples
-    divisor = math.gcd(rate, new_rate)
-    if (rate // divisor) * (new_rate // divisor) > 2_000_000:
-        return _resample_odd(samples, rate // divisor, new_rate // divisor)
-    import torch
-    from torch.nn import functional
-
-    kernel, stride, width = _kernel(rate // divisor, new_rate // divisor)
-    length = math.ceil(len(samples) * new_rate / rate)
-    padded = functional.pad(torch.from_numpy(samples), (width, width + stride))
-    return functional.conv1d(padded[None, None], kernel, stride=stride)[0].T.reshape(-1)[:length].numpy()
-
-
-@functools.lru_cache(maxsize=16)
-def _kernel(down: int, up: int) -> tuple[Tensor, int, int]:
-    """torchaudio's filters (outputs, 1, taps), the step between two applications and the samples before the first.
-
-    One application gives `up` samples for `down`; of small ratios, such as 48 to 16 kHz, as many as 64 at a time:
-    ten times as fast.
-    """
-    import torch
-    from torchaudio.transforms import Resample
-
-    single = Resample(
-        down,
-        up,
-        resampling_method="sinc_interp_kaiser",
-        lowpass_filter_width=64,
-        rolloff=0.9475937167399596,
-        beta=14.769656459379492,
-    )
-    times = math.ceil(64 / up)
-    taps = single.kernel.shape[-1]
-    kernel = torch.zeros(times * up, 1, taps + (times - 1) * down)
-    for i in range(times):
-        kernel[i * up : (i + 1) * up, :, i * down : i * down + taps] = single.kernel
-    return kernel, times * down, single.width
-
-
-def _resample_odd(samples: np.ndarray, down: int, up: int) -> np.ndarray:
-    from scipy.signal import resample_poly
-
-    return resample_poly(samples, up, down, window=_low_pass(max(up, down))).astype(np.float32)
-
-
-@functools.lru_cache(maxsize=2)
-def _low_pass(factor: int) -> np.ndarray:
-    from scipy.signal import firwin
-
-    return firwin(2 * 32 * factor + 1, 0.95 / factor, window=("kaiser", 8.0)).astype(np.float32)

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from recipe_mtlvae.data.audio import opened, read_mono, resample
+from recipe_mtlvae.data.audio import opened, read_mono
+from recipe_mtlvae.data.resampling import resample
 
 BLOCK = 30.0  # s decoded at a time
 _REACH = 0.1  # s to either side that resampling looks: 64 zero crossings at the lowest rate of RATES, rounded up

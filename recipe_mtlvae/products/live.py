@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from recipe_mtlvae.data.audio import RATES, resample
+from recipe_mtlvae.data.audio import RATES
+from recipe_mtlvae.data.resampling import resample
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.products.choices import by_class, split_names
 
