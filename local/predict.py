@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,19 @@ import torch
 
 from local.callbacks import read_history
 from local.latent_space import latent_space
+from local.predict_split import is_current, predict_split
 from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.data.corpus import TEST_SPLITS, Split, corpus_classes, open_split, split_names
 from recipe_mtlvae.errors import exit_code_of, fail
-from recipe_mtlvae.files import whole_file, whole_folder, write_json
+from recipe_mtlvae.files import content_hash, whole_file, write_json
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
 from recipe_mtlvae.nets.complexity import macs, parameters
 from recipe_mtlvae.nets.official import load_official
 from recipe_mtlvae.nets.vae import MTLVAE
 from recipe_mtlvae.products.detector import Detector
 from recipe_mtlvae.products.latents import write_latents
-from recipe_mtlvae.scoring.energy import measured
-from recipe_mtlvae.scoring.scores import write_scores
+from recipe_mtlvae.scoring.energy import read_energy
 
 
 def main() -> None:
@@ -42,11 +42,15 @@ def main() -> None:
     if stage.done(inputs) and all(folder.is_dir() for folder in written):
         print(f"stage 2: {stage.run_dir / 'scores'} is there already")
         return
+    whole = True
     for network, folder in folders.items():
         if folder != stage.run_dir:
             _share_training(stage.run_dir, folder)
-        predict(stage, _load(stage, network), folder, splits)
-    stage.mark_done(inputs)
+        whole &= predict(stage, _load(stage, network), folder, splits, content_hash(inputs))
+    if whole:
+        stage.mark_done(inputs)
+    else:
+        print(f"stage 2: share {stage.shard} is done; the last one to end joins them, or stage 2 without run.shard")
 
 
 def _load(stage: Stage, network: str) -> Checkpoint:
@@ -64,10 +68,13 @@ def _load(stage: Stage, network: str) -> Checkpoint:
 def _share_training(run_dir: Path, folder: Path) -> None:
     """A teacher was trained in its student's run: its folder gets the same configuration, history and energy."""
     folder.mkdir(exist_ok=True)
-    for name in ("conf.yaml", "history.csv", "energy.json"):
+    for name in ("conf.yaml", "history.csv"):
         if (run_dir / name).exists():
             with whole_file(folder / name) as temporary:
                 shutil.copyfile(run_dir / name, temporary)
+    own, students = (read_energy(place / "energy.json") for place in (folder, run_dir))
+    if "training" in students and own.get("training") != students["training"]:
+        write_json(folder / "energy.json", own | {"training": students["training"]})
 
 
 def test_splits(stage: Stage) -> list[Split]:
@@ -76,22 +83,24 @@ def test_splits(stage: Stage) -> list[Split]:
     return [open_split(stage.conf, stage.root, name) for name in TEST_SPLITS if name in there]
 
 
-def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Split]) -> None:
-    """Write scores/<split>/<clip>.tsv for each split, and model.json, into the network's folder."""
+def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Split], key: str) -> bool:
+    """Write this process's share of scores/<split>/<clip>.tsv, into the network's folder; whether all are there.
+
+    The last share adds what tells of the network: model.json, latents.npz. key: the hash of the inputs.
+    """
     classes = corpus_classes(stage.conf, stage.root)
     if checkpoint.classes != classes:
         what = f"the checkpoint's classes are {', '.join(checkpoint.classes)}; the corpus has {', '.join(classes)}"
         raise fail(what, "give --tag another name and train there", stage.run_dir / "best.ckpt")
-    detector = Detector(checkpoint)
-    prediction = {}
+    detector = Detector(checkpoint, device_of_process())
+    scores = {split.name: folder / "scores" / split.name for split in splits}
     for split in splits:
-        started = time.perf_counter()
-        with measured(folder / "energy.json", split.name, stage.conf.energy):
-            audio_seconds = _predict_split(detector, split, folder / "scores" / split.name)
-        seconds = time.perf_counter() - started
-        speed = audio_seconds / seconds
-        prediction[split.name] = {"seconds": seconds, "audio_seconds": audio_seconds, "times_real_time": speed}
-        print(f"stage 2: {split.name}: {len(split.clips)} clips, {speed:.0f} times real time")
+        if not is_current(scores[split.name], key):
+            predict_split(detector, split, scores[split.name], key, stage.shard, stage.conf.energy)
+    if not all(is_current(path, key) for path in scores.values()):
+        return False
+    energy = read_energy(folder / "energy.json")
+    prediction = {split.name: _speed(split, energy[split.name]["seconds"]) for split in splits if split.name in energy}
     if isinstance(checkpoint.net, MTLVAE):
         latents = latent_space(checkpoint.net, splits[0], detector.grid, classes)
         if latents is not None:
@@ -100,6 +109,21 @@ def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Spl
     if (stage.run_dir / "training.json").exists():
         model["training"] |= json.loads((stage.run_dir / "training.json").read_text(encoding="utf-8"))
     write_json(folder / "model.json", model)
+    return True
+
+
+def device_of_process() -> str | None:
+    """Each of a node's processes gets a GPU of its own, where there are several; None: the detector's choice."""
+    local_rank = int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0)
+    gpus = torch.cuda.device_count()
+    return f"cuda:{local_rank % gpus}" if gpus > 1 else None
+
+
+def _speed(split: Split, seconds: float) -> dict[str, float]:
+    """Of one process, from audio file to scores; where several shared the split, their mean."""
+    audio_seconds = float(split.store.durations.sum())
+    print(f"stage 2: {split.name}: {len(split.clips)} clips, {audio_seconds / seconds:.0f} times real time")
+    return {"seconds": seconds, "audio_seconds": audio_seconds, "times_real_time": audio_seconds / seconds}
 
 
 def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: dict[str, Any]) -> dict[str, Any]:
@@ -128,17 +152,6 @@ def _by_class(checkpoint: Checkpoint) -> dict[str, dict[str, float]] | None:
     """The tuned thresholds and median filters (steps); None where nothing was tuned."""
     tuned = checkpoint.decoding
     return tuned and {name: dict(zip(checkpoint.classes, values, strict=True)) for name, values in tuned.items()}
-
-
-def _predict_split(detector: Detector, split: Split, folder: Path) -> float:
-    """Returns the seconds of audio."""
-    seconds = 0.0
-    with whole_folder(folder) as temporary:
-        for detection in detector.detect_all(clip.path for clip in split.clips):
-            clip_id = detection.path.stem
-            write_scores(temporary, clip_id, detection.scores, detector.grid.step_seconds, detector.classes)
-            seconds += detection.duration
-    return seconds
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.data import corpus, findings
-from recipe_mtlvae.data.check import check_corpus
+from recipe_mtlvae.data.check import CorpusCheck, check_corpus
 from recipe_mtlvae.data.corpus import Split
 from recipe_mtlvae.data.store import INDEX, StoreJob, StoreReport, build_stores
 from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError, exit_code_of, fail
@@ -28,16 +28,14 @@ def main() -> None:
         stage.root.mkdir(parents=True, exist_ok=True)
     elif not stage.root.is_dir():
         raise fail("no such folder", "give the folder of a corpus in DESED's layout: --data_root DIR", stage.root)
-    with _locked(stage.root):
-        prepare(stage)
+    with _locked(stage.root / ".lock"):
+        check = obtain(stage)
+    with _locked(stage.root / ".features.lock", together=stage.shard.count > 1):
+        prepare(stage, check)
 
 
-def prepare(stage: Stage) -> None:
-    """Make the corpus where it is to be made, check all of it, bring the feature stores up to date.
-
-    Raises RecipeError with the faults of all splits, after everything has been read; with data.skip_bad they are
-    told as warnings, and the clips that they concern are left out.
-    """
+def obtain(stage: Stage) -> CorpusCheck:
+    """Make or fetch the corpus where that is asked for, and check all of it; of several shares the first one does."""
     conf, root = stage.conf, stage.root
     if conf.data.prepare == "mini":
         from local.mini_corpus import make_corpus  # only where a corpus is made
@@ -48,10 +46,19 @@ def prepare(stage: Stage) -> None:
 
         complete(conf, root)
     _require_files(conf, root)
-    inputs = _inputs(conf, root)
     classes = corpus.corpus_classes(conf, root)
     files, unlisted = corpus.read_splits(conf, root, classes)
-    check = check_corpus(conf, root, files, classes, unlisted)
+    return check_corpus(conf, root, files, classes, unlisted)
+
+
+def prepare(stage: Stage, check: CorpusCheck) -> None:
+    """Bring the feature stores up to date, as far as they are this process's share.
+
+    Raises RecipeError with the faults of all splits, after everything has been read; with data.skip_bad they are
+    told as warnings, and the clips that they concern are left out.
+    """
+    conf, root = stage.conf, stage.root
+    inputs = _inputs(conf, root)
     if stage.done(inputs) and _has_stores(conf, root):
         print(check_text(check) + f"\nstage 0: {root} is prepared already")
         return
@@ -67,9 +74,13 @@ def prepare(stage: Stage) -> None:
         )
         for split in check.splits
     ]
-    reports = build_stores(jobs, conf.features, seconds, conf.data.skip_bad)
+    reports = build_stores(jobs, conf.features, seconds, conf.data.skip_bad, shard=stage.shard)
     _require_no_news(reports, faults)
-    _require_clips([corpus.open_split(conf, root, split.name) for split in files], faults)
+    if waiting := sum(report.waiting for report in reports):
+        print(f"stage 0: share {stage.shard} is done; {waiting} clips of others are not: the last to end joins them,")
+        print("or stage 0 without run.shard, which does what is missing")
+        return
+    _require_clips([corpus.open_split(conf, root, split.name) for split in check.splits], faults)
     for warning in (*findings.warnings(check), *_left_out(faults)):
         print(f"warning: {warning}", file=sys.stderr)
     print(check_text(check) + f"\nstage 0: {write_data_report(check, root)}")
@@ -134,14 +145,19 @@ def _left_out(faults: Sequence[Fault]) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """Only one run at a time prepares a corpus; another one waits. The lock ends with the process, however it ends."""
-    with (root / ".lock").open("w") as file:
+def _locked(lock: Path, together: bool = False) -> Iterator[None]:
+    """Only one run at a time prepares a corpus, or its shares `together`; another one waits.
+
+    The lock ends with the process, however it ends. Where a file system has none, what is written is whole all the
+    same, only perhaps written twice.
+    """
+    kind = fcntl.LOCK_SH if together else fcntl.LOCK_EX
+    with lock.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"another run is preparing {root}: waiting for it to end", file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            print(f"another run is preparing {lock.parent}: waiting for it to end", file=sys.stderr, flush=True)
+            fcntl.flock(file, kind)
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a file system without locks
                 raise

@@ -13,6 +13,7 @@ import yaml
 from recipe_mtlvae.conf import CONF_DIR, NETWORKS, Conf, changed_keys, conf_to_dict, data_file, load_conf
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
+from recipe_mtlvae.shards import ALL, Shard, shard_of
 
 PROJECT = CONF_DIR.parent
 # Keys that may differ between two calls of one run: they extend it or say where it runs, not what it is
@@ -27,6 +28,7 @@ FREE_KEYS = (
 # Sections that the training does not read: how data is fetched, and what the later stages do, whose own inputs' hashes
 # see to it that these run again
 LATE_SECTIONS = ("fetch.", "postprocess.", "energy.")
+SHARDED = (0, 2)  # stages whose work run.shard divides
 # How long --baseline trains the baseline
 BASELINES = {
     "equal_epochs": ["train.max_epochs={max_epochs}"],
@@ -43,6 +45,7 @@ class Stage:
     root: Path  # the corpus, in DESED's layout
     run_dir: Path  # exp/<tag>
     official_checkpoint: Path | None = None  # predict with the toolkit's own weights, instead of the run's
+    shard: Shard = ALL  # this process's share of a stage in SHARDED
 
     def done(self, inputs: Any) -> bool:
         """Whether this stage ran to its end with these same inputs (any JSON-able value)."""
@@ -82,7 +85,11 @@ def open_stage(number: int, description: str, argv: list[str] | None = None) -> 
     official = options.as_official and Path(options.as_official)
     if official:
         conf, tag = _baseline_of(conf, options), official_tag(tag)
-    stage = Stage(number, conf, root, PROJECT / "exp" / tag, official)
+    if conf.run.shard and number not in SHARDED:
+        what = f"run.shard={conf.run.shard}: only stages 0 and 2 are done in shares"
+        raise fail(what, "give it with --stage 0 --stop_stage 0, or 2; training takes train.devices")
+    shard = shard_of(conf.run.shard) if number in SHARDED else ALL
+    stage = Stage(number, conf, root, PROJECT / "exp" / tag, official, shard)
     _remember_conf(stage)
     return stage
 

@@ -164,6 +164,13 @@ class EnergyConf:
 
 
 @dataclass(frozen=True)
+class RunConf:
+    """How one process takes part; no part of what the run is."""
+
+    shard: str | None
+
+
+@dataclass(frozen=True)
 class Conf:
     system: str
     seed: int
@@ -178,6 +185,7 @@ class Conf:
     train: TrainConf
     postprocess: PostprocessConf
     energy: EnergyConf
+    run: RunConf
 
     def __post_init__(self) -> None:
         if self.system not in NETWORKS:
@@ -206,7 +214,7 @@ def load_conf(*files: Path, settings: list[str] | None = None) -> Conf:
         merge(content, read_yaml(file), file)
     for setting in settings or []:
         merge(content, setting_delta(setting), "--set")
-    return conf_from_dict(content)
+    return _build(Conf, content, "")
 
 
 def data_file(data: str) -> Path:
@@ -215,8 +223,8 @@ def data_file(data: str) -> Path:
 
 
 def conf_from_dict(content: dict[str, Any]) -> Conf:
-    """The Conf of a nested dict, such as a checkpoint's; every key must be there, none else."""
-    return _build(Conf, content, "")
+    """The Conf of a nested dict, such as a checkpoint's; every key but `run` must be there, none else."""
+    return _build(Conf, content | {"run": {"shard": None}} if isinstance(content, dict) else content, "")
 
 
 def load_as(cls: type[T], file: Path) -> T:
@@ -232,8 +240,10 @@ def load_as(cls: type[T], file: Path) -> T:
 
 
 def conf_to_dict(conf: Conf) -> dict[str, Any]:
-    """The inverse of conf_from_dict, in plain YAML and JSON types."""
-    return _plain(dataclasses.asdict(conf))
+    """The inverse of conf_from_dict, in plain YAML and JSON types; without `run`."""
+    content = _plain(dataclasses.asdict(conf))
+    del content["run"]
+    return content
 
 
 def changed_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

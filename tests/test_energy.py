@@ -10,7 +10,7 @@ import pytest
 
 from recipe_mtlvae.conf import EnergyConf
 from recipe_mtlvae.scoring import energy
-from recipe_mtlvae.scoring.energy import ew_psds, measured
+from recipe_mtlvae.scoring.energy import ew_psds, joined, measured
 
 CONF = EnergyConf("FRA", None, None)
 FIGURES = {
@@ -285,3 +285,33 @@ def test_ew_psds_by_hand():
 def test_ew_psds_of_no_energy_is_refused():
     with pytest.raises(ValueError, match=r"above 0 kWh, got 1\.0 and 0\.0"):
         ew_psds(0.3, kwh_baseline=1.0, kwh_submission=0.0)
+
+
+def test_with_every_process_other_ranks_measure_too(tracker, file, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with measured(file, "validation", CONF, every_process=True):
+        pass
+    assert read(file)["validation"]["kwh"] == 3.0
+
+
+def record(start: float, seconds: float, kwh: float | None, machine: str = "a") -> tuple[float, dict]:
+    figures = {"seconds": seconds, "kwh": kwh, "cpu_kwh": kwh, "gpu_kwh": 0.0, "ram_kwh": 0.0, "machine": machine}
+    return start, figures | ({"reason": "no counter"} if kwh is None else {})
+
+
+@pytest.mark.parametrize(
+    ("records", "kwh"),
+    [
+        ([record(0, 10, 4.0)], 4.0),
+        ([record(0, 10, 4.0), record(20, 10, 4.0)], 8.0),  # one after the other
+        ([record(0, 10, 4.0), record(0, 10, 4.0)], 4.0),  # side by side: each measured the same
+        ([record(0, 10, 4.0), record(5, 10, 4.0)], 6.0),  # 15 s at 0.4 kWh/s
+        ([record(0, 10, 4.0), record(0, 10, 4.0, "b")], 8.0),  # on two machines
+        ([record(0, 10, 4.0), record(2, 2, 0.8), record(4, 2, 0.8)], 4.0),  # two short ones within a long one
+        ([record(0, 10, 4.0), record(0, 10, None)], None),
+    ],
+)
+def test_what_processes_of_one_machine_measured_at_the_same_time_counts_once(records, kwh):
+    total = joined(records)
+    assert total["kwh"] == (None if kwh is None else pytest.approx(kwh))
+    assert total["seconds"] == sum(figures["seconds"] for _, figures in records)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from local import predict as stage_2
+from local import predict_split
 from local.predict import predict, test_splits
 from local.stage import Stage
 from local.train import train
@@ -82,15 +83,19 @@ def test_a_checkpoint_of_another_class_list_is_refused(root, tmp_path):
     train(Stage(1, tiny_conf(*ONE_STEP), root, tmp_path))
     other = Stage(2, tiny_conf("data.classes=[Beep, Hum, Ring]"), root, tmp_path)
     with pytest.raises(RecipeError, match="the checkpoint's classes are Beep, Hum; the corpus has Beep, Hum, Ring"):
-        predict(other, load_checkpoint(tmp_path / "best.ckpt"), tmp_path, test_splits(other))
+        predict(other, load_checkpoint(tmp_path / "best.ckpt"), tmp_path, test_splits(other), "key")
 
 
-def test_nothing_is_left_of_a_prediction_that_broke(root, tmp_path, monkeypatch):
+def test_a_prediction_that_broke_leaves_no_score_folder_and_goes_on(root, tmp_path, monkeypatch):
     stage = Stage(2, tiny_conf(*ONE_STEP), root, tmp_path)
     train(stage)
-    monkeypatch.setattr(
-        stage_2, "write_scores", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
-    )
-    with pytest.raises(OSError, match="No space left"):
-        run_stage_2(stage, monkeypatch)
-    assert not list((tmp_path / "scores").glob("*")) and not (tmp_path / "model.json").exists()
+    with monkeypatch.context() as full:
+        full.setattr(
+            predict_split, "write_scores", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+        )
+        with pytest.raises(OSError, match="No space left"):
+            run_stage_2(stage, full)
+    assert not [path for path in (tmp_path / "scores").iterdir() if not path.name.startswith(".")]
+    assert not (tmp_path / "model.json").exists()
+    run_stage_2(stage, monkeypatch)
+    assert len(read_scores(tmp_path / "scores" / "validation").clips) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -46,12 +47,12 @@ def tiny_conf(*settings: str) -> Conf:
     return load_conf(settings=[*SETTINGS, *settings])
 
 
-def make_tiny_corpus(root: Path, conf: Conf, stores: bool = True) -> Path:
-    """Write every split of `conf` below `root`; with stores, its features too."""
+def make_tiny_corpus(root: Path, conf: Conf, stores: bool = True, counts: Mapping[str, int] = COUNTS) -> Path:
+    """Write every split of `conf` below `root`; with stores, its features too. counts: clips, where not COUNTS'."""
     rng = np.random.default_rng(0)
     for name, split in conf.data.splits.items():
         rows = []
-        for number in range(COUNTS[name]):
+        for number in range(counts.get(name, COUNTS[name])):
             clip = f"{name}_{number}.wav"
             label = list(TONES)[number % len(TONES)]
             onset, offset = 0.25 + 0.125 * (number % 3), 1.25 + 0.125 * (number % 4)

@@ -23,7 +23,7 @@ from recipe_mtlvae.conf import FeatureConf
 from recipe_mtlvae.data.audio import read_audio
 from recipe_mtlvae.data.features import LogMel
 from recipe_mtlvae.data.manifest import Clip
-from recipe_mtlvae.data.parts import Place, Row, feature_shape, write_part
+from recipe_mtlvae.data.parts import Row, feature_shape, write_part
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.machine import cores
 
@@ -45,7 +45,8 @@ class PartResult:
     """What came of a task: its part is on disk, without the clips that could not be read."""
 
     folder: Path
-    places: list[Place]
+    number: int
+    rows: list[Row]  # in the part's order
     bad: dict[str, Fault]  # by clip name
 
 
@@ -152,5 +153,4 @@ def _extract(task: PartTask, log_mel: LogMel, clip_seconds: float, count: Callab
         count(len(batch))
     if rows:
         write_part(task.folder, task.number, features[: len(rows)], rows)
-    places = [Place(task.number, position, row) for position, row in enumerate(rows)]
-    return PartResult(task.folder, places, bad)
+    return PartResult(task.folder, task.number, rows, bad)

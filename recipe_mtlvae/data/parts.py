@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,19 +34,6 @@ class Row:
     mtime_ns: int
     duration: float  # s, of the recording
     warnings: tuple[str, ...]
-
-    @property
-    def key(self) -> tuple[str, int, int]:
-        return self.name, self.size, self.mtime_ns
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a row is."""
-
-    part: int
-    position: int  # in the part
-    row: Row
 
 
 def settings_hash(features: FeatureConf, clip_seconds: float) -> str:
@@ -72,12 +60,19 @@ def part_path(folder: Path, number: int) -> Path:
 def write_part(folder: Path, number: int, features: np.ndarray, rows: Sequence[Row]) -> None:
     """Write a part, then its rows; OSError names the file also where the disk is full."""
     path = part_path(folder, number)
+    listed = [[row.name, row.size, row.mtime_ns, row.duration, list(row.warnings)] for row in rows]
     with naming(path), whole_file(path) as temporary, temporary.open("wb") as file:
         # not np.save: it reports a full disk without its reason
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(features))
         file.write(memoryview(features).cast("B"))
+        file.write(_seal(listed))
     with naming(path):
-        write_json(path.with_suffix(".json"), [[*row.key, row.duration, list(row.warnings)] for row in rows])
+        write_json(path.with_suffix(".json"), listed, indent=None)
+
+
+def _seal(listed: list[list[Any]]) -> bytes:
+    """Ends a part: its rows' hash, by which both files are known to be of one writing, should two runs ever cross."""
+    return content_hash(listed).encode()
 
 
 def delete_part(folder: Path, number: int) -> None:
@@ -85,20 +80,17 @@ def delete_part(folder: Path, number: int) -> None:
     part_path(folder, number).unlink(missing_ok=True)
 
 
-def known_parts(folder: Path, shape: tuple[int, int]) -> dict[int, list[Row]]:
-    """The rows of every whole part."""
-    parts = {}
+def known_parts(folder: Path, shape: tuple[int, int]) -> Iterator[tuple[int, list[Row]]]:
+    """The number and the rows of every whole part, in the order of their numbers."""
     for path in sorted(folder.glob("part-*.json")):
         number = re.fullmatch(r"part-(\d{5,})\.json", path.name)
-        content = read_json(path)
-        if number and content and is_whole(folder, int(number[1]), len(content), shape):
-            parts[int(number[1])] = [Row(*key, duration, tuple(said)) for *key, duration, said in content]
-    return parts
-
-
-def places_of(parts: dict[int, list[Row]]) -> dict[tuple[str, int, int], Place]:
-    """Where each recording's features are, by Row.key."""
-    return {row.key: Place(number, i, row) for number, rows in parts.items() for i, row in enumerate(rows)}
+        listed = read_json(path)
+        if number and listed and is_whole(folder, int(number[1]), len(listed), shape):
+            with part_path(folder, int(number[1])).open("rb") as file:
+                file.seek(-len(_seal(listed)), os.SEEK_END)
+                if file.read() != _seal(listed):
+                    continue
+            yield int(number[1]), [Row(*recording, tuple(warnings)) for *recording, warnings in listed]
 
 
 def is_whole(folder: Path, number: int, rows: int, shape: tuple[int, int]) -> bool:

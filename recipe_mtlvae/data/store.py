@@ -1,13 +1,16 @@
 """The feature store: every clip's log-mel, computed once, read by memory map.
 
 Beside its parts (parts.py) a store's folder holds `index.json`, written last: the clips in their order, and where each
-one's row is. A killed or extended extraction goes on with the clips that no part holds.
+one's row is. A killed or extended extraction goes on with the clips that no part holds. Several processes, on as many
+machines, each write the parts of their own share; the last one, or any later call, writes the index.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from recipe_mtlvae.data import parts
 from recipe_mtlvae.data.manifest import Clip
 from recipe_mtlvae.errors import Fault, fail
 from recipe_mtlvae.files import content_hash, write_json
+from recipe_mtlvae.shards import ALL, Shard
 
 INDEX = "index.json"
 
@@ -35,9 +39,10 @@ class StoreJob:
 class StoreReport:
     """What came of building one store."""
 
-    clips: int  # in the store
+    clips: int  # in the store; 0: there is none
     faults: tuple[Fault, ...]  # clips that could not be read; without skip_bad there is no store then
     warnings: tuple[str, ...]  # one line a kind
+    waiting: int = 0  # clips that other shares still lack: there is no store until they are done
 
 
 def build_store(
@@ -47,9 +52,10 @@ def build_store(
     clip_seconds: float,
     skip_bad: bool,
     workers: int | None = None,
+    shard: Shard = ALL,
 ) -> StoreReport:
     """Bring one store up to date; see build_stores."""
-    return build_stores([StoreJob(clips, folder)], features, clip_seconds, skip_bad, workers)[0]
+    return build_stores([StoreJob(clips, folder)], features, clip_seconds, skip_bad, workers, shard)[0]
 
 
 def build_stores(
@@ -58,99 +64,151 @@ def build_stores(
     clip_seconds: float,
     skip_bad: bool,
     workers: int | None = None,
+    shard: Shard = ALL,
 ) -> list[StoreReport]:
     """Bring stores up to date, with one set of processes; a report a job.
 
     skip_bad: leave clips that cannot be read out of the store; otherwise a store with such a clip gets no index.
-    workers: processes; None: one a core. Raises OSError with the file's name where the disk is full or not writable,
-    RecipeError where the clips would be shorter than one window.
+    workers: processes; None: one a core. shard: only this share's clips are read. Raises OSError with the file's name
+    where the disk is full or not writable, RecipeError where the clips would be shorter than one window.
     """
     if clip_seconds * features.sample_rate <= features.n_fft // 2:
         least = features.n_fft / 2 / features.sample_rate
         raise fail(f"data.clip_seconds: expected more than {least:.3f} s, half of n_fft; got {clip_seconds}")
     shape = parts.feature_shape(features, clip_seconds)
-    plans = [_plan(job, shape, skip_bad) for job in jobs]
-    if any(plan.missing for plan in plans):
+    plans = [_plan(job, shape, skip_bad, shard, first) for job, first in zip(jobs, _firsts(jobs, shape), strict=True)]
+    if any(len(plan.mine) for plan in plans):
         from recipe_mtlvae.data.extract import PartTask, extract_parts  # torch, only where there is work
 
         tasks = [PartTask(plan.job.folder, *chunk) for plan in plans for chunk in _chunks(plan, shape)]
         by_folder = {plan.job.folder: plan for plan in plans}
         for result in extract_parts(tasks, features, clip_seconds, workers):
-            by_folder[result.folder].places.update({place.row.name: place for place in result.places})
+            by_folder[result.folder].add_part(result.number, result.rows)
             by_folder[result.folder].bad.update(result.bad)
     return [_finish(plan, shape, skip_bad) for plan in plans]
 
 
+def _firsts(jobs: Sequence[StoreJob], shape: tuple[int, int]) -> Iterator[int]:
+    """The number of parts before each job's, so that the shares are even over all jobs."""
+    size = parts.clips_per_part(shape)
+    return itertools.accumulate((-(-len(job.clips) // size) for job in jobs[:-1]), initial=0)
+
+
 @dataclass
 class _Plan:
-    """What one store has and lacks; extraction moves clips from `missing` to `places` or `bad`."""
+    """What one store has and lacks. A million clips fit in memory: arrays by the clips' order, no objects."""
 
     job: StoreJob
-    key: str  # of all the recordings as they are on disk now
+    sizes: np.ndarray  # bytes of each recording as it is on disk now; -1: it is not there
+    mtimes: np.ndarray  # ns
+    key: str  # of all the recordings
+    shard: Shard  # the share of this process; its index turned by the job's place among the jobs
     index: dict[str, Any] | None = None  # where it is up to date
-    parts: frozenset[int] = frozenset()  # on disk
-    missing: tuple[Clip, ...] = ()
-    places: dict[str, parts.Place] = field(default_factory=dict)  # by clip name
+    used: set[int] = field(default_factory=set)  # parts on disk before
+    mine: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # the clips that this process has to read
     bad: dict[str, Fault] = field(default_factory=dict)  # by clip name
 
+    def __post_init__(self) -> None:
+        clips = self.job.clips
+        self.order = {clip.name: place for place, clip in enumerate(clips)}
+        self.part = np.full(len(clips), -1)  # -1: in none
+        self.position = np.zeros(len(clips), int)  # in the part
+        self.durations = np.zeros(len(clips))  # s
+        self.warnings: dict[int, tuple[str, ...]] = {}
 
-def _plan(job: StoreJob, shape: tuple[int, int], skip_bad: bool) -> _Plan:
-    keys = [_key(clip) for clip in job.clips]
+    def add_part(self, number: int, rows: Sequence[parts.Row]) -> None:
+        """Note where the clips of a part are, as far as they are still the recordings that it was made from."""
+        for position, row in enumerate(rows):
+            place = self.order.get(row.name)
+            if place is not None and (self.sizes[place], self.mtimes[place]) == (row.size, row.mtime_ns):
+                self.part[place], self.position[place], self.durations[place] = number, position, row.duration
+                self.warnings.pop(place, None)
+                if row.warnings:
+                    self.warnings[place] = row.warnings
+
+    def read_parts(self, shape: tuple[int, int]) -> None:
+        """Note all that is on disk."""
+        for number, rows in parts.known_parts(self.job.folder, shape):
+            self.used.add(number)
+            self.add_part(number, rows)
+
+
+def _plan(job: StoreJob, shape: tuple[int, int], skip_bad: bool, shard: Shard, first: int) -> _Plan:
+    sizes, mtimes = np.array([_stamp(clip) for clip in job.clips]).reshape(-1, 2).T
+    names = [clip.name for clip in job.clips]
+    key = content_hash(list(zip(names, sizes.tolist(), mtimes.tolist(), strict=True)))
+    plan = _Plan(job, sizes, mtimes, key, Shard((shard.index - first) % shard.count, shard.count))
     index = _read_index(job.folder)
-    if index and index["key"] == content_hash(keys) and (skip_bad or not index["skipped"]):
-        return _Plan(job, content_hash(keys), index)
-    for leftover in job.folder.glob(".*"):  # of a killed run
-        leftover.unlink()
-    known = parts.known_parts(job.folder, shape)
-    by_key = parts.places_of(known)
-    places = {key[0]: by_key[key] for key in keys if key in by_key}
-    missing = tuple(clip for clip in job.clips if clip.name not in places)
-    return _Plan(job, content_hash(keys), None, frozenset(known), missing, places)
+    if index and index["key"] == key and (skip_bad or not index["skipped"]):
+        plan.index = index
+        return plan
+    _clear(job.folder, plan.shard)
+    plan.read_parts(shape)
+    missing = np.flatnonzero(plan.part < 0)
+    plan.mine = missing[missing // parts.clips_per_part(shape) % shard.count == plan.shard.index]
+    return plan
 
 
-def _key(clip: Clip) -> tuple[str, int, int]:
-    """parts.Row.key of the recording as it is now."""
+def _stamp(clip: Clip) -> tuple[int, int]:
+    """Size and time of change of the recording, which tell whether a row is still its own."""
     try:
-        stat = clip.path.stat()
+        stat = os.stat(clip.path)
     except OSError:  # extraction tells what is wrong with it
-        return clip.name, -1, -1
-    return clip.name, stat.st_size, stat.st_mtime_ns
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _clear(folder: Path, shard: Shard) -> None:
+    """Delete what a killed run left half-written, but nothing that another share may be writing now."""
+    for leftover in folder.glob(".*"):
+        number = re.match(r"\.part-(\d+)\.", leftover.name)
+        if shard.count == 1 or (number and int(number[1]) % shard.count == shard.index):
+            leftover.unlink(missing_ok=True)
 
 
 def _chunks(plan: _Plan, shape: tuple[int, int]) -> list[tuple[int, tuple[Clip, ...]]]:
-    """The missing clips for new parts, at the lowest free numbers: after a kill as without one."""
-    free = (number for number in itertools.count() if number not in plan.parts)
+    """This share's missing clips for new parts, at its own lowest free numbers.
+
+    After a kill as without one, and in one process as in many, the same clips come to the same numbers.
+    """
+    own = itertools.count(plan.shard.index, plan.shard.count)
+    free = (number for number in own if number not in plan.used)
     size = parts.clips_per_part(shape)
-    return [(next(free), plan.missing[i : i + size]) for i in range(0, len(plan.missing), size)]
+    chunks = (plan.mine[start : start + size] for start in range(0, len(plan.mine), size))
+    return [(next(free), tuple(plan.job.clips[place] for place in chunk)) for chunk in chunks]
 
 
 def _finish(plan: _Plan, shape: tuple[int, int], skip_bad: bool) -> StoreReport:
-    """Write the index, unless there are faults that may not be skipped."""
-    folder = plan.job.folder
+    """Write the index, unless clips are still missing, or there are faults that may not be skipped."""
+    folder, clips = plan.job.folder, plan.job.clips
     if plan.index:
         skipped = tuple(Fault(**fault) for fault in plan.index["skipped"].values())
         return StoreReport(len(plan.index["names"]), skipped, tuple(plan.index["warnings"]))
-    places = [plan.places[clip.name] for clip in plan.job.clips if clip.name in plan.places]
+    if plan.shard.count > 1:
+        plan.read_parts(shape)  # of shares that ended meanwhile
     bad = dict(sorted(plan.bad.items()))
-    warnings = _summarise(place.row for place in places)
+    warnings = _summarise((clips[place].name, plan.warnings[place]) for place in sorted(plan.warnings))
+    waiting = int(np.sum(plan.part < 0)) - len(bad)
     if bad and not skip_bad:
         (folder / INDEX).unlink(missing_ok=True)
-        return StoreReport(0, tuple(bad.values()), warnings)
+    if waiting or (bad and not skip_bad):
+        return StoreReport(0, tuple(bad.values()), warnings, waiting)
+    there = np.flatnonzero(plan.part >= 0)
     index = {
         "key": plan.key,
         "shape": list(shape),  # mels, frames
-        "names": [place.row.name for place in places],
-        "durations": [place.row.duration for place in places],
-        "parts": [place.part for place in places],
-        "positions": [place.position for place in places],
+        "names": [clips[place].name for place in there],
+        "durations": plan.durations[there].tolist(),
+        "parts": plan.part[there].tolist(),
+        "positions": plan.position[there].tolist(),
         "skipped": {name: {**asdict(fault), "path": str(fault.path)} for name, fault in bad.items()},
         "warnings": list(warnings),
     }
     with parts.naming(folder / INDEX):
-        write_json(folder / INDEX, index)
-    for number in plan.parts - set(index["parts"]):
+        write_json(folder / INDEX, index, indent=None)
+    for number in plan.used - set(index["parts"]):
         parts.delete_part(folder, number)
-    return StoreReport(len(places), tuple(bad.values()), warnings)
+    return StoreReport(len(there), tuple(bad.values()), warnings)
 
 
 def _read_index(folder: Path) -> dict[str, Any] | None:
@@ -158,19 +216,19 @@ def _read_index(folder: Path) -> dict[str, Any] | None:
     index = parts.read_json(folder / INDEX)
     if index is None:
         return None
-    last: dict[int, int] = {}
-    for number, position in zip(index["parts"], index["positions"], strict=True):
-        last[number] = max(position, last.get(number, 0))
-    whole = (parts.is_whole(folder, number, position + 1, index["shape"]) for number, position in last.items())
+    numbers, positions = np.array(index["parts"], int), np.array(index["positions"], int)
+    rows = np.zeros(numbers.max(initial=-1) + 1, int)  # that each part has to hold
+    np.maximum.at(rows, numbers, positions + 1)
+    whole = (parts.is_whole(folder, int(number), rows[number], index["shape"]) for number in np.flatnonzero(rows))
     return index if all(whole) else None
 
 
-def _summarise(rows: Iterable[parts.Row]) -> tuple[str, ...]:
+def _summarise(said: Iterable[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:
     """One line a kind of warning: how many clips, and the first."""
     clips: dict[str, list[str]] = {}
-    for row in rows:
-        for warning in row.warnings:
-            clips.setdefault(warning, []).append(row.name)
+    for name, warnings in said:
+        for warning in warnings:
+            clips.setdefault(warning, []).append(name)
     return tuple(
         f"{names[0]} is {warning}" if len(names) == 1 else f"{len(names)} clips are {warning}, the first {names[0]}"
         for warning, names in sorted(clips.items())
@@ -187,7 +245,8 @@ class Store:
         self.durations = np.array(index["durations"], dtype=np.float64)  # s, of the recordings
         self.shape: tuple[int, int] = tuple(index["shape"])  # (mels, frames)
         self.skipped: list[str] = list(index["skipped"])  # clips that skip_bad left out
-        self._places = list(zip(index["parts"], index["positions"], strict=True))
+        self._parts = np.array(index["parts"], dtype=np.int32)
+        self._positions = np.array(index["positions"], dtype=np.int32)
         self._maps: dict[int, np.ndarray] = {}
 
     @classmethod
@@ -205,8 +264,7 @@ class Store:
         """Features of the clips at `indices`: (n, mels, frames) float16, unscaled dB."""
         features = np.empty((len(indices), *self.shape), dtype=np.float16)
         for target, index in zip(features, indices, strict=True):
-            number, position = self._places[index]
-            target[...] = self._map(number)[position]
+            target[...] = self._map(int(self._parts[index]))[self._positions[index]]
         return features
 
     def _map(self, number: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ import platform
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +22,28 @@ from recipe_mtlvae.files import content_hash, write_json
 ACCUMULATED = "training"  # the phase that goes on where it was stopped; the others are measured anew
 MEASURE_SECONDS = 15
 SAVE_EVERY = 2  # measurements: a killed run keeps all but its last half minute
-SUMS = ("kwh", "seconds", "cpu_kwh", "gpu_kwh", "ram_kwh")
+ENERGIES = ("kwh", "cpu_kwh", "gpu_kwh", "ram_kwh")
+SUMS = ("seconds", *ENERGIES)
 COUNTERS = ("intel_rapl", "windows_emi", "intel_power_gadget")  # codecarbon's ways to measure a CPU; others estimate
 
 
 @contextlib.contextmanager
-def measured(file: Path, phase: str, conf: EnergyConf) -> Iterator[None]:
+def measured(file: Path, phase: str, conf: EnergyConf, every_process: bool = False) -> Iterator[None]:
     """Measure the block and merge {phase: {kwh, seconds, cpu_kwh, gpu_kwh, ram_kwh, mode, ...}} into `file` (JSON).
 
     The whole machine's CPU and memory are measured, and all GPUs that the process sees. Where nothing could be
     measured, the figures in kWh are null and `reason` says why: never 0. Phase "training" adds to what `file` holds.
-    Under DDP rank 0 alone measures. Never raises an exception of its own; the block's pass through.
+    Under DDP rank 0 alone measures; with `every_process` each does, for `joined` to count once. Never raises an
+    exception of its own; the block's pass through.
     """
-    if not _is_rank_zero():
+    if not every_process and not _is_rank_zero():
         yield
         return
-    before = _read(file).get(phase) if phase == ACCUMULATED else None
+    before = read_energy(file).get(phase) if phase == ACCUMULATED else None
 
     def save(figures: dict[str, Any]) -> None:  # called only once the block runs
         entry = {"seconds": time.perf_counter() - started, **figures}
-        _merge(file, phase, entry if before is None else _sum(before, entry))
+        note_energy(file, phase, entry if before is None else _sum(before, entry))
 
     tracker, reason = _start(conf, save)
     started = time.perf_counter()
@@ -55,6 +58,56 @@ def measured(file: Path, phase: str, conf: EnergyConf) -> Iterator[None]:
             _warn(phase, _text(error))
             with contextlib.suppress(Exception):  # a full disk, say: the run's own files will tell
                 save(_unmeasured(_text(error)))
+
+
+def joined(records: Sequence[tuple[float, dict[str, Any]]]) -> dict[str, Any]:
+    """Several processes' figures of one phase as one; each with its start (s of any one clock).
+
+    Each process measures its whole machine, so that time which several spent side by side on one is shared among them.
+    `seconds` are the processes' own, added up.
+    """
+    total: dict[str, Any] | None = None
+    for start, figures in records:
+        beside = [
+            (max(start, other), min(start + figures["seconds"], other + theirs["seconds"]))
+            for other, theirs in records
+            if theirs.get("machine") == figures.get("machine")
+        ]
+        share = _share(start, start + figures["seconds"], [span for span in beside if span[0] < span[1]])
+        energies = {name: None if figures[name] is None else share * figures[name] for name in ENERGIES}
+        total = figures | energies if total is None else _sum(total, figures | energies)
+    return total or {}
+
+
+def _share(start: float, end: float, spans: Sequence[tuple[float, float]]) -> float:
+    """The part of [start, end) that is one's own, where each moment is parted evenly among the spans that hold it."""
+    edges = sorted({start, end, *(edge for span in spans for edge in span)})
+    own = (
+        (after - before) / sum(first <= before and after <= last for first, last in spans)
+        for before, after in itertools.pairwise(edges)
+    )
+    return sum(own) / (end - start) if end > start else 1.0
+
+
+def read_energy(file: Path) -> dict[str, dict[str, Any]]:
+    """The figures by phase; none where the file is not there or damaged."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def note_energy(file: Path, phase: str, entry: dict[str, Any]) -> None:
+    """Set one phase of `file`, one process at a time."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        write_json(file, {**read_energy(file), phase: entry})
+    finally:
+        os.close(folder)
 
 
 def ew_psds(psds: float, kwh_baseline: float, kwh_submission: float) -> float:
@@ -139,7 +192,7 @@ def _figures(tracker: Any, data: Any) -> dict[str, Any]:
 
 
 def _unmeasured(reason: str) -> dict[str, Any]:
-    return {**dict.fromkeys(("kwh", "cpu_kwh", "gpu_kwh", "ram_kwh", "mode")), "reason": reason}
+    return {**dict.fromkeys((*ENERGIES, "mode")), "reason": reason}
 
 
 def _mode(tracker: Any) -> str:
@@ -178,18 +231,6 @@ def _cuda() -> Any:
     return cuda if cuda is not None and cuda.is_available() else None
 
 
-def _merge(file: Path, phase: str, entry: dict[str, Any]) -> None:
-    """Set `phase` in `file`, one process at a time."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        write_json(file, {**_read(file), phase: entry})
-    finally:
-        os.close(folder)
-
-
 def _sum(before: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
     """Two parts of one phase. A part that was not measured leaves the sum unknown."""
     total = before | entry
@@ -202,14 +243,6 @@ def _sum(before: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
     if total["kwh"] is None:
         total["reason"] = entry.get("reason") or f"an earlier part: {before.get('reason', 'not measured')}"
     return total
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _text(error: Exception) -> str:

@@ -1,0 +1,95 @@
+"""One split's score folder, by one process or by several that share it, on one machine or many.
+
+A split is worked off in blocks of clips, each with batches of its own, so that scores are the same to the last bit
+however the blocks are shared. They gather in a hidden folder beside the score folder, which appears whole once all
+clips are there: what a killed process has left is not done again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+from recipe_mtlvae.conf import EnergyConf
+from recipe_mtlvae.data.corpus import Split
+from recipe_mtlvae.data.manifest import Clip
+from recipe_mtlvae.files import write_text
+from recipe_mtlvae.products.detector import Detector
+from recipe_mtlvae.scoring.energy import joined, measured, note_energy, read_energy
+from recipe_mtlvae.scoring.scores import write_scores
+from recipe_mtlvae.shards import Shard
+
+BLOCK = 32  # clips: a batch, where each is one window
+KEY = ".inputs"  # file in a score folder: the hash of what its scores were computed from
+
+
+def is_current(scores: Path, key: str) -> bool:
+    """Whether the score folder is whole and of these inputs."""
+    with contextlib.suppress(OSError):
+        return (scores / KEY).read_text(encoding="utf-8") == key
+    return False
+
+
+def predict_split(detector: Detector, split: Split, scores: Path, key: str, shard: Shard, energy: EnergyConf) -> None:
+    """Do this share of a split; the last share to end makes the folder `scores` of all, and their energy.
+
+    key: the hash of the inputs. A killed share is done again alone; Shard() does whatever is missing.
+    """
+    gathered = scores.with_name(f".{scores.name}-{key}")
+    whole = gathered.with_name(f"{gathered.name}.whole")
+    if whole.is_dir():
+        if shard.count == 1:  # a process was killed while it joined the shares
+            _join(whole, scores, split.name, key)
+        return
+    gathered.mkdir(parents=True, exist_ok=True)
+    clips = [split.clips[start : start + BLOCK] for start in range(0, len(split.clips), BLOCK)]
+    there = set(os.listdir(gathered))
+    missing = [block for block in shard.take(clips) if not all(_tsv(clip) in there for clip in block)]
+    if missing:
+        _work_off(missing, detector, split.name, gathered, shard, energy)
+    there = set(os.listdir(gathered)) if gathered.is_dir() else set()
+    busy = any(name.startswith(".busy-") for name in there) and shard.count > 1
+    if not busy and all(_tsv(clip) in there for clip in split.clips):
+        with contextlib.suppress(FileNotFoundError):  # another share, that ended at the same time, joins them
+            gathered.rename(whole)
+            _join(whole, scores, split.name, key)
+
+
+def _tsv(clip: Clip) -> str:
+    return f"{clip.path.stem}.tsv"
+
+
+def _work_off(
+    blocks: list[list[Clip]], detector: Detector, phase: str, folder: Path, shard: Shard, energy: EnergyConf
+) -> None:
+    """Write the scores of some blocks, and the energy that it took; `.busy-` marks say who has not noted it yet."""
+    mark = folder / f".busy-{shard.index}-{shard.count}"
+    mark.touch()
+    record = folder / f".energy-{shard.index}-{shard.count}-{time.time_ns()}.json"
+    with measured(record, phase, energy, every_process=True):
+        for block in blocks:
+            for detection in detector.detect_all((clip.path for clip in block), batch_size=BLOCK):
+                name, step = detection.path.stem, detector.grid.step_seconds
+                write_scores(folder, name, detection.scores, step, detector.classes)
+    mark.unlink(missing_ok=True)
+
+
+def _join(whole: Path, scores: Path, phase: str, key: str) -> None:
+    """Sum the energy, clear away all but the scores, and give the folder its name; killed, it can be done again."""
+    records = []
+    for path in whole.glob(".energy-*.json"):
+        start = int(path.stem.rpartition("-")[2]) / 1e9
+        records += [(start, figures) for figures in read_energy(path).values()]
+    if records:
+        note_energy(scores.parent.parent / "energy.json", phase, joined(records))
+    write_text(whole / KEY, key)
+    for path in whole.glob(".*"):
+        if path.name != KEY:
+            path.unlink()
+    shutil.rmtree(scores, ignore_errors=True)
+    whole.rename(scores)
+    for stale in scores.parent.glob(f".{scores.name}-*"):  # of other inputs, never finished
+        shutil.rmtree(stale, ignore_errors=True)
