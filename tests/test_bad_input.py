@@ -323,7 +323,7 @@ def test_a_place_that_cannot_be_written_is_one_line(root, tmp_path, stage0):
 
 
 def test_a_second_run_on_one_corpus_waits_and_says_so(root, tmp_path):
-    with prepare._locked(root):
+    with prepare._locked(root / ".lock"):
         process = in_another_process(root, tmp_path)
         line = process.stderr.readline()
         assert line == f"another run is preparing {root}: waiting for it to end\n"
