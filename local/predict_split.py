@@ -1,6 +1,6 @@
 """One split's score folder, by one process or by several that share it, on one machine or many.
 
-A split is worked off in blocks of clips, each with batches of its own, so that scores are the same to the last bit
+A split is worked off in blocks of clips, no two in one batch, so that scores are the same to the last bit
 however the blocks are shared. They gather in a hidden folder beside the score folder, which appears whole once all
 clips are there: what a killed process has left is not done again.
 """
@@ -18,6 +18,7 @@ from recipe_mtlvae.data.corpus import Split
 from recipe_mtlvae.data.manifest import Clip
 from recipe_mtlvae.files import write_text
 from recipe_mtlvae.products.detector import Detector
+from recipe_mtlvae.products.windows import TAIL
 from recipe_mtlvae.scoring.energy import joined, measured, note_energy, read_energy
 from recipe_mtlvae.scoring.scores import write_scores
 from recipe_mtlvae.shards import Shard
@@ -45,10 +46,14 @@ def predict_split(detector: Detector, split: Split, scores: Path, key: str, shar
             _join(whole, scores, split.name, key)
         return
     gathered.mkdir(parents=True, exist_ok=True)
-    clips = [split.clips[start : start + BLOCK] for start in range(0, len(split.clips), BLOCK)]
+    blocks = [split.clips[start : start + BLOCK] for start in range(0, len(split.clips), BLOCK)]
     there = set(os.listdir(gathered))
-    missing = [block for block in shard.take(clips) if not all(_tsv(clip) in there for clip in block)]
+    missing = [block for block in shard.take(blocks) if not all(_tsv(clip) in there for clip in block)]
     if missing:
+        if split.store.durations.max() <= detector.conf.data.clip_seconds * (1 + TAIL):
+            missing = [
+                [clip for block in missing for clip in block]
+            ]  # a block is a batch, even if the next one is read meanwhile
         _work_off(missing, detector, split.name, gathered, shard, energy)
     there = set(os.listdir(gathered)) if gathered.is_dir() else set()
     busy = any(name.startswith(".busy-") for name in there) and shard.count > 1
