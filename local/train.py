@@ -76,8 +76,8 @@ def main() -> None:
         print(f"stage 1: {stage.run_dir} is trained already")
         return
     _refuse_other_data(stage, inputs["clips"])
-    train(stage)
-    stage.mark_done(inputs)
+    if train(stage):
+        stage.mark_done(inputs)
 
 
 def training_inputs(stage: Stage) -> dict:
@@ -102,8 +102,11 @@ def _refuse_other_data(stage: Stage, clips: str) -> None:
     write_json(file, clips)
 
 
-def train(stage: Stage) -> None:
-    """Train, from the last checkpoint where there is one; leaves best.ckpt, tuned, and history.csv in the run."""
+def train(stage: Stage) -> bool:
+    """Train, from the last checkpoint where there is one; leaves best.ckpt, tuned, and history.csv in the run.
+
+    Of several processes, the first one finishes the work: true there.
+    """
     conf, run_dir = stage.conf, stage.run_dir
     processes = processes_of(conf.train)
     if processes.threads is not None:
@@ -121,6 +124,7 @@ def train(stage: Stage) -> None:
     if trainer.is_global_zero:
         _note_memory(run_dir / "training.json", trainer.world_size)
         tune_checkpoint(run_dir / "best.ckpt", data.validation, data.weak_validation, conf.postprocess)
+    return trainer.is_global_zero
 
 
 def _trainer(conf: Conf, run_dir: Path, data: Data, processes: Processes) -> pl.Trainer:
