@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from recipe_mtlvae.data.features import LogMel, band_centres
 from recipe_mtlvae.data.stream import open_stream
@@ -114,6 +114,8 @@ def _draw_classes(
     if not rows:
         axes.text(0.5, 0.5, "no event", transform=axes.transAxes, ha="center", va="center")
     if detection.duration >= 120:
+        spacing = next((spacing for spacing in (10, 20, 30) if (end - begin) / spacing <= 9), 60)
+        axes.xaxis.set_major_locator(MultipleLocator(spacing))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda second, _: str(timedelta(seconds=round(second)))))
         axes.set_xlabel("time (h:min:s)")
     else:

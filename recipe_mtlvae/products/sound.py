@@ -14,9 +14,9 @@ FORMAT = ("MP3", "audio/mpeg")  # every browser plays it; 10 s are some 30 kB
 
 
 def snippet(path: Path, sample_rate: int, first: float, seconds: float) -> bytes | None:
-    """A stretch of a recording; None where it cannot be read again or written."""
+    """A stretch of a recording, in seconds; None where it cannot be read again or written."""
     try:
-        with open_stream(path, sample_rate, first=max(first, 0.0), seconds=seconds + min(first, 0.0)) as stream:
+        with open_stream(path, sample_rate, first=first, seconds=seconds) as stream:
             return encoded(np.concatenate([np.empty(0, np.float32), *stream.blocks]), sample_rate)
     except RecipeError:
         return None
