@@ -27,7 +27,8 @@ def latent_space(net: MTLVAE, split: Split, grid: Grid, classes: tuple[str, ...]
             continue
         steps = rng.choice(alone, min(STEPS, len(alone)), replace=False)
         features = scale(torch.from_numpy(split.store.read([row])).float())
-        means.append(net.encode(features.to(next(net.parameters()).device))[0][0, steps].float().cpu().numpy())
+        mu, _ = net.encode(features.to(next(net.parameters()).device))
+        means.append(mu[0, steps // net.outputs_per_step].float().cpu().numpy())
         labels += [classes[i] for i in targets[steps].argmax(axis=1)]
     if not means:
         return None

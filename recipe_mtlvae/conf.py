@@ -108,6 +108,7 @@ class VAEConf:
     layers: int
     latent: int
     variational: bool
+    outputs_per_step: int
 
 
 @dataclass(frozen=True)
@@ -223,8 +224,13 @@ def data_file(data: str) -> Path:
 
 
 def conf_from_dict(content: dict[str, Any]) -> Conf:
-    """The Conf of a nested dict, such as a checkpoint's; every key but `run` must be there, none else."""
-    return _build(Conf, content | {"run": {"shard": None}} if isinstance(content, dict) else content, "")
+    """The Conf of a nested dict, such as a checkpoint's; keys that came after it was written are as in base.yaml."""
+    if not isinstance(content, dict):
+        raise fail(f"configuration: expected a mapping, got {content!r}")
+    whole = read_yaml(CONF_DIR / "base.yaml")
+    whole["data"]["splits"] = {}  # names of the user's, not keys of ours
+    merge(whole, content, "configuration")
+    return _build(Conf, whole, "")
 
 
 def load_as(cls: type[T], file: Path) -> T:

@@ -21,6 +21,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "features.hop": (1, 2**20),
     "features.mels": (1, 4096),
     "features.frames_per_step": (1, 1024),
+    "vae.outputs_per_step": (1, 64),
     "vae.hidden": (1, 2**16),
     "vae.layers": (1, 64),
     "vae.latent": (1, 2**16),

@@ -85,6 +85,12 @@ def test_yaml_that_is_broken_is_named_with_its_line(tmp_path):
         load_conf(delta(tmp_path, "seed: 1\nvae: ]\n"))
 
 
+def test_a_configuration_written_before_a_key_came_has_its_default():
+    older = conf_to_dict(load_conf(settings=["vae.latent=32"]))
+    del older["vae"]["outputs_per_step"]
+    assert conf_from_dict(older) == load_conf(settings=["vae.latent=32"])
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(RecipeError, match=r"none\.yaml: no such configuration file"):
         load_conf(tmp_path / "none.yaml")

@@ -55,7 +55,7 @@ def test_logvar_stays_within_its_range(features):
 def test_reconstruction_of_a_step_lands_on_that_steps_own_frames(features):
     """_unstack is the inverse of _stack: no frame and no band is swapped."""
     net = small()
-    assert torch.equal(net._unstack(net._stack(features)), features[:, :, :624])
+    assert torch.equal(net._unstack(net._stack(features), 156), features[:, :, :624])
 
 
 def test_inference_takes_the_strong_real_head_where_there_is_one(features):
@@ -107,3 +107,28 @@ def test_parameters_and_macs_equal_the_count_by_hand():
     net = MTLVAE()
     assert parameters(net) == products + biases + 128 + 4 * 10 + 512
     assert macs(net, torch.zeros(1, 128, 626)) == 156 * products
+
+
+@pytest.mark.parametrize("frames, steps", [(626, 156), (628, 157), (4, 1)])
+def test_wide_recurrent_steps_leave_the_outputs_as_many(frames, steps):
+    net = small(outputs_per_step=2)
+    output = net(torch.rand(2, 128, frames))
+    assert output.strong_real.shape == (2, steps, 5)
+    assert output.reconstruction.shape == (2, 128, 4 * steps)
+    assert output.mu.shape == (2, (steps + 1) // 2, 6)
+    assert net.predict(torch.rand(2, 128, frames)).strong.shape == (2, steps, 5)
+
+
+def test_both_outputs_of_a_wide_step_are_learned_apart():
+    net = small(outputs_per_step=2)
+    strong = net(torch.rand(2, 128, 626)).strong_real
+    strong[:, 1::2].sum().backward()
+    first, second = net.heads["strong_real"].weight.grad.reshape(2, 5, -1)
+    assert first.abs().sum() == 0 and second.abs().sum() > 0
+
+
+def test_a_head_is_run_on_its_own_tasks_clips_alone(features):
+    net = small().eval()
+    own, whole = net(features, {"weak": slice(1, 3)}), net(features)
+    assert torch.equal(own.weak, whole.weak[1:3])
+    assert own.strong_synth is None and own.reconstruction is None

@@ -44,6 +44,7 @@ def build_network(conf: Conf, classes: int) -> nn.Module:
         classes=classes,
         mels=conf.features.mels,
         frames_per_step=conf.features.frames_per_step,
+        outputs_per_step=conf.vae.outputs_per_step,
         hidden=conf.vae.hidden,
         layers=conf.vae.layers,
         latent=conf.vae.latent,

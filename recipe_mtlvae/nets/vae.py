@@ -27,9 +27,21 @@ class VAEOutput:
     strong_real: Tensor | None  # logits (batch, steps, classes)
     weak: Tensor | None  # logits (batch, classes)
     reconstruction: Tensor | None  # scaled log-mel (batch, mels, steps * frames_per_step)
-    mu: Tensor  # (batch, steps, latent)
-    logvar: Tensor  # (batch, steps, latent)
-    z: Tensor  # (batch, steps, latent)
+    mu: Tensor  # (batch, recurrent steps, latent)
+    logvar: Tensor  # (batch, recurrent steps, latent)
+    z: Tensor  # (batch, recurrent steps, latent)
+
+
+class StrongHead(nn.Linear):
+    """Logits of one or more output steps from each recurrent one."""
+
+    def __init__(self, width: int, classes: int, outputs_per_step: int) -> None:
+        super().__init__(width, outputs_per_step * classes)
+        self.classes = classes
+
+    def forward(self, decoded: Tensor) -> Tensor:
+        """(batch, recurrent steps, width) -> (batch, recurrent steps * outputs_per_step, classes)"""
+        return super().forward(decoded).reshape(decoded.shape[0], -1, self.classes)
 
 
 class WeakHead(nn.Module):
@@ -52,7 +64,8 @@ class MTLVAE(nn.Module):
     Args:
         classes: number of event classes
         mels: bands of the scaled log-mel
-        frames_per_step: feature frames stacked to one recurrent step
+        frames_per_step: feature frames to one output step
+        outputs_per_step: output steps to one recurrent step; 2 halves the recurrent work, not the outputs
         hidden: GRU cells a direction, in encoder and decoder
         layers: GRU layers, in encoder and decoder
         latent: dimensions of z a step
@@ -65,6 +78,7 @@ class MTLVAE(nn.Module):
         classes: int = 10,
         mels: int = 128,
         frames_per_step: int = 4,
+        outputs_per_step: int = 1,
         hidden: int = 128,
         layers: int = 2,
         latent: int = 64,
@@ -76,15 +90,17 @@ class MTLVAE(nn.Module):
             raise ValueError(f"tasks: expected some of {TASKS}, a strong one among them; got {tuple(tasks)}")
         self.mels = mels
         self.frames_per_step = frames_per_step
+        self.outputs_per_step = outputs_per_step
+        stacked = mels * frames_per_step * outputs_per_step
         self.variational = variational
-        self.encoder = BidirectionalGRU(mels * frames_per_step, hidden, layers)
+        self.encoder = BidirectionalGRU(stacked, hidden, layers)
         self.posterior = nn.Linear(2 * hidden, 2 * latent)
         self.decoder = BidirectionalGRU(latent, hidden, layers)
         heads = {
-            "strong_synth": lambda: nn.Linear(2 * hidden, classes),
-            "strong_real": lambda: nn.Linear(2 * hidden, classes),
+            "strong_synth": lambda: StrongHead(2 * hidden, classes, outputs_per_step),
+            "strong_real": lambda: StrongHead(2 * hidden, classes, outputs_per_step),
             "weak": lambda: WeakHead(2 * hidden, classes),
-            "reconstruction": lambda: nn.Linear(2 * hidden, mels * frames_per_step),
+            "reconstruction": lambda: nn.Linear(2 * hidden, stacked),
         }
         self.heads = nn.ModuleDict({task: heads[task]() for task in TASKS if task in tasks})
 
@@ -97,18 +113,20 @@ class MTLVAE(nn.Module):
         mu, logvar = self.encode(features)
         z = self.sample(mu, logvar)
         decoded = self.decode(z)
+        outputs = {task: self._head(task, decoded, rows) for task in TASKS}
+        steps = features.shape[2] // self.frames_per_step
         return VAEOutput(
-            strong_synth=self._head("strong_synth", decoded, rows),
-            strong_real=self._head("strong_real", decoded, rows),
-            weak=self._head("weak", decoded, rows),
-            reconstruction=self._unstack(self._head("reconstruction", decoded, rows)),
+            strong_synth=_first(steps, outputs["strong_synth"]),
+            strong_real=_first(steps, outputs["strong_real"]),
+            weak=outputs["weak"],
+            reconstruction=self._unstack(outputs["reconstruction"], steps),
             mu=mu,
             logvar=logvar,
             z=z,
         )
 
     def encode(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, mels, frames) -> mu and logvar of the posterior, each (batch, steps, latent)."""
+        """(batch, mels, frames) -> mu and logvar of the posterior, each (batch, recurrent steps, latent)."""
         mu, logvar = self.posterior(self.encoder(self._stack(features))).chunk(2, dim=-1)
         return mu, logvar.clamp(*LOGVAR_RANGE)
 
@@ -119,7 +137,7 @@ class MTLVAE(nn.Module):
         return mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
 
     def decode(self, z: Tensor) -> Tensor:
-        """(batch, steps, latent) -> (batch, steps, 2 * hidden), the input of every head."""
+        """(batch, recurrent steps, latent) -> (batch, recurrent steps, 2 * hidden), the input of every head."""
         return self.decoder(z)
 
     @torch.inference_mode()
@@ -131,7 +149,8 @@ class MTLVAE(nn.Module):
         """
         decoded = self.decode(self.encode(features)[0])
         strong_head = "strong_real" if "strong_real" in self.heads else "strong_synth"
-        strong = torch.sigmoid(self.heads[strong_head](decoded))
+        steps = features.shape[2] // self.frames_per_step
+        strong = torch.sigmoid(self.heads[strong_head](decoded)[:, :steps])
         weak = torch.sigmoid(self.heads["weak"](decoded)) if "weak" in self.heads else strong.amax(dim=1)
         return Prediction(strong=strong, weak=weak)
 
@@ -141,16 +160,30 @@ class MTLVAE(nn.Module):
         return self.heads[task](decoded if rows is None else decoded[rows[task]])
 
     def _stack(self, features: Tensor) -> Tensor:
-        """(batch, mels, frames) -> (batch, steps, frames_per_step * mels)"""
+        """(batch, mels, frames) -> (batch, recurrent steps, outputs_per_step * frames_per_step * mels)
+
+        Where the last recurrent step has too few output steps, the last frame stands for those that lack.
+        """
         if features.dim() != 3 or features.shape[1] != self.mels or features.shape[2] < self.frames_per_step:
             expected = f"(batch, {self.mels}, frames >= {self.frames_per_step})"
             raise ValueError(f"features: expected {expected}, got {tuple(features.shape)}")
-        steps = features.shape[2] // self.frames_per_step
-        frames = features[:, :, : steps * self.frames_per_step].transpose(1, 2)  # (batch, frames, mels)
-        return frames.reshape(features.shape[0], steps, self.frames_per_step * self.mels)
+        frames = features[:, :, : features.shape[2] // self.frames_per_step * self.frames_per_step]
+        if self.outputs_per_step > 1:
+            lacking = (self.outputs_per_step - 1) * self.frames_per_step  # at most
+            frames = torch.cat([frames, frames[:, :, -1:].expand(-1, -1, lacking)], dim=2)
+        together = self.outputs_per_step * self.frames_per_step
+        steps = frames.shape[2] // together
+        frames = frames[:, :, : steps * together].transpose(1, 2)  # (batch, frames, mels)
+        return frames.reshape(features.shape[0], steps, together * self.mels)
 
-    def _unstack(self, stacked: Tensor | None) -> Tensor | None:
-        """(batch, steps, frames_per_step * mels) -> (batch, mels, frames), the inverse of _stack"""
+    def _unstack(self, stacked: Tensor | None, steps: int) -> Tensor | None:
+        """(batch, recurrent steps, stacked frames) -> (batch, mels, frames) of `steps` output steps, undoing _stack"""
         if stacked is None:
             return None
-        return stacked.reshape(stacked.shape[0], -1, self.mels).transpose(1, 2)
+        frames = stacked.reshape(stacked.shape[0], -1, self.mels)  # (batch, frames, mels)
+        return frames[:, : steps * self.frames_per_step].transpose(1, 2)
+
+
+def _first(steps: int, logits: Tensor | None) -> Tensor | None:
+    """Without the outputs beyond the clip's last step."""
+    return None if logits is None else logits[:, :steps]
