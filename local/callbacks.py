@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities import rank_zero_warn
 
 from recipe_mtlvae.data.batches import TaskData
@@ -122,6 +123,21 @@ def write_history(file: Path, rows: list[dict[str, float]]) -> None:
         writer = csv.DictWriter(stream, list(rows[-1]), restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
+
+
+class Patience(EarlyStopping):
+    """Stops once no epoch of the last `epochs` was the best; those of a warm-up, which hardly learns, do not count."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__("val/selection", mode="max", patience=epochs)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if trainer.global_step > module.warm_up_steps:
+            super().on_train_epoch_end(trainer, module)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if trainer.global_step > module.warm_up_steps:
+            super().on_validation_end(trainer, module)
 
 
 class CollapseWarning(pl.Callback):

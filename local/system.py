@@ -18,6 +18,8 @@ from recipe_mtlvae.nets.prediction import Prediction
 class SystemTraining(pl.LightningModule):
     """A system in training; its own module adds batch_plan, training_step and configure_optimizers."""
 
+    warm_up_steps = 0
+
     def __init__(self, conf: Conf, classes: tuple[str, ...]) -> None:
         super().__init__()
         self.conf = conf

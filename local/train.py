@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from local.callbacks import CollapseWarning, History, Selection
+from local.callbacks import CollapseWarning, History, Patience, Selection
 from local.stage import Stage, open_stage
 from local.tune import GRID, tune_checkpoint
 from recipe_mtlvae.conf import Conf, TrainConf, conf_to_dict
@@ -195,7 +195,7 @@ def _callbacks(conf: Conf, run_dir: Path, data: Data) -> list[Callback]:
         ModelCheckpoint(run_dir / "checkpoints", "last", **once_an_epoch),
     ]
     if conf.train.patience is not None:
-        callbacks.append(EarlyStopping("val/selection", mode="max", patience=conf.train.patience))
+        callbacks.append(Patience(conf.train.patience))
     return [*callbacks, TQDMProgressBar(refresh_rate=5 if on_terminal else 0)]
 
 

@@ -193,6 +193,7 @@ def test_system_that_has_not_converged_is_never_ranked() -> None:
     [
         ([], None),
         ([0.1, 0.5], False),  # too few epochs to tell
+        ([0.0] * 40, False),  # it has not begun to learn
         (list(np.linspace(0.1, 1.0, 40)), False),
         (list(1.0 - np.exp(-np.arange(60) / 8)), True),
         ([0.8, 0.82, 0.79, 0.81] * 5, True),
@@ -200,6 +201,13 @@ def test_system_that_has_not_converged_is_never_ranked() -> None:
 )
 def test_levelled_off(selection: list[float], expected: bool | None) -> None:
     assert systems.levelled_off(selection) is expected
+
+
+def test_training_that_ended_by_its_patience_has_levelled_off() -> None:
+    selection = [*np.linspace(0.1, 1.0, 40), *[0.95] * 20]
+    assert systems.levelled_off(selection) is False  # by the means of its last two quarters
+    assert systems.levelled_off(selection, patience=20) is True
+    assert systems.levelled_off(selection[:-1], patience=20) is False
 
 
 def _measured_run(folder: Path, kwh: float | None, machine: str = "m", version: str = "3.3") -> Path:

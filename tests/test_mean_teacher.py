@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from local.callbacks import Selection, read_history
 from local.mean_teacher import MeanTeacherTraining, mix_decibels, warm_up, warm_up_steps
 from local.stage import Stage
 from local.train import train
@@ -92,3 +93,13 @@ def test_both_baselines_train_and_leave_student_and_teacher(file, tmp_path):
     one, other = student.net.state_dict(), teacher.net.state_dict()
     assert one.keys() == other.keys() and any(not torch.equal(one[name], other[name]) for name in one)
     assert student.decoding is not None and teacher.decoding is not None
+
+
+def test_patience_begins_once_the_warm_up_is_over(tmp_path, monkeypatch):
+    """Two epochs of warm-up, the first one after it to compare with, and one that is not better: four of eight."""
+    conf = conf_of("train.max_epochs=8", "train.epoch_steps=1", "train.patience=1", "mean_teacher.warmup_epochs=9")
+    root = make_tiny_corpus(tmp_path / "corpus", conf)
+    monkeypatch.setattr(Selection, "_intersection_f1", lambda self, scores: 0.0)
+    monkeypatch.setattr("local.callbacks.macro_f1", lambda *arrays: 0.5)
+    train(Stage(1, conf, root, tmp_path / "run"))
+    assert len(read_history(tmp_path / "run" / "history.csv")) == 4

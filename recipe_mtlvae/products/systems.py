@@ -115,19 +115,27 @@ def winner(systems: Sequence[System], split: str, name: str) -> System | None:
     return best
 
 
-def levelled_off(selection: Sequence[float]) -> bool | None:
+def levelled_off(selection: Sequence[float], patience: int | None = None) -> bool | None:
     """Whether a selection score, a value an epoch, has stopped to rise; None where there is none.
 
-    The mean of the last quarter of the epochs is held against that of the quarter before: a mean is blind to noise.
+    It has where no epoch of the last `patience` was better than those before, which ends a training of that patience,
+    or where the mean of the last quarter of the epochs is little above that of the quarter before: a mean is blind to
+    noise. A score that is still 0 has not begun to rise.
     """
     known = [value for value in selection if math.isfinite(value)]
     if not known:
         return None
-    if len(known) < FEWEST_EPOCHS:
+    if len(known) < FEWEST_EPOCHS or max(known) <= 0:
         return False
+    if patience is not None and len(known) - 1 - int(np.argmax(known)) >= patience:
+        return True
     quarter = len(known) // 4
     before, last = np.mean(known[-2 * quarter : -quarter]), np.mean(known[-quarter:])
-    return bool(last - before <= QUARTER_GAIN * max(last, 1e-9))
+    return bool(last - before <= QUARTER_GAIN * last)
+
+
+def _converged(run: Run) -> bool | None:
+    return levelled_off(run.history.get("val/selection", []), run.conf.train.patience if run.conf else None)
 
 
 def system_of_files(run: Run) -> System:
@@ -149,7 +157,7 @@ def system_of_files(run: Run) -> System:
             resamples=None,
             output=None,
         )
-    return System(run.name, (run,), results, levelled_off(run.history.get("val/selection", [])))
+    return System(run.name, (run,), results, _converged(run))
 
 
 def _system(name: str, members: list[Member]) -> System:
@@ -162,7 +170,7 @@ def _system(name: str, members: list[Member]) -> System:
 
 
 def _all_converged(runs: Sequence[Run]) -> bool | None:
-    known = [levelled_off(run.history.get("val/selection", [])) for run in runs]
+    known = [_converged(run) for run in runs]
     return False if False in known else True if True in known else None
 
 
