@@ -178,6 +178,15 @@ def test_a_clip_that_its_archive_lacks_is_listed_and_the_archive_not_fetched_aga
     assert site.requests == []
 
 
+def test_a_table_that_cannot_be_had_does_not_keep_the_others(fetch_tree: Callable, root: Path, site: Site) -> None:
+    site.always[STRONG_TSV] = "404"
+    code, said = fetch_tree()
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert code == 1
+    assert len(errors) == 1 and "audioset_strong.tsv: HTTP 404 (Not Found); it may have moved" in errors[0]
+    assert set(tree(root)) == {path for path in layout() if "strong" not in path} | {".lock"}
+
+
 # ---- faults of archives: the others are completed all the same ----
 
 ARCHIVE_FAULTS = {
@@ -205,8 +214,7 @@ def test_a_fault_of_one_archive_is_told_once_and_mended_by_another_run(
     assert code == 1
     assert words in errors[0]
     assert len(errors) == 1 + (words.startswith("dcase_synth"))  # a line a split where it lacks what each wants
-    if words != "HTTP 404 (Not Found)" or site.always:
-        assert len(list((root / "audio/eval/public").glob("*.wav"))) == len(PUBLIC)
+    assert len(list((root / "audio/eval/public").glob("*.wav"))) == len(PUBLIC)
     site.always.clear()
     site.files.update(published.files)
     site.records[6026841] = dict(published.records[6026841])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from local.desed.clip_file import move
@@ -10,7 +12,7 @@ from local.desed.progress import byte_text
 from local.desed.record import RemoteFile, find_file
 from local.desed.space import UNPACKED
 from local.desed.unpack import is_archive, unpack
-from recipe_mtlvae.conf import FetchConf
+from recipe_mtlvae.conf import ArchiveConf, FetchConf
 from recipe_mtlvae.errors import RecipeError, fail
 
 
@@ -23,7 +25,7 @@ class Archives:
         self._failed: dict[str, RecipeError] = {}
 
     def describe(self, name: str) -> str:
-        archive = self.fetch.archives[name]
+        archive = self._entry(name)
         return f"{archive.file} of record {archive.record}"
 
     def needed_bytes(self, name: str) -> int:
@@ -37,16 +39,11 @@ class Archives:
     def get(self, name: str) -> Path:
         """The archive, whole. Raises RecipeError, the same again for one that could not be had before."""
         path = self._path(name)
-        if name in self._failed:
-            raise self._failed[name]
-        try:
-            if not path.exists():
-                file = self._find(name)
-                print(f"fetching {self.describe(name)}, {byte_text(file.size)}", flush=True)
+        if not path.exists():
+            file = self._find(name)
+            print(f"fetching {self.describe(name)}, {byte_text(file.size)}", flush=True)
+            with self._remembered(name):
                 download(file, path, self.fetch)
-        except RecipeError as error:
-            self._failed[name] = error
-            raise
         return path
 
     def take(self, name: str, wanted: dict[str, Path]) -> None:
@@ -62,14 +59,28 @@ class Archives:
         move(path, target)
 
     def _find(self, name: str) -> RemoteFile:
+        if name in self._failed:
+            raise self._failed[name]
         if name not in self._remote:
-            self._remote[name] = find_file(self.fetch.archives[name], self.fetch)
+            with self._remembered(name):
+                self._remote[name] = find_file(self._entry(name), self.fetch)
         return self._remote[name]
 
+    @contextlib.contextmanager
+    def _remembered(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except RecipeError as error:
+            self._failed[name] = error
+            raise
+
     def _path(self, name: str) -> Path:
+        return self.folder / PurePosixPath(self._entry(name).file).name
+
+    def _entry(self, name: str) -> ArchiveConf:
         if name not in self.fetch.archives:
             raise fail(f"no '{name}' in fetch.archives: {', '.join(self.fetch.archives)}", "mend fetch.splits")
-        return self.folder / PurePosixPath(self.fetch.archives[name].file).name
+        return self.fetch.archives[name]
 
 
 def _place(member: str, wanted: dict[str, Path]) -> Path | None:

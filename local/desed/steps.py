@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from local.desed.archives import Archives
 from local.desed.bank import archives_needed
@@ -86,13 +88,9 @@ def _complete(tree: Tree, names: list[str]) -> None:
     """Tables first: they tell which clips there are, so how much room it takes. Single clips take hours: last."""
     faults: list[Fault] = []
     index = index_of(tree.conf.data.reuse)
-    singles = [name for name in names if not tree.is_generated(name) and _origin(tree, name).audio == AUDIOSET]
-    others = [name for name in names if name not in singles]
-    for name in names:
-        if not tree.is_generated(name):
-            _try(faults, _metadata, tree, name, index)
-            _try(faults, _reuse, tree, name, index)
-    _raise(faults)
+    ready = [name for name in names if tree.is_generated(name) or _try(faults, _begin, tree, name, index)]
+    singles = [name for name in ready if not tree.is_generated(name) and _origin(tree, name).audio == AUDIOSET]
+    others = [name for name in ready if name not in singles]
     require_room(tree.root, _needed_bytes(tree, singles, others))
     for name in others:
         _try(faults, _soundscapes if tree.is_generated(name) else _archive, tree, name)
@@ -100,24 +98,28 @@ def _complete(tree: Tree, names: list[str]) -> None:
         shutil.rmtree(tree.work, ignore_errors=True)  # the archives, many GB
     for name in singles:
         _try(faults, _singles, tree, name)
-    _raise(faults)
+    if faults:
+        raise RecipeError(*dict.fromkeys(faults))
 
 
 def _origin(tree: Tree, name: str) -> SplitOriginConf:
     return tree.conf.fetch.splits[name]
 
 
-def _try(faults: list[Fault], step: Callable[..., None], *arguments) -> None:
-    """A fault of one split does not keep the others from being completed."""
+def _try(faults: list[Fault], step: Callable[..., None], *arguments: Any) -> bool:
+    """Whether a step was done: a fault of one split does not keep the others from being completed."""
     try:
         step(*arguments)
     except RecipeError as error:
         faults += error.faults
+        return False
+    return True
 
 
-def _raise(faults: list[Fault]) -> None:
-    if faults:
-        raise RecipeError(*dict.fromkeys(faults))
+def _begin(tree: Tree, name: str, index: Index) -> None:
+    """What does not take long: the split's table where it comes alone, and links."""
+    _metadata(tree, name, index)
+    _reuse(tree, name, index)
 
 
 def _metadata(tree: Tree, name: str, index: Index) -> None:
@@ -173,7 +175,10 @@ def _needed_bytes(tree: Tree, singles: list[str], others: list[str]) -> int:
         elif lack.metadata or tree.wanted(lack):
             archives.add(_origin(tree, name).audio)
     clips = sum(len(tree.wanted(tree.lack(name))) for name in singles)
-    return size + sum(map(tree.archives.needed_bytes, sorted(archives))) + clips * CLIP_BYTES
+    for archive in sorted(archives):
+        with contextlib.suppress(RecipeError):  # one that cannot be had is told of in its own step
+            size += tree.archives.needed_bytes(archive)
+    return size + clips * CLIP_BYTES
 
 
 def _archive(tree: Tree, name: str) -> None:
