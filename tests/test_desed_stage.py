@@ -48,7 +48,7 @@ def layout() -> set[str]:
 def test_an_empty_folder_becomes_the_whole_tree_and_nothing_else(fetch_tree: Callable, root: Path) -> None:
     code, said = fetch_tree()
     assert code == 0, said
-    assert set(tree(root)) == layout() | {".lock"}
+    assert set(tree(root)) == layout()
 
 
 def test_a_whole_tree_needs_no_network(fetch_tree: Callable, site: Site) -> None:
@@ -70,7 +70,7 @@ def test_a_clip_of_ten_seconds_is_cut_from_its_video(fetch_tree: Callable, root:
 def test_splits_can_be_chosen_and_only_theirs_is_fetched(fetch_tree: Callable, root: Path, site: Site) -> None:
     code, said = fetch_tree("data.splits=[weak, public]")
     assert code == 0, said
-    present = set(tree(root)) - {".lock"}
+    present = set(tree(root))
     assert present == {path for path in layout() if "weak" in path or "public" in path}
     assert not [path for path in asked(site) if "6026841" in path or "6444477" in path]
 
@@ -184,7 +184,7 @@ def test_a_table_that_cannot_be_had_does_not_keep_the_others(fetch_tree: Callabl
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     assert code == 1
     assert len(errors) == 1 and "audioset_strong.tsv: HTTP 404 (Not Found); it may have moved" in errors[0]
-    assert set(tree(root)) == {path for path in layout() if "strong" not in path} | {".lock"}
+    assert set(tree(root)) == {path for path in layout() if "strong" not in path}
 
 
 # ---- faults of archives: the others are completed all the same ----
@@ -222,7 +222,7 @@ def test_a_fault_of_one_archive_is_told_once_and_mended_by_another_run(
         left.unlink()  # what the messages say: delete it
     code, said = fetch_tree(chosen)
     assert code == 0, said
-    assert set(tree(root)) == {path for path in layout() if "synthetic21" in path or "public" in path} | {".lock"}
+    assert set(tree(root)) == {path for path in layout() if "synthetic21" in path or "public" in path}
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(

@@ -158,11 +158,11 @@ def generation(site: Site) -> list[str]:
     ]
 
 
-# What the check and the feature extraction leave in a root
-LATER = {"features", ".checked", "data_report.json", "data_report.html"}
+# What locks, the check and the feature extraction leave in a root
+OTHERS = {".lock", ".features.lock", "features", ".checked", "data_report.json", "data_report.html"}
 
 
 def tree(root: Path) -> dict[str, str]:
     """Every file's hash by its path, aside from what comes later in stage 0."""
-    files = sorted(path for path in root.rglob("*") if path.is_file() and not {*path.parts} & LATER)
+    files = sorted(path for path in root.rglob("*") if path.is_file() and not {*path.parts} & OTHERS)
     return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
