@@ -57,7 +57,8 @@ def fetch_clips(names: Sequence[str], folder: Path, work: Path, fetch: FetchConf
 
     work: a folder on the same disk for what is half done. Raises RecipeError where a program is missing.
     """
-    _import_decoders()
+    with _quiet():
+        _import_decoders()
     folder.mkdir(parents=True, exist_ok=True)
     pace, result, came = Pace(fetch), Fetched(), 0
     pool = ThreadPoolExecutor(fetch.clips_at_once)

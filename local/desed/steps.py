@@ -92,9 +92,8 @@ def _complete(tree: Tree, names: list[str]) -> None:
     singles = [name for name in ready if not tree.is_generated(name) and _origin(tree, name).audio == AUDIOSET]
     others = [name for name in ready if name not in singles]
     require_room(tree.root, _needed_bytes(tree, singles, others))
-    for name in others:
-        _try(faults, _soundscapes if tree.is_generated(name) else _archive, tree, name)
-    if not faults:
+    done = [_try(faults, _soundscapes if tree.is_generated(name) else _archive, tree, name) for name in others]
+    if all(done):
         shutil.rmtree(tree.work, ignore_errors=True)  # the archives, many GB
     for name in singles:
         _try(faults, _singles, tree, name)
