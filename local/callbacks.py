@@ -25,10 +25,11 @@ class Selection(pl.Callback):
     """The score by which the best epoch is chosen, as in the baseline recipe.
 
     Intersection F1 on the synthetic validation split (strong probabilities) + macro F1 on the held-out part
-    of the weak set (clip probabilities). Each network of the module gets its own, the first one's counts.
+    of the weak set (clip probabilities), where there is one. Each network of the module gets its own score, the
+    first one's counts.
     """
 
-    def __init__(self, strong: TaskData, weak: TaskData, filter_steps: int, threshold: float) -> None:
+    def __init__(self, strong: TaskData, weak: TaskData | None, filter_steps: int, threshold: float) -> None:
         self.sets = (strong, weak)
         self.filter_steps = filter_steps
         self.threshold = threshold
@@ -47,14 +48,12 @@ class Selection(pl.Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         selection = {}
         for name, (strong, weak) in self.seen.items():
-            strong_scores, weak_scores = _gather(strong, self.sets[0]), _gather(weak, self.sets[1])
-            event_score = self._intersection_f1(strong_scores)
-            targets = np.stack([self.sets[1].targets(i)[1] for i in range(len(self.sets[1]))])
-            clip_score = macro_f1(weak_scores > self.threshold, targets > 0)
             prefix = "val/" if name == "net" else f"val/{name}_"
-            scores = {f"{prefix}intersection_f1": event_score, f"{prefix}weak_f1": clip_score}
+            scores = {f"{prefix}intersection_f1": self._intersection_f1(_gather(strong, self.sets[0]))}
+            if self.sets[1] is not None:
+                scores[f"{prefix}weak_f1"] = self._weak_f1(_gather(weak, self.sets[1]))
             module.log_dict(scores, sync_dist=True)  # the same on every process
-            selection[name] = event_score + clip_score
+            selection[name] = sum(scores.values())
         module.log("val/selection", selection[module.networks[0]], prog_bar=True, sync_dist=True)
 
     def _intersection_f1(self, scores: np.ndarray) -> float:
@@ -69,6 +68,12 @@ class Selection(pl.Callback):
             detected[clip.name] = to_events(smoothed, edges, data.classes, self.threshold)
             truth[clip.name] = clip.events or ()
         return intersection_f1(detected, truth, data.classes)
+
+    def _weak_f1(self, scores: np.ndarray) -> float:
+        """`scores` (clips, classes)"""
+        data = self.sets[1]
+        targets = np.stack([data.targets(i)[1] for i in range(len(data))])
+        return macro_f1(scores > self.threshold, targets > 0)
 
 
 def _gather(parts: list[np.ndarray], data: TaskData) -> np.ndarray:

@@ -27,7 +27,7 @@ from recipe_mtlvae.data.batches import (
     hold_out,
     train_loader,
 )
-from recipe_mtlvae.data.corpus import corpus_classes, open_split
+from recipe_mtlvae.data.corpus import SELECTION_SPLIT, corpus_classes, open_split
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import content_hash, write_json
 from recipe_mtlvae.labels import Grid
@@ -49,13 +49,15 @@ class Data(pl.LightningDataModule):
         self.conf = conf
         self.classes = corpus_classes(conf, root)
         grid = Grid.of(conf.features, conf.data.clip_seconds)
-        splits = {name: open_split(conf, root, name) for name in {TASK_SPLITS[task] for task in conf.tasks} | {"weak"}}
-        kept, held = hold_out(len(splits["weak"].clips), conf.data.weak_held_out, conf.seed)
-        rows = {"weak": kept}
+        needed = {TASK_SPLITS[task] for task in conf.tasks} | ({"weak"} & conf.data.splits.keys())
+        splits = {name: open_split(conf, root, name) for name in needed}
+        rows, self.weak_validation = {}, None
+        if "weak" in splits:
+            rows["weak"], held = hold_out(len(splits["weak"].clips), conf.data.weak_held_out, conf.seed)
+            self.weak_validation = TaskData(splits["weak"], grid, self.classes, held)
         tasks = {task: TaskData(splits[TASK_SPLITS[task]], grid, self.classes, rows.get(task)) for task in conf.tasks}
         self.plan = system_of(conf).batch_plan(conf, tasks)
-        self.validation = TaskData(open_split(conf, root, "synthetic_validation"), grid, self.classes)
-        self.weak_validation = TaskData(splits["weak"], grid, self.classes, held)
+        self.validation = TaskData(open_split(conf, root, SELECTION_SPLIT), grid, self.classes)
 
     def train_dataloader(self) -> torch.utils.data.DataLoader:
         share = (self.trainer.global_rank, self.trainer.world_size)
@@ -63,10 +65,10 @@ class Data(pl.LightningDataModule):
 
     def val_dataloader(self) -> list[torch.utils.data.DataLoader]:
         share = (self.conf.train.batch_size, self.trainer.global_rank, self.trainer.world_size)
-        return [
-            evaluation_batches(self.validation, "strong_synth", *share),
-            evaluation_batches(self.weak_validation, "weak", *share),
-        ]
+        loaders = [evaluation_batches(self.validation, "strong_synth", *share)]
+        if self.weak_validation is not None:
+            loaders.append(evaluation_batches(self.weak_validation, "weak", *share))
+        return loaders
 
 
 def main() -> None:
@@ -84,12 +86,27 @@ def training_inputs(stage: Stage) -> dict:
     """What best.ckpt depends on: the configuration, the clips with their labels, what is tuned at the end."""
     conf = conf_to_dict(stage.conf)
     keys = ("system", "seed", "features", "tasks", "vae", "loss", "mean_teacher", "train")
-    splits = [open_split(stage.conf, stage.root, name) for name in (*TASK_SPLITS.values(), "synthetic_validation")]
+    _require_splits(stage.conf)
+    names = [name for name in (*TASK_SPLITS.values(), SELECTION_SPLIT) if name in stage.conf.data.splits]
+    splits = [open_split(stage.conf, stage.root, name) for name in names]
     clips = [(clip.name, clip.events, sorted(clip.labels or ())) for split in splits for clip in split.clips]
     seconds = [split.durations for split in splits]
     fixed = [conf["postprocess"][key] for key in ("threshold", "median_filter")]
     known = {"clips": content_hash(str(clips), seconds), "tuning": [GRID, fixed]}
     return {key: conf[key] for key in keys} | known
+
+
+def _require_splits(conf: Conf) -> None:
+    """Own data may have fewer splits than DESED; what is trained needs its own, and one to select by."""
+    there = conf.data.splits
+    for task in conf.tasks:
+        if TASK_SPLITS[task] not in there:
+            raise fail(
+                f"task '{task}' learns from the split '{TASK_SPLITS[task]}'; there is none", "leave it out of tasks"
+            )
+    if SELECTION_SPLIT not in there:
+        mend = "name a strongly labelled one so in data.splits: the epoch with its best F1 is kept"
+        raise fail(f"there is no split '{SELECTION_SPLIT}'", mend)
 
 
 def _refuse_other_data(stage: Stage, clips: str) -> None:

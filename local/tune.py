@@ -16,7 +16,7 @@ from recipe_mtlvae.scoring.tuning import MEDIAN_FILTERS, PRIOR_EVENTS, THRESHOLD
 GRID = [THRESHOLDS, MEDIAN_FILTERS, PRIOR_EVENTS]  # a run that was tuned over another one is tuned again
 
 
-def tune_checkpoint(path: Path, strong: TaskData, weak: TaskData, fixed: PostprocessConf) -> None:
+def tune_checkpoint(path: Path, strong: TaskData, weak: TaskData | None, fixed: PostprocessConf) -> None:
     """Tune each network of the checkpoint on the clips that selected it, and write that into it."""
     networks = NETWORKS[load_checkpoint(path).conf.system]
     tunings = {name: _tune(load_checkpoint(path, name), strong, weak, fixed) for name in networks}
@@ -37,18 +37,25 @@ def in_words(tuning: Tuning) -> str:
     )
 
 
-def _tune(checkpoint: Checkpoint, strong: TaskData, weak: TaskData, fixed: PostprocessConf) -> Tuning:
+def _tune(checkpoint: Checkpoint, strong: TaskData, weak: TaskData | None, fixed: PostprocessConf) -> Tuning:
+    scores = _scores(checkpoint, strong)
     return tune(
         StrongClips(
-            _scores(checkpoint, strong),
+            scores,
             [strong.split.clips[row].events or () for row in strong.rows],
             np.asarray(strong.split.store.durations)[strong.rows],
         ),
-        WeakClips(_scores(checkpoint, weak), np.stack([weak.targets(index)[1] for index in range(len(weak))]) > 0),
+        _weak_clips(checkpoint, weak)
+        if weak
+        else WeakClips(scores[:0], np.zeros((0, len(strong.classes)), dtype=bool)),
         strong.classes,
         strong.grid.step_seconds,
         fixed,
     )
+
+
+def _weak_clips(checkpoint: Checkpoint, weak: TaskData) -> WeakClips:
+    return WeakClips(_scores(checkpoint, weak), np.stack([weak.targets(index)[1] for index in range(len(weak))]) > 0)
 
 
 def _scores(checkpoint: Checkpoint, data: TaskData) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from recipe_mtlvae.conf import Conf
@@ -109,7 +109,22 @@ def read_splits(conf: Conf, root: Path, classes: Sequence[str]) -> tuple[list[Sp
             files.append(read_files(conf, root, name, classes))
         except RecipeError as error:
             faults += error.faults
-    return files, faults
+    return _without_named(conf, files), faults
+
+
+def _without_named(conf: Conf, files: Sequence[SplitFiles]) -> list[SplitFiles]:
+    """Splits may share a folder of audio: what one of them names is no stranger to the others."""
+    named: dict[str, set[str]] = {}
+    for listed in files:
+        if listed.name in conf.data.splits:
+            folder = conf.data.splits[listed.name].audio
+            named.setdefault(folder, set()).update(clip.name for clip in listed.clips)
+    return [
+        replace(
+            listed, unnamed=[name for name in listed.unnamed if name not in named[conf.data.splits[listed.name].audio]]
+        )
+        for listed in files
+    ]
 
 
 def read_files(conf: Conf, root: Path, name: str, classes: Sequence[str]) -> SplitFiles:
