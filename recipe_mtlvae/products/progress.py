@@ -28,6 +28,7 @@ class Bar:
             file=sys.stderr,
             disable=None,  # unless on a terminal
             leave=False,
+            miniters=1,
             bar_format="{percentage:3.0f}% {bar} {desc}, {remaining} left",
             desc="starting",
         )
