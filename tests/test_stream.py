@@ -41,6 +41,16 @@ def test_blocks_joined_are_the_whole_recording_at_any_rate(tmp_path, rate, secon
     np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-6)
 
 
+@pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3", "aiff", "au", "caf", "w64", "opus"])
+def test_every_format_streams(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    codec = {"format": "OGG", "subtype": "OPUS"} if suffix == "opus" else {}
+    soundfile.write(path, noise(4 * 48000), 48000, **codec)
+    blocks, whole = streamed(path, 0.5), read_audio(path, RATE, None).samples
+    assert len(blocks) > 4
+    np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-6)
+
+
 def test_a_recording_within_a_block_is_read_to_the_last_bit_as_at_once(tmp_path):
     path = recording(tmp_path / "a.wav", 2.0, 44100, channels=2)
     (block,) = streamed(path, 2.0)
