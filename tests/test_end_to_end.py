@@ -51,6 +51,7 @@ def test_the_scores_are_written_with_their_coverage_and_versions(finished):
     for file in ("metrics.json", "metrics_public.json"):
         metrics = json.loads((RUN / file).read_text())
         assert {"psds1", "psds2", "event_f1", "segment_f1", "intersection_f1", "per_class"} <= set(metrics)
+        assert set(metrics["tuned"]["thresholds"]) == set(metrics["per_class"])
         assert metrics["coverage"]["scored"] == metrics["coverage"]["expected"]
         assert "sed_scores_eval" in metrics["versions"]
 
