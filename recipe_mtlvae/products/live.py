@@ -8,11 +8,12 @@ by then have enough sound after them: more of it is more accurate and later.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # torch is slow to import
 FORMATS = {"s16le": ("<i2", 32768.0), "s32le": ("<i4", 2147483648.0), "f32le": ("<f4", 1.0)}  # dtype, full scale
 WARM_UP = 2.0  # s heard before the first decision: the scaling of less than that makes noise loud
 FEWEST_STEPS = 2  # between two runs of the network, which take some 40 ms each
+BATCH = 32  # windows that the network takes at once
 READ = 1 << 16  # bytes at most at a time
 
 
@@ -76,35 +78,49 @@ class LiveDetector:
         """What is new after mono `samples` (n,) float32 more."""
         self._samples = np.concatenate([self._samples, samples])
         self._heard += len(samples)
-        while self._sample(self._run + self.every) <= self._heard:
-            self._run += self.every
-            if self._run * self.step >= min(WARM_UP, self.detector.conf.data.clip_seconds):
-                yield from self._decide(self._run - self.ahead)
-            self._forget()
+        ends = range(self._run + self.every, self._steps_heard() + 1, self.every)
+        for first in range(0, len(ends), BATCH):  # several where more has come than is waited for: it catches up
+            yield from self._listen(ends[first : first + BATCH], self.ahead)
 
     def finish(self) -> Iterator[LiveEvent]:
         """What is left at the end of the stream."""
         end = math.ceil(self.heard / self.step - 1e-6)
         if end > self._decided:
-            self._run = end
-            yield from self._decide(end)
+            yield from self._listen([end], 0)
         for column, (onset, confidence) in self._open.items():
             yield self._event(column, onset, self.heard, confidence)
         self._open = {}
+
+    def _steps_heard(self) -> int:
+        """Whole steps."""
+        steps = round(self._heard / self.rate / self.step)
+        return steps if self._sample(steps) <= self._heard else steps - 1
 
     def _sample(self, step: int) -> int:
         """The number of the first sample of a step."""
         return round(step * self.step * self.rate)
 
-    def _decide(self, end: int) -> Iterator[LiveEvent]:
-        """Steps up to `end`, by the scores of the window that ends with step `self._run`."""
-        first, scores = self._window_scores()
+    def _listen(self, ends: Sequence[int], ahead: int) -> Iterator[LiveEvent]:
+        """Run the network over the windows that end with the steps `ends`; decide what lies `ahead` steps before."""
+        warm = [
+            end for end in ends if not ahead or end * self.step >= min(WARM_UP, self.detector.conf.data.clip_seconds)
+        ]
+        firsts = [max(0, end - self.detector.grid.steps) for end in warm]
+        started = time.perf_counter()
+        scores = self._scores([self._window(first, end) for first, end in zip(firsts, warm, strict=True)])
+        self.computing += time.perf_counter() - started
+        for first, end, window_scores in zip(firsts, warm, scores, strict=True):
+            yield from self._decide(first, window_scores, end - ahead)
+        self._run = ends[-1]
+        self._forget()
+
+    def _decide(self, first: int, scores: np.ndarray, end: int) -> Iterator[LiveEvent]:
+        """Steps up to `end`, by a window's scores (steps, classes) and its first step."""
         smoothed = self.detector.decoding.smooth(scores)
         reported = [label in self.detector.reported for label in self.detector.classes]
         active = (smoothed > np.array(self.detector.decoding.thresholds)) & reported
-        new = range(self._decided, end)
-        self._decided = max(end, self._decided)
-        for step in new:
+        for step in range(self._decided, end):
+            self._decided = step + 1
             for column in np.flatnonzero(active[step - first]).tolist():
                 onset, confidence = self._open.get(column, (step * self.step, 0.0))
                 self._open[column] = onset, max(confidence, float(smoothed[step - first, column]))
@@ -113,26 +129,28 @@ class LiveDetector:
             for column in [column for column in self._open if not active[step - first, column]]:
                 yield self._event(column, self._open[column][0], step * self.step, self._open.pop(column)[1])
 
-    def _window_scores(self) -> tuple[int, np.ndarray]:
-        """The window's first step, and its scores (steps, classes)."""
+    def _window(self, first: int, end: int) -> np.ndarray:
+        """Samples (n,) at the network's rate, of whole steps; zeros where the stream ends within one."""
+        features = self.detector.conf.features
+        before = self._heard - len(self._samples)
+        part = self._samples[self._sample(first) - before : self._sample(end) - before]
+        samples = resample(part, self.rate, features.sample_rate)
+        length = max((end - first) * features.hop * features.frames_per_step, features.n_fft // 2 + 1)
+        return np.pad(samples[:length], (0, max(0, length - len(samples))))
+
+    def _scores(self, windows: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """(steps, classes) each; windows of one length share a batch."""
         import torch
 
         from recipe_mtlvae.data.features import scale
 
-        started = time.perf_counter()
-        features = self.detector.conf.features
-        first = max(0, self._run - self.detector.grid.steps)
-        before = self._heard - len(self._samples)
-        part = self._samples[self._sample(first) - before : self._sample(self._run) - before]
-        samples = resample(part, self.rate, features.sample_rate)
-        length = max((self._run - first) * features.hop * features.frames_per_step, features.n_fft // 2 + 1)
-        samples = np.pad(samples[:length], (0, max(0, length - len(samples))))
-        with torch.inference_mode():
-            waveform = torch.from_numpy(samples).to(self.detector.device)[None]
-            strong = self.detector.net.predict(scale(self.detector.log_mel(waveform))).strong[0]
-        scores = strong.float().cpu().numpy()
-        self.computing += time.perf_counter() - started
-        return first, scores
+        scores: list[np.ndarray] = []
+        for _, group in itertools.groupby(windows, len):
+            waveform = torch.from_numpy(np.stack(list(group))).to(self.detector.device)
+            with torch.inference_mode():
+                strong = self.detector.net.predict(scale(self.detector.log_mel(waveform))).strong
+            scores += list(strong.float().cpu().numpy())
+        return scores
 
     def _forget(self) -> None:
         """Samples that no window will need any more."""
