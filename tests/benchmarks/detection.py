@@ -23,7 +23,7 @@ import torch
 
 from recipe_mtlvae.conf import load_conf
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
-from tests.benchmarks.training import processor
+from tests.benchmarks.machine import processor
 
 CLASSES = tuple(f"class {number}" for number in range(10))
 

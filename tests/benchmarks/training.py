@@ -1,25 +1,15 @@
-"""Training clips a second of the recurrent VAE and of the baseline, interleaved in one run.
-
-    python -m tests.benchmarks.training [--rounds 5] [--threads N]
-
-Random features and targets of the default configuration's shapes, so that nothing but the networks is measured.
-The steps take turns, so that another process or a warming processor slows all of them alike.
-"""
+"""A training step of the recurrent VAE and of the baseline, on random features and targets of the default shapes."""
 
 from __future__ import annotations
 
-import argparse
 import copy
 import dataclasses
-import os
-import platform
-import statistics
-import time
-from collections.abc import Callable
-from pathlib import Path
+import math
+from collections.abc import Callable, Iterable
 
 import torch
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from recipe_mtlvae.conf import TASKS, Conf, load_conf
 from recipe_mtlvae.data.batches import Batch, even_shares
@@ -27,9 +17,10 @@ from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.nets.crnn import CRNN
 from recipe_mtlvae.nets.losses import mtlvae_losses, weighted_sum
 from recipe_mtlvae.nets.vae import MTLVAE
+from tests.benchmarks.machine import product
+from tests.benchmarks.timing import Goal, Line, Way, race
 
 CLASSES = 10
-STUDENT, TEACHER, OURS = "CRNN, student forward + backward alone", "CRNN, mean-teacher step", "MTLVAE, training step"
 
 
 def random_batch(conf: Conf) -> Batch:
@@ -104,50 +95,48 @@ def supervised(strong: torch.Tensor, weak: torch.Tensor, batch: Batch) -> torch.
     return strong_loss + functional.binary_cross_entropy(weak[weak_rows], batch.weak[weak_rows])
 
 
-def interleaved(steps: dict[str, Callable[[], None]], clips: int, rounds: int) -> dict[str, list[float]]:
-    """Clips a second of each step in each round, after one round that is not counted."""
-    rates: dict[str, list[float]] = {name: [] for name in steps}
-    for round_number in range(rounds + 1):
-        for name, step in steps.items():
-            started = time.perf_counter()
-            step()
-            if round_number:
-                rates[name].append(clips / (time.perf_counter() - started))
-    return rates
-
-
-def processor() -> str:
-    """The processor's name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="measured turns of each step (5)")
-    parser.add_argument("--threads", type=int, help="torch's threads (its own choice)")
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
+def lines(quick: bool) -> Iterable[Line]:
+    """Steps of the default batch, against both of the baseline's; the bound is that of its matrix products."""
     torch.manual_seed(0)
     conf = load_conf()
     batch = random_batch(conf)
     clips = len(batch.features)
-    steps = {OURS: mtlvae_step(conf, batch), STUDENT: student_step(batch), TEACHER: mean_teacher_step(batch)}
-    rates = interleaved(steps, clips, options.rounds)
+    step = mtlvae_step(conf, batch)
+    flop, bound = step_flop(step), product()
+    repeats = math.ceil(flop / bound.amount)  # as long as a step, so that both meet the same disturbances
 
-    wait = os.environ.get("OMP_WAIT_POLICY", "default")
-    print(f"{processor()}, {os.cpu_count()} cores; {torch.get_num_threads()} threads, OMP_WAIT_POLICY {wait}")
-    print(f"Python {platform.python_version()}, torch {torch.__version__}; batch {clips}, clips of 10 s")
-    print(f"{'clips a second':<42}{'median':>8}{'lowest':>8}{'highest':>8}   of {options.rounds}")
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    for name, values in rates.items():
-        print(f"{name:<42}{medians[name]:8.1f}{min(values):8.1f}{max(values):8.1f}")
-    for name in (STUDENT, TEACHER):
-        print(f"{OURS} / {name}: {medians[OURS] / medians[name]:.1f}")
+    def products() -> None:
+        for _ in range(repeats):
+            bound.run()
+
+    yield race(
+        f"training step, batch {clips}",
+        "clips/s",
+        Way(step, clips),
+        Way(mean_teacher_step(batch), clips),
+        Way(products, clips * repeats * bound.amount / flop),
+        rounds=2 if quick else 7,
+        bound_name="its FLOP at the speed of a large matrix product",
+        goals=(Goal("ratio", 20.0), Goal("share", 0.6)),
+        note=f"{flop / clips / 1e9:.2f} GFLOP a clip; the baseline's is student and teacher",
+    )
+    yield race(
+        f"the same against the baseline's student, forward and backward alone, batch {clips}",
+        "clips/s",
+        Way(step, clips),
+        Way(student_step(batch), clips),
+        rounds=1 if quick else 5,
+        energy=False,
+    )
 
 
-if __name__ == "__main__":
-    main()
+def step_flop(step: Callable[[], None]) -> int:
+    """Of one step's matrix products; of one that is done in place torch's counter has to be told."""
+    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.baddbmm_: _product_flop}) as counter:
+        step()
+    return counter.get_total_flops()
+
+
+def _product_flop(added: torch.Size, a: torch.Size, b: torch.Size, **_: object) -> int:
+    """added (batch, n, m), a (batch, n, k), b (batch, k, m)"""
+    return 2 * math.prod(a) * b[2]

@@ -1,0 +1,58 @@
+"""Ours, the baseline recipe's way of the same work and the machine's bound, in turns in one run.
+
+    python -m tests.benchmarks [ITEM...] [--quick] [--out FILE.json]
+
+Prints a markdown table. Figures are medians of several rounds; kWh are codecarbon's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from recipe_mtlvae.files import write_json
+from tests.benchmarks import machine, table
+from tests.benchmarks.items import ITEMS
+
+
+def main() -> None:
+    options = _parse()
+    machine_is, limits = machine.description(), machine.bounds(options.quick)
+    print(", ".join(f"{name} {value}" for name, value in machine_is.items()))
+    print(", ".join(f"{name} {table.number(value)}" for name, value in limits.items()), flush=True)
+    lines = []
+    for name in options.items or [name for name, item in ITEMS.items() if item.by_default]:
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        for line in ITEMS[name].lines(options.quick):
+            lines.append(line)
+            if options.out:  # a long run that is stopped keeps what it has
+                write_json(
+                    options.out, {"machine": machine_is, "bounds": limits, "lines": [*map(table.as_dict, lines)]}
+                )
+    print("\n" + table.markdown(lines))
+
+
+def _parse() -> argparse.Namespace:
+    width = max(map(len, ITEMS)) + 2
+    listed = [
+        f"  {name:<{width}}{item.what}{'' if item.by_default else ' (only when named)'}" for name, item in ITEMS.items()
+    ]
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks",
+        description=__doc__,
+        epilog="items:\n" + "\n".join(listed),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("items", nargs="*", metavar="ITEM", help="default: all but the long ones")
+    parser.add_argument("--quick", action="store_true", help="few rounds and less work: to see that it runs")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="all rounds' figures")
+    options = parser.parse_args()
+    if unknown := [name for name in options.items if name not in ITEMS]:
+        parser.error(f"no item {', '.join(unknown)}; there are {', '.join(ITEMS)}")
+    return options
+
+
+if __name__ == "__main__":
+    main()

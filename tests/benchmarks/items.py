@@ -1,0 +1,30 @@
+"""What can be measured.
+
+An item is a module with `lines(quick: bool) -> Iterable[Line]`; quick means few rounds and less work.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tests.benchmarks.timing import Line
+
+
+@dataclass(frozen=True)
+class Item:
+    """Its module is imported when it is measured, so that one lacking package costs one item."""
+
+    module: str
+    what: str
+    by_default: bool = True  # False: long; measured only when it is named
+
+    def lines(self, quick: bool) -> Iterable[Line]:
+        return importlib.import_module(f"tests.benchmarks.{self.module}").lines(quick)
+
+
+ITEMS = {
+    "step": Item("training", "a training step, and its share of the FLOP/s of a matrix product"),
+    "start": Item("start", "the command line's start"),
+}

@@ -1,0 +1,115 @@
+"""The benchmarks' arithmetic: turns, medians, ratios, goals. Nothing is timed here."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tests.benchmarks import table, timing
+from tests.benchmarks.energy import Energy
+from tests.benchmarks.items import ITEMS
+from tests.benchmarks.timing import Goal, Line, Way, interleaved, race
+from tests.benchmarks.training import step_flop
+
+LINE = Line("steps", "clips/s", (40.0, 10.0, 50.0), (4.0, 2.0, 5.0), (80.0, 40.0, 50.0), "a product")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that runs only when something is done: clock.do(seconds)."""
+    clock = SimpleNamespace(now=0.0, log=[])
+
+    def do(seconds: float, name: str = ""):
+        def run() -> None:
+            clock.now += seconds
+            clock.log.append(name)
+
+        return run
+
+    clock.do = do
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    return clock
+
+
+def test_ways_take_turns_after_a_round_that_is_not_counted(clock):
+    seconds = interleaved({"a": clock.do(2.0, "a"), "b": clock.do(3.0, "b")}, rounds=2)
+    assert clock.log == ["a", "b", "a", "b", "a", "b"]
+    assert seconds == {"a": (2.0, 2.0), "b": (3.0, 3.0)}
+
+
+def test_a_race_counts_the_amount_that_a_run_does(clock):
+    line = race("x", "clips/s", Way(clock.do(2.0), 32), Way(clock.do(8.0), 16), rounds=2, energy=False)
+    assert (line.ours, line.baseline, line.ratio) == ((16.0, 16.0), (2.0, 2.0), 8.0)
+
+
+def test_where_less_is_better_figures_are_seconds_and_the_ratio_turns(clock):
+    line = race("x", "s", Way(clock.do(2.0)), Way(clock.do(8.0)), rounds=1, energy=False, less_is_better=True)
+    assert (line.ours, line.baseline, line.ratio) == ((2.0,), (8.0,), 4.0)
+
+
+def test_the_ratio_is_the_median_of_the_rounds_ratios():
+    # 10, 5, 10; the ratio of the medians would be 10 too, that of the bound .5, .25, 1
+    assert LINE.ratio == 10.0
+    assert LINE.share == 0.5
+
+
+@pytest.mark.parametrize(
+    ("goal", "reached"),
+    [
+        (Goal("ratio", 10.0), True),
+        (Goal("ratio", 10.1), False),
+        (Goal("share", 0.5), True),
+        (Goal("share", 0.6), False),
+        (Goal("value", 40.0), True),  # the median
+        (Goal("value", 41.0), False),
+    ],
+)
+def test_a_goal_is_reached_at_its_limit(goal, reached):
+    assert LINE.reached(goal) is reached
+
+
+def test_a_limit_of_seconds_is_an_upper_one():
+    line = Line("start", "s", (0.4, 0.3, 9.0), less_is_better=True)
+    assert line.reached(Goal("value", 0.4)) and not line.reached(Goal("value", 0.39))
+
+
+def test_a_ratio_without_a_baseline_is_not_measured():
+    assert Line("x", "s", (1.0,)).reached(Goal("ratio", 2.0)) is None
+
+
+def test_the_table_shows_median_range_ratio_share_and_whether_the_goal_is_reached():
+    line = Line(**{**vars(LINE), "goals": (Goal("ratio", 20.0), Goal("share", 0.5)), "energy": Energy(2e-6, "guessed")})
+    row = table.markdown([line]).splitlines()[2]
+    assert row == (
+        "| steps, clips/s | 40 [10, 50] | 4 | 10 x | 50 (a product) | 50 % | >= 20 x: **no**; >= 50 %: yes "
+        "| 2.00e-06 |  |"
+    )
+    assert "by codecarbon: guessed" in table.markdown([line])
+
+
+def test_json_keeps_all_rounds_and_what_follows_from_them():
+    content = json.loads(json.dumps(table.as_dict(Line(**{**vars(LINE), "goals": (Goal("ratio", 20.0),)}))))
+    assert content["ours"] == [40.0, 10.0, 50.0]
+    assert content["median"] == {"ours": 40.0, "baseline": 4.0, "bound": 50.0}
+    assert content["goals"] == [{"kind": "ratio", "limit": 20.0, "reached": False}]
+
+
+@pytest.mark.parametrize(
+    "value, text", [(12345.6, "12,346"), (3.14159, "3.14"), (2e-5, "2.00e-05"), (9.8e9, "9.80e+09")]
+)
+def test_numbers_have_three_digits(value, text):
+    assert table.number(value) == text
+
+
+def test_products_done_in_place_are_counted():
+    a, b, out = torch.rand(2, 3, 4), torch.rand(2, 4, 5), torch.rand(2, 3, 5)
+    assert step_flop(lambda: out.baddbmm_(a, b)) == 2 * 2 * 3 * 4 * 5
+    assert step_flop(lambda: torch.bmm(a, b, out=out)) == 2 * 2 * 3 * 4 * 5
+
+
+@pytest.mark.parametrize("name", ITEMS)
+def test_every_item_can_be_imported_and_gives_lines(name):
+    from importlib import import_module
+
+    assert callable(import_module(f"tests.benchmarks.{ITEMS[name].module}").lines)
