@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torchaudio.transforms import MelSpectrogram
 
 from recipe_mtlvae.conf import FeatureConf, load_conf
-from recipe_mtlvae.data.features import LogMel, scale
+from recipe_mtlvae.data.features import LogMel, mel_filters, scale
 from recipe_mtlvae.data.parts import feature_shape
 
 CONF: FeatureConf = load_conf().features
@@ -18,7 +21,7 @@ def hertz_to_mel(hertz: np.ndarray | float) -> np.ndarray | float:
     return 2595.0 * np.log10(1.0 + np.asarray(hertz) / 700.0)
 
 
-def mel_filters() -> np.ndarray:
+def triangles() -> np.ndarray:
     """Triangles of height 1 between points that are equally far apart in mel: (mels, 1025)."""
     points = 700.0 * (10.0 ** (np.linspace(hertz_to_mel(0.0), hertz_to_mel(8000.0), 130) / 2595.0) - 1.0)
     bins = np.arange(1025) * 16000 / 2048
@@ -34,7 +37,7 @@ def reference_frame(samples: np.ndarray, frame: int) -> np.ndarray:
     piece = mirrored[256 * frame : 256 * frame + 2048] * window
     angles = 2 * np.pi * np.outer(np.arange(1025), np.arange(2048)) / 2048
     amplitudes = np.hypot(np.cos(angles) @ piece, np.sin(angles) @ piece)
-    decibels = 20 * np.log10(np.maximum(mel_filters() @ amplitudes, 1e-5))
+    decibels = 20 * np.log10(np.maximum(triangles() @ amplitudes, 1e-5))
     return np.clip(decibels, -50, 80)
 
 
@@ -91,3 +94,33 @@ def test_scaling_takes_each_clip_to_its_own_range():
 
 def test_a_silent_clip_is_scaled_to_the_lowest_value():
     assert (scale(torch.full((1, 128, 626), -50.0)) == -1.0).all()
+
+
+def test_bands_without_a_bin_of_their_own_are_at_the_lowest_level():
+    """1024 bands of 1025 bins: the lowest triangles fall between two bins."""
+    conf = replace(CONF, mels=1024)
+    with pytest.warns(UserWarning, match="all zero values"):
+        log_mel = LogMel(conf)(torch.rand(1, 16000, generator=torch.Generator().manual_seed(0)))
+        empty = mel_filters(conf).any(dim=0).logical_not()
+    assert log_mel.shape[1] == 1024
+    assert empty.any()
+    assert (log_mel[0, empty] == -50.0).all()
+
+
+@pytest.mark.parametrize("settings", [{}, {"mels": 64, "n_fft": 1024}, {"f_min": 100.0, "f_max": 4000.0, "mels": 40}])
+def test_features_are_those_of_torchaudios_own_transform(recording, settings):
+    conf = replace(CONF, **settings)
+    transform = MelSpectrogram(
+        sample_rate=conf.sample_rate,
+        n_fft=conf.n_fft,
+        hop_length=conf.hop,
+        f_min=conf.f_min,
+        f_max=conf.f_max,
+        n_mels=conf.mels,
+        window_fn=torch.hamming_window,
+        wkwargs={"periodic": False},
+        power=1.0,
+    )
+    waveform = torch.tensor(recording, dtype=torch.float32).reshape(2, -1)
+    expected = (20 * transform(waveform).clamp(min=1e-5).log10()).clamp(-50, 80)
+    torch.testing.assert_close(LogMel(conf)(waveform), expected, rtol=0, atol=1e-3)

@@ -61,7 +61,7 @@ def extract_parts(
         if workers == 1 or clips <= FEW:
             log_mel = LogMel(features)
             for task in tasks:
-                yield _extract(task, log_mel, clip_seconds, bar.update)
+                yield extract_part(task, log_mel, clip_seconds, bar.update)
         else:
             yield from _in_processes(tasks, features, clip_seconds, workers, bar)
 
@@ -124,11 +124,11 @@ def _work(task: PartTask) -> PartResult:
         with _worker["done"].get_lock():
             _worker["done"].value += clips
 
-    return _extract(task, _worker["log_mel"], _worker["clip_seconds"], count)
+    return extract_part(task, _worker["log_mel"], _worker["clip_seconds"], count)
 
 
 @torch.inference_mode()
-def _extract(task: PartTask, log_mel: LogMel, clip_seconds: float, count: Callable[[int], Any]) -> PartResult:
+def extract_part(task: PartTask, log_mel: LogMel, clip_seconds: float, count: Callable[[int], Any]) -> PartResult:
     """Read, transform and write one part; `count` is told how many clips were done."""
     features = np.empty((len(task.clips), *feature_shape(log_mel.conf, clip_seconds)), dtype=np.float16)
     rows: list[Row] = []
@@ -149,7 +149,9 @@ def _extract(task: PartTask, log_mel: LogMel, clip_seconds: float, count: Callab
             samples.append(audio.samples)
         if samples:
             log_mels = log_mel(torch.from_numpy(np.stack(samples)))
-            features[len(rows) - len(samples) : len(rows)] = log_mels.numpy()
+            features[len(rows) - len(samples) : len(rows)] = (
+                log_mels.half().numpy()
+            )  # torch's is 20 times numpy's speed
         count(len(batch))
     if rows:
         write_part(task.folder, task.number, features[: len(rows)], rows)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recipe_mtlvae.conf import FeatureConf
-from recipe_mtlvae.data.features import LogMel, scale
+from recipe_mtlvae.data.features import LogMel, mel_filters, scale
 
 
 class ClipModel(nn.Module):
@@ -37,18 +37,17 @@ class RealLogMel(nn.Module):
     def __init__(self, conf: FeatureConf) -> None:
         super().__init__()
         self.conf = conf
-        mel = LogMel(conf).mel
         self.rows = max(n for n in range(1, math.isqrt(conf.n_fft) + 1) if conf.n_fft % n == 0)
         self.columns = conf.n_fft // self.rows
         kept = self.columns // 2 + 1  # of the columns' bins: the others mirror these
         n1, n2 = torch.arange(self.rows), torch.arange(self.columns)
-        self.register_buffer("window", mel.spectrogram.window.clone())
+        self.register_buffer("window", LogMel(conf).window)
         self._register("first", n1[:, None] * n1, self.rows)  # (rows, rows)
         self._register("turn", n1[:, None] * n2, conf.n_fft)  # (rows, columns)
         self._register("second", n2[:, None] * torch.arange(kept), self.columns)  # (columns, kept)
         filters = torch.zeros(self.rows * kept, conf.mels)
-        bins = min(len(mel.mel_scale.fb), len(filters))
-        filters[:bins] = mel.mel_scale.fb[:bins]
+        bins = min(conf.n_fft // 2 + 1, len(filters))
+        filters[:bins] = mel_filters(conf)[:bins]
         self.register_buffer("filters", filters)  # bin k1 + rows * k2, (kept * rows, mels)
 
     def _register(self, name: str, turns: Tensor, whole: int) -> None:

@@ -63,7 +63,7 @@ def log_mel_pieces(blocks: Iterable[np.ndarray], log_mel: LogMel) -> Iterator[Te
 @torch.inference_mode()
 def _log_mel(log_mel: LogMel, samples: np.ndarray) -> Tensor:
     """(n,) -> (mels, frames), where the module computes."""
-    return log_mel(torch.from_numpy(samples).to(log_mel.mel.mel_scale.fb.device)[None])[0]
+    return log_mel(torch.from_numpy(samples).to(log_mel.window.device)[None])[0]
 
 
 def _head(blocks: Iterator[np.ndarray], length: int) -> np.ndarray:

@@ -1,0 +1,176 @@
+"""One clip from its file to a row of the feature store, on one core: ours, the baseline's way, and with soxr.
+
+    python -m tests.benchmarks.extraction [--clips 24] [--rounds 5] [--out extraction.json]
+
+The ways take turns clip set by clip set, so that whatever else slows the machine slows all of them alike. librosa and
+soxr come with the evaluation's packages; without one of them its way is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torchaudio.transforms import MelSpectrogram
+
+from recipe_mtlvae.conf import load_conf
+from recipe_mtlvae.data.audio import read_audio
+from recipe_mtlvae.data.extract import PartTask, extract_part
+from recipe_mtlvae.data.features import LogMel
+from recipe_mtlvae.data.manifest import Clip
+from recipe_mtlvae.data.resampling import resample
+
+SECONDS, FILE_RATE = 10.0, 44_100
+FEATURES = load_conf().features
+RATE = FEATURES.sample_rate
+
+
+def write_clips(folder: Path, count: int) -> list[Clip]:
+    """Noise of 10 s at 44.1 kHz, 16 bit, as the clips are shipped."""
+    clips = []
+    for number in range(count):
+        path = folder / f"{number}.wav"
+        noise = 0.1 * np.random.default_rng(number).standard_normal(round(SECONDS * FILE_RATE))
+        soundfile.write(path, noise, FILE_RATE)
+        clips.append(Clip(path.name, path, None, None))
+    return clips
+
+
+def ours(clips: list[Clip], folder: Path) -> None:
+    """What stage 0 does in each of its processes."""
+    extract_part(PartTask(folder / "store", 0, tuple(clips)), LogMel(FEATURES), SECONDS, lambda done: None)
+
+
+def torchaudio_mel() -> Callable[[torch.Tensor], torch.Tensor]:
+    mel = MelSpectrogram(
+        sample_rate=RATE,
+        n_fft=FEATURES.n_fft,
+        hop_length=FEATURES.hop,
+        f_min=FEATURES.f_min,
+        f_max=FEATURES.f_max,
+        n_mels=FEATURES.mels,
+        window_fn=torch.hamming_window,
+        wkwargs={"periodic": False},
+        power=1.0,
+    )
+    return lambda samples: (20 * mel(samples).clamp(min=1e-5).log10()).clamp(-50, 80)
+
+
+def through_a_file(clips: list[Clip], folder: Path, resampled: Callable[[np.ndarray], np.ndarray]) -> None:
+    """As the baseline recipe: a resampled copy of each clip on disk, which training reads and transforms each time."""
+    log_mel = torchaudio_mel()
+    for clip in clips:
+        samples, _ = soundfile.read(clip.path, dtype="float32")
+        copy = folder / "16k" / clip.name
+        copy.parent.mkdir(exist_ok=True)
+        soundfile.write(copy, resampled(samples), RATE)
+        again, _ = soundfile.read(copy, dtype="float32")
+        np.save(folder / "row.npy", log_mel(torch.from_numpy(again)[None])[0].numpy())
+
+
+def baseline(clips: list[Clip], folder: Path) -> None:
+    import librosa
+
+    rates = {"orig_sr": FILE_RATE, "target_sr": RATE}
+    through_a_file(clips, folder, lambda samples: librosa.resample(samples, res_type="kaiser_best", **rates))
+
+
+def soxr_way(clips: list[Clip], folder: Path) -> None:
+    import soxr
+
+    through_a_file(clips, folder, lambda x: soxr.resample(x, FILE_RATE, RATE, quality="HQ"))
+
+
+def reading(clips: list[Clip], folder: Path) -> None:
+    """Ours in part: decoding alone."""
+    for clip in clips:
+        read_audio(clip.path, FILE_RATE, SECONDS)
+
+
+def resampling(clips: list[Clip], folder: Path) -> None:
+    """Ours in part: 44.1 to 16 kHz alone, of one clip again and again."""
+    for _ in clips:
+        resample(_NOISE, FILE_RATE, RATE)
+
+
+def soxr_alone(clips: list[Clip], folder: Path) -> None:
+    import soxr
+
+    for _ in clips:
+        soxr.resample(_NOISE, FILE_RATE, RATE, quality="HQ")
+
+
+def transforming(clips: list[Clip], folder: Path) -> None:
+    """Ours in part: the log-mel alone."""
+    with torch.inference_mode():
+        for _ in clips:
+            _LOG_MEL(_WAVEFORM)
+
+
+def torchaudio_alone(clips: list[Clip], folder: Path) -> None:
+    with torch.inference_mode():
+        for _ in clips:
+            _TORCHAUDIO(_WAVEFORM)
+
+
+_NOISE = 0.1 * np.random.default_rng(0).standard_normal(round(SECONDS * FILE_RATE)).astype(np.float32)
+_WAVEFORM = torch.from_numpy(_NOISE[: round(SECONDS * RATE)])[None]
+_LOG_MEL, _TORCHAUDIO = LogMel(FEATURES), torchaudio_mel()
+# name: what it does, the package that it needs, what it is held against
+WAYS: dict[str, tuple[Callable[[list[Clip], Path], None], str, str]] = {
+    "file to store row, ours": (ours, "numpy", ""),
+    "the baseline's way (librosa kaiser_best)": (baseline, "resampy", "file to store row, ours"),
+    "the baseline's way with soxr HQ": (soxr_way, "soxr", "file to store row, ours"),
+    "decoding": (reading, "numpy", ""),
+    "resampling, ours": (resampling, "numpy", ""),
+    "resampling, soxr HQ": (soxr_alone, "soxr", "resampling, ours"),
+    "log-mel, ours": (transforming, "numpy", ""),
+    "log-mel, torchaudio": (torchaudio_alone, "numpy", "log-mel, ours"),
+}
+
+
+def measure(count: int, rounds: int) -> dict[str, float]:
+    """Seconds a clip by way: medians over the rounds."""
+    there = {name: way for name, (way, package, _) in WAYS.items() if importlib.util.find_spec(package)}
+    times: dict[str, list[float]] = {name: [] for name in there}
+    with tempfile.TemporaryDirectory() as folder:
+        clips = write_clips(Path(folder), count)
+        for turn in range(rounds + 1):
+            for name, way in there.items():
+                started = time.perf_counter()
+                way(clips, Path(folder))
+                if turn:  # the first one warms up: files into memory, filters, imports
+                    times[name].append((time.perf_counter() - started) / count)
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    seconds = measure(options.clips, options.rounds)
+    print(f"one thread, {os.cpu_count()} cores, torch {torch.__version__}; a clip is {SECONDS:g} s at {FILE_RATE} Hz")
+    print("| way | ms a clip | times real time | of ours |\n|---|---|---|---|")
+    for name, each in seconds.items():
+        against = WAYS[name][2]
+        ratio = f"{each / seconds[against]:.1f} x" if against else ""
+        print(f"| {name} | {1000 * each:.2f} | {SECONDS / each:,.0f} | {ratio} |")
+    if options.out:
+        options.out.write_text(json.dumps({"seconds_per_clip": seconds, "clip_seconds": SECONDS}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Time a clip and memory, of what is done to every clip of a corpus, as corpora grow.
+
+    python -m tests.benchmarks.growth [--items metadata,check,features_short,features,reading] [--most 1000000]
+                                      [--folder DIR] [--out growth.json]
+
+Metadata are generated; audio is a few hundred files, linked under as many names as there are clips. Each figure comes
+from a process of its own: seconds by the clock, and the peak of the memory that belongs to it alone (what is mapped
+from files is the system's to take back). Needs 5 GB of disk for 30,000 clips of 10 s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recipe_mtlvae.conf import Conf, load_conf
+
+SIZES = (1_000, 10_000, 30_000, 100_000, 1_000_000)
+SOURCES = 400  # files that the clips are links to: a file takes 65,000 links on ext4
+SPLIT = "synthetic_train"
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that is done to every clip."""
+
+    name: str
+    run: Callable[[Conf, Path, int], Callable[[], int]]  # sets up, and gives what is measured; that returns clips
+    clip_seconds: float
+    most: int
+
+
+def metadata(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
+    """Read a strong TSV and list the clips that are on disk."""
+    from recipe_mtlvae.data.corpus import read_files
+
+    return lambda: len(read_files(conf, root, SPLIT, conf.data.classes).clips)
+
+
+def check(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
+    """The check of every recording, for the first time."""
+    from recipe_mtlvae.data.check import check_corpus
+    from recipe_mtlvae.data.corpus import read_files
+
+    shutil.rmtree(root / ".checked", ignore_errors=True)
+    return lambda: (
+        check_corpus(conf, root, [read_files(conf, root, SPLIT, conf.data.classes)], conf.data.classes).splits[0].usable
+    )
+
+
+def recheck(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
+    """The check once more, after which nothing is read again."""
+    checked = check(conf, root, clips)
+    checked()
+    from recipe_mtlvae.data.check import check_corpus
+    from recipe_mtlvae.data.corpus import read_files
+
+    files = [read_files(conf, root, SPLIT, conf.data.classes)]
+    return lambda: check_corpus(conf, root, files, conf.data.classes).splits[0].usable
+
+
+def features(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
+    """Build the feature store."""
+    from recipe_mtlvae.data.corpus import read_files, store_folder
+    from recipe_mtlvae.data.store import build_store
+
+    listed = read_files(conf, root, SPLIT, conf.data.classes).clips
+    folder = store_folder(conf, root, SPLIT)
+    shutil.rmtree(folder, ignore_errors=True)
+    return lambda: build_store(listed, folder, conf.features, conf.data.clip_seconds, False).clips
+
+
+def again(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
+    """See that a finished store is up to date."""
+    from recipe_mtlvae.data.corpus import read_files, store_folder
+    from recipe_mtlvae.data.store import build_store
+
+    listed = read_files(conf, root, SPLIT, conf.data.classes).clips
+    folder = store_folder(conf, root, SPLIT)
+    return lambda: build_store(listed, folder, conf.features, conf.data.clip_seconds, False).clips
+
+
+def reading(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
+    """Draw 200 batches of 32 clips, as training does, from a store that was just built."""
+    from recipe_mtlvae.data.batches import MultiTaskSampler
+    from recipe_mtlvae.data.corpus import store_folder
+    from recipe_mtlvae.data.store import Store
+
+    def read() -> int:
+        store = Store.open(store_folder(conf, root, SPLIT))
+        sampler = MultiTaskSampler({SPLIT: clips}, {SPLIT: 32}, seed=1, epoch_steps=200)
+        return sum(len(store.read(batch[SPLIT])) for batch in sampler)
+
+    return read
+
+
+ITEMS = {
+    item.name: item
+    for item in (
+        Item("metadata", metadata, 0.1, 1_000_000),
+        Item("check", check, 0.1, 1_000_000),
+        Item("recheck", recheck, 0.1, 1_000_000),
+        Item("features_short", features, 0.1, 1_000_000),
+        Item("again_short", again, 0.1, 1_000_000),
+        Item("reading_short", reading, 0.1, 1_000_000),
+        Item("features", features, 10.0, 30_000),
+        Item("again", again, 10.0, 30_000),
+        Item("reading", reading, 10.0, 30_000),
+    )
+}
+
+
+def make_corpus(conf: Conf, root: Path, clips: int) -> None:
+    """One strong split: a TSV of two events a clip, and links to SOURCES recordings of noise."""
+    import soundfile
+
+    split = conf.data.splits[SPLIT]
+    sources, audio = root / "sources", root / split.audio
+    rate, seconds = conf.features.sample_rate, conf.data.clip_seconds
+    sources.mkdir(parents=True)
+    audio.mkdir(parents=True)
+    for number in range(SOURCES):
+        noise = 0.1 * np.random.default_rng(number).standard_normal(round(seconds * rate))
+        soundfile.write(sources / f"{number}.wav", noise, rate)
+    tsv = root / split.metadata
+    tsv.parent.mkdir(parents=True)
+    with tsv.open("w", encoding="utf-8") as file:
+        file.write("filename\tonset\toffset\tevent_label\n")
+        for number in range(clips):
+            name = f"Y{number:011d}_30.000_40.000.wav"
+            os.link(sources / f"{number % SOURCES}.wav", audio / name)
+            for label in ("Speech", "Dog"):
+                file.write(f"{name}\t{0.1 * seconds:.3f}\t{0.6 * seconds:.3f}\t{label}\n")
+
+
+def conf_of(clip_seconds: float) -> Conf:
+    splits = [f"data.splits.{name}=null" for name in load_conf().data.splits if name != SPLIT]
+    settings = [f"data.clip_seconds={clip_seconds}", "data.classes=[Dog, Speech]", "data.prepare=none"]
+    return load_conf(settings=[*settings, *splits])
+
+
+def measure(item: Item, root: Path, clips: int) -> dict[str, float | int | str]:
+    """In the process that is asked for one figure."""
+    work = item.run(conf_of(item.clip_seconds), root, clips)
+    peak, stop = [_own_memory()], threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.02):
+            peak[0] = max(peak[0], _own_memory())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    started = time.perf_counter()
+    done = work()
+    seconds = time.perf_counter() - started
+    stop.set()
+    watcher.join()
+    if done != (6400 if item.run is reading else clips):
+        raise SystemExit(f"{item.name}: {done} clips")
+    worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return {
+        "item": item.name,
+        "clips": clips,
+        "seconds": round(seconds, 2),
+        "us_per_clip": round(1e6 * seconds / done, 1),
+        "megabytes": round(max(peak[0], _own_memory()) / 1e6),
+        "largest_worker_megabytes": round(worker),
+    }
+
+
+def _own_memory() -> int:
+    """Bytes in memory that no file stands behind."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return 1024 * int(status.partition("RssAnon:")[2].split()[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--items", default=",".join(ITEMS))
+    parser.add_argument("--least", type=int, default=SIZES[0])
+    parser.add_argument("--most", type=int, default=SIZES[-1])
+    parser.add_argument("--folder", type=Path, help="where the corpora are made, one at a time, and deleted")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        name, root, clips = options.one
+        print(json.dumps(measure(ITEMS[name], Path(root), int(clips))))
+        return
+    rows: list[dict] = []
+    wanted = [ITEMS[name] for name in options.items.split(",")]
+    for clip_seconds in sorted({item.clip_seconds for item in wanted}):
+        items = [item for item in wanted if item.clip_seconds == clip_seconds]
+        for clips in (size for size in SIZES if options.least <= size <= options.most):
+            due = [item for item in items if clips <= item.most]
+            if not due:
+                continue
+            with tempfile.TemporaryDirectory(dir=options.folder, prefix="growth-") as folder:
+                make_corpus(conf_of(clip_seconds), Path(folder), clips)
+                for item in due:
+                    rows.append(_figure(item, folder, clips) | {"clip_seconds": clip_seconds})
+                    print(_line(rows[-1]), flush=True)
+                    if options.out:
+                        options.out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+def _figure(item: Item, folder: str, clips: int) -> dict:
+    command = [sys.executable, "-m", "tests.benchmarks.growth", "--one", item.name, folder, str(clips)]
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def _line(row: dict) -> str:
+    return (
+        f"| {row['item']} | {row['clip_seconds']:g} s | {row['clips']:,} | {row['seconds']:,.1f} s "
+        f"| {row['us_per_clip']:,.0f} us | {row['megabytes']:,} MB | {row['largest_worker_megabytes']:,} MB |"
+    )
+
+
+if __name__ == "__main__":
+    print(
+        "| item | clip | clips | time | time a clip | memory | largest worker |\n|---|---|---|---|---|---|---|",
+        flush=True,
+    )
+    main()

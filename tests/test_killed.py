@@ -1,0 +1,94 @@
+"""kill -9 in the middle of feature extraction, at any moment: nothing is lost, nothing is half."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+MOMENTS = 10
+BUILD = """
+import sys
+from pathlib import Path
+from recipe_mtlvae.conf import load_conf
+from recipe_mtlvae.data import extract, parts
+from recipe_mtlvae.data.manifest import Clip
+from recipe_mtlvae.data.store import build_store
+from recipe_mtlvae.shards import shard_of
+
+if __name__ == "__main__":
+    audio, store, shard = Path(sys.argv[1]), Path(sys.argv[2]), shard_of(sys.argv[3])
+    parts.PART_BYTES, extract.FEW = 4 * 2 * 128 * 16, 0
+    clips = [Clip(path.name, path, None, None) for path in sorted(audio.iterdir())]
+    print("begun", flush=True)
+    print(build_store(clips, store, load_conf().features, 0.25, False, 1, shard).clips)
+"""
+
+
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory) -> Path:
+    """400 clips: 100 parts."""
+    folder = tmp_path_factory.mktemp("audio")
+    for number in range(400):
+        soundfile.write(folder / f"{number:03d}.wav", np.random.default_rng(number).uniform(-0.1, 0.1, 4000), 16000)
+    return folder
+
+
+def start(audio: Path, store: Path, shard: str = "0/1") -> subprocess.Popen[str]:
+    script = audio.parent / "build.py"
+    script.write_text(BUILD)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(script), str(audio), str(store), shard]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(audio, tmp_path_factory) -> dict[str, bytes]:
+    store = tmp_path_factory.mktemp("undisturbed") / "store"
+    assert start(audio, store).communicate()[0] == "begun\n400\n"
+    return contents(store)
+
+
+def kill_after(process: subprocess.Popen[str], store: Path, written: int, seconds: float) -> None:
+    """kill -9 some time after a number of parts were there, unless it has ended before."""
+    assert process.stdout.readline() == "begun\n"
+    deadline = time.monotonic() + 120
+    while len(list(store.glob("part-*.npy"))) < written and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_moments_it_ends_in_the_same_bytes(audio, undisturbed, tmp_path):
+    chance = random.Random(1)
+    for moment in range(MOMENTS):
+        process = start(audio, tmp_path / "store")
+        kill_after(process, tmp_path / "store", 9 * moment, chance.uniform(0, 0.02))
+    assert start(audio, tmp_path / "store").communicate()[0] == "begun\n400\n"
+    assert contents(tmp_path / "store") == undisturbed
+
+
+@pytest.mark.slow
+def test_of_three_shares_side_by_side_a_killed_one_alone_is_done_again(audio, undisturbed, tmp_path):
+    store = tmp_path / "store"
+    first, second, third = (start(audio, store, f"{index}/3") for index in range(3))
+    kill_after(second, store, 10, 0.0)
+    ends = [process.communicate()[0] for process in (first, third)]
+    assert ends == ["begun\n0\n", "begun\n0\n"]
+    assert start(audio, store, "1/3").communicate()[0] == "begun\n400\n"
+    assert contents(store) == undisturbed
