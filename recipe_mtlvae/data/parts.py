@@ -22,6 +22,7 @@ from recipe_mtlvae.conf import FeatureConf
 from recipe_mtlvae.files import content_hash, whole_file, write_json
 
 PART_BYTES = 32 * 2**20
+PART_CLIPS = 2048  # at most: short clips take time by their number, and processes share parts
 _FORMAT = 1  # raised when the same settings give other features
 
 
@@ -49,8 +50,8 @@ def feature_shape(features: FeatureConf, clip_seconds: float) -> tuple[int, int]
 
 
 def clips_per_part(shape: tuple[int, int]) -> int:
-    """A part is about PART_BYTES long, so that neither parts nor what a kill costs are many."""
-    return max(1, PART_BYTES // (2 * shape[0] * shape[1]))
+    """A part is about PART_BYTES long, so that neither parts nor what a kill costs are many; fewer of short clips."""
+    return max(1, min(PART_CLIPS, PART_BYTES // (2 * shape[0] * shape[1])))
 
 
 def part_path(folder: Path, number: int) -> Path:
