@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import struct
 import subprocess
 import sys
 import time
@@ -74,6 +76,34 @@ def flac_inside(path: Path) -> None:
     soundfile.write(path, np.zeros(RATE), RATE, format="FLAC")
 
 
+def wav(rate: int = RATE, channels: int = 1, samples: int = 100, promised: int | None = None) -> bytes:
+    """A 16-bit WAV file with a header that may lie."""
+    data = bytes(2 * channels * samples)
+    size = len(data) if promised is None else promised
+    header = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, rate, 2 * channels * rate, 2 * channels, 16)
+    return b"RIFF" + struct.pack("<I", 36 + size) + b"WAVE" + header + b"data" + struct.pack("<I", size) + data
+
+
+def row(text: str | bytes, path: str = VALIDATION) -> Callable[[Path], object]:
+    """Add a row to a table."""
+    content = text if isinstance(text, bytes) else text.encode()
+    return lambda root: (root / path).write_bytes((root / path).read_bytes() + content + b"\n")
+
+
+def instead(make: Callable[[Path], object], path: str) -> Callable[[Path], object]:
+    """Put something else in a file's place."""
+    return lambda root: ((root / path).unlink(), make(root / path))
+
+
+def holding(content: bytes, path: str) -> Callable[[Path], object]:
+    return lambda root: (root / path).write_bytes(content)
+
+
+WEAK, UNLABELED = "metadata/train/weak.tsv", "metadata/train/unlabel_in_domain.tsv"
+HEADER = "filename\tonset\toffset\tevent_label\n"
+PLAIN = "expected a plain file name that stays in the audio folder"
+COLUMNS = "1: expected the columns filename onset offset event_label, separated by tabs; got "
+
 # what is done to the corpus, where the fault is, and its words
 REFUSED = {
     "wrong column": (
@@ -115,6 +145,84 @@ REFUSED = {
     "truncated audio": (
         lambda root: os.truncate(root / CLIP, 5000),
         f"{CLIP}: is truncated",
+    ),
+    "onset missing": (row("validation_1.wav\t\t1\tHum"), f"{VALIDATION}:6: onset empty"),
+    "label missing": (row("validation_1.wav\t0\t1\t"), f"{VALIDATION}:6: event_label empty"),
+    "time NaN": (row("validation_1.wav\tnan\t1\tHum"), f"{VALIDATION}:6: onset 'nan': expected seconds"),
+    "time infinite": (row("validation_1.wav\t0\tinf\tHum"), f"{VALIDATION}:6: offset 'inf': expected seconds"),
+    "decimal comma": (row("validation_1.wav\t0,5\t1\tHum"), f"{VALIDATION}:6: onset '0,5': expected seconds"),
+    "time as a clock": (row("validation_1.wav\t0:05\t1\tHum"), f"{VALIDATION}:6: onset '0:05': expected seconds"),
+    "event of no length": (row("validation_1.wav\t1\t1\tHum"), f"{VALIDATION}:6: onset 1 is not before offset 1"),
+    "row too short": (row("validation_1.wav\t0\t1"), f"{VALIDATION}:6: expected 4 fields, as in the header; got 3"),
+    "row too long": (
+        row("validation_1.wav\t0\t1\tHum\tx"),
+        f"{VALIDATION}:6: expected 4 fields, as in the header; got 5",
+    ),
+    "empty row beside events": (row("validation_1.wav\t\t\t"), f"{VALIDATION}:6: 'validation_1.wav' has events above"),
+    "name empty": (row("\t0\t1\tHum"), f"{VALIDATION}:6: file name '': is empty"),
+    "name absolute": (row("/etc/passwd\t0\t1\tHum"), f"{VALIDATION}:6: file name '/etc/passwd': {PLAIN}"),
+    "name in a subfolder": (row("a/b.wav\t0\t1\tHum"), f"{VALIDATION}:6: file name 'a/b.wav': {PLAIN}"),
+    "name of another system": (row("..\\b.wav\t0\t1\tHum"), f"{VALIDATION}:6: file name '..\\\\b.wav': {PLAIN}"),
+    "name of the folder above": (row("..\t0\t1\tHum"), f"{VALIDATION}:6: file name '..': {PLAIN}"),
+    "name with NUL": (row("a\0.wav\t0\t1\tHum"), f"{VALIDATION}:6: file name 'a\\x00.wav': holds a character"),
+    "name with an escape": (
+        row("\033[2J.wav\t0\t1\tHum"),
+        f"{VALIDATION}:6: file name '\\x1b[2J.wav': holds a character",
+    ),
+    "name with a return": (row("a\rb.wav\t0\t1\tHum"), f"{VALIDATION}:6: file name 'a\\rb.wav': holds a character"),
+    "name with a tab": (row("a\tb.wav\t0\t1\tHum"), f"{VALIDATION}:6: expected 4 fields, as in the header; got 5"),
+    "name with a newline": (row("a\nb.wav\t0\t1\tHum"), f"{VALIDATION}:6: expected 4 fields, as in the header; got 1"),
+    "name that is not UTF-8": (
+        row(b"\xff.wav\t0\t1\tHum"),
+        f"{VALIDATION}:6: file name '\\udcff.wav': holds a character",
+    ),
+    "name of 10 MB": (
+        row("x" * 10**7 + "\t0\t1\tHum"),
+        f"{VALIDATION}:6: file name '{80 * 'x'}...': is longer than 255 bytes",
+    ),
+    "label of 10 MB": (
+        row("validation_1.wav\t0\t1\t" + "x" * 10**7),
+        f"{VALIDATION}:6: label '{80 * 'x'}...' is not in",
+    ),
+    "line of 10 MB": (row("x" * 10**7), f"{VALIDATION}:6: expected 4 fields, as in the header; got 1"),
+    "names that differ in their suffix": (
+        row("validation_1.flac\t0\t1\tHum"),
+        f"{VALIDATION}: 'validation_1.flac' and 'validation_1.wav' differ in their suffix alone",
+    ),
+    "no header": (holding(b"validation_1.wav\t0\t1\tHum\n", VALIDATION), f"{VALIDATION}:{COLUMNS}'validation_1.wav"),
+    "commas": (holding(HEADER.replace("\t", ",").encode(), VALIDATION), f"{VALIDATION}:{COLUMNS}'filename,onset"),
+    "a column twice": (holding(b"onset\t" + HEADER.encode(), VALIDATION), f"{VALIDATION}:{COLUMNS}'onset filename"),
+    "UTF-16": (holding(HEADER.encode("utf-16"), VALIDATION), f"{VALIDATION}:{COLUMNS}"),
+    "no text": (holding(bytes(range(256)), VALIDATION), f"{VALIDATION}:{COLUMNS}"),
+    "no byte": (holding(b"", VALIDATION), f"{VALIDATION}:{COLUMNS}''"),
+    "a page of an error": (holding(b"<html>404</html>", VALIDATION), f"{VALIDATION}:{COLUMNS}'<html>404</html>'"),
+    "a folder as table": (instead(Path.mkdir, VALIDATION), f"{VALIDATION}: no such metadata file"),
+    "a pipe as table": (instead(os.mkfifo, VALIDATION), f"{VALIDATION}: is a pipe, not a file"),
+    "weak label unknown": (row("weak_x.wav\tHum,Whale", WEAK), f"{WEAK}:12: label 'Whale' is not in the class list"),
+    "weak label empty": (row("weak_x.wav\tHum,", WEAK), f"{WEAK}:12: an empty label between commas"),
+    "weak clip twice": (row("weak_1.wav\tBeep", WEAK), f"{WEAK}:12: 'weak_1.wav' stands already in line 3"),
+    "unlabeled clip twice": (
+        row("unlabeled_1.wav", UNLABELED),
+        f"{UNLABELED}:8: 'unlabeled_1.wav' stands already in line 3",
+    ),
+    "a folder as audio": (instead(Path.mkdir, CLIP), f"{CLIP}: is a folder, not an audio file"),
+    "a pipe as audio": (instead(os.mkfifo, CLIP), f"{CLIP}: is no plain file"),
+    "link to nothing": (instead(lambda path: path.symlink_to("gone.wav"), CLIP), f"{CLIP}: no such audio file"),
+    "link to itself": (instead(lambda path: path.symlink_to(path.name), CLIP), f"{CLIP}: no such audio file"),
+    "link to a device": (instead(lambda path: path.symlink_to("/dev/zero"), CLIP), f"{CLIP}: is a link out of"),
+    "half a header": (holding(wav()[:20], CLIP), f"{CLIP}: is not readable as audio"),
+    "header without samples": (holding(wav(samples=0), CLIP), f"{CLIP}: holds no samples"),
+    "header of a lie": (holding(wav(promised=10**9), CLIP), f"{CLIP}: is truncated: 999999800 bytes fewer"),
+    "no channel": (holding(wav(channels=0, samples=0, promised=8), CLIP), f"{CLIP}: is "),
+    "rate of 1 Hz": (holding(wav(rate=1), CLIP), f"{CLIP}: sample rate 1 Hz: expected 1000 to 384000"),
+    "noise in a wav's place": (holding(os.urandom(5000), CLIP), f"{CLIP}: is not readable as audio"),
+    "evaluation name with a newline": (
+        lambda root: shutil.copy(root / CLIP, root / "audio/eval/evaluation/a\nb.wav"),
+        "audio/eval/evaluation: file name 'a\\nb.wav': holds a character",
+    ),
+    "the same audio in training and test": (
+        lambda root: shutil.copy(root / CLIP, root / "audio/train/strong_label_real/strong_real_1.wav"),
+        "metadata/train/audioset_strong.tsv: THE SAME AUDIO IN TRAINING AND TEST: 1 clips",
     ),
     "empty audio": (lambda root: damage(root / CLIP, b""), f"{CLIP}: is empty (0 bytes)"),
     "text as audio": (lambda root: damage(root / CLIP, b"404 not found"), f"{CLIP}: is not readable as audio"),

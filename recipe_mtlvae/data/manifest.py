@@ -296,7 +296,8 @@ def bad_name(name: str) -> str | None:
 
 def leads_out(clip: Clip, allowed: Iterable[str] = ()) -> bool:
     """Whether a clip is a symbolic link out of its folder, and to none of the folders `allowed` either."""
-    if not clip.path.is_symlink() or clip.path.resolve().is_relative_to(clip.path.parent.resolve()):
+    real = os.path.realpath  # Path.resolve raises on a link to itself
+    if not clip.path.is_symlink() or Path(real(clip.path)).is_relative_to(real(clip.path.parent)):
         return False
     named = Path(os.path.normpath(clip.path.parent / os.readlink(clip.path)))  # trees may hold links of their own
     return not any(named.is_relative_to(os.path.abspath(folder)) for folder in allowed)
