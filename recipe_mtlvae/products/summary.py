@@ -93,7 +93,7 @@ def write_summary(file: Path, found: Sequence[Found], detector: Detector, earlie
             for number, index in sorted(ranked[:EVENTS])
             for event in [found[number].events[index]]
         ],
-        snippets=len(heard),
+        snippets=sum(sound is not None for sound in sounds.values()),
         clock=clock,
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -124,7 +124,8 @@ def clock(seconds: float, decimals: int = 0) -> str:
 def strip(events: Iterable[DetectedEvent], duration: float, colours: dict[str, str]) -> tuple[int, list[Bar]]:
     """How many lanes, one a class that is there, and their bars: at most BINS / 2 a lane, however many events."""
     events = list(events)
-    labels = [label for label in colours if label in {event.label for event in events}]
+    present = {event.label for event in events}
+    labels = [label for label in colours if label in present]
     bars = []
     for lane, label in enumerate(labels):
         active = np.zeros(BINS + 2, np.int8)

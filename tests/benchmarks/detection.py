@@ -49,6 +49,7 @@ def write_noise(path: Path, seconds: float, rate: int) -> None:
 class Measured:
     seconds: float  # from start to end of the process
     first: float  # from start to the first result
+    cpu: float  # s of all cores: beside other processes, it tells more than the wall clock
     megabytes: float  # peak resident memory
 
 
@@ -66,7 +67,8 @@ def measure(checkpoint: Path, audio: Path, out: Path) -> Measured:
         time.sleep(0.01)
     if status:
         raise SystemExit(f"detect ended with {os.waitstatus_to_exitcode(status)}")
-    return Measured(time.perf_counter() - started, first, usage.ru_maxrss / 1024)
+    seconds = time.perf_counter() - started
+    return Measured(seconds, first, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def main() -> None:
@@ -77,7 +79,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path)
     options = parser.parse_args()
     print(f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__}; {options.rate} Hz, 16 bit, mono")
-    print(f"{'':<24}{'audio':>9}{'wall':>9}{'real time':>11}{'first result':>14}{'peak memory':>13}")
+    print(f"{'':<24}{'audio':>9}{'wall':>9}{'real time':>11}{'CPU':>9}{'first result':>14}{'peak memory':>13}")
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         checkpoint = options.checkpoint or random_checkpoint(root / "random.ckpt")
@@ -95,7 +97,7 @@ def main() -> None:
             found = measure(checkpoint, folder, root / f"out{number}")
             audio = files * seconds
             print(
-                f"{title:<24}{audio:7.0f} s{found.seconds:7.1f} s{audio / found.seconds:9.0f} x"
+                f"{title:<24}{audio:7.0f} s{found.seconds:7.1f} s{audio / found.seconds:9.0f} x{found.cpu:7.1f} s"
                 f"{found.first:12.1f} s{found.megabytes:10.0f} MB",
                 flush=True,
             )
