@@ -162,3 +162,15 @@ def test_lightning_moves_a_batch_to_another_device_whole(tasks):
     moved = move_data_to_device(batch, torch.device("meta"))
     assert moved.features.device.type == moved.strong.device.type == moved.weak.device.type == "meta"
     assert moved.spans == batch.spans
+
+
+def test_the_order_of_a_set_is_drawn_once_a_turn_and_not_each_step(monkeypatch):
+    drawn = []
+    order = MultiTaskSampler._order
+    monkeypatch.setattr(
+        MultiTaskSampler, "_order", lambda self, task, turn: drawn.append(turn) or order(self, task, turn)
+    )
+    sampler = MultiTaskSampler({"weak": 10}, {"weak": 4}, seed=1, epoch_steps=5)
+    seen = [index for batch in sampler for index in batch["weak"]]
+    assert drawn == [0, 1]
+    assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
