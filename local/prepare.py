@@ -81,7 +81,13 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
         print("or stage 0 without run.shard, which does what is missing")
         return
     _require_clips([corpus.open_split(conf, root, split.name) for split in check.splits], faults)
-    for warning in (*findings.warnings(check), *_left_out(faults)):
+    kept = findings.leaks(check)
+    left_out = [fault for fault in faults if fault not in kept]
+    for warning in (
+        *findings.warnings(check),
+        *(f"used all the same: {fault}" for fault in kept),
+        *_left_out(left_out),
+    ):
         print(f"warning: {warning}", file=sys.stderr)
     print(check_text(check) + f"\nstage 0: {write_data_report(check, root)}")
     stage.mark_done(inputs)

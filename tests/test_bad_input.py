@@ -306,6 +306,14 @@ def test_skip_bad_goes_on_and_lowers_the_coverage(root, stage0):
     assert "50.0 %" in outcome.out
 
 
+def test_skip_bad_goes_on_with_copies_of_test_clips_and_says_that_it_does(root, stage0):
+    shutil.copy(root / CLIP, root / "audio/train/strong_label_real/strong_real_1.wav")
+    outcome = stage0(root, "data.skip_bad=true")
+    assert outcome.code == 0
+    assert any(line.startswith("used all the same: ") and "TRAINING AND TEST" in line for line in outcome.warnings)
+    assert not any(line.startswith("left out: ") for line in outcome.warnings)
+
+
 def test_a_split_of_faulty_clips_alone_is_refused_with_skip_bad_too(root, stage0):
     for path in (root / AUDIO).iterdir():
         damage(path, b"")

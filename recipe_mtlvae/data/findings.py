@@ -15,7 +15,12 @@ from recipe_mtlvae.errors import Fault
 def errors(check: CorpusCheck) -> list[Fault]:
     """What training and scoring must not go on with."""
     faults = [*check.unlisted, *(fault for split in check.splits for fault in split.faults)]
-    return faults + list(_leaks(check))
+    return faults + leaks(check)
+
+
+def leaks(check: CorpusCheck) -> list[Fault]:
+    """Those of the errors that are recordings both learned from and tested on."""
+    return list(_leaks(check))
 
 
 def warnings(check: CorpusCheck) -> list[str]:
