@@ -18,9 +18,6 @@ from recipe_mtlvae.errors import fail
 if TYPE_CHECKING:
     import soundfile
 
-SILENT = "silent"
-CUT = "longer than the clip length and cut"
-
 FOREIGN = (".m4a", ".aac", ".wma", ".amr", ".3gp", ".mka")  # audio that libsndfile does not read
 RATES = (1_000, 384_000)  # Hz; a header with another rate is damaged
 _PIECE = 1 << 21  # samples of all channels, decoded at a time
@@ -33,7 +30,6 @@ class Audio:
 
     samples: np.ndarray  # (n,) float32
     duration: float  # s, of the file from `start` on, before padding or cutting
-    warnings: tuple[str, ...]  # SILENT, CUT
 
 
 def read_audio(path: Path, sample_rate: int, clip_seconds: float | None, start: float = 0.0) -> Audio:
@@ -46,15 +42,12 @@ def read_audio(path: Path, sample_rate: int, clip_seconds: float | None, start: 
     samples, rate, duration = _decode(path, start - before, clip_seconds and before + clip_seconds)
     samples = resample(samples, rate, sample_rate)[round(before * sample_rate) :]
     duration -= start
-    warnings = () if samples.any() else (SILENT,)
     if clip_seconds is not None:
         length = round(clip_seconds * sample_rate)
-        if duration > clip_seconds + 0.1:  # clips of 10.02 s are common, and not worth a word
-            warnings += (CUT,)
         samples = samples[:length]
         if len(samples) < length:
             samples = np.pad(samples, (0, length - len(samples)))
-    return Audio(np.ascontiguousarray(samples), duration, warnings)
+    return Audio(np.ascontiguousarray(samples), duration)
 
 
 def _decode(path: Path, start: float, seconds: float | None) -> tuple[np.ndarray, int, float]:

@@ -145,7 +145,7 @@ def extract_part(task: PartTask, log_mel: LogMel, clip_seconds: float, count: Ca
                 bad[clip.name] = error.faults[0]
                 continue
             duration = audio.duration if clip.start is None else min(audio.duration, clip_seconds)
-            rows.append(Row(clip.name, stat.st_size, stat.st_mtime_ns, duration, audio.warnings))
+            rows.append(Row(clip.name, stat.st_size, stat.st_mtime_ns, duration))
             samples.append(audio.samples)
         if samples:
             log_mels = log_mel(torch.from_numpy(np.stack(samples)))

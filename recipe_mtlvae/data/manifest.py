@@ -33,7 +33,7 @@ AUDIO_SUFFIXES = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One recording, or a stretch of a long one, and what its split's metadata say of it."""
 

@@ -23,18 +23,17 @@ from recipe_mtlvae.files import content_hash, whole_file, write_json
 
 PART_BYTES = 32 * 2**20
 PART_CLIPS = 2048  # at most: short clips take time by their number, and processes share parts
-_FORMAT = 1  # raised when the same settings give other features
+_FORMAT = 2  # raised when the same settings give other features
 
 
 @dataclass(frozen=True)
 class Row:
-    """One recording's features: which recording they were computed from, and what was noticed."""
+    """One recording's features: which recording they were computed from."""
 
     name: str
     size: int  # bytes of the recording
     mtime_ns: int
     duration: float  # s, of the recording
-    warnings: tuple[str, ...]
 
 
 def settings_hash(features: FeatureConf, clip_seconds: float) -> str:
@@ -61,7 +60,7 @@ def part_path(folder: Path, number: int) -> Path:
 def write_part(folder: Path, number: int, features: np.ndarray, rows: Sequence[Row]) -> None:
     """Write a part, then its rows; OSError names the file also where the disk is full."""
     path = part_path(folder, number)
-    listed = [[row.name, row.size, row.mtime_ns, row.duration, list(row.warnings)] for row in rows]
+    listed = [[row.name, row.size, row.mtime_ns, row.duration] for row in rows]
     with naming(path), whole_file(path) as temporary, temporary.open("wb") as file:
         # not np.save: it reports a full disk without its reason
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(features))
@@ -91,7 +90,7 @@ def known_parts(folder: Path, shape: tuple[int, int]) -> Iterator[tuple[int, lis
                 file.seek(-len(_seal(listed)), os.SEEK_END)
                 if file.read() != _seal(listed):
                     continue
-            yield int(number[1]), [Row(*recording, tuple(warnings)) for *recording, warnings in listed]
+            yield int(number[1]), [Row(*recording) for recording in listed]
 
 
 def is_whole(folder: Path, number: int, rows: int, shape: tuple[int, int]) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,6 @@ class StoreReport:
 
     clips: int  # in the store; 0: there is none
     faults: tuple[Fault, ...]  # clips that could not be read; without skip_bad there is no store then
-    warnings: tuple[str, ...]  # one line a kind
     waiting: int = 0  # clips that other shares still lack: there is no store until they are done
 
 
@@ -114,7 +113,6 @@ class _Plan:
         self.part = np.full(len(clips), -1)  # -1: in none
         self.position = np.zeros(len(clips), int)  # in the part
         self.durations = np.zeros(len(clips))  # s
-        self.warnings: dict[int, tuple[str, ...]] = {}
 
     def add_part(self, number: int, rows: Sequence[parts.Row]) -> None:
         """Note where the clips of a part are, as far as they are still the recordings that it was made from."""
@@ -122,9 +120,6 @@ class _Plan:
             place = self.order.get(row.name)
             if place is not None and (self.sizes[place], self.mtimes[place]) == (row.size, row.mtime_ns):
                 self.part[place], self.position[place], self.durations[place] = number, position, row.duration
-                self.warnings.pop(place, None)
-                if row.warnings:
-                    self.warnings[place] = row.warnings
 
     def read_parts(self, shape: tuple[int, int]) -> None:
         """Note all that is on disk."""
@@ -183,16 +178,15 @@ def _finish(plan: _Plan, shape: tuple[int, int], skip_bad: bool) -> StoreReport:
     folder, clips = plan.job.folder, plan.job.clips
     if plan.index:
         skipped = tuple(Fault(**fault) for fault in plan.index["skipped"].values())
-        return StoreReport(len(plan.index["names"]), skipped, tuple(plan.index["warnings"]))
+        return StoreReport(len(plan.index["names"]), skipped)
     if plan.shard.count > 1:
         plan.read_parts(shape)  # of shares that ended meanwhile
     bad = dict(sorted(plan.bad.items()))
-    warnings = _summarise((clips[place].name, plan.warnings[place]) for place in sorted(plan.warnings))
     waiting = int(np.sum(plan.part < 0)) - len(bad)
     if bad and not skip_bad:
         (folder / INDEX).unlink(missing_ok=True)
     if waiting or (bad and not skip_bad):
-        return StoreReport(0, tuple(bad.values()), warnings, waiting)
+        return StoreReport(0, tuple(bad.values()), waiting)
     there = np.flatnonzero(plan.part >= 0)
     index = {
         "key": plan.key,
@@ -202,13 +196,12 @@ def _finish(plan: _Plan, shape: tuple[int, int], skip_bad: bool) -> StoreReport:
         "parts": plan.part[there].tolist(),
         "positions": plan.position[there].tolist(),
         "skipped": {name: {**asdict(fault), "path": str(fault.path)} for name, fault in bad.items()},
-        "warnings": list(warnings),
     }
     with parts.naming(folder / INDEX):
         write_json(folder / INDEX, index, indent=None)
     for number in plan.used - set(index["parts"]):
         parts.delete_part(folder, number)
-    return StoreReport(len(there), tuple(bad.values()), warnings)
+    return StoreReport(len(there), tuple(bad.values()))
 
 
 def _read_index(folder: Path) -> dict[str, Any] | None:
@@ -221,18 +214,6 @@ def _read_index(folder: Path) -> dict[str, Any] | None:
     np.maximum.at(rows, numbers, positions + 1)
     whole = (parts.is_whole(folder, int(number), rows[number], index["shape"]) for number in np.flatnonzero(rows))
     return index if all(whole) else None
-
-
-def _summarise(said: Iterable[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:
-    """One line a kind of warning: how many clips, and the first."""
-    clips: dict[str, list[str]] = {}
-    for name, warnings in said:
-        for warning in warnings:
-            clips.setdefault(warning, []).append(name)
-    return tuple(
-        f"{names[0]} is {warning}" if len(names) == 1 else f"{len(names)} clips are {warning}, the first {names[0]}"
-        for warning, names in sorted(clips.items())
-    )
 
 
 class Store:
