@@ -113,3 +113,26 @@ def test_every_item_can_be_imported_and_gives_lines(name):
     from importlib import import_module
 
     assert callable(import_module(f"tests.benchmarks.{ITEMS[name].module}").lines)
+
+
+def test_ours_from_the_files_of_50_thresholds_is_what_the_baselines_way_counts(tmp_path):
+    """Two ways that share no code, on the same operating points."""
+    from recipe_mtlvae.scoring.metrics import score
+    from recipe_mtlvae.scoring.operating_points import read_operating_points, step_scores
+    from tests.benchmarks import fifty_thresholds, scoring
+
+    system = scoring.generated(12, seed=3)
+    theirs = fifty_thresholds.measured(system.scores, system.truth, system.durations, scoring.FILTER, tmp_path)
+    points = read_operating_points(tmp_path)
+    detected = points.events[0.5]
+    points.events.pop(0.5)
+    scores = step_scores(points, scoring.CLASSES, system.durations)
+    ours = score(scores, detected, system.truth, system.durations).macro
+    assert {name: ours[name] for name in theirs} == pytest.approx(theirs, abs=1e-6)
+    # and from the scores themselves: the same F1, a PSDS that no threshold misses
+    exact = scoring.ours(system).macro
+    assert {name: exact[name] for name in theirs if "psds" not in name} == pytest.approx(
+        {name: theirs[name] for name in theirs if "psds" not in name}
+    )
+    for name in ("psds1", "psds2"):
+        assert 0.1 < theirs[name] <= exact[name] + 1e-9

@@ -26,5 +26,8 @@ class Item:
 
 ITEMS = {
     "step": Item("training", "a training step, and its share of the FLOP/s of a matrix product"),
+    "epoch": Item("epoch", "whole epochs of stage 1, against their steps alone"),
+    "processes": Item("processes", "training in two processes, against one"),
+    "scoring": Item("scoring", "post-processing, all metrics, bootstrap"),
     "start": Item("start", "the command line's start"),
 }

@@ -1,0 +1,95 @@
+"""Whole epochs of stage 1's own trainer, against the same steps alone on a batch that lies ready.
+
+Loading, scaling, logging, validation, selection and checkpoints are what an epoch has beside its steps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytorch_lightning as pl
+import soundfile
+import torch
+
+from local.train import Data, Processes, _quiet, _trainer, system_of
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.data.batches import Batch
+from recipe_mtlvae.data.features import LogMel
+from tests.benchmarks.corpus import corpus_conf, make_corpus
+from tests.benchmarks.timing import Goal, Line
+from tests.benchmarks.training import mean_teacher_step, mtlvae_step, random_batch
+
+STEPS_ALONE = 8
+
+
+def lines(quick: bool) -> Iterable[Line]:
+    steps, rounds = (5, 1) if quick else (25, 4)
+    conf = corpus_conf(f"train.max_epochs={rounds + 2}", f"train.epoch_steps={steps}", "train.devices=1")
+    batch = random_batch(conf)
+    with tempfile.TemporaryDirectory() as name:
+        root, run_dir = Path(name) / "corpus", Path(name) / "run"
+        make_corpus(root, conf)
+        _quiet()
+        data = Data(conf, root)
+        trainer = _trainer(conf, run_dir, data, Processes(1, "auto", None))
+        turns = Turns(mtlvae_step(conf, batch), baseline_step(conf, batch, root))
+        trainer.callbacks.insert(0, turns)
+        trainer.fit(system_of(conf)(conf, data.classes), datamodule=data)
+    clips = len(batch.features)
+    rounds_of = slice(1, rounds + 1)  # the first one warms up, after the last one there are no turns
+    yield Line(
+        f"epoch of {steps} steps with validation",
+        "clips/s",
+        ours=tuple(steps * clips / seconds for seconds in turns.epochs[rounds_of]),
+        baseline=tuple(clips / seconds for seconds in turns.baseline[rounds_of]),
+        bound=tuple(clips / seconds for seconds in turns.steps[rounds_of]),
+        bound_name="its steps alone",
+        goals=(Goal("share", 1 / 1.15),),
+        note="the baseline's way reads each clip's audio and takes its log-mel in every step; without its validation",
+    )
+
+
+class Turns(pl.Callback):
+    """Seconds of each epoch, and of a step alone and of the baseline's between the epochs."""
+
+    def __init__(self, step: Callable[[], None], baseline: Callable[[], None]) -> None:
+        self.ways = (step, baseline)
+        self.epochs: list[float] = []
+        self.steps: list[float] = []
+        self.baseline: list[float] = []
+        self.started: float | None = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.started is not None:
+            self.epochs.append(time.perf_counter() - self.started)
+        step, baseline = self.ways
+        self.steps.append(_seconds(step, STEPS_ALONE))
+        self.baseline.append(_seconds(baseline, 1))
+        self.started = time.perf_counter()
+
+
+def _seconds(run: Callable[[], None], times: int) -> float:
+    started = time.perf_counter()
+    for _ in range(times):
+        run()
+    return (time.perf_counter() - started) / times
+
+
+def baseline_step(conf: Conf, batch: Batch, root: Path) -> Callable[[], None]:
+    """Reading, log-mel and mean-teacher step."""
+    files = sorted((root / conf.data.splits["synthetic_train"].audio).iterdir())[: len(batch.features)]
+    log_mel = LogMel(conf.features)
+    own = dataclasses.replace(batch)
+    step = mean_teacher_step(own)
+
+    def run() -> None:
+        waveforms = torch.stack([torch.from_numpy(soundfile.read(file, dtype="float32")[0]) for file in files])
+        with torch.no_grad():
+            own.features = log_mel(waveforms)
+        step()
+
+    return run
