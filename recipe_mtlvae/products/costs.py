@@ -47,6 +47,7 @@ def facts(systems: Sequence[System]) -> list[Fact]:
     measured = [phase for phase in PHASES if any(phase in run.energy for one in systems for run in one.runs)]
     rows += [(_energy_name(phase), _energy_of(phase)) for phase in dict.fromkeys([*PHASES[:3], *measured])]
     rows += _ew_psds_rows(systems)
+    rows += _energy_to_reach_rows(systems)
     rows += [
         ("Detection speed, validation", _detection_speed),
         ("Parameters", _mean(None, "parameters", count)),
@@ -109,11 +110,9 @@ def baseline_of(systems: Sequence[System]) -> System | None:
 
 def energy_weighted(system: System, baseline: System, phase: str, name: str) -> float | None:
     """EW-PSDS on validation; None unless both were measured on one machine, by one version of codecarbon."""
-    entries = [run.energy.get(phase) or {} for run in (*system.runs, *baseline.runs)]
-    places = {(entry.get("machine"), entry.get("codecarbon")) for entry in entries}
     ours, theirs = mean_kwh(system, phase), mean_kwh(baseline, phase)
     result = system.results.get("validation")
-    if len(places) != 1 or None in next(iter(places)) or not ours or not theirs or result is None:
+    if not _measured_alike(system, baseline, phase) or not ours or not theirs or result is None:
         return None
     return ew_psds(result.macro[name], theirs, ours)
 
@@ -131,6 +130,64 @@ def _ew_psds_rows(systems: Sequence[System]) -> list[tuple[str, Callable[[System
         return f"EW-{name.upper()}, {'dev-test' if phase == 'validation' else phase}", text
 
     return [row(phase, name) for phase in ("training", "validation") for name in ("psds1", "psds2")]
+
+
+def kwh_to_reach(system: System, score: float) -> float | None:
+    """Energy of training up to the first epoch whose selection score is `score` or more: the mean of the runs.
+
+    An epoch's share of the energy is its share of the time. None where a run does not get there or was not measured.
+    """
+    parts = []
+    for run in system.runs:
+        kwh = (run.energy.get("training") or {}).get("kwh")
+        seconds, selection = np.array(run.history.get("seconds", [])), np.array(run.history.get("val/selection", []))
+        reached = np.flatnonzero(selection >= score)
+        if kwh is None or not len(reached) or not seconds.sum() > 0:
+            return None
+        parts.append(kwh * seconds[: reached[0] + 1].sum() / seconds.sum())
+    return float(np.mean(parts))
+
+
+def baseline_score(baseline: System) -> float | None:
+    """The best selection score of the baseline's training; of several runs the lowest, which all of them reach."""
+    best = [np.nanmax(run.history["val/selection"]) for run in baseline.runs if run.history.get("val/selection")]
+    return float(min(best)) if len(best) == len(baseline.runs) else None
+
+
+def _energy_to_reach_rows(systems: Sequence[System]) -> list[tuple[str, Callable[[System], str]]]:
+    """Nothing is said of systems that have not converged: half-trained, either may be anywhere."""
+    baseline = baseline_of(systems)
+    score = baseline_score(baseline) if baseline else None
+    if baseline is None or score is None or len(systems) < 2:
+        return []
+
+    def text(system: System) -> str:
+        if not (system.ranked and baseline.ranked):
+            return "not converged"
+        if not (_measured_alike(system, baseline, "training") and _same_selection(system, baseline)):
+            return "not measured alike"
+        kwh, reference = kwh_to_reach(system, score), kwh_to_reach(baseline, score)
+        if kwh is None or not reference:
+            return "not reached"
+        share = "" if system is baseline else f", {kwh / reference:.3g} of the baseline's"
+        return f"{kwh_text(kwh)} kWh{share}"
+
+    return [(f"Energy to reach the baseline's selection score, {score:.3f}", text)]
+
+
+def _measured_alike(system: System, baseline: System, phase: str) -> bool:
+    """On one machine, by one version of codecarbon."""
+    entries = [run.energy.get(phase) or {} for run in (*system.runs, *baseline.runs)]
+    places = {(entry.get("machine"), entry.get("codecarbon")) for entry in entries}
+    return len(places) == 1 and None not in next(iter(places)) and all(entry.get("kwh") for entry in entries)
+
+
+def _same_selection(system: System, baseline: System) -> bool:
+    """Whether epochs are selected on clips of the same sets, as far as the configurations tell."""
+    confs = [run.conf for run in (*system.runs, *baseline.runs)]
+    if None in confs:
+        return False
+    return len({(conf.data.name, conf.data.seed, conf.data.weak_held_out) for conf in confs}) == 1
 
 
 def _mean(section: str | None, key: str, text: Callable[[float], str], missing: str = NONE) -> Callable[[System], str]:

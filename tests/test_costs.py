@@ -1,0 +1,63 @@
+"""The energy that a system needs to get as far as the baseline, by hand."""
+
+from pathlib import Path
+
+import pytest
+
+from recipe_mtlvae.products.costs import baseline_score, facts, kwh_to_reach
+from recipe_mtlvae.products.runs import Run
+from recipe_mtlvae.products.systems import Result, System
+from tests.tiny import tiny_conf
+
+MEASURED = {"machine": "m", "codecarbon": "3.3"}
+
+
+def system(name: str, kwh: float | None, selection: list[float], seconds: list[float], **other) -> System:
+    settings = ["system=mean_teacher"] if name == "baseline" else []
+    conf = tiny_conf(*settings, *other.get("settings", []))
+    energy = {"training": {"kwh": kwh, **MEASURED, **other.get("energy", {})}}
+    run = Run(name, Path(name), conf, {}, {}, {"val/selection": selection, "seconds": seconds}, energy, {}, ())
+    result = Result({}, {}, {"Beep": {}}, {}, {}, {}, 1, 1, "", (), None, None)
+    return System(name, (run,), {"other": result}, other.get("converged", True))
+
+
+BASELINE = system("baseline", 2.0, [0.5, 1.0, 0.9, 0.8], [10.0] * 4)  # its best after half of 2 kWh
+OURS = system("ours", 0.4, [0.9, 1.1, 1.0], [20.0, 10.0, 10.0])  # past 1.0 after 30 of 40 s
+
+
+def row(*systems: System) -> tuple[str, ...] | None:
+    found = [fact for fact in facts(systems) if fact.name.startswith("Energy to reach")]
+    return found[0].cells if found else None
+
+
+def test_energy_up_to_the_first_epoch_that_is_as_good_as_the_baselines_best():
+    assert baseline_score(BASELINE) == 1.0
+    assert kwh_to_reach(BASELINE, 1.0) == pytest.approx(1.0)
+    assert kwh_to_reach(OURS, 1.0) == pytest.approx(0.3)
+    assert row(OURS, BASELINE) == ("0.3 kWh, 0.3 of the baseline's", "1 kWh")
+
+
+def test_a_system_that_never_gets_there_has_no_energy():
+    worse = system("ours", 0.4, [0.2, 0.9], [1.0, 1.0])
+    assert kwh_to_reach(worse, 1.0) is None
+    assert row(worse, BASELINE) == ("not reached", "1 kWh")
+
+
+def test_nothing_is_said_of_systems_that_have_not_converged():
+    young = system("ours", 0.4, [1.1], [1.0], converged=False)
+    assert row(young, BASELINE) == ("not converged", "1 kWh")
+    half = system("baseline", 2.0, [0.1], [10.0], converged=False)
+    assert row(OURS, half) == ("not converged", "not converged")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"energy": {"machine": "another"}}, {"energy": {"kwh": None}}, {"settings": ["data.name=others"]}],
+    ids=["machine", "unmeasured", "data"],
+)
+def test_energies_are_held_against_each_other_only_where_measured_alike(other):
+    assert row(system("ours", 0.4, [1.1], [1.0], **other), BASELINE)[0] == "not measured alike"
+
+
+def test_without_a_baseline_there_is_no_such_line():
+    assert row(OURS, OURS) is None
