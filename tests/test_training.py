@@ -2,8 +2,6 @@
 
 import json
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from local.callbacks import CollapseWarning, read_history
-from local.stage import PROJECT, Stage
+from local.stage import Stage
 from local.train import Processes, _refuse_other_data, processes_of, train, training_inputs
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
 from recipe_mtlvae.data.corpus import open_split
@@ -202,23 +200,3 @@ def test_configured_processes_are_taken_as_they_are():
 def test_a_setting_that_lightning_refuses_is_one_line(root, tmp_path):
     with pytest.raises(RecipeError, match=r"train\.accelerator, devices, strategy or precision: .*foo"):
         trained(tmp_path, root, tiny_conf("train.accelerator=foo"))
-
-
-@pytest.mark.slow
-def test_two_processes_learn_what_one_learns(root, tmp_path):
-    """The same global batches, half of each task in each process: the same losses but for rounding."""
-    script = "import sys; from pathlib import Path; from local.train import train; from local.stage import Stage\n"
-    script += "from tests.tiny import tiny_conf\n"
-    script += (
-        "train(Stage(1, tiny_conf(*sys.argv[3:], 'vae.variational=false'), Path(sys.argv[1]), Path(sys.argv[2])))\n"
-    )
-    (tmp_path / "run.py").write_text(script)
-    histories = []
-    for devices in ("1", "2"):
-        command = [sys.executable, str(tmp_path / "run.py"), str(root), str(tmp_path / devices)]
-        command += [f"train.devices={devices}", "train.threads=1", *(["train.strategy=ddp"] if devices == "2" else [])]
-        subprocess.run(command, check=True, env={"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}, timeout=300)
-        histories.append(read_history(tmp_path / devices / "history.csv"))
-    for one, two in zip(*histories, strict=True):
-        assert two["loss/reconstruction"] == pytest.approx(one["loss/reconstruction"], rel=1e-4)
-        assert two["val/selection"] == pytest.approx(one["val/selection"], abs=1e-6)
