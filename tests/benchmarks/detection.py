@@ -9,11 +9,13 @@ checkpoint, the default network with random weights: it is as fast as a trained 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +24,14 @@ import soundfile
 import torch
 
 from recipe_mtlvae.conf import load_conf
+from recipe_mtlvae.data.features import scale
+from recipe_mtlvae.data.manifest import Clip
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
-from tests.benchmarks.machine import processor
+from recipe_mtlvae.nets.complexity import macs
+from recipe_mtlvae.nets.crnn import CRNN
+from tests.benchmarks import extraction
+from tests.benchmarks.machine import processor, product
+from tests.benchmarks.timing import Goal, Line, Way, race
 
 CLASSES = tuple(f"class {number}" for number in range(10))
 
@@ -69,6 +77,50 @@ def measure(checkpoint: Path, audio: Path, out: Path) -> Measured:
         raise SystemExit(f"detect ended with {os.waitstatus_to_exitcode(status)}")
     seconds = time.perf_counter() - started
     return Measured(seconds, first, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def lines(quick: bool) -> Iterable[Line]:
+    """A folder of clips against the baseline's way in this process, whose start is then not counted; a long file."""
+    clips, fewer, seconds, rounds = (24, 2, 360, 1) if quick else (240, 8, 3600, 3)
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        checkpoint = random_checkpoint(root / "random.ckpt")
+        sources = extraction.write_clips(_made(root / "clips"), clips)
+        network, products = CRNN(len(CLASSES)).eval(), product()
+        flop = 2 * macs(build_network(load_conf(), len(CLASSES)), torch.rand(1, 128, 626))
+        work = _made(root / "work")
+        yield race(
+            f"detect, a folder of {clips} clips, to scores and events",
+            "s of audio/s",
+            Way(lambda: measure(checkpoint, root / "clips", Path(tempfile.mkdtemp(dir=root)) / "out"), 10 * clips),
+            Way(lambda: _baseline(sources[:fewer], work, network), 10 * fewer)
+            if importlib.util.find_spec("resampy")
+            else None,
+            Way(products.run, 10 * products.amount / flop),
+            rounds=rounds,
+            bound_name="the network's FLOP at the speed of a large matrix product",
+            goals=(Goal("value", 300.0),),
+            note=f"a process from start to end; the baseline's way: {fewer} clips resampled by kaiser_best, "
+            "through its network, without decoding",
+        )
+        write_noise(_made(root / "long") / "long.wav", seconds, 44100)
+        found = measure(checkpoint, root / "long", root / "out")
+    title = f"detect, one file of {seconds / 3600:g} h"
+    yield Line(title, "s of audio/s", (seconds / found.seconds,), goals=(Goal("value", 300.0),))
+    yield Line(f"{title}, peak memory", "MB", (found.megabytes,), goals=(Goal("value", 1000.0),), less_is_better=True)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+@torch.inference_mode()
+def _baseline(clips: Sequence[Clip], work: Path, network: CRNN) -> None:
+    """Its recipe's test: a resampled copy of each clip, log-mel, scaling, network."""
+    for clip in clips:
+        extraction.baseline([clip], work)
+        network(scale(torch.from_numpy(np.load(work / "row.npy"))[None]))
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from recipe_mtlvae.data.extract import PartTask, extract_part
 from recipe_mtlvae.data.features import LogMel
 from recipe_mtlvae.data.manifest import Clip
 from recipe_mtlvae.data.resampling import resample
+from tests.benchmarks.timing import Goal, Line, Way, race
 
 SECONDS, FILE_RATE = 10.0, 44_100
 FEATURES = load_conf().features
@@ -152,6 +153,30 @@ def measure(count: int, rounds: int) -> dict[str, float]:
                 if turn:  # the first one warms up: files into memory, filters, imports
                     times[name].append((time.perf_counter() - started) / count)
     return {name: statistics.median(seconds) for name, seconds in times.items()}
+
+
+def lines(quick: bool) -> Iterable[Line]:
+    """On one thread, as the goal is a core's."""
+    count, rounds, threads = (4, 1, torch.get_num_threads()) if quick else (24, 5, torch.get_num_threads())
+    others = {"the baseline's way (librosa kaiser_best)": baseline, "the same with soxr HQ": soxr_way}
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clips = write_clips(folder, count)
+        for title, other in others.items():
+            there = importlib.util.find_spec("soxr" if other is soxr_way else "resampy")
+            yield race(
+                f"file to store row, one core, against {title}",
+                "s of audio/s",
+                Way(lambda: ours(clips, folder), count * SECONDS),
+                Way(lambda way=other: way(clips, folder), count * SECONDS) if there else None,
+                Way(lambda: [clip.path.read_bytes() for clip in clips], count * SECONDS),
+                rounds=rounds,
+                bound_name="reading the files' bytes",
+                goals=(Goal("value", 400.0),) if other is baseline else (),
+                energy=other is baseline,
+            )
+    torch.set_num_threads(threads)
 
 
 def main() -> None:

@@ -21,13 +21,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from recipe_mtlvae.conf import Conf, load_conf
+from tests.benchmarks.timing import Goal, Line
 
 SIZES = (1_000, 10_000, 30_000, 100_000, 1_000_000)
 SOURCES = 400  # files that the clips are links to: a file takes 65,000 links on ext4
@@ -192,6 +193,30 @@ def _own_memory() -> int:
     """Bytes in memory that no file stands behind."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return 1024 * int(status.partition("RssAnon:")[2].split()[0])
+
+
+def lines(quick: bool) -> Iterable[Line]:
+    """Time a clip at the most clips against that at the fewest; memory at the most."""
+    few, most, names = (
+        (300, 3_000, ("features_short", "reading_short")) if quick else (300, 30_000, ("features", "reading"))
+    )
+    rows: dict[str, list[dict]] = {name: [] for name in names}
+    for clips in (few, most):
+        with tempfile.TemporaryDirectory(prefix="growth-") as folder:
+            make_corpus(conf_of(ITEMS[names[0]].clip_seconds), Path(folder), clips)
+            for name in names:
+                rows[name].append(_figure(ITEMS[name], folder, clips))
+    for name, (small, large) in rows.items():
+        yield Line(
+            f"{name}, a clip of {most:,}",
+            "us",
+            (large["us_per_clip"],),
+            bound=(small["us_per_clip"],),
+            bound_name=f"of {few}",
+            goals=(Goal("share", 0.9),),
+            less_is_better=True,
+            note=f"memory {small['megabytes']} MB with {few} clips, {large['megabytes']} MB with {most:,}",
+        )
 
 
 def main() -> None:

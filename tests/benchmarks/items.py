@@ -28,6 +28,9 @@ ITEMS = {
     "step": Item("training", "a training step, and its share of the FLOP/s of a matrix product"),
     "epoch": Item("epoch", "whole epochs of stage 1, against their steps alone"),
     "processes": Item("processes", "training in two processes, against one"),
+    "extraction": Item("extraction", "from an audio file to a row of the feature store"),
+    "detection": Item("detection", "from audio files to scores and events, speed and memory"),
     "scoring": Item("scoring", "post-processing, all metrics, bootstrap"),
     "start": Item("start", "the command line's start"),
+    "growth": Item("growth", "time a clip and memory from 300 to 30,000 clips; 5 GB of disk", by_default=False),
 }
