@@ -80,12 +80,11 @@ def test_a_ratio_without_a_baseline_is_not_measured():
 
 def test_the_table_shows_median_range_ratio_share_and_whether_the_goal_is_reached():
     line = Line(**{**vars(LINE), "goals": (Goal("ratio", 20.0), Goal("share", 0.5)), "energy": Energy(2e-6, "guessed")})
-    row = table.markdown([line]).splitlines()[2]
-    assert row == (
+    assert table.row(line) == (
         "| steps, clips/s | 40 [10, 50] | 4 | 10 x | 50 (a product) | 50 % | >= 20 x: **no**; >= 50 %: yes "
         "| 2.00e-06 |  |"
     )
-    assert "by codecarbon: guessed" in table.markdown([line])
+    assert "by codecarbon: guessed" in table.notes([line])
 
 
 def test_json_keeps_all_rounds_and_what_follows_from_them():

@@ -9,7 +9,6 @@ processes has on a CPU: two that spin are faster on an idle machine, and stop ea
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
@@ -24,17 +23,18 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     machine_is, limits = machine.description(), machine.bounds(options.quick)
     print(", ".join(f"{name} {value}" for name, value in machine_is.items()))
-    print(", ".join(f"{name} {table.number(value)}" for name, value in limits.items()), flush=True)
+    print(", ".join(f"{name} {table.number(value)}" for name, value in limits.items()))
+    print("\n" + table.header(), flush=True)
     lines = []
     for name in options.items or [name for name, item in ITEMS.items() if item.by_default]:
-        print(f"measuring {name} ...", file=sys.stderr, flush=True)
         for line in ITEMS[name].lines(options.quick):
             lines.append(line)
+            print(table.row(line), flush=True)
             if options.out:  # a long run that is stopped keeps what it has
                 write_json(
                     options.out, {"machine": machine_is, "bounds": limits, "lines": [*map(table.as_dict, lines)]}
                 )
-    print("\n" + table.markdown(lines))
+    print("\n" + table.notes(lines))
 
 
 def _parse() -> argparse.Namespace:

@@ -13,13 +13,20 @@ from tests.benchmarks.timing import Goal, Line
 COLUMNS = ("", "ours", "baseline's way", "ratio", "bound", "of it", "goal", "kWh, ours", "kWh, baseline's way")
 
 
-def markdown(lines: Sequence[Line]) -> str:
-    """Medians; in brackets the lowest and the highest round of ours. Notes stand below."""
-    rows = [COLUMNS, ("---",) + ("---:",) * (len(COLUMNS) - 1), *map(_cells, lines)]
-    notes = [f"- {line.name}: {line.note}" for line in lines if line.note]
+def header() -> str:
+    return _row(COLUMNS) + "\n" + _row(("---",) + ("---:",) * (len(COLUMNS) - 1))
+
+
+def row(line: Line) -> str:
+    """Medians; in brackets the lowest and the highest round of ours."""
+    return _row(_cells(line))
+
+
+def notes(lines: Sequence[Line]) -> str:
+    """What stands below the table."""
+    said = [f"- {line.name}: {line.note}" for line in lines if line.note]
     ways = dict.fromkeys(e.how for line in lines for e in (line.energy, line.baseline_energy) if e)
-    notes += [f"- kWh of one unit, by codecarbon: {way}" for way in ways]
-    return "\n".join([*("| " + " | ".join(row) + " |" for row in rows), *(["", *notes] if notes else [])])
+    return "\n".join([*said, *(f"- kWh of one unit, by codecarbon: {way}" for way in ways)])
 
 
 def as_dict(line: Line) -> dict[str, Any]:
@@ -34,6 +41,10 @@ def number(value: float) -> str:
     if abs(value) >= 1e6 or 0 < abs(value) < 1e-3:
         return f"{value:.2e}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def _cells(line: Line) -> tuple[str, ...]:
