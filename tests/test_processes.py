@@ -88,10 +88,10 @@ def test_the_selection_score_gathered_from_both_processes_is_the_same(one, two):
 
 
 def test_two_processes_go_on_where_they_stopped(folder, two):
-    first = trained(folder, "resumed", f"train.max_epochs={STEPS // 2}", *TWO)
-    both = trained(folder, "resumed", f"train.max_epochs={STEPS}", *TWO)
-    losses = [[row["loss/total"] for row in run.history] for run in (both, two)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    first = trained(folder, "resumed", "train.max_epochs=3", *TWO)
+    both = trained(folder, "resumed", "train.max_epochs=6", *TWO)
+    assert len(both.history) == 6
+    assert [row["loss/total"] for row in both.history] == [row["loss/total"] for row in two.history[:6]]
     assert (first.trackers, both.trackers) == (1, 2)
     assert first.energy["seconds"] < both.energy["seconds"]
 

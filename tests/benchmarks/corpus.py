@@ -23,6 +23,7 @@ def corpus_conf(*settings: str) -> Conf:
 
 
 def make_corpus(root: Path, conf: Conf) -> None:
+    """Write every split of `conf` and build its feature store."""
     rng = np.random.default_rng(0)
     rate, seconds = conf.features.sample_rate, conf.data.clip_seconds
     for name, split in conf.data.splits.items():
