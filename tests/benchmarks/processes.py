@@ -23,7 +23,7 @@ MODULE = "tests.benchmarks.processes"
 
 
 def lines(quick: bool) -> Iterable[Line]:
-    epochs, steps, rounds = (2, 3, 1) if quick else (4, 10, 2)
+    epochs, steps, rounds = (3, 5, 1) if quick else (4, 10, 2)
     lengths = [f"train.max_epochs={epochs}", f"train.epoch_steps={steps}", "train.threads=1"]
     ways = {"two": ["train.devices=2", "train.strategy=ddp"], "one": ["train.devices=1"]}
     rates: dict[str, list[float]] = {name: [] for name in ways}
