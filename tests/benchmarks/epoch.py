@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import pytorch_lightning as pl
-import soundfile
 import torch
 
 from local.train import Data, Processes, _quiet, _trainer, system_of
 from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.data.audio import read_audio
 from recipe_mtlvae.data.batches import Batch
 from recipe_mtlvae.data.features import LogMel
 from tests.benchmarks.corpus import corpus_conf, make_corpus
@@ -91,9 +92,9 @@ def baseline_step(conf: Conf, batch: Batch, root: Path) -> Callable[[], None]:
     step = mean_teacher_step(own)
 
     def run() -> None:
-        waveforms = torch.stack([torch.from_numpy(soundfile.read(file, dtype="float32")[0]) for file in files])
+        clips = [read_audio(file, conf.features.sample_rate, conf.data.clip_seconds).samples for file in files]
         with torch.no_grad():
-            own.features = log_mel(waveforms)
+            own.features = log_mel(torch.from_numpy(np.stack(clips)))
         step()
 
     return run
