@@ -6,6 +6,7 @@ A chart is some 330 points wide, so that its text stays legible on a phone; the 
 from __future__ import annotations
 
 import base64
+import html
 import io
 import re
 from collections.abc import Sequence
@@ -106,7 +107,7 @@ def svg(figure: Figure, title: str) -> str:
     content = re.sub(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)", lambda match: _as_jpeg(match[1]), content)
     for colour, variable in THEME.items():
         content = content.replace(colour, variable)
-    return content.replace("<svg", '<svg role="img"', 1)
+    return content.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1)
 
 
 def _as_jpeg(png: str) -> str:
