@@ -6,10 +6,11 @@ import hashlib
 import sys
 from pathlib import Path
 
-from local.stage import Stage, baseline_tag, network_dirs, official_tag, open_stage
+from local.stage import Stage, baseline_tag, official_tag, open_stage
 from recipe_mtlvae.conf import CONF_DIR
 from recipe_mtlvae.errors import exit_code_of
 from recipe_mtlvae.files import content_hash, write_json
+from recipe_mtlvae.products.runs import networks_of
 
 
 def main() -> None:
@@ -32,21 +33,13 @@ def main() -> None:
 
 
 def run_folders(stage: Stage) -> dict[str, Path]:
-    """The run's networks by the names they have in the page, and the baselines that were scored beside it.
-
-    A teacher is a system of its own.
-    """
+    """The run's networks by the names they have in the page, and the baselines that were scored beside it."""
     tag = stage.run_dir.name
-    folders = {_name(tag, network): folder for network, folder in stage.system_dirs().items()}
+    folders = networks_of(tag, stage.run_dir)
     for beside in (baseline_tag(tag), official_tag(tag)):
-        for network, folder in network_dirs(stage.run_dir.with_name(beside), "mean_teacher").items():
-            if (folder / "metrics.json").exists():
-                folders[_name(beside, network)] = folder
+        networks = networks_of(beside, stage.run_dir.with_name(beside))
+        folders |= {name: folder for name, folder in networks.items() if (folder / "metrics.json").exists()}
     return folders
-
-
-def _name(tag: str, network: str) -> str:
-    return tag if network == "net" else f"{tag}, {network}"
 
 
 def report_inputs(stage: Stage) -> dict[str, str]:

@@ -55,18 +55,13 @@ class Stage:
         write_json(self._stamp, {"inputs": content_hash(inputs)})
 
     def system_dirs(self) -> dict[str, Path]:
-        """Where each of the system's networks has its scores."""
-        return network_dirs(self.run_dir, self.conf.system)
+        """The system's networks and where each has its scores: in the run's own folder, a teacher in one below it."""
+        first, *others = NETWORKS[self.conf.system]
+        return {first: self.run_dir} | {network: self.run_dir / network for network in others}
 
     @property
     def _stamp(self) -> Path:
         return self.run_dir / "stages" / f"{self.number}.json"
-
-
-def network_dirs(run_dir: Path, system: str) -> dict[str, Path]:
-    """A system's networks and their folders: the run's own, and one below it for a teacher."""
-    first, *others = NETWORKS[system]
-    return {first: run_dir} | {network: run_dir / network for network in others}
 
 
 def open_stage(number: int, description: str, argv: list[str] | None = None) -> Stage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ import yaml
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
-from recipe_mtlvae.products import compare, costs, systems
+from recipe_mtlvae.products import compare, costs, systems, tables
 from recipe_mtlvae.products.runs import SCORES
-from recipe_mtlvae.products.systems import Result, System
-from recipe_mtlvae.scoring.intervals import Interval, Resamples
+from recipe_mtlvae.products.systems import System
+from recipe_mtlvae.scoring.intervals import Interval
 from recipe_mtlvae.scoring.metrics import figures
 from recipe_mtlvae.scoring.reference import Reference
 from recipe_mtlvae.scoring.reference_file import read_written_reference, reference_path, write_reference
@@ -77,6 +78,42 @@ def test_score_folder_borrows_the_truth_of_a_run(tmp_path: Path) -> None:
     assert run_system.results["validation"].clip_list_hash == alone.results["validation"].clip_list_hash
 
 
+def test_run_of_other_clips_keeps_its_own_truth_beside_the_given_one(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    scores = tmp_path / "elsewhere"
+    write_scores(scores, "other", np.full((STEPS, 3), 0.6), STEP, ("Cat", "Dog", "Siren"))
+    given = Reference({"other": [Event(0.0, 5.0, "Siren")]}, {"other": STEPS * STEP}, 1)
+    ours, theirs = compared(("ours", run), ("theirs", scores), given=given)
+    assert ours.results["validation"].macro == compared(("ours", run))[0].results["validation"].macro
+    (split,) = theirs.results
+    assert tables.split_name(split) == "Validation by the given truth" and theirs.results[split].expected == 1
+    assert tables.difference_groups([ours, theirs]) == []
+    assert "None of its scores is of the given clips" in ours.runs[0].gaps[-1]
+    with pytest.raises(RecipeError, match="no run has scores of the clips in --durations"):
+        compared(("ours", run), given=given)
+
+
+def test_teacher_in_a_runs_folder_is_a_system_of_its_own(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    make_run(run / "teacher", seed=2)
+    compare.main([str(run), "--out", str(tmp_path / "out")])
+    content = json.loads((tmp_path / "out" / "comparison.json").read_text())["validation"]
+    assert list(content["systems"]) == ["run", "run, teacher"] and "sed_scores_eval" in content["versions"]
+
+
+def test_intervals_that_are_likely_too_narrow_are_marked(tmp_path: Path) -> None:
+    (system,) = compared(("run", make_run(tmp_path / "run", clips=40)))
+    result = replace(system.results["validation"], class_clips={"Cat": 9, "Dog": 10})
+    marked = {name for name in SCORES if tables.narrow(result, name)}
+    assert marked == {"psds1", "psds2"}
+    assert tables.narrow(result, "event_f1", "Cat") and not tables.narrow(result, "event_f1", "Dog")
+    enough = replace(result, class_clips={"Cat": 10, "Dog": 10})
+    assert not any(tables.narrow(enough, name) for name in SCORES)
+    assert tables.narrow(replace(enough, macro=result.macro | {"psds1": 0.09}), "psds1")
+    rows = tables.class_groups([replace(system, results={"validation": result})], "validation")[0].rows
+    assert rows[0].note == "in 9 clips" and rows[0].cells[2].spread.endswith("]†")
+
+
 def test_operating_points_of_one_threshold_give_the_f1_of_the_scores(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (system,) = compared(("run", run))
@@ -131,7 +168,13 @@ def test_folder_without_truth_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [({}, "found no scores"), ({"a.tsv": "onset\toffset\tDog\n0\t1\tnan\n"}, "nan")]
+    ("content", "message"),
+    [
+        ({}, "found no scores"),
+        ({"a.tsv": "onset\toffset\tDog\n0\t1\tnan\n"}, "nan"),
+        ({"a.tsv": "onset\toffset\tDog\n0\t0.4\t0.5\n0.6\t1\t0.5\n"}, "gap|0.4"),
+        ({"b.tsv": "onset\toffset\tDog\n0\t1\t0.5\n"}, "1 of 1 clips have audio but no scores: a"),
+    ],
 )
 def test_faulty_folder_is_an_error(tmp_path: Path, content: dict[str, str], message: str) -> None:
     (tmp_path / "scores").mkdir()
@@ -159,60 +202,14 @@ def test_one_clip_is_enough(tmp_path: Path) -> None:
     assert set(result.absent_classes) == set(CLASSES) - {event.label for event in truth[clip]}
 
 
-# --- ranking
+# --- energy
 
 
-def _system(name: str, values: np.ndarray, converged: bool | None = True) -> System:
-    resamples = Resamples((), (), dict.fromkeys(SCORES, values), {})
-    macro = dict.fromkeys(SCORES, float(values.mean()))
-    result = Result(macro, {}, {}, {}, {}, {}, 1, 1, "", (), resamples, None)
-    return System(name, (), {"validation": result}, converged)
-
-
-def test_winner_needs_a_paired_interval_that_excludes_zero() -> None:
-    draws = np.random.default_rng(0).normal(0.5, 0.05, size=500)  # common to both: what a paired interval takes out
-    better, worse = _system("better", draws + 0.02), _system("worse", draws)
-    assert systems.winner([worse, better], "validation", "psds1") is better
-    noisy = _system("noisy", draws + np.random.default_rng(1).normal(0.0, 0.05, size=500))
-    assert systems.winner([noisy, better], "validation", "psds1") is None
-
-
-def test_system_that_has_not_converged_is_never_ranked() -> None:
-    draws = np.full(100, 0.5)
-    best, second, third = (
-        _system("best", draws + 0.2, converged=False),
-        _system("second", draws + 0.1),
-        _system("x", draws),
-    )
-    assert systems.winner([best, second, third], "validation", "psds1") is second
-    assert systems.winner([best, second], "validation", "psds1") is None  # nobody is left to win against
-
-
-@pytest.mark.parametrize(
-    ("selection", "expected"),
-    [
-        ([], None),
-        ([0.1, 0.5], False),  # too few epochs to tell
-        ([0.0] * 40, False),  # it has not begun to learn
-        (list(np.linspace(0.1, 1.0, 40)), False),
-        (list(1.0 - np.exp(-np.arange(60) / 8)), True),
-        ([0.8, 0.82, 0.79, 0.81] * 5, True),
-    ],
-)
-def test_levelled_off(selection: list[float], expected: bool | None) -> None:
-    assert systems.levelled_off(selection) is expected
-
-
-def test_training_that_ended_by_its_patience_has_levelled_off() -> None:
-    selection = [*np.linspace(0.1, 1.0, 40), *[0.95] * 20]
-    assert systems.levelled_off(selection) is False  # by the means of its last two quarters
-    assert systems.levelled_off(selection, patience=20) is True
-    assert systems.levelled_off(selection[:-1], patience=20) is False
-
-
-def _measured_run(folder: Path, kwh: float | None, machine: str = "m", version: str = "3.3") -> Path:
+def _measured_run(
+    folder: Path, kwh: float | None, machine: str = "m", version: str = "3.3", mode: str = "CPU measured"
+) -> Path:
     make_run(folder)
-    entry = {"kwh": kwh, "machine": machine, "codecarbon": version, "mode": "CPU measured"}
+    entry = {"kwh": kwh, "machine": machine, "codecarbon": version, "mode": mode}
     (folder / "energy.json").write_text(json.dumps({"training": entry}))
     return folder
 
@@ -226,12 +223,25 @@ def test_energy_weighted_psds_by_hand(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"kwh": 2.0, "machine": "another"}, {"kwh": 2.0, "version": "3.2"}, {"kwh": None}], ids=str
+    "other",
+    [
+        {"kwh": 2.0, "machine": "another"},
+        {"kwh": 2.0, "version": "3.2"},
+        {"kwh": None},
+        {"kwh": 2.0, "mode": "CPU measured, GPU not measured"},
+    ],
+    ids=str,
 )
 def test_energy_is_weighed_only_where_it_was_measured_alike(tmp_path: Path, other: dict) -> None:
     ours, baseline = compared(
         ("ours", _measured_run(tmp_path / "a", 0.5)), ("b", _measured_run(tmp_path / "b", **other))
     )
+    assert costs.energy_weighted(ours, baseline, "training", "psds1") is None
+
+
+def test_energy_of_a_training_on_two_machines_is_not_weighed(tmp_path: Path) -> None:
+    a, b = (_measured_run(tmp_path / name, 1.0, machine="m + n") for name in "ab")
+    ours, baseline = compared(("ours", a), ("baseline", b))
     assert costs.energy_weighted(ours, baseline, "training", "psds1") is None
 
 
@@ -248,6 +258,20 @@ def test_command_writes_page_and_figures(tmp_path: Path, capsys: pytest.CaptureF
     for system in content["systems"].values():
         assert f'<data value="{system["psds1"]}">' in page
     assert "a/run less b/run" in capsys.readouterr().out
+
+
+def test_page_of_one_clip_states_what_it_lacks(tmp_path: Path) -> None:
+    scores = make_run(tmp_path / "run") / "scores" / "validation"
+    (tmp_path / "truth.tsv").write_text("filename\tonset\toffset\tevent_label\nclip0.wav\t1.0\t2.0\tDog\n")
+    (tmp_path / "durations.tsv").write_text("filename\tduration\nclip0.wav\t10.0\n")
+    given = ["--ground_truth", str(tmp_path / "truth.tsv"), "--durations", str(tmp_path / "durations.tsv")]
+    compare.main(["--run", f"alone={scores}", *given, "--out", str(tmp_path / "out")])
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "truth, 1 clip<" in page and "in 1 clip<" in page
+    assert '<th scope="row">Classes without truth, truth</th><td>Cat, Speech</td>' in page
+    assert "no truth" in page  # in place of their bars
+    assert '<th scope="row">Energy, training</th><td>not measured</td>' in page
+    assert "How it was trained, its energy and its size are not known" in page
 
 
 @pytest.mark.parametrize("argv", [[], ["--out", "x"], ["run"], ["--run", "nameless", "--out", "x"]], ids=str)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from recipe_mtlvae.products.costs import baseline_score, facts, kwh_to_reach
-from recipe_mtlvae.products.runs import Run
+from recipe_mtlvae.products.runs import SCORES, Run
 from recipe_mtlvae.products.systems import Result, System
 from tests.tiny import tiny_conf
 
@@ -17,7 +17,7 @@ def system(name: str, kwh: float | None, selection: list[float], seconds: list[f
     conf = tiny_conf(*settings, *other.get("settings", []))
     energy = {"training": {"kwh": kwh, **MEASURED, **other.get("energy", {})}}
     run = Run(name, Path(name), conf, {}, {}, {"val/selection": selection, "seconds": seconds}, energy, {}, ())
-    result = Result({}, {}, {"Beep": {}}, {}, {}, {}, 1, 1, "", (), None, None)
+    result = Result(dict.fromkeys(SCORES, 0.5), {}, {"Beep": {}}, {}, {}, {}, {}, 1, 1, "", (), {}, None, None)
     return System(name, (run,), {"other": result}, other.get("converged", True))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import write_json
-from recipe_mtlvae.products.runs import SCORES
+from recipe_mtlvae.products.runs import SCORES, networks_of
 from recipe_mtlvae.scoring.reference import read_reference
 
 if TYPE_CHECKING:  # matplotlib and the metric packages are slow to import
@@ -26,7 +26,8 @@ def main(argv: list[str]) -> None:
     from recipe_mtlvae.products.systems import compare
 
     split = options.ground_truth.stem if options.ground_truth else "validation"
-    systems = compare([*_named(options.runs), *options.run], given, split)
+    named = [networks_of(name, folder).items() for name, folder in (*_named(options.runs), *options.run)]
+    systems = compare([one for networks in named for one in networks], given, split)
     print(write_report(systems, _corpus(systems), " · ".join(one.name for one in systems), options.out / "report.html"))
     write_json(options.out / "comparison.json", comparison(systems))
     print(f"\n{options.out / 'report.html'}")
@@ -44,6 +45,7 @@ def comparison(systems: Sequence[System]) -> dict[str, Any]:
         winners = {name: winner(measured, split, name) for name in SCORES}
         content[split] = {
             "clip_list_hash": measured[0].results[split].clip_list_hash,
+            "versions": measured[0].results[split].versions,
             "systems": {system.name: _system_entry(system, split) for system in measured},
             "differences": [
                 {"a": a.name, "b": b.name}
@@ -104,7 +106,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="exp/<tag>, named by its folder")
     parser.add_argument("--run", action="append", default=[], type=_name_and_path, metavar="NAME=PATH")
-    parser.add_argument("--ground_truth", type=Path, metavar="TSV", help="filename onset offset event_label")
+    parser.add_argument(
+        "--ground_truth",
+        type=Path,
+        metavar="TSV",
+        help="filename onset offset event_label; for folders that carry no truth, and for runs of these clips",
+    )
     parser.add_argument("--durations", type=Path, metavar="TSV", help="filename duration: the clip list")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="report.html and comparison.json")
     options = parser.parse_args(argv)

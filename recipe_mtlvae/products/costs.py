@@ -10,10 +10,10 @@ import numpy as np
 
 from recipe_mtlvae.products.runs import SPLITS
 from recipe_mtlvae.products.systems import System
-from recipe_mtlvae.products.tables import NONE, split_name
+from recipe_mtlvae.products.tables import NONE, shown_splits, split_name
 from recipe_mtlvae.scoring.energy import ew_psds
 
-NOT_MEASURED = "not measured"
+NOT_MEASURED, NOT_KNOWN = "not measured", "not known"
 PHASES = ("training", "validation", "public", "evaluation")  # of energy.json; validation is the challenge's dev-test
 
 
@@ -26,7 +26,7 @@ class Fact:
 
 
 def facts(systems: Sequence[System]) -> list[Fact]:
-    """All quantities, one cell a system; of several runs the mean."""
+    """All quantities that any system has, and the energy in any case, one cell a system; of several runs the mean."""
     rows: list[tuple[str, Callable[[System], str]]] = [
         ("Data", lambda system: system.runs[0].conf.data.name if system.runs[0].conf else NONE),
         ("Classes", lambda system: str(len(next(iter(system.results.values())).per_class))),
@@ -53,21 +53,10 @@ def facts(systems: Sequence[System]) -> list[Fact]:
         ("Parameters", _mean(None, "parameters", count)),
         ("Multiply-accumulates for 10\u00a0s", _mean(None, "macs_10s", lambda number: f"{number / 1e9:.3g} G")),
     ]
-    return [Fact(name, tuple(read(system) for system in systems)) for name, read in rows]
-
-
-def facts_text(rows: Sequence[Fact], systems: Sequence[System]) -> str:
-    """The same for a terminal."""
-    width = max(len(row.name) for row in rows) + 2
-    columns = [max([len(system.name), *(len(row.cells[i]) for row in rows)]) + 3 for i, system in enumerate(systems)]
-    lines = []
-    if len(systems) > 1:
-        names = "".join(f"{system.name:<{column}}" for system, column in zip(systems, columns, strict=True))
-        lines.append(" " * width + names.rstrip())
-    for row in rows:
-        cells = "".join(f"{cell:<{column}}" for cell, column in zip(row.cells, columns, strict=True))
-        lines.append(f"{row.name:<{width}}{cells.rstrip()}")
-    return "\n".join(lines)
+    found = [Fact(name, tuple(read(system) for system in systems)) for name, read in rows]
+    return [
+        fact for fact in found if set(fact.cells) - {NONE, NOT_MEASURED, NOT_KNOWN} or fact.name.startswith("Energy")
+    ]
 
 
 def duration(seconds: float) -> str:
@@ -109,9 +98,9 @@ def baseline_of(systems: Sequence[System]) -> System | None:
 
 
 def energy_weighted(system: System, baseline: System, phase: str, name: str) -> float | None:
-    """EW-PSDS on validation; None unless both were measured on one machine, by one version of codecarbon."""
+    """EW-PSDS of the score's split; None unless both were measured alike."""
     ours, theirs = mean_kwh(system, phase), mean_kwh(baseline, phase)
-    result = system.results.get("validation")
+    result = system.results.get(shown_splits([system])[0])
     if not _measured_alike(system, baseline, phase) or not ours or not theirs or result is None:
         return None
     return ew_psds(result.macro[name], theirs, ours)
@@ -176,10 +165,11 @@ def _energy_to_reach_rows(systems: Sequence[System]) -> list[tuple[str, Callable
 
 
 def _measured_alike(system: System, baseline: System, phase: str) -> bool:
-    """On one machine, by one version of codecarbon."""
+    """Each whole on one machine, the same one, by one version of codecarbon, with the GPU if there was one."""
     entries = [run.energy.get(phase) or {} for run in (*system.runs, *baseline.runs)]
     places = {(entry.get("machine"), entry.get("codecarbon")) for entry in entries}
-    return len(places) == 1 and None not in next(iter(places)) and all(entry.get("kwh") for entry in entries)
+    one_place = len(places) == 1 and not any(part is None or " + " in part for part in next(iter(places)))
+    return one_place and all(entry.get("kwh") and "not measured" not in (entry.get("mode") or "") for entry in entries)
 
 
 def _same_selection(system: System, baseline: System) -> bool:
@@ -210,7 +200,7 @@ def _coverage_of(split: str) -> Callable[[System], str]:
 
 
 def _converged(system: System) -> str:
-    return {True: "yes", False: "no: not converged", None: "not known"}[system.converged]
+    return {True: "yes", False: "no: not converged", None: NOT_KNOWN}[system.converged]
 
 
 def _speed(system: System) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recipe_mtlvae.errors import fail
-from recipe_mtlvae.products.runs import SPLITS, Run, read_run
+from recipe_mtlvae.products.runs import GIVEN, SPLITS, Run, bare_run, read_run
 from recipe_mtlvae.scoring.command import THRESHOLD, prepare, read_points
 from recipe_mtlvae.scoring.command import System as Output
 from recipe_mtlvae.scoring.reference import Reference
@@ -27,22 +27,28 @@ class Member:
 
 
 def open_members(sources: Sequence[tuple[str, Path]], given: Reference | None, split: str) -> list[Member]:
-    """See systems.compare. Classes come from the first folder that tells them: operating points do not."""
+    """See systems.compare. A split's classes come from the first folder that tells them: operating points do not."""
     kinds = [_kind(path) for _, path in sources]
+    strangers = [path for (_, path), kind in zip(sources, kinds, strict=True) if kind == "run" and given]
+    strangers = [path for path in strangers if _given_split(path, given) is None]
+    if given and len(strangers) == len(sources):
+        raise fail("no run has scores of the clips in --durations: file names differ", path=strangers[0])
+    split += GIVEN * bool(strangers)
     opened: dict[int, Member] = {}
-    classes: tuple[str, ...] | None = None
+    classes: dict[str, tuple[str, ...]] = {}  # by split
     for i in sorted(range(len(sources)), key=lambda i: KINDS.index(kinds[i])):
         (name, path), kind = sources[i], kinds[i]
-        reference = given if given or kind == "run" else _borrowed(opened, split)
+        reference = given or _borrowed(opened, split)
         if kind == "run":
-            member = _open_run(name, path, reference, split)
+            member = _open_run(name, path, given, split) if path not in strangers else _stranger(name, path)
         elif reference is None:
             raise fail("this folder carries no truth", "give --ground_truth and --durations", path)
         elif kind == "scores":
-            member = Member(name, read_run(path, name), {split: prepare(read_scores(path), reference, THRESHOLD)})
+            member = Member(name, bare_run(path, name), {split: prepare(read_scores(path), reference, THRESHOLD)})
         else:
-            member = Member(name, read_run(path, name), {split: read_points(path, reference, classes)})
-        classes = classes or next(iter(member.outputs.values())).scores.classes
+            member = Member(name, bare_run(path, name), {split: read_points(path, reference, classes.get(split))})
+        for own, output in member.outputs.items():
+            classes.setdefault(own, output.scores.classes)
         opened[i] = _with_classes(member, classes, path)
     members = [opened[i] for i in range(len(sources))]
     _check_same_clips(members)
@@ -62,24 +68,39 @@ def _kind(path: Path) -> str:
         return "scores" if lines.readline().startswith("onset\toffset\t") else "points"
 
 
+def _given_split(run: Path, given: Reference) -> str | None:
+    """The run's split that has scores of the given clips; None where none has: it is held against its own truth."""
+    for split in SPLITS:
+        if any((run / "scores" / split / f"{clip}.tsv").exists() for clip in given.durations):
+            return split
+    return None
+
+
+def _stranger(name: str, path: Path) -> Member:
+    member = _open_run(name, path, None, "")
+    gap = "None of its scores is of the given clips: it has tables of its own, by its own truth, and no differences."
+    return replace(member, run=replace(member.run, gaps=(*member.run.gaps, gap)))
+
+
 def _open_run(name: str, path: Path, given: Reference | None, split: str) -> Member:
     run = read_run(path, name)
     if run.conf is None:
         raise fail("this run has no readable conf.yaml: its median filter and threshold are unknown", path=path)
-    outputs: dict[str, Output] = {}
-    for own in SPLITS:
-        folder = path / "scores" / own
-        if not folder.is_dir() or (given and not any((folder / f"{clip}.tsv").exists() for clip in given.durations)):
-            continue
-        reference = given or read_written_reference(reference_path(path, own))
-        after = run.conf.postprocess
-        output = prepare(read_scores(folder), reference, after.threshold, steps=after.median_filter)
-        if given:
-            return Member(name, run, {split: output})
-        outputs[own] = output
-    if not outputs:
-        raise fail("none of this run's scores is of a clip in the list", path=path)
-    return Member(name, run, outputs)
+    after = run.conf.postprocess
+
+    def output(folder: Path, reference: Reference) -> Output:
+        return prepare(read_scores(folder), reference, after.threshold, steps=after.median_filter)
+
+    if given:
+        return Member(name, run, {split: output(path / "scores" / _given_split(path, given), given)})
+    own = [split for split in SPLITS if (path / "scores" / split).is_dir()]
+    if not own:
+        raise fail(f"expected scores/{' or scores/'.join(SPLITS)} in this run, found neither", "run stage 2", path)
+    return Member(
+        name,
+        run,
+        {split: output(path / "scores" / split, read_written_reference(reference_path(path, split))) for split in own},
+    )
 
 
 def _borrowed(opened: dict[int, Member], split: str) -> Reference | None:
@@ -87,11 +108,11 @@ def _borrowed(opened: dict[int, Member], split: str) -> Reference | None:
     return next((member.outputs[split].reference for member in opened.values() if split in member.outputs), None)
 
 
-def _with_classes(member: Member, classes: tuple[str, ...], path: Path) -> Member:
-    """The member with its score columns in the order of `classes`."""
+def _with_classes(member: Member, classes_of: Mapping[str, tuple[str, ...]], path: Path) -> Member:
+    """The member with its score columns in the order of its split's classes."""
     outputs = {}
     for split, output in member.outputs.items():
-        own = output.scores.classes
+        own, classes = output.scores.classes, classes_of[split]
         if set(own) != set(classes):
             only = [f"it lacks {', '.join(sorted(set(classes) - set(own)))}"] * bool(set(classes) - set(own))
             only += [f"only it has {', '.join(sorted(set(own) - set(classes)))}"] * bool(set(own) - set(classes))

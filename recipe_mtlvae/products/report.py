@@ -9,7 +9,7 @@ import yaml
 
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.files import write_text
-from recipe_mtlvae.products import costs, sections, tables
+from recipe_mtlvae.products import costs, sections, tables, terminal
 from recipe_mtlvae.products.clips import Corpus, clip_views
 from recipe_mtlvae.products.pages import render
 from recipe_mtlvae.products.runs import read_published
@@ -26,7 +26,8 @@ def write_report(systems: Sequence[System], corpus: Corpus | None, title: str, f
     """
     published = read_published()
     several = len(systems) > 1
-    split = "validation" if any("validation" in system.results for system in systems) else tables.splits_of(systems)[0]
+    shown = tables.shown_splits(systems)
+    split = shown[0]
     gaps = [f"{run.name}: {gap}" if several else gap for one in systems for run in one.runs for gap in run.gaps]
     gaps = list(dict.fromkeys(gaps))
     clips = clip_views(systems, split, corpus, CLIPS_EACH, gaps)
@@ -40,6 +41,9 @@ def write_report(systems: Sequence[System], corpus: Corpus | None, title: str, f
         kinds=tables.SCORE_KINDS,
         groups=groups,
         spread=any(result.intervals for system in systems for result in system.results.values()),
+        seeds=any(len(system.runs) > 1 for system in systems),
+        narrow=tables.NARROW,
+        few_clips=tables.FEW_CLIPS,
         differences=differences,
         facts=facts,
         weighed_by=weighed_by.name if several and (weighed_by := costs.baseline_of(systems)) else "",
@@ -47,8 +51,8 @@ def write_report(systems: Sequence[System], corpus: Corpus | None, title: str, f
         sections=[
             section
             for section in (
-                sections.classes(systems, split),
-                sections.psd_roc(systems, split),
+                *(sections.classes(systems, one) for one in shown),
+                *(sections.psd_roc(systems, one) for one in shown),
                 sections.energy(systems, split),
                 sections.training(systems),
                 sections.latent_space(systems),
@@ -62,8 +66,8 @@ def write_report(systems: Sequence[System], corpus: Corpus | None, title: str, f
         gaps=gaps,
     )
     write_text(file, page)
-    text = [tables.as_text(groups), *([tables.as_text(differences)] if differences else [])]
-    return "\n".join([*text, costs.facts_text(facts, systems)])
+    text = [terminal.scores_text(groups), *([terminal.scores_text(differences)] if differences else [])]
+    return "\n".join([*text, terminal.facts_text(facts, systems)])
 
 
 def _conf_text(system: System) -> str:
@@ -79,6 +83,8 @@ def _conditions(systems: Sequence[System]) -> list[tuple[str, str]]:
         rows.append((f"Clip list, {name}", result.clip_list_hash or tables.NONE))
         if result.absent_classes:
             rows.append((f"Classes without truth, {name}", ", ".join(result.absent_classes)))
+    versions = next((result.versions for system in systems for result in system.results.values()), {})
+    rows += [(package, str(version)) for package, version in versions.items()]
     for system in systems:
         before = f"{system.name}: " if len(systems) > 1 else ""
         rows += [(before + name, value) for name, value in _settings(system)]
@@ -96,7 +102,6 @@ def _settings(system: System) -> list[tuple[str, str]]:
         rows.append(("median filter", f"{seconds:g} s" if seconds else "none here"))
     if threshold is not None:
         rows.append(("threshold of events and F1", f"{threshold:g}"))
-    rows += [(package, str(version)) for package, version in metrics.get("versions", {}).items()]
     for phase, entry in run.energy.items():
         parts = {part: entry.get(f"{part.lower()}_kwh") for part in ("CPU", "GPU", "RAM")}
         shares = ", ".join(f"{part} {costs.kwh_text(kwh)} kWh" for part, kwh in parts.items() if kwh)

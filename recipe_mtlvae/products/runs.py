@@ -11,10 +11,11 @@ from typing import Any
 
 import yaml
 
-from recipe_mtlvae.conf import CONF_DIR, Conf, conf_from_dict
+from recipe_mtlvae.conf import CONF_DIR, NETWORKS, Conf, conf_from_dict
 from recipe_mtlvae.errors import RecipeError, fail
 
 SPLITS = ("validation", "public")
+GIVEN = " by the given truth"  # after a split's name, where a run's own split has that name
 SCORES = ("psds1", "psds2", "event_f1", "segment_f1", "intersection_f1")
 
 
@@ -48,7 +49,7 @@ class Published:
 
     def scores(self, split: str) -> dict[str, float]:
         """The scores published for `split`, macro, 0 to 1; empty where there are none."""
-        return {"validation": self.validation, "public": self.public}.get(split, {})
+        return {"validation": self.validation, "public": self.public}.get(split.removesuffix(GIVEN), {})
 
 
 def open_run(folder: Path, name: str | None = None) -> Run:
@@ -76,6 +77,19 @@ def read_run(folder: Path, name: str | None = None) -> Run:
         model=_read_json(folder / "model.json", gaps),
         gaps=tuple(gaps),
     )
+
+
+def bare_run(folder: Path, name: str) -> Run:
+    """A folder of scores or events that is no run: nothing else is known of its system."""
+    gaps = ("How it was trained, its energy and its size are not known: this folder is not a run.",)
+    return Run(name, folder, None, {}, {}, {}, {}, {}, gaps)
+
+
+def networks_of(name: str, folder: Path) -> dict[str, Path]:
+    """A run's networks by the names that they have in a page: a teacher, in a folder below, is a system of its own."""
+    others = {network for networks in NETWORKS.values() for network in networks[1:]}
+    there = [network for network in sorted(others) if (folder / network / "scores").is_dir()]
+    return {name: folder} | {f"{name}, {network}": folder / network for network in there}
 
 
 def metrics_name(split: str) -> str:

@@ -72,21 +72,23 @@ def psd_roc(systems: Sequence[System], split: str) -> Section:
     for key, (name, scenario) in SCENARIOS.items():
         curves = {one.name: one.results[split].curves[key] for one in systems if key in _curves(one, split)}
         if curves:
-            title = f"{name} = {systems[0].results[split].macro[key]:.3f}" if len(systems) == 1 else name
+            measured = [one.results[split] for one in systems if split in one.results]
+            title = f"{name} = {measured[0].macro[key]:.3f}" if len(measured) == 1 else name
             axis = "effective false positives per hour"
             charts.append(Chart(Markup(plots.roc(curves, title, scenario.max_efpr, axis))))
     text = (
         f"The polyphonic sound detection ROC on {tables.split_name(split).lower()}: what is found, at each rate of "
         "false alarms. The area under the curve up to 100 false positives an hour, as a share of all, is the PSDS."
     )
-    return Section("PSD-ROC", text, tuple(charts))
+    return Section("PSD-ROC", text + _first_run(systems), tuple(charts))
 
 
 def energy(systems: Sequence[System], split: str) -> Section:
     points = {}
+    systems = [system for system in systems if split in system.results]
     for system in systems:
         kwh = costs.mean_kwh(system, "training")
-        if kwh and split in system.results:
+        if kwh:
             result = system.results[split]
             found = result.intervals.get("psds1")
             points[system.name] = (kwh, result.macro["psds1"], (found.low, found.high) if found else None)
@@ -106,9 +108,7 @@ def training(systems: Sequence[System]) -> Section:
     for system in systems:
         charts += _run_charts(system.runs[0], system.name if len(systems) > 1 else "")
     text = "Loss terms are unweighted. The epoch with the best selection score, marked by a line, is the one scored."
-    if any(len(system.runs) > 1 for system in systems):
-        text += " Of several runs the first is shown."
-    return Section("Training", text, tuple(charts))
+    return Section("Training", text + _first_run(systems), tuple(charts))
 
 
 def latent_space(systems: Sequence[System]) -> Section:
@@ -153,7 +153,11 @@ def clips(systems: Sequence[System], views: Sequence[ClipView], corpus: Corpus |
         + (", mean of the systems" if len(systems) > 1 else "")
         + "): above, the log-mel spectrogram; below, the true events (solid) and the detected ones (hatched)."
     )
-    return Section("Test clips", text, tuple(charts))
+    return Section("Test clips", text + _first_run(systems), tuple(charts))
+
+
+def _first_run(systems: Sequence[System]) -> str:
+    return " Of several runs the first is shown." * any(len(system.runs) > 1 for system in systems)
 
 
 def _run_charts(run: Run, name: str) -> list[Chart]:

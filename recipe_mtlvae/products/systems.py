@@ -6,6 +6,7 @@ A system is one run, or several runs of one name, such as seeds: these are shown
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from recipe_mtlvae.scoring.intervals import Interval, Resamples, draw, interval,
 from recipe_mtlvae.scoring.metrics import Metrics, clip_statistics, figures
 from recipe_mtlvae.scoring.reference import Reference
 from recipe_mtlvae.scoring.reference_file import reference_path
+from recipe_mtlvae.scoring.results import versions
 
 # A selection score that still gains this share of itself in a quarter of the epochs goes on learning
 QUARTER_GAIN = 0.02
@@ -34,11 +36,13 @@ class Result:
     per_class: dict[str, dict[str, float | None]]  # None where the class has no truth
     intervals: dict[str, Interval]  # of `macro`; empty where the truth is not at hand
     class_intervals: dict[str, dict[str, Interval]]
+    class_clips: dict[str, int]  # clips in whose truth the class is; empty where the truth is not at hand
     curves: dict[str, tuple[np.ndarray, np.ndarray]]  # psds1, psds2: efpr, etpr, of the first run
     scored: int
     expected: int  # clips
     clip_list_hash: str
     absent_classes: tuple[str, ...]
+    versions: dict[str, str]  # of the packages that measured it
     resamples: Resamples | None
     output: Output | None  # of the first run
 
@@ -149,11 +153,13 @@ def system_of_files(run: Run) -> System:
             per_class=metrics.get("per_class", {}),
             intervals={},
             class_intervals={},
+            class_clips={},
             curves={name: (np.array(curve["efpr"]), np.array(curve["etpr"])) for name, curve in curves.items()},
             scored=metrics["coverage"]["scored"],
             expected=metrics["coverage"]["expected"],
             clip_list_hash=metrics.get("clip_list_hash", ""),
             absent_classes=tuple(metrics.get("absent_classes", ())),
+            versions=metrics.get("versions", {}),
             resamples=None,
             output=None,
         )
@@ -189,11 +195,15 @@ def _result(outputs: list[Output]) -> Result:
             label: {name: interval(resamples.per_class[name][:, i]) for name in SCORES}
             for i, label in enumerate(resamples.classes)
         },
+        class_clips=Counter(
+            label for events in reference.truth.values() for label in {event.label for event in events}
+        ),
         curves={name: (curve.efpr, curve.etpr) for name, curve in first.psd_roc.items()},
         scored=min(output.scored for output in outputs),
         expected=reference.expected,
         clip_list_hash=reference.clip_list_hash,
         absent_classes=first.absent_classes,
+        versions=versions(),
         resamples=resamples,
         output=outputs[0],
     )

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from recipe_mtlvae.products.runs import SPLITS, Published
+from recipe_mtlvae.products.runs import GIVEN, SPLITS, Published
 from recipe_mtlvae.products.systems import Result, System, difference, winner
 
 SPLIT_NAMES = {"validation": "Validation", "public": "Public evaluation", "evaluation": "Challenge evaluation"}
 NONE = "-"
 TUNED = "tuned"
+FEW_CLIPS, NEAR_ZERO = 10, 0.1  # with fewer of a class, or a PSDS below, the interval is too narrow (see intervals.py)
+NARROW = "†"
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,33 @@ class Group:
 
 
 def split_name(split: str) -> str:
-    return SPLIT_NAMES.get(split, split)
+    name = split.removesuffix(GIVEN)
+    return SPLIT_NAMES.get(name, name) + split[len(name) :]
+
+
+def _title(systems: Sequence[System], split: str) -> str:
+    clips = next(system.results[split].expected for system in systems if split in system.results)
+    return f"{split_name(split)}, {_number_of_clips(clips)}"
+
+
+def _number_of_clips(clips: int) -> str:
+    return f"{clips:,} clip" + "s" * (clips != 1)
 
 
 def splits_of(systems: Sequence[System]) -> list[str]:
     """The splits on which any system was measured."""
     found = dict.fromkeys(split for system in systems for split in system.results)
     return [split for split in SPLITS if split in found] + [split for split in found if split not in SPLITS]
+
+
+def shown_splits(systems: Sequence[System]) -> list[str]:
+    """What charts show: validation, if there is one, and other splits as far as systems were measured there alone."""
+    splits = sorted(splits_of(systems), key=lambda split: split != "validation")
+    shown = splits[:1]
+    for split in splits[1:]:
+        if any(split in system.results and not system.results.keys() & set(shown) for system in systems):
+            shown.append(split)
+    return shown
 
 
 def score_groups(systems: Sequence[System], published: Sequence[Published]) -> list[Group]:
@@ -83,7 +105,7 @@ def score_groups(systems: Sequence[System], published: Sequence[Published]) -> l
                 rows.append(_system_row(system, split, best, len(systems) > 1))
                 rows += _tuned_row(system, split)
         rows += [_published_row(row, split, systems) for row in published if row.scores(split)]
-        groups.append(Group(split_name(split), tuple(rows)))
+        groups.append(Group(_title(systems, split), tuple(rows)))
     return groups
 
 
@@ -94,7 +116,9 @@ def difference_groups(systems: Sequence[System]) -> list[Group]:
         pairs = combinations([system for system in systems if split in system.results], 2)
         rows = [_difference_row(a, b, split) for a, b in pairs]
         if rows:
-            groups.append(Group(split_name(split), tuple(row for row in rows if any(cell.value for cell in row.cells))))
+            groups.append(
+                Group(_title(systems, split), tuple(row for row in rows if any(cell.value for cell in row.cells)))
+            )
     return [group for group in groups if group.rows]
 
 
@@ -120,8 +144,13 @@ def class_groups(systems: Sequence[System], split: str) -> list[Group]:
 
 
 def tuned_figures(system: System, split: str) -> Mapping[str, Any] | None:
-    """metrics.json's `tuned` section of a system's only run; a mean over runs of different tunings says little."""
-    return system.runs[0].metrics.get(split, {}).get("tuned") if len(system.runs) == 1 else None
+    """metrics.json's `tuned` section of a system's only run; a mean over runs of different tunings says little.
+
+    None where other clips are shown than those of metrics.json.
+    """
+    metrics = system.runs[0].metrics.get(split, {}) if len(system.runs) == 1 else {}
+    same = metrics.get("clip_list_hash") == system.results[split].clip_list_hash
+    return metrics.get("tuned") if same else None
 
 
 def _tuned_row(system: System, split: str) -> list[Row]:
@@ -149,30 +178,14 @@ def published_note(published: Sequence[Published]) -> str:
     )
 
 
-def as_text(groups: Sequence[Group]) -> str:
-    """Score tables for a terminal: figures, then what is known of their spread."""
-    width = max(len(row.name) for group in groups for row in group.rows) + 2
-    lines = []
-    for group in groups:
-        lines.append(f"{group.title:<{width}}" + "".join(f"{kind.short:>10}" for kind in SCORE_KINDS))
-        for row in group.rows:
-            cells = "".join(f"{cell.text + '*' * cell.best:>10}" for cell in row.cells)
-            lines.append(f"{row.name:<{width}}{cells}" + (f"   {row.note}" if row.note else ""))
-        lines.append("")
-        spreads = [row for row in group.rows if any(cell.spread for cell in row.cells)]
-        if spreads:
-            columns = [max(len(_one_line(row.cells[i])) for row in spreads) + 2 for i in range(len(SCORE_KINDS))]
-            heads = zip((kind.short for kind in SCORE_KINDS), columns, strict=True)
-            lines.append(f"{'95 % intervals':<{width}}" + "".join(f"{head:>{column}}" for head, column in heads))
-            for row in spreads:
-                cells = zip(map(_one_line, row.cells), columns, strict=True)
-                lines.append(f"{row.name:<{width}}" + "".join(f"{cell:>{column}}" for cell, column in cells))
-            lines.append("")
-    return "\n".join(lines)
-
-
-def _one_line(cell: Cell) -> str:
-    return cell.spread.replace("\n", " ")
+def narrow(result: Result, key: str, label: str | None = None) -> bool:
+    """Whether the interval of a figure, of a class or over all, is likely too narrow."""
+    clips = result.class_clips.values() if label is None else [result.class_clips.get(label, FEW_CLIPS)]
+    few = min(clips, default=FEW_CLIPS) < FEW_CLIPS
+    if not key.startswith("psds"):  # F1 over all classes stood the test with rare ones too
+        return few and label is not None
+    value = result.macro[key] if label is None else result.per_class[label].get(key)
+    return few or (value is not None and value < NEAR_ZERO)
 
 
 def _row(name: str, note: str, scores: Mapping[str, Any], own: bool = False) -> Row:
@@ -200,15 +213,15 @@ def _spread(result: Result, kind: ScoreKind) -> str:
         parts.append(f"± {kind.text(result.deviation[kind.key])}")
     if kind.key in result.intervals:
         found = result.intervals[kind.key]
-        parts.append(f"[{kind.text(found.low)}, {kind.text(found.high)}]")
+        parts.append(f"[{kind.text(found.low)}, {kind.text(found.high)}]" + NARROW * narrow(result, kind.key))
     return "\n".join(parts)
 
 
 def _published_row(system: Published, split: str, systems: Sequence[System]) -> Row:
-    data = {run.conf.data.name if run.conf else None for one in systems for run in one.runs}
-    same = data == {system.data.lower()}
-    note = f"published, on its authors' copy of {system.data}" if same else f"published, on other data: {system.data}"
-    return _row(system.name, note, system.scores(split))
+    data = {run.conf.data.name for one in systems if split in one.results for run in one.runs if run.conf}
+    where = {False: f"on other data: {system.data}", True: f"on its authors' copy of {system.data}"}
+    note = where[data == {system.data.lower()}] if data else f"on {system.data}"
+    return _row(system.name, f"published, {note}", system.scores(split))
 
 
 def _class_rows(result: Result) -> list[Row]:
@@ -218,8 +231,10 @@ def _class_rows(result: Result) -> list[Row]:
         for kind in SCORE_KINDS:
             found = result.class_intervals.get(label, {}).get(kind.key)
             spread = f"[{kind.text(found.low)}, {kind.text(found.high)}]" if found else ""
+            spread += NARROW * (bool(found) and narrow(result, kind.key, label))
             cells.append(Cell(kind.text(scores.get(kind.key)), scores.get(kind.key), spread))
-        rows.append(Row(label, "", True, tuple(cells)))
+        clips = result.class_clips.get(label)
+        rows.append(Row(label, f"in {_number_of_clips(clips)}" if clips else "", True, tuple(cells)))
     return rows
 
 
@@ -232,6 +247,7 @@ def _difference_row(a: System, b: System, split: str) -> Row:
             continue
         low, high = kind.scale * found.interval.low, kind.scale * found.interval.high
         spread = f"[{low:+.{kind.decimals}f}, {high:+.{kind.decimals}f}]"
+        spread += NARROW * any(narrow(one.results[split], kind.key) for one in (a, b))
         text = f"{kind.scale * found.value:+.{kind.decimals}f}"
         cells.append(Cell(text, found.value, spread, found.interval.excludes_zero))
     return Row(f"{a.name} less {b.name}", "", True, tuple(cells))

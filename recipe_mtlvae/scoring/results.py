@@ -43,8 +43,12 @@ def as_dict(metrics: Metrics, reference: Reference, setting: Setting) -> dict[st
         "clip_list_hash": reference.clip_list_hash,
         "median_filter_seconds": setting.median_filter_seconds,
         "threshold": setting.threshold,
-        "versions": {**{name: version(name) for name in PACKAGES}, "python": platform.python_version()},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    return {**{name: version(name) for name in PACKAGES}, "python": platform.python_version()}
 
 
 def write(metrics_file: Path, curves_file: Path, content: dict[str, Any], metrics: Metrics) -> None:
