@@ -11,12 +11,12 @@ import torch
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from recipe_mtlvae.conf import TASKS, Conf, load_conf
+from recipe_mtlvae.conf import CONF_DIR, TASKS, Conf, load_conf
 from recipe_mtlvae.data.batches import Batch, even_shares
 from recipe_mtlvae.labels import Grid
+from recipe_mtlvae.nets.checkpoint import build_network
 from recipe_mtlvae.nets.crnn import CRNN
 from recipe_mtlvae.nets.losses import mtlvae_losses, weighted_sum
-from recipe_mtlvae.nets.vae import MTLVAE
 from tests.benchmarks.machine import product
 from tests.benchmarks.timing import Goal, Line, Way, race
 
@@ -41,7 +41,7 @@ def random_batch(conf: Conf) -> Batch:
 
 def mtlvae_step(conf: Conf, batch: Batch) -> Callable[[], None]:
     """Forward, all terms of the loss, backward, gradient clipping, Adam."""
-    net = MTLVAE(CLASSES).train()
+    net = build_network(conf, CLASSES).train()
     optimizer = torch.optim.Adam(net.parameters(), conf.train.learning_rate)
     weights = dataclasses.asdict(conf.loss)
 
@@ -98,10 +98,23 @@ def supervised(strong: torch.Tensor, weak: torch.Tensor, batch: Batch) -> torch.
 def lines(quick: bool) -> Iterable[Line]:
     """Steps of the default batch, against both of the baseline's; the bound is that of its matrix products."""
     torch.manual_seed(0)
-    conf = load_conf()
-    batch = random_batch(conf)
+    batch = random_batch(load_conf())
     clips = len(batch.features)
-    step = mtlvae_step(conf, batch)
+    yield _against_mean_teacher("training step", "mtlvae.yaml", batch, quick)
+    yield _against_mean_teacher("training step, conf/mtlvae_fast.yaml", "mtlvae_fast.yaml", batch, quick)
+    yield race(
+        f"training step against the baseline's student, forward and backward alone, batch {clips}",
+        "clips/s",
+        Way(mtlvae_step(load_conf(), batch), clips),
+        Way(student_step(batch), clips),
+        rounds=1 if quick else 5,
+        energy=False,
+    )
+
+
+def _against_mean_teacher(name: str, conf_file: str, batch: Batch, quick: bool) -> Line:
+    clips = len(batch.features)
+    step = mtlvae_step(load_conf(CONF_DIR / conf_file), batch)
     flop, bound = step_flop(step), product()
     repeats = math.ceil(flop / bound.amount)  # as long as a step, so that both meet the same disturbances
 
@@ -109,8 +122,8 @@ def lines(quick: bool) -> Iterable[Line]:
         for _ in range(repeats):
             bound.run()
 
-    yield race(
-        f"training step, batch {clips}",
+    return race(
+        f"{name}, batch {clips}",
         "clips/s",
         Way(step, clips),
         Way(mean_teacher_step(batch), clips),
@@ -119,14 +132,6 @@ def lines(quick: bool) -> Iterable[Line]:
         bound_name="its FLOP at the speed of a large matrix product",
         goals=(Goal("ratio", 20.0), Goal("share", 0.6)),
         note=f"{flop / clips / 1e9:.2f} GFLOP a clip; the baseline's is student and teacher",
-    )
-    yield race(
-        f"the same against the baseline's student, forward and backward alone, batch {clips}",
-        "clips/s",
-        Way(step, clips),
-        Way(student_step(batch), clips),
-        rounds=1 if quick else 5,
-        energy=False,
     )
 
 
