@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recipe_mtlvae.products import systems
+from recipe_mtlvae.products import systems, tables
 from recipe_mtlvae.products.runs import SCORES
 from recipe_mtlvae.products.systems import Result, System
 from recipe_mtlvae.scoring.intervals import Resamples
@@ -37,12 +37,25 @@ def test_system_that_has_not_converged_is_never_ranked() -> None:
     assert systems.winner([best, second], "validation", "psds1") is None  # nobody is left to win against
 
 
+def test_difference_to_a_system_that_has_not_converged_has_no_star() -> None:
+    draws = np.full(100, 0.5)
+    best, young, other = _system("a", draws + 0.2), _system("b", draws + 0.1, converged=False), _system("c", draws)
+    (group,) = tables.difference_groups([best, young, other])
+    assert [(row.note, row.cells[0].best) for row in group.rows] == [
+        ("not converged: b", False),
+        ("", True),
+        ("not converged: b", False),
+    ]
+
+
 @pytest.mark.parametrize(
     ("selection", "expected"),
     [
         ([], None),
         ([0.1, 0.5], False),  # too few epochs to tell
         ([0.0] * 40, False),  # it has not begun to learn
+        ([0.1, 0.2] + [0.0] * 38, False),
+        ([0.114, 0.189, 0.146, 0.15, 0.15, 0.15, 0.15, 0.15], False),
         (list(np.linspace(0.1, 1.0, 40)), False),
         (list(1.0 - np.exp(-np.arange(60) / 8)), True),
         ([0.8, 0.82, 0.79, 0.81] * 5, True),

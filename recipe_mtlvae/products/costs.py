@@ -42,7 +42,7 @@ def facts(systems: Sequence[System]) -> list[Fact]:
         ("Clips seen in training", _mean("training", "clips_seen", count)),
         ("Training time", _mean("training", "seconds", duration, NOT_MEASURED)),
         ("Training speed", _speed),
-        ("Peak memory in training", _mean("training", "peak_memory_bytes", _gigabytes, NOT_MEASURED)),
+        ("Peak main memory in training", _mean("training", "peak_memory_bytes", _gigabytes, NOT_MEASURED)),
     ]
     measured = [phase for phase in PHASES if any(phase in run.energy for one in systems for run in one.runs)]
     rows += [(_energy_name(phase), _energy_of(phase)) for phase in dict.fromkeys([*PHASES[:3], *measured])]

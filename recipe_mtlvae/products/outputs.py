@@ -125,7 +125,7 @@ def _with_classes(member: Member, classes_of: Mapping[str, tuple[str, ...]], pat
 
 def _check_same_clips(members: Sequence[Member]) -> None:
     """Raises RecipeError where two systems are held against different clips or events."""
-    for split in {split for member in members for split in member.outputs}:
+    for split in dict.fromkeys(split for member in members for split in member.outputs):
         first, *others = [member for member in members if split in member.outputs]
         expected = first.outputs[split].reference
         for other in others:

@@ -24,7 +24,7 @@ from recipe_mtlvae.scoring.results import versions
 
 # A selection score that still gains this share of itself in a quarter of the epochs goes on learning
 QUARTER_GAIN = 0.02
-FEWEST_EPOCHS = 8
+FEWEST_EPOCHS = 20  # fewer may lie flat before they begin to rise
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def levelled_off(selection: Sequence[float], patience: int | None = None) -> boo
 
     It has where no epoch of the last `patience` was better than those before, which ends a training of that patience,
     or where the mean of the last quarter of the epochs is little above that of the quarter before: a mean is blind to
-    noise. A score that is still 0 has not begun to rise.
+    noise. A score that is still 0, or fell back to it, proves nothing.
     """
     known = [value for value in selection if math.isfinite(value)]
     if not known:
@@ -135,7 +135,7 @@ def levelled_off(selection: Sequence[float], patience: int | None = None) -> boo
         return True
     quarter = len(known) // 4
     before, last = np.mean(known[-2 * quarter : -quarter]), np.mean(known[-quarter:])
-    return bool(last - before <= QUARTER_GAIN * last)
+    return bool(last > 0 and last - before <= QUARTER_GAIN * last)
 
 
 def _converged(run: Run) -> bool | None:

@@ -249,5 +249,6 @@ def _difference_row(a: System, b: System, split: str) -> Row:
         spread = f"[{low:+.{kind.decimals}f}, {high:+.{kind.decimals}f}]"
         spread += NARROW * any(narrow(one.results[split], kind.key) for one in (a, b))
         text = f"{kind.scale * found.value:+.{kind.decimals}f}"
-        cells.append(Cell(text, found.value, spread, found.interval.excludes_zero))
-    return Row(f"{a.name} less {b.name}", "", True, tuple(cells))
+        cells.append(Cell(text, found.value, spread, found.interval.excludes_zero and a.ranked and b.ranked))
+    young = " and ".join(one.name for one in (a, b) if not one.ranked)
+    return Row(f"{a.name} less {b.name}", f"not converged: {young}" if young else "", True, tuple(cells))
