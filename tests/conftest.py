@@ -38,6 +38,7 @@ def browser() -> Iterator:
         pytest.skip("no chromium on this machine (Debian: apt install chromium)")
     with sync_api.sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        arguments.append("--autoplay-policy=no-user-gesture-required")
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser
         browser.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,11 +85,7 @@ def test_a_recording_that_is_gone_is_listed_without_sound(detector, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def opened(detector: Detector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (tests/requirements.txt)")
-    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser_path is None:
-        pytest.skip("no chromium on this machine (Debian: apt install chromium)")
+def opened(detector: Detector, tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("found")
     recordings = [
         found(folder, "b <i>10.wav", 8.0, DetectedEvent(5.0, 6.0, "Hum", 0.7), DetectedEvent(6.5, 7.0, HOSTILE, 0.6)),
@@ -98,24 +93,16 @@ def opened(detector: Detector, tmp_path_factory: pytest.TempPathFactory) -> Iter
         found(folder, "quiet.wav", 1.0),
     ]
     summary.write_summary(folder / "summary.html", recordings, detector, 0)
-    with sync_api.sync_playwright() as playwright:
-        arguments = [
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--autoplay-policy=no-user-gesture-required",
-        ]
-        browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
-        page = browser.new_page(viewport={"width": 1000, "height": 800})
-        page.noise, page.asked = [], []
-        page.on("console", lambda message: page.noise.append(message.text))
-        page.on("pageerror", lambda error: page.noise.append(str(error)))
-        page.on("dialog", lambda dialog: (page.noise.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: page.asked.append(request.url))
-        page.goto((folder / "summary.html").as_uri())
-        yield page
-        assert page.noise == []  # whatever the tests pressed
-        browser.close()
+    page = browser.new_page(viewport={"width": 1000, "height": 800})
+    page.noise, page.asked = [], []
+    page.on("console", lambda message: page.noise.append(message.text))
+    page.on("pageerror", lambda error: page.noise.append(str(error)))
+    page.on("dialog", lambda dialog: (page.noise.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.goto((folder / "summary.html").as_uri())
+    yield page
+    assert page.noise == []  # whatever the tests pressed
+    page.close()
 
 
 def rows(page: Any) -> list[str]:

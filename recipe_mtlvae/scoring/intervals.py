@@ -6,7 +6,7 @@ narrower than the systems' intervals suggest: what makes a draw hard is common t
 
 On simulated systems of 80 clips and more the intervals hold the true figure in 93 to 98 % of cases. PSDS with rare
 classes or near its floor of 0 is the exception: few clips put it too low, interval and all (51 % of cases for a PSDS1
-of 0.04 at 80 clips, 78 to 90 % at 500). Those of a single class hold it in 82 to 94 %, but in 57 to 80 % where fewer
+of 0.04 at 80 clips, 78 to 90 % at 500). Those of a single class hold it in 70 to 97 %, but in 57 to 80 % where fewer
 than 5 clips have the class, in 84 to 90 % where fewer than 10 have it.
 """
 
