@@ -61,6 +61,11 @@ def done(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project / "exp" / "mtlvae-own"
 
 
+def test_the_readme_shows_the_example_as_it_is() -> None:
+    shown = (CONF_DIR.parent / "README.md").read_text(encoding="utf-8")
+    assert EXAMPLE.read_text(encoding="utf-8").partition("\n")[2] in shown
+
+
 def test_the_example_is_ten_lines():
     lines = [line for line in EXAMPLE.read_text().splitlines() if not line.startswith("#")]
     assert len(lines) == 10
