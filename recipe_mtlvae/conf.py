@@ -6,20 +6,17 @@ An unknown key, a missing key or a wrong type is an error that names file, line 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import types
-import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from recipe_mtlvae.conf_files import merge, read_yaml, setting_delta
 from recipe_mtlvae.conf_ranges import out_of_range
-from recipe_mtlvae.errors import RecipeError, fail
+from recipe_mtlvae.conf_types import build
+from recipe_mtlvae.errors import fail
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
-T = TypeVar("T")
 # The trained networks of each system, by their names in its checkpoints; the first one is the system's own
 NETWORKS = {"mtlvae": ("net",), "mean_teacher": ("net", "teacher")}
 SEPARATORS = {"tab": "\t", "comma": ","}
@@ -215,7 +212,7 @@ def load_conf(*files: Path, settings: list[str] | None = None) -> Conf:
         merge(content, read_yaml(file), file)
     for setting in settings or []:
         merge(content, setting_delta(setting), "--set")
-    return _build(Conf, content, "")
+    return build(Conf, content)
 
 
 def data_file(data: str) -> Path:
@@ -230,19 +227,7 @@ def conf_from_dict(content: dict[str, Any]) -> Conf:
     whole = read_yaml(CONF_DIR / "base.yaml")
     whole["data"]["splits"] = {}  # names of the user's, not keys of ours
     merge(whole, content, "configuration")
-    return _build(Conf, whole, "")
-
-
-def load_as(cls: type[T], file: Path) -> T:
-    """A YAML file of another kind, such as a submission profile, as the dataclass `cls`; every key must be there.
-
-    Raises RecipeError naming the file and key at fault.
-    """
-    try:
-        return _build(cls, read_yaml(file), "")
-    except RecipeError as error:
-        faults = (fault if fault.path else dataclasses.replace(fault, path=file) for fault in error.faults)
-        raise RecipeError(*faults) from None
+    return build(Conf, whole)
 
 
 def conf_to_dict(conf: Conf) -> dict[str, Any]:
@@ -268,37 +253,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _build(cls: type, content: Any, prefix: str) -> Any:
-    if not isinstance(content, dict):
-        raise fail(f"'{prefix.rstrip('.')}': expected a mapping, got {content!r}")
-    hints = typing.get_type_hints(cls)
-    missing = [prefix + name for name in hints if name not in content]
-    unknown = [prefix + str(name) for name in content if name not in hints]
-    if missing or unknown:
-        parts = [f"missing {', '.join(missing)}"] * bool(missing) + [f"unknown {', '.join(unknown)}"] * bool(unknown)
-        raise fail("configuration keys: " + ", ".join(parts))
-    return cls(**{name: _convert(hint, content[name], prefix + name) for name, hint in hints.items()})
-
-
-def _convert(hint: Any, value: Any, name: str) -> Any:
-    """`value` as the type `hint`, or a RecipeError that names the key."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
-        return None if value is None else _convert(arguments[0], value, name)
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value, f"{name}.")
-    if origin is dict and isinstance(value, dict):
-        return {str(key): _convert(arguments[1], item, f"{name}.{key}") for key, item in value.items()}
-    if origin is tuple and isinstance(value, (list, tuple)):
-        return tuple(_convert(arguments[0], item, f"{name}[{i}]") for i, item in enumerate(value))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is float and isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return float(value)  # YAML takes 5e-4, without a point, for text
-    if origin is None and type(value) is hint:
-        return value
-    expected = getattr(hint, "__name__", str(hint)) if origin is None else {dict: "a mapping", tuple: "a list"}[origin]
-    raise fail(f"configuration key '{name}': expected {expected}, got {value!r} ({type(value).__name__})")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recipe_mtlvae.conf import CONF_DIR, load_as
+from recipe_mtlvae.conf import CONF_DIR
+from recipe_mtlvae.conf_types import load_as
 from recipe_mtlvae.errors import fail
 
 PROFILES = CONF_DIR / "submission"
