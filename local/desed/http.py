@@ -13,7 +13,7 @@ import urllib.request
 from typing import Any
 
 from recipe_mtlvae.conf import FetchConf
-from recipe_mtlvae.data.manifest import show
+from recipe_mtlvae.data.names import show
 from recipe_mtlvae.errors import fail
 
 PASSING = (408, 425, 429, 500, 502, 503, 504)

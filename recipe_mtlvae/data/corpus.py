@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.data import manifest
+from recipe_mtlvae.data import manifest, names
 from recipe_mtlvae.data.manifest import Clip
 from recipe_mtlvae.data.parts import settings_hash
 from recipe_mtlvae.data.store import Store
@@ -148,13 +148,13 @@ def read_files(conf: Conf, root: Path, name: str, classes: Sequence[str]) -> Spl
         faults.append(Fault(what, "put them there, or mend data.splits", audio))
     links = {clip.name: clip.path for clip in present if manifest.leads_out(clip, conf.data.reuse)}
     faults += [Fault("is a link out of the audio folder", _LINK_MEND, path) for path in links.values()]
-    faults += manifest.stem_faults((clip.name for clip in clips), tsv)
+    faults += names.stem_faults((clip.name for clip in clips), tsv)
     return SplitFiles(
         name,
         clips=[clip for clip in present if clip.name not in links],
         expected=metadata.expected,
         missing=[clip.name for clip in clips if clip.name not in on_disk],
-        unnamed=sorted(filter(manifest.is_audio_name, on_disk - metadata.labels.keys() - metadata.faulty)),
+        unnamed=sorted(filter(names.is_audio_name, on_disk - metadata.labels.keys() - metadata.faulty)),
         faults=faults,
     )
 
@@ -164,7 +164,7 @@ def _evaluation_files(conf: Conf, root: Path) -> SplitFiles:
     if folder is None:
         raise fail("there is no evaluation set", "give data.evaluation=DIR", root)
     clips = manifest.list_audio(folder)
-    ignored = sorted(name for name in os.listdir(folder) if not manifest.is_audio_name(name))
+    ignored = sorted(name for name in os.listdir(folder) if not names.is_audio_name(name))
     return SplitFiles(EVALUATION, clips, len(clips), ignored=ignored)
 
 

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from recipe_mtlvae.data.check import CorpusCheck, SplitCheck
 from recipe_mtlvae.data.corpus import SELECTION_SPLIT, TEST_SPLITS
-from recipe_mtlvae.data.manifest import show
+from recipe_mtlvae.data.names import show
 from recipe_mtlvae.errors import Fault
 
 

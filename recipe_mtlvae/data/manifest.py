@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from recipe_mtlvae.conf import SEPARATORS, TableConf
+from recipe_mtlvae.data.names import AUDIO_SUFFIXES, bad_name, is_audio_name, show, stem_faults
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.labels import Event
 
@@ -26,11 +27,6 @@ COLUMNS = {
     "none": ("filename",),
 }
 DESED_TABLE = TableConf(separator="tab", header=True)
-NAME_BYTES = 255  # the longest name that file systems take
-AUDIO_SUFFIXES = (
-    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc"),
-    *(".au", ".snd", ".w64", ".rf64", ".caf", ".sph", ".voc"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +95,6 @@ def list_audio(folder: Path) -> list[Clip]:
     if faults := faults + stem_faults(names, folder):
         raise RecipeError(*faults)
     return [Clip(name, folder / name, None, None) for name in names]
-
-
-def stem_faults(names: Iterable[str], where: Path) -> list[Fault]:
-    """Recordings that differ in their suffix alone: results are written under the stem."""
-    first: dict[str, str] = {}
-    pairs = [(first.setdefault(Path(name).stem, name), name) for name in names]
-    what = "{} and {} differ in their suffix alone, so that their results would share one file"
-    return [Fault(what.format(show(one), show(other)), "rename one", where) for one, other in pairs if one != other]
-
-
-def is_audio_name(name: str) -> bool:
-    """Whether a file is audio by its name; hidden files never are."""
-    return name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
 
 
 def read_metadata(tsv: Path, kind: str, classes: Sequence[str] | None, table: TableConf = DESED_TABLE) -> Metadata:
@@ -281,19 +264,6 @@ def _fields(line: str, table: TableConf) -> list[str]:
     return [first, *(field.strip(" ") for field in others)]
 
 
-def bad_name(name: str) -> str | None:
-    """Why a file name is refused, if it is: it must stay inside its folder and on its line."""
-    if not name:
-        return "is empty"
-    if name in (".", "..") or "/" in name or "\\" in name:
-        return "expected a plain file name that stays in the audio folder"
-    if len(name.encode("utf-8", "surrogateescape")) > NAME_BYTES:
-        return f"is longer than {NAME_BYTES} bytes"
-    if not name.isprintable():  # control characters, and bytes that are no UTF-8
-        return "holds a character that cannot be printed"
-    return None
-
-
 def leads_out(clip: Clip, allowed: Iterable[str] = ()) -> bool:
     """Whether a clip is a symbolic link out of its folder, and to none of the folders `allowed` either."""
     real = os.path.realpath  # Path.resolve raises on a link to itself
@@ -301,8 +271,3 @@ def leads_out(clip: Clip, allowed: Iterable[str] = ()) -> bool:
         return False
     named = Path(os.path.normpath(clip.path.parent / os.readlink(clip.path)))  # trees may hold links of their own
     return not any(named.is_relative_to(os.path.abspath(folder)) for folder in allowed)
-
-
-def show(text: str, limit: int = 80) -> str:
-    """A piece of input as it may be printed: quoted, escaped, shortened."""
-    return repr(text if len(text) <= limit else text[:limit] + "...")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipe_mtlvae.data.audio import FOREIGN
-from recipe_mtlvae.data.manifest import AUDIO_SUFFIXES, bad_name, is_audio_name, show
+from recipe_mtlvae.data.names import AUDIO_SUFFIXES, bad_name, is_audio_name, show
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.machine import cores
 from recipe_mtlvae.products.choices import by_class, split_names

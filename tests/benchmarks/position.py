@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from recipe_mtlvae.data.audio import read_audio
-from recipe_mtlvae.data.manifest import is_audio_name
+from recipe_mtlvae.data.names import is_audio_name
 from recipe_mtlvae.products.detector import Detector
 
 PLACES = 4  # leads, evenly over half a window

@@ -1,0 +1,45 @@
+"""File names of recordings: which are audio, which are refused, and how text from outside is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from recipe_mtlvae.errors import Fault
+
+NAME_BYTES = 255  # the longest name that file systems take
+AUDIO_SUFFIXES = (
+    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc"),
+    *(".au", ".snd", ".w64", ".rf64", ".caf", ".sph", ".voc"),
+)
+
+
+def is_audio_name(name: str) -> bool:
+    """Whether a file is audio by its name; hidden files never are."""
+    return name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
+
+
+def bad_name(name: str) -> str | None:
+    """Why a file name is refused, if it is: it must stay inside its folder and on its line."""
+    if not name:
+        return "is empty"
+    if name in (".", "..") or "/" in name or "\\" in name:
+        return "expected a plain file name that stays in the audio folder"
+    if len(name.encode("utf-8", "surrogateescape")) > NAME_BYTES:
+        return f"is longer than {NAME_BYTES} bytes"
+    if not name.isprintable():  # control characters, and bytes that are no UTF-8
+        return "holds a character that cannot be printed"
+    return None
+
+
+def stem_faults(names: Iterable[str], where: Path) -> list[Fault]:
+    """Recordings that differ in their suffix alone: results are written under the stem."""
+    first: dict[str, str] = {}
+    pairs = [(first.setdefault(Path(name).stem, name), name) for name in names]
+    what = "{} and {} differ in their suffix alone, so that their results would share one file"
+    return [Fault(what.format(show(one), show(other)), "rename one", where) for one, other in pairs if one != other]
+
+
+def show(text: str, limit: int = 80) -> str:
+    """A piece of input as it may be printed: quoted, escaped, shortened."""
+    return repr(text if len(text) <= limit else text[:limit] + "...")
