@@ -15,7 +15,7 @@ from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.data import corpus, findings
 from recipe_mtlvae.data.check import CorpusCheck, check_corpus
 from recipe_mtlvae.data.corpus import Split
-from recipe_mtlvae.data.store import INDEX, StoreJob, StoreReport, build_stores
+from recipe_mtlvae.data.store import INDEX, StoreJob, build_stores
 from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError, exit_code_of, fail
 from recipe_mtlvae.files import content_hash
 from recipe_mtlvae.products.data_report import write_data_report
@@ -70,12 +70,15 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
     seconds = conf.data.clip_seconds
     jobs = [
         StoreJob(
-            corpus.stored_clips(split.files, split.durations, seconds), corpus.store_folder(conf, root, split.name)
+            corpus.stored_clips(split.files, split.durations, seconds),
+            corpus.store_folder(conf, root, split.name),
+            split.unreadable,
         )
         for split in check.splits
     ]
-    reports = build_stores(jobs, conf.features, seconds, conf.data.skip_bad, shard=stage.shard)
-    _require_no_news(reports, faults)
+    reports = build_stores(jobs, conf.features, seconds, shard=stage.shard)
+    if changed := [fault for report in reports for fault in report.faults]:
+        raise RecipeError(*changed)  # the check could read these recordings: they were changed in between
     if waiting := sum(report.waiting for report in reports):
         print(f"stage 0: share {stage.shard} is done; {waiting} clips of others are not: the last to end joins them,")
         print("or stage 0 without run.shard, which does what is missing")
@@ -129,12 +132,6 @@ def _stamp(path: Path) -> tuple[int, int]:
     except OSError:
         return -1, -1
     return stat.st_size, stat.st_mtime_ns
-
-
-def _require_no_news(reports: Iterable[StoreReport], faults: Sequence[Fault]) -> None:
-    """A recording that could be read by the check, and not afterwards, was changed in between."""
-    if news := [fault for report in reports for fault in report.faults if fault not in faults]:
-        raise RecipeError(*news)
 
 
 def _require_clips(splits: Iterable[Split], faults: list[Fault]) -> None:

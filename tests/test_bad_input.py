@@ -49,8 +49,8 @@ def stage0(
     """Run stage 0 on a corpus, with more settings."""
     monkeypatch.setattr(local.stage, "PROJECT", tmp_path / "project")
 
-    def run(root: Path, *settings: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["prepare", *options(root, *settings)])
+    def run(root: Path, *settings: str, tag: str = "t") -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["prepare", *options(root, *settings, tag=tag)])
         capsys.readouterr()
         code = exit_code_of(prepare.main)
         said = capsys.readouterr()
@@ -59,9 +59,9 @@ def stage0(
     return run
 
 
-def options(root: Path, *settings: str) -> list[str]:
+def options(root: Path, *settings: str, tag: str = "t") -> list[str]:
     chosen = [f"--set={setting}" for setting in (*SETTINGS, *settings)]
-    return ["--data", "desed", "--data_root", str(root), "--tag", "t", *chosen]
+    return ["--data", "desed", "--data_root", str(root), "--tag", tag, *chosen]
 
 
 def damage(path: Path, content: bytes) -> None:
@@ -230,7 +230,7 @@ REFUSED = {
     "NaN audio": (lambda root: not_a_number(root / CLIP), f"{CLIP}: holds samples that are NaN"),
     "link out of the folder": (
         lambda root: ((root / CLIP).rename(root / "x.wav"), (root / CLIP).symlink_to(root / "x.wav")),
-        f"{CLIP}: is a link out of the audio folder",
+        f"{CLIP}: is a link out of the corpus",
     ),
 }
 
@@ -304,6 +304,23 @@ def test_skip_bad_goes_on_and_lowers_the_coverage(root, stage0):
     split = open_split(tiny_conf("data.skip_bad=true"), root, "validation")
     assert (len(split.clips), split.expected) == (2, 4)
     assert "50.0 %" in outcome.out
+
+
+def test_skip_bad_goes_on_again_where_the_corpus_is_prepared_already(root, stage0):
+    damage(root / CLIP, b"")
+    first, second = (stage0(root, "data.skip_bad=true", tag=tag) for tag in ("one", "two"))
+    assert (first.code, second.code) == (0, 0)
+    assert first.warnings == second.warnings
+
+
+def test_a_recording_that_breaks_off_after_its_first_clip_is_left_out_of_the_features_too(root, stage0):
+    samples = 0.1 * np.random.default_rng(0).standard_normal(40 * RATE)
+    samples[30 * RATE] = np.nan
+    soundfile.write(root / CLIP, samples, RATE, subtype="FLOAT")
+    assert stage0(root, "data.skip_bad=true").code == 0
+    split = open_split(tiny_conf("data.skip_bad=true"), root, "validation")
+    assert Path(CLIP).name not in {clip.name for clip in split.clips}
+    assert (len(split.clips), split.expected) == (3, 4)
 
 
 def test_skip_bad_goes_on_with_copies_of_test_clips_and_says_that_it_does(root, stage0):

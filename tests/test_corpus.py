@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from recipe_mtlvae.data.corpus import (
     training_events,
 )
 from recipe_mtlvae.data.parts import feature_shape
-from recipe_mtlvae.data.store import build_store
+from recipe_mtlvae.data.store import StoreJob, build_stores
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event, Grid
 from tests.tiny import AUDIO, COUNTS, VALIDATION, append, tiny_conf
@@ -27,10 +28,11 @@ from tests.tiny import AUDIO, COUNTS, VALIDATION, append, tiny_conf
 CONF = tiny_conf()
 
 
-def build(conf: Conf, root: Path, name: str) -> None:
+def build(conf: Conf, root: Path, name: str, skipped: Sequence[str] = ()) -> None:
     files = read_files(conf, root, name, corpus_classes(conf, root))
-    folder = store_folder(conf, root, name)
-    build_store(files.clips, folder, conf.features, conf.data.clip_seconds, conf.data.skip_bad, 1)
+    clips = [clip for clip in files.clips if clip.name not in skipped]
+    job = StoreJob(clips, store_folder(conf, root, name), skipped)
+    build_stores([job], conf.features, conf.data.clip_seconds, 1)
 
 
 def test_classes_are_the_configurations(root):
@@ -137,14 +139,14 @@ def test_with_skip_bad_bad_clips_and_rows_lower_the_coverage(root):
     (root / AUDIO / "validation_2.wav").write_text("text")
     append(root / VALIDATION, "validation_3.wav\t2\t1\tHum")
     conf = tiny_conf("data.skip_bad=true")
-    build(conf, root, "validation")
+    build(conf, root, "validation", ["validation_2.wav"])
     split = open_split(conf, root, "validation")
     assert ([clip.name for clip in split.clips], split.expected) == (["validation_0.wav", "validation_1.wav"], 4)
 
 
 def test_a_store_with_skipped_clips_is_not_opened_without_skip_bad(root):
     (root / AUDIO / "validation_2.wav").write_text("text")
-    build(tiny_conf("data.skip_bad=true"), root, "validation")
+    build(tiny_conf("data.skip_bad=true"), root, "validation", ["validation_2.wav"])
     with pytest.raises(RecipeError, match="run stage 0"):
         open_split(CONF, root, "validation")
 

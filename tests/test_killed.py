@@ -29,7 +29,7 @@ if __name__ == "__main__":
     parts.PART_BYTES, extract.FEW = 4 * 2 * 128 * 16, 0
     clips = [Clip(path.name, path, None, None) for path in sorted(audio.iterdir())]
     print("begun", flush=True)
-    print(build_store(clips, store, load_conf().features, 0.25, False, 1, shard).clips)
+    print(build_store(clips, store, load_conf().features, 0.25, 1, shard).clips)
 """
 
 

@@ -119,6 +119,13 @@ def test_a_faulty_strong_row_is_named_with_its_line(tmp_path, row, words):
     assert "\n" not in fault
 
 
+@pytest.mark.parametrize("row", ["0\t1\t\tDog\ta.wav", "0\t1\ta.wav"])
+def test_a_row_of_another_length_is_of_the_clip_that_it_names(tmp_path, row):
+    path = tsv(tmp_path, f"onset\toffset\tevent_label\tfilename\n2\t3\tDog\ta.wav\n{row}\n")
+    metadata = read_metadata(path, "strong", CLASSES)
+    assert (metadata.faulty, metadata.events, metadata.expected) == ({"a.wav"}, {}, 1)
+
+
 @pytest.mark.parametrize(
     ("row", "words"),
     [
@@ -285,11 +292,13 @@ def test_an_evaluation_folder_without_audio_is_refused(tmp_path, make, words):
         list_audio(folder)
 
 
-def test_only_links_out_of_the_folder_lead_out(tmp_path):
-    (tmp_path / "audio").mkdir()
-    (tmp_path / "secret.wav").touch()
-    (tmp_path / "audio" / "a.wav").touch()
-    (tmp_path / "audio" / "inside.wav").symlink_to("a.wav")
-    (tmp_path / "audio" / "outside.wav").symlink_to("../secret.wav")
-    names = ("a.wav", "inside.wav", "outside.wav")
-    assert [leads_out(Clip(name, tmp_path / "audio" / name, None, None)) for name in names] == [False, False, True]
+def test_only_links_out_of_the_corpus_lead_out(tmp_path):
+    homes = [tmp_path / "audio", tmp_path / "weak"]
+    for path in (*(home / "a.wav" for home in homes), tmp_path / "secret.wav"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    targets = {"inside.wav": "a.wav", "other.wav": "../weak/a.wav", "outside.wav": "../secret.wav"}
+    for name, target in targets.items():
+        (homes[0] / name).symlink_to(target)
+    clips = [Clip(name, homes[0] / name, None, None) for name in ("a.wav", *targets)]
+    assert [leads_out(clip, homes) for clip in clips] == [False, False, False, True]

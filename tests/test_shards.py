@@ -72,8 +72,8 @@ def clips(tmp_path, monkeypatch) -> list[Clip]:
     return found
 
 
-def build(clips: list[Clip], folder: Path, shard: Shard = ALL, skip_bad: bool = False) -> StoreReport:
-    return build_store(clips, folder, load_conf().features, 0.25, skip_bad, 1, shard)
+def build(clips: list[Clip], folder: Path, shard: Shard = ALL) -> StoreReport:
+    return build_store(clips, folder, load_conf().features, 0.25, 1, shard)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -129,17 +129,17 @@ def test_shares_are_even_over_all_the_stores_of_a_corpus(clips, tmp_path):
     jobs = [StoreJob(clips[start : start + 4], tmp_path / str(start)) for start in range(0, 20, 4)]
     written = []
     for index in range(3):
-        build_stores(jobs, load_conf().features, 0.25, False, 1, Shard(index, 3))
+        build_stores(jobs, load_conf().features, 0.25, 1, Shard(index, 3))
         written.append(len(list(tmp_path.glob("*/part-*.npy"))))
     assert written == [4, 7, 10]
 
 
 def test_a_bad_clip_of_one_share_is_told_by_it_and_by_the_joining_call(clips, tmp_path):
     clips[4].path.write_text("no audio")
-    reports = [build(clips, tmp_path / "many", Shard(index, 3), skip_bad=True) for index in range(3)]
+    reports = [build(clips, tmp_path / "many", Shard(index, 3)) for index in range(3)]
     assert [len(report.faults) for report in reports] == [0, 1, 0]
-    report = build(clips, tmp_path / "many", skip_bad=True)
-    assert (report.clips, len(report.faults)) == (19, 1)
+    report = build(clips, tmp_path / "many")
+    assert (report.clips, len(report.faults)) == (0, 1)
 
 
 def test_a_part_and_rows_of_two_writings_are_not_taken_for_one(clips, tmp_path):

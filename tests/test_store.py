@@ -23,7 +23,7 @@ from recipe_mtlvae.data.audio import read_audio
 from recipe_mtlvae.data.extract import PartTask
 from recipe_mtlvae.data.features import LogMel
 from recipe_mtlvae.data.manifest import Clip
-from recipe_mtlvae.data.store import Store, StoreReport, build_store
+from recipe_mtlvae.data.store import Store, StoreJob, StoreReport, build_store, build_stores
 from recipe_mtlvae.errors import RecipeError
 
 FEATURES = load_conf().features
@@ -50,8 +50,8 @@ def write_clip(path: Path, seed: int, seconds: float = SECONDS) -> Clip:
     return Clip(path.name, path, None, None)
 
 
-def build(clips: list[Clip], folder: Path, skip_bad: bool = False, workers: int = 1) -> StoreReport:
-    return build_store(clips, folder, FEATURES, SECONDS, skip_bad, workers)
+def build(clips: list[Clip], folder: Path, workers: int = 1) -> StoreReport:
+    return build_store(clips, folder, FEATURES, SECONDS, workers)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -214,15 +214,13 @@ def test_all_clips_that_cannot_be_read_are_told_and_there_is_no_store(clips, tmp
     assert not (tmp_path / "store" / "index.json").exists()
 
 
-def test_with_skip_bad_they_are_left_out_and_told_each_time(clips, tmp_path):
-    spoil(clips)
-    reports = [build(clips, tmp_path / "store", skip_bad=True) for _ in range(2)]
-    for report in reports:
-        assert [Path(fault.path).name for fault in report.faults] == ["2.wav", "6.wav"]
-        assert report.clips == 6
-    store = Store.open(tmp_path / "store")
-    assert store.names == [f"{number}.wav" for number in (0, 1, 3, 4, 5, 7)]
-    assert store.skipped == ["2.wav", "6.wav"]
+@pytest.mark.parametrize("skipped", [["2.wav"], []])
+def test_the_names_left_out_on_purpose_are_those_of_the_last_call(clips, tmp_path, extracted, skipped):
+    for names in (["2.wav", "6.wav"], skipped):
+        build_stores([StoreJob(clips[:2], tmp_path / "store", names)], FEATURES, SECONDS, 1)
+        store = Store.open(tmp_path / "store")
+        assert (store.names, store.skipped) == (["0.wav", "1.wav"], names)
+    assert extracted == ["0.wav", "1.wav"]
 
 
 def test_once_mended_only_they_are_read(clips, tmp_path, extracted):
@@ -253,7 +251,7 @@ def test_a_broken_link_is_a_fault_like_others(clips, tmp_path):
 
 def test_a_clip_length_below_one_window_is_refused(clips, tmp_path):
     with pytest.raises(RecipeError, match=r"data\.clip_seconds: expected more than 0\.064 s"):
-        build_store(clips, tmp_path / "store", FEATURES, 0.06, False, 1)
+        build_store(clips, tmp_path / "store", FEATURES, 0.06, 1)
 
 
 def test_a_pickled_store_carries_no_features(clips, tmp_path):
@@ -284,7 +282,7 @@ if __name__ == "__main__":
     audio, store, shape = Path(sys.argv[1]), Path(sys.argv[2]), (128, 16)
     parts.PART_BYTES, extract.FEW = 3 * 2 * shape[0] * shape[1], 0
     clips = [Clip(path.name, path, None, None) for path in sorted(audio.iterdir())]
-    report = build_store(clips, store, load_conf().features, 0.25, False, 2)
+    report = build_store(clips, store, load_conf().features, 0.25, 2)
     print(report.clips)
 """
 

@@ -68,16 +68,17 @@ def test_a_recording_of_one_clip_stays_as_it_is():
     assert cut_recordings([clip], {"a.wav": 2.02}, 2.0) == [clip]
 
 
-def build(root: Path, name: str, durations: dict[str, float]) -> None:
+def build(root: Path, name: str) -> None:
     files = read_files(CONF, root, name, CONF.data.classes)
+    durations = {clip.name: soundfile.info(clip.path).duration for clip in files.clips}
     clips = stored_clips(files, durations, CONF.data.clip_seconds)
-    build_store(clips, store_folder(CONF, root, name), CONF.features, CONF.data.clip_seconds, False, 1)
+    build_store(clips, store_folder(CONF, root, name), CONF.features, CONF.data.clip_seconds, 1)
 
 
 def test_a_training_split_holds_the_windows_and_counts_the_recordings(root):
     samples = np.concatenate([np.zeros(2 * RATE), 0.5 * np.ones(2 * RATE), np.zeros(RATE)])
     soundfile.write(root / STRONG, samples, RATE)
-    build(root, "strong_real", {"strong_real_1.wav": 5.0})
+    build(root, "strong_real")
     split = open_split(CONF, root, "strong_real")
     names = ["strong_real_1.wav/0.000", "strong_real_1.wav/2.000", "strong_real_1.wav/3.000"]
     assert [clip.name for clip in split.clips if clip.start is not None] == names
@@ -89,7 +90,7 @@ def test_a_training_split_holds_the_windows_and_counts_the_recordings(root):
 
 def test_a_test_split_keeps_long_recordings_whole(root):
     soundfile.write(root / AUDIO / "validation_1.wav", 0.1 * np.ones(5 * RATE), RATE)
-    build(root, "validation", {"validation_1.wav": 5.0})
+    build(root, "validation")
     split = open_split(CONF, root, "validation")
     assert [clip.name for clip in split.clips] == [f"validation_{number}.wav" for number in range(4)]
     assert split.durations["validation_1.wav"] == 5.0

@@ -68,7 +68,7 @@ def make_tiny_corpus(root: Path, conf: Conf, stores: bool = True, counts: Mappin
     if stores:
         for name in split_names(conf, root):
             files = read_files(conf, root, name, conf.data.classes)
-            build_store(files.clips, store_folder(conf, root, name), conf.features, conf.data.clip_seconds, False, 1)
+            build_store(files.clips, store_folder(conf, root, name), conf.features, conf.data.clip_seconds, 1)
     return root
 
 

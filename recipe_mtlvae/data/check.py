@@ -42,7 +42,6 @@ class SplitCheck:
     files: SplitFiles
     labels: str  # strong | weak | none
     faults: list[Fault] = field(default_factory=list)  # of the metadata, then of recordings
-    unreadable: int = 0
     durations: dict[str, float] = field(default_factory=dict)  # s, by clip name, of the readable recordings
     peaks: array = field(default_factory=lambda: array("f"))
     rates: dict[int, list[str]] = field(default_factory=dict)  # Hz: clips
@@ -57,6 +56,11 @@ class SplitCheck:
     @property
     def name(self) -> str:
         return self.files.name
+
+    @property
+    def unreadable(self) -> list[str]:
+        """Clips whose audio cannot be read to its end."""
+        return [clip.name for clip in self.files.clips if clip.name not in self.durations]
 
     @property
     def usable(self) -> int:
@@ -128,7 +132,6 @@ def _check_split(
     for clip, facts in hear(files.clips, root / FOLDER / f"{files.name}.jsonl", workers, bar.update):
         if isinstance(facts, Fault):
             found.faults.append(facts)
-            found.unreadable += 1
             continue
         _add_audio(found, clip, facts, conf.data.clip_seconds)
         _add_labels(found, clip, facts.duration)

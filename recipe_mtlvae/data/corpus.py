@@ -146,8 +146,9 @@ def read_files(conf: Conf, root: Path, name: str, classes: Sequence[str]) -> Spl
     if clips and not present:
         what = f"split '{name}': expected {len(clips)} audio files, found none of them"
         faults.append(Fault(what, "put them there, or mend data.splits", audio))
-    links = {clip.name: clip.path for clip in present if manifest.leads_out(clip, conf.data.reuse)}
-    faults += [Fault("is a link out of the audio folder", _LINK_MEND, path) for path in links.values()]
+    homes = [root / other.audio for other in conf.data.splits.values()]
+    links = {clip.name: clip.path for clip in present if manifest.leads_out(clip, homes, conf.data.reuse)}
+    faults += [Fault("is a link out of the corpus", _LINK_MEND, path) for path in links.values()]
     faults += names.stem_faults((clip.name for clip in clips), tsv)
     return SplitFiles(
         name,
@@ -188,8 +189,12 @@ def open_split(conf: Conf, root: Path, name: str) -> Split:
 
 
 def stored_clips(files: SplitFiles, durations: Mapping[str, float], seconds: float) -> list[Clip]:
-    """What a split's store holds: its recordings, long ones cut into windows unless they are there to be scored."""
-    return files.clips if files.name in TEST_SPLITS else cut_recordings(files.clips, durations, seconds)
+    """What a split's store holds: its readable recordings, long ones cut into windows unless they are to be scored.
+
+    durations: s, by name, of the recordings that can be read.
+    """
+    readable = [clip for clip in files.clips if clip.name in durations]
+    return readable if files.name in TEST_SPLITS else cut_recordings(readable, durations, seconds)
 
 
 def training_events(events: Sequence[Event], duration: float) -> tuple[Event, ...]:

@@ -225,7 +225,9 @@ def _rows(
                 as_in = "as in the header" if table.header else " ".join(columns)
                 what = f"expected {len(header)} fields, {as_in}; got {len(fields)}"
                 mend = "mend the row, or data.table.separator" if len(fields) == 1 < len(header) else "mend the row"
-                fault(_Row(number, tuple(fields)), what, mend)
+                # which clip it is of: the columns may have moved
+                named = next(filter(is_audio_name, fields), fields[min(places[0], len(fields) - 1)])
+                fault(_Row(number, (named,)), what, mend)
                 continue
             yield _Row(number, tuple(fields[place] for place in places))
 
@@ -264,10 +266,16 @@ def _fields(line: str, table: TableConf) -> list[str]:
     return [first, *(field.strip(" ") for field in others)]
 
 
-def leads_out(clip: Clip, allowed: Iterable[str] = ()) -> bool:
-    """Whether a clip is a symbolic link out of its folder, and to none of the folders `allowed` either."""
-    real = os.path.realpath  # Path.resolve raises on a link to itself
-    if not clip.path.is_symlink() or Path(real(clip.path)).is_relative_to(real(clip.path.parent)):
+def leads_out(clip: Clip, homes: Iterable[Path], allowed: Iterable[str] = ()) -> bool:
+    """Whether a clip is a symbolic link out of the corpus.
+
+    homes: the folders of audio that the corpus has, where links may end. allowed: folders that links may name, wherever
+    those lead to in turn.
+    """
+    if not clip.path.is_symlink():
+        return False
+    end = Path(os.path.realpath(clip.path))  # Path.resolve raises on a link to itself
+    if any(end.is_relative_to(os.path.realpath(home)) for home in homes):
         return False
     named = Path(os.path.normpath(clip.path.parent / os.readlink(clip.path)))  # trees may hold links of their own
     return not any(named.is_relative_to(os.path.abspath(folder)) for folder in allowed)

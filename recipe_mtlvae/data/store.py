@@ -11,7 +11,7 @@ import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class StoreJob:
 
     clips: Sequence[Clip]
     folder: Path
+    skipped: Sequence[str] = ()  # names of recordings of the split that are left out on purpose
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class StoreReport:
     """What came of building one store."""
 
     clips: int  # in the store; 0: there is none
-    faults: tuple[Fault, ...]  # clips that could not be read; without skip_bad there is no store then
+    faults: tuple[Fault, ...]  # clips that could not be read; there is no store then
     waiting: int = 0  # clips that other shares still lack: there is no store until they are done
 
 
@@ -49,25 +50,22 @@ def build_store(
     folder: Path,
     features: FeatureConf,
     clip_seconds: float,
-    skip_bad: bool,
     workers: int | None = None,
     shard: Shard = ALL,
 ) -> StoreReport:
     """Bring one store up to date; see build_stores."""
-    return build_stores([StoreJob(clips, folder)], features, clip_seconds, skip_bad, workers, shard)[0]
+    return build_stores([StoreJob(clips, folder)], features, clip_seconds, workers, shard)[0]
 
 
 def build_stores(
     jobs: Sequence[StoreJob],
     features: FeatureConf,
     clip_seconds: float,
-    skip_bad: bool,
     workers: int | None = None,
     shard: Shard = ALL,
 ) -> list[StoreReport]:
     """Bring stores up to date, with one set of processes; a report a job.
 
-    skip_bad: leave clips that cannot be read out of the store; otherwise a store with such a clip gets no index.
     workers: processes; None: one a core. shard: only this share's clips are read. Raises OSError with the file's name
     where the disk is full or not writable, RecipeError where the clips would be shorter than one window.
     """
@@ -75,7 +73,7 @@ def build_stores(
         least = features.n_fft / 2 / features.sample_rate
         raise fail(f"data.clip_seconds: expected more than {least:.3f} s, half of n_fft; got {clip_seconds}")
     shape = parts.feature_shape(features, clip_seconds)
-    plans = [_plan(job, shape, skip_bad, shard, first) for job, first in zip(jobs, _firsts(jobs, shape), strict=True)]
+    plans = [_plan(job, shape, shard, first) for job, first in zip(jobs, _firsts(jobs, shape), strict=True)]
     if any(len(plan.mine) for plan in plans):
         from recipe_mtlvae.data.extract import PartTask, extract_parts  # torch, only where there is work
 
@@ -84,7 +82,7 @@ def build_stores(
         for result in extract_parts(tasks, features, clip_seconds, workers):
             by_folder[result.folder].add_part(result.number, result.rows)
             by_folder[result.folder].bad.update(result.bad)
-    return [_finish(plan, shape, skip_bad) for plan in plans]
+    return [_finish(plan, shape) for plan in plans]
 
 
 def _firsts(jobs: Sequence[StoreJob], shape: tuple[int, int]) -> Iterator[int]:
@@ -128,13 +126,13 @@ class _Plan:
             self.add_part(number, rows)
 
 
-def _plan(job: StoreJob, shape: tuple[int, int], skip_bad: bool, shard: Shard, first: int) -> _Plan:
+def _plan(job: StoreJob, shape: tuple[int, int], shard: Shard, first: int) -> _Plan:
     sizes, mtimes = np.array([_stamp(clip) for clip in job.clips]).reshape(-1, 2).T
     names = [clip.name for clip in job.clips]
     key = content_hash(list(zip(names, sizes.tolist(), mtimes.tolist(), strict=True)))
     plan = _Plan(job, sizes, mtimes, key, Shard((shard.index - first) % shard.count, shard.count))
     index = _read_index(job.folder)
-    if index and index["key"] == key and (skip_bad or not index["skipped"]):
+    if index and index["key"] == key and index["skipped"] == list(job.skipped):
         plan.index = index
         return plan
     _clear(job.folder, plan.shard)
@@ -173,20 +171,19 @@ def _chunks(plan: _Plan, shape: tuple[int, int]) -> list[tuple[int, tuple[Clip, 
     return [(next(free), tuple(plan.job.clips[place] for place in chunk)) for chunk in chunks]
 
 
-def _finish(plan: _Plan, shape: tuple[int, int], skip_bad: bool) -> StoreReport:
-    """Write the index, unless clips are still missing, or there are faults that may not be skipped."""
+def _finish(plan: _Plan, shape: tuple[int, int]) -> StoreReport:
+    """Write the index, unless clips are still missing or could not be read."""
     folder, clips = plan.job.folder, plan.job.clips
     if plan.index:
-        skipped = tuple(Fault(**fault) for fault in plan.index["skipped"].values())
-        return StoreReport(len(plan.index["names"]), skipped)
+        return StoreReport(len(plan.index["names"]), ())
     if plan.shard.count > 1:
         plan.read_parts(shape)  # of shares that ended meanwhile
-    bad = dict(sorted(plan.bad.items()))
-    waiting = int(np.sum(plan.part < 0)) - len(bad)
-    if bad and not skip_bad:
+    faults = tuple(fault for _, fault in sorted(plan.bad.items()))
+    waiting = int(np.sum(plan.part < 0)) - len(faults)
+    if faults:
         (folder / INDEX).unlink(missing_ok=True)
-    if waiting or (bad and not skip_bad):
-        return StoreReport(0, tuple(bad.values()), waiting)
+    if waiting or faults:
+        return StoreReport(0, faults, waiting)
     there = np.flatnonzero(plan.part >= 0)
     index = {
         "key": plan.key,
@@ -195,13 +192,13 @@ def _finish(plan: _Plan, shape: tuple[int, int], skip_bad: bool) -> StoreReport:
         "durations": plan.durations[there].tolist(),
         "parts": plan.part[there].tolist(),
         "positions": plan.position[there].tolist(),
-        "skipped": {name: {**asdict(fault), "path": str(fault.path)} for name, fault in bad.items()},
+        "skipped": list(plan.job.skipped),
     }
     with parts.naming(folder / INDEX):
         write_json(folder / INDEX, index, indent=None)
     for number in plan.used - set(index["parts"]):
         parts.delete_part(folder, number)
-    return StoreReport(len(there), tuple(bad.values()))
+    return StoreReport(len(there), ())
 
 
 def _read_index(folder: Path) -> dict[str, Any] | None:
@@ -225,7 +222,7 @@ class Store:
         self.names: list[str] = index["names"]
         self.durations = np.array(index["durations"], dtype=np.float64)  # s, of the recordings
         self.shape: tuple[int, int] = tuple(index["shape"])  # (mels, frames)
-        self.skipped: list[str] = list(index["skipped"])  # clips that skip_bad left out
+        self.skipped: list[str] = list(index["skipped"])  # recordings left out on purpose
         self._parts = np.array(index["parts"], dtype=np.int32)
         self._positions = np.array(index["positions"], dtype=np.int32)
         self._maps: dict[int, np.ndarray] = {}

@@ -15,10 +15,10 @@ SLACK = 0.1  # s; clips of 10.02 s are common, and not worth a second window
 
 
 def cut_recordings(clips: Iterable[Clip], durations: Mapping[str, float], seconds: float) -> list[Clip]:
-    """The clips, in their place of each long one its windows. durations: s, by name; a clip without one stays whole."""
+    """The clips, in their place of each long one its windows. durations: s, by name."""
     cut = []
     for clip in clips:
-        starts = window_starts(durations.get(clip.name, 0.0), seconds)
+        starts = window_starts(durations[clip.name], seconds)
         cut += [window(clip, start, seconds) for start in starts] or [clip]
     return cut
 

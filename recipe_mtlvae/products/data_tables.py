@@ -38,14 +38,15 @@ def split_table(check: CorpusCheck) -> Table:
 
 
 def _split_row(split: SplitCheck) -> tuple[str, ...]:
-    counts = [len(split.noticed.get(kind, ())) for kind in ("silent", "clipped", "short", "long")]
-    rows = len(split.faults) - split.unreadable
+    unreadable = len(split.unreadable)
+    counts = [len(split.files.missing), unreadable, len(split.faults) - unreadable]
+    counts += [len(split.noticed.get(kind, ())) for kind in ("silent", "clipped", "short", "long")]
     return (
         split.name,
         f"{split.files.expected:,}",
         f"{split.usable:,}",
         f"{100 * split.coverage:.1f} %",
-        *(f"{count:,}" if count else NONE for count in (len(split.files.missing), split.unreadable, rows, *counts)),
+        *(f"{count:,}" if count else NONE for count in counts),
         f"{sum(split.durations.values()) / 3600:.2f}",
         f"{split.events:,}" if split.labels == "strong" else NONE,
         rates_text(split),
@@ -123,8 +124,8 @@ def _split_content(split: SplitCheck) -> dict[str, Any]:
         "expected": split.files.expected,
         "usable": split.usable,
         "coverage": split.coverage,
-        "unreadable": split.unreadable,
-        "faulty_rows": len(split.faults) - split.unreadable,
+        "unreadable": len(split.unreadable),
+        "faulty_rows": len(split.faults) - len(split.unreadable),
         "seconds": sum(split.durations.values()),
         "rates": {str(rate): len(names) for rate, names in sorted(split.rates.items())},
         "clips": {kind: {"count": len(names), "names": names[:LISTED]} for kind, names in lists.items()},

@@ -82,7 +82,7 @@ def features(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     listed = read_files(conf, root, SPLIT, conf.data.classes).clips
     folder = store_folder(conf, root, SPLIT)
     shutil.rmtree(folder, ignore_errors=True)
-    return lambda: build_store(listed, folder, conf.features, conf.data.clip_seconds, False).clips
+    return lambda: build_store(listed, folder, conf.features, conf.data.clip_seconds).clips
 
 
 def again(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
@@ -92,7 +92,7 @@ def again(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
 
     listed = read_files(conf, root, SPLIT, conf.data.classes).clips
     folder = store_folder(conf, root, SPLIT)
-    return lambda: build_store(listed, folder, conf.features, conf.data.clip_seconds, False).clips
+    return lambda: build_store(listed, folder, conf.features, conf.data.clip_seconds).clips
 
 
 def reading(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
