@@ -37,9 +37,12 @@ _find_environment() {
     return 1
 }
 
-# Ours is .venv where set-up makes or made it; `made-here` in it says `begun`, then `done`
+# Ours is .venv where set-up makes or made it; `made-here` in it says `begun`, then `done`. Whoever else made one there,
+# such as conda, keeps it.
 _is_ours() {
-    [[ $ENVIRONMENT == "$RECIPE_ROOT/.venv" && ! -e $ENVIRONMENT/pyvenv.cfg ]] || [[ -e $ENVIRONMENT/.recipe_mtlvae/made-here ]]
+    [[ -e $ENVIRONMENT/.recipe_mtlvae/made-here ]] && return 0
+    [[ $ENVIRONMENT == "$RECIPE_ROOT/.venv" ]] &&
+        [[ -z $(find "$ENVIRONMENT/" -mindepth 1 -maxdepth 1 ! -name .recipe_mtlvae -print -quit 2>/dev/null) ]]
 }
 
 _is_whole() {
@@ -50,7 +53,7 @@ _is_whole() {
 # Run a function while no other set-up works on this environment
 _alone() {
     local lock=$ENVIRONMENT/.recipe_mtlvae/lock
-    mkdir -p "${lock%/*}" 2>/dev/null
+    mkdir -p "${lock%/*}" 2>/dev/null || true # no lock then; what cannot be written is told of where it is to be
     if ! command -v flock >/dev/null || ! { : >>"$lock"; } 2>/dev/null; then
         "$@"
         return

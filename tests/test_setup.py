@@ -95,10 +95,15 @@ def test_an_old_setuptools_is_renewed_and_a_too_new_one_is_left(environment: dic
 
 
 def test_half_installed_packages_are_installed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, files in {"whole-1.0": ["METADATA", "RECORD"], "half_done-2.1": ["METADATA"]}.items():
-        for file in files:
-            (tmp_path / f"{name}.dist-info").mkdir(exist_ok=True)
-            (tmp_path / f"{name}.dist-info" / file).touch()
+    left = {
+        "whole-1.0": {"INSTALLER": "pip", "RECORD": ""},
+        "half_done-2.1": {"METADATA": ""},
+        "others-3.0": {"INSTALLER": "conda"},
+    }
+    for name, files in left.items():
+        (tmp_path / f"{name}.dist-info").mkdir()
+        for file, text in files.items():
+            (tmp_path / f"{name}.dist-info" / file).write_text(text)
     called: list[str] = []
     monkeypatch.setattr(pip.sysconfig, "get_path", lambda kind: str(tmp_path))
     monkeypatch.setattr(pip, "pip_install", lambda arguments, constraints: called.extend(arguments) or True)
@@ -147,6 +152,25 @@ def test_another_python_is_refused_in_one_line_that_names_it(tmp_path: Path) -> 
     assert result.returncode == 1
     assert "python3 is 3.9.2" in result.stderr and len(result.stderr.splitlines()) == 1
     assert not (tmp_path / ".venv" / "bin").exists()
+
+
+def test_an_environment_that_others_made_in_our_place_is_left_as_it_is(tmp_path: Path) -> None:
+    """Such as conda's, by `conda create -p .venv`: no pyvenv.cfg in it."""
+    for name in ("bin/python", "conda-meta/history", "mine.txt"):
+        (tmp_path / ".venv" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / ".venv" / name).write_text("#!/bin/sh\necho 3.9.2\n")
+    (tmp_path / ".venv" / "bin" / "python").chmod(0o755)
+    result = set_up(tmp_path, CONDA_PREFIX=str(tmp_path / ".venv"))
+    assert result.returncode == 1
+    assert f"{tmp_path / '.venv'} has 3.9.2" in result.stderr
+    assert (tmp_path / ".venv" / "mine.txt").exists()
+
+
+def test_where_no_lock_can_be_made_set_up_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()  # stands for a folder that cannot be written to: root may write everywhere
+    script = f'set -e; source "{PROJECT}/local/setup.sh"; ENVIRONMENT="{tmp_path}/file/env"; _alone echo went on'
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "went on\n")
 
 
 @pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])

@@ -61,10 +61,14 @@ def install_torch(needs: list[Need]) -> bool:
 
 
 def mend_unfinished() -> bool:
-    """Install again what an interrupted pip left half written: it writes RECORD last, and never looks back."""
+    """Install again what an interrupted pip left half written: it writes RECORD last, and never looks back.
+
+    What others install without a RECORD, as conda may, says so in INSTALLER and is left alone.
+    """
     for folder in {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}:
         for found in sorted(folder.glob("*.dist-info")):
-            if (found / "RECORD").exists():
+            installer = found / "INSTALLER"
+            if (found / "RECORD").exists() or (installer.exists() and installer.read_text().strip() != "pip"):
                 continue
             name, _, version = found.name.removesuffix(".dist-info").rpartition("-")
             again = ["--ignore-installed", "--no-deps", f"{name}=={version}"]
