@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from local.mini_clip import ORIGINS, Bench, Task, make_clip, make_sound_file, se
 from local.soundbank import Sound, listing, recorded, synthesised
 from local.workers import run, start_processes
 from recipe_mtlvae.conf import Conf, conf_to_dict
+from recipe_mtlvae.data.corpus import EVALUATION
 from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
 
@@ -48,6 +50,8 @@ def make_corpus(conf: Conf, root: Path, workers: int | None = None) -> None:
     key = corpus_key(conf)
     if _is_complete(root, key):
         return
+    made = {name: clips for name, clips in conf.mini.items() if name in conf.data.splits or name == EVALUATION}
+    conf = replace(conf, mini=made)
     _check(conf)
     sounds = _sounds(conf)
     print(f"making the mini corpus: {sum(conf.mini.values())} clips in {root}", flush=True)
@@ -99,7 +103,7 @@ def _make_sounds(processes: ProcessPoolExecutor, sounds: list[Sound], root: Path
 
 def _check(conf: Conf) -> None:
     for split, clips in conf.mini.items():
-        if clips < (split != "evaluation"):
+        if clips < (split != EVALUATION):
             raise fail(f"mini.{split}: expected at least 1 clip, got {clips}")
     if conf.data.seed < 0:
         raise fail(f"data.seed: expected 0 or more, got {conf.data.seed}")

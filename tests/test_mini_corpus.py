@@ -94,6 +94,14 @@ def test_the_evaluation_set_is_audio_only(corpus: Path) -> None:
     assert not [path for path in told if "eval_0001" in path.read_text(encoding="utf-8")]
 
 
+def test_a_split_that_is_left_out_is_not_made(tmp_path: Path) -> None:
+    conf = small_conf("data.splits=[synthetic_train,strong_real,synthetic_validation,validation]")
+    make_corpus(conf, tmp_path, workers=2)
+    made = {path.parent.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.wav")}
+    assert made == {split.audio for split in conf.data.splits.values()} | {"audio/eval/evaluation"}
+    assert len(list((tmp_path / "audio/eval/evaluation").iterdir())) == SIZES["evaluation"]
+
+
 def test_nothing_but_audio_metadata_and_the_corpus_file_is_left(corpus: Path) -> None:
     assert sorted(path.name for path in corpus.iterdir()) == ["audio", "metadata", "mini_corpus.json"]
     assert Counter(path.suffix for path in (corpus / "audio").rglob("*.*")) == {".wav": sum(SIZES.values())}
