@@ -294,7 +294,7 @@ def test_where_no_hard_link_can_be_made_symbolic_ones_serve_all_stages_that_name
     assert all((root / WEAK / name).is_symlink() for name in REAL["weak"])
     code, said = fetch_tree("data.splits=[weak]", "data.prepare=none")
     assert code == 1
-    assert "is a link out of the audio folder; put the file there, or name the folder that it leads to" in said
+    assert "is a link out of the corpus; put the file there, or name the folder that it leads to" in said
 
 
 def test_a_clip_that_another_split_has_is_linked(fetch_tree: Callable, root: Path, site: Site) -> None:
@@ -303,6 +303,37 @@ def test_a_clip_that_another_split_has_is_linked(fetch_tree: Callable, root: Pat
     _, said = fetch_tree("data.splits=[weak, strong_real]", "data.skip_bad=true")
     assert asked(site).count(f"/youtube/{twin[1:12]}") == 1, said
     assert os.path.samefile(root / WEAK / twin, root / "audio/train/strong_label_real" / twin)
+
+
+def test_a_clip_of_another_split_may_be_a_symbolic_link(
+    fetch_tree: Callable, root: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*names: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr("local.desed.clip_file.os.link", refuse)
+    twin = REAL["weak"][0]
+    site.files[STRONG_TSV] = f"filename\tonset\toffset\tevent_label\n{twin}\t0.1\t0.9\tCat\n".encode()
+    _, said = fetch_tree("data.splits=[weak, strong_real]", "data.skip_bad=true")
+    assert (root / WEAK / twin).is_symlink() != (root / "audio/train/strong_label_real" / twin).is_symlink()
+    assert "is a link out of" not in said
+
+
+def test_what_was_found_out_of_clips_outlives_an_interruption(
+    fetch_tree: Callable, root: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from local.desed import steps
+
+    del site.files[f"/youtube/{REAL['weak'][0][1:12]}"]
+    fetch = steps.fetch_clips
+
+    def interrupted(*arguments: object) -> None:
+        fetch(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(steps, "fetch_clips", interrupted)
+    assert "error: interrupted" in fetch_tree("data.splits=[weak]")[1]
+    assert REAL["weak"][0] in (root / "missing_files_weak.tsv").read_text()
 
 
 def test_a_reuse_folder_that_is_not_there_is_an_error(fetch_tree: Callable, tmp_path: Path) -> None:

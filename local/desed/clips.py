@@ -11,9 +11,8 @@ import shutil
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from local.desed.clip_file import ClipName, move, unfit
@@ -39,28 +38,24 @@ NOT_TRIED = "not tried"
 NONE_OF = 20  # where none of the first so many clips came, the fault is hardly theirs
 
 
-@dataclass
-class Fetched:
-    """What became of the clips that were asked for."""
-
-    missing: dict[str, str] = field(default_factory=dict)  # reasons by name
-    stopped: str | None = None  # why asking was given up, with clips left that were never asked for
-
-
 def is_gone(reason: str) -> bool:
     """Whether a reason in missing_files_<split>.tsv says that asking again is of no use."""
     return bool(GONE.search(reason)) and not PASSING.search(reason)
 
 
-def fetch_clips(names: Sequence[str], folder: Path, work: Path, fetch: FetchConf, title: str) -> Fetched:
+def fetch_clips(
+    names: Sequence[str], folder: Path, work: Path, fetch: FetchConf, title: str, note: Callable[[str, str], None]
+) -> str | None:
     """Fetch AudioSet clips into `folder`, each under its name only when it is whole and readable.
 
-    work: a folder on the same disk for what is half done. Raises RecipeError where a program is missing.
+    work: a folder on the same disk for what is half done. note: is told the name and the reason of each clip that did
+    not come, as soon as that is known. Returns why asking was given up, with clips left that were never asked for.
+    Raises RecipeError where a program is missing.
     """
     with _quiet():
         _import_decoders()
     folder.mkdir(parents=True, exist_ok=True)
-    pace, result, came = Pace(fetch), Fetched(), 0
+    pace, came, refused = Pace(fetch), 0, 0
     pool = ThreadPoolExecutor(fetch.clips_at_once)
     try:
         with _quiet(), Progress(title, len(names), "clips") as progress:
@@ -68,18 +63,18 @@ def fetch_clips(names: Sequence[str], folder: Path, work: Path, fetch: FetchConf
             for done in as_completed(futures):
                 reason = done.result()
                 progress.advance(1)
-                came += reason is None
-                if reason is not None:
-                    result.missing[futures[done]] = reason
-                asked = sum(not is_gone(reason) for reason in result.missing.values())
-                if not came and asked >= NONE_OF:
-                    pace.stop(f"none of the first {asked} clips came, the last one for: {reason}")
+                if reason is None:
+                    came += 1
+                    continue
+                note(futures[done], reason)
+                refused += not is_gone(reason)
+                if not came and refused >= NONE_OF:
+                    pace.stop(f"none of the first {refused} clips came, the last one for: {reason}")
     finally:
         pace.stop("interrupted")
         pool.shutdown(cancel_futures=True)
         shutil.rmtree(work, ignore_errors=True)
-    result.stopped = pace.stopped if pace.stopped != "interrupted" else None
-    return result
+    return pace.stopped if pace.stopped != "interrupted" else None
 
 
 class Pace:

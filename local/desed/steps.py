@@ -24,6 +24,7 @@ from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError
 
 WORK = ".fetch"  # under the root: what is under way; gone when all is done
 AUDIOSET = "audioset"  # in fetch.splits: single clips
+NOTED_EVERY = 100  # clips that did not come
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,24 @@ def _complete(tree: Tree, names: list[str]) -> None:
     ready = [name for name in names if tree.is_generated(name) or _try(faults, _begin, tree, name, index)]
     singles = [name for name in ready if not tree.is_generated(name) and _origin(tree, name).audio == AUDIOSET]
     others = [name for name in ready if name not in singles]
-    require_room(tree.root, _needed_bytes(tree, singles, others))
+    if not _try(faults, require_room, tree.root, _needed_bytes(tree, singles, others)):
+        raise RecipeError(*dict.fromkeys(faults))
     done = [_try(faults, _soundscapes if tree.is_generated(name) else _archive, tree, name) for name in others]
     if all(done):
-        shutil.rmtree(tree.work, ignore_errors=True)  # the archives, many GB
+        _clear(tree.work)
     for name in singles:
         _try(faults, _singles, tree, name)
     if faults:
         raise RecipeError(*dict.fromkeys(faults))
+
+
+def _clear(work: Path) -> None:
+    """Delete the archives, many GB; what has come of one that broke off is kept."""
+    for path in work.glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.suffix != ".part" or not path.stat().st_size:
+            path.unlink()
 
 
 def _origin(tree: Tree, name: str) -> SplitOriginConf:
@@ -207,12 +218,21 @@ def _singles(tree: Tree, name: str) -> None:
     link_clips(own, lack.split, wanted, tree.root / lack.split.audio, name)
     wanted = tree.wanted(tree.lack(name))
     print(f"{name}: {lack.expected:,} clips expected, {len(wanted):,} to be fetched from YouTube", flush=True)
-    fetched = fetch_clips(wanted, tree.root / lack.split.audio, tree.work / "clips", tree.conf.fetch, name)
-    left = tree.lack(name)
-    reasons = tree.reasons(left) | fetched.missing
-    _tell(tree, left, len(lack.clips) - len(left.clips), {clip: reasons.get(clip, NOT_TRIED) for clip in left.clips})
-    if fetched.stopped:
-        what = f"split '{name}': {len(tree.wanted(left)):,} clips are still to be fetched; {fetched.stopped}"
+    reasons = tree.reasons(lack)
+
+    def note(clip: str, reason: str) -> None:
+        reasons[clip] = reason
+        if len(reasons) % NOTED_EVERY == 0:
+            write_missing(missing_file(tree.root, name), reasons, tree.work)
+
+    try:
+        stopped = fetch_clips(wanted, tree.root / lack.split.audio, tree.work / "clips", tree.conf.fetch, name, note)
+    finally:  # hours of answers, which nobody wants to ask for again
+        left = tree.lack(name)
+        reasons = {clip: reasons.get(clip, NOT_TRIED) for clip in left.clips}
+        _tell(tree, left, len(lack.clips) - len(left.clips), reasons)
+    if stopped:
+        what = f"split '{name}': {len(tree.wanted(left)):,} clips are still to be fetched; {stopped}"
         raise RecipeError(Fault(what, "run the same again later, or go on without them: --set data.prepare=none"))
 
 

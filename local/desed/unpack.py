@@ -71,6 +71,7 @@ def _check(archive: Path, place: Callable[[str], Path | None]) -> tuple[dict[str
     limit = max(ALWAYS_ALLOWED, LARGEST_RATIO * archive.stat().st_size)
     faults: list[Fault] = []
     wanted: dict[str, Path] = {}
+    taken: set[Path] = set()
     unpacked = size = 0
     for member in _members(archive):
         unpacked += max(member.size, 0)
@@ -81,12 +82,13 @@ def _check(archive: Path, place: Callable[[str], Path | None]) -> tuple[dict[str
         target = None if problem or member.kind == "folder" else place(member.name)
         if target and member.kind == "link":
             problem = "is a link where a file is expected"
-        if target and target in wanted.values():
+        if target and target in taken:
             problem = "stands in it twice"
         if problem:
             faults.append(Fault(f"its member {show(member.name)} {problem}", "nothing was unpacked", archive))
         elif target:
             wanted[member.name] = target
+            taken.add(target)
             size += member.size
     if faults:
         raise RecipeError(*faults)
