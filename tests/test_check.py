@@ -166,7 +166,7 @@ def test_the_same_audio_in_training_and_test_is_an_error_that_names_both(root):
     copy(root, f"{AUDIO}/validation_2.wav", f"{TRAINING}/strong_real_4.wav")
     (fault,) = findings.errors(checked(root))
     assert str(fault) == (
-        f"{root}/{STRONG}: THE SAME AUDIO IN TRAINING AND TEST: 1 clips of 'strong_real' and 'validation', "
+        f"{root}/{STRONG}: THE SAME AUDIO IN TRAINING AND TEST: 1 clips of 'strong_real' are in 'validation', "
         "such as 'strong_real_4.wav' and 'validation_2.wav'; delete their rows here"
     )
 
@@ -174,7 +174,7 @@ def test_the_same_audio_in_training_and_test_is_an_error_that_names_both(root):
 def test_a_copy_in_the_evaluation_set_is_an_error_too(root):
     copy(root, f"{TRAINING}/strong_real_4.wav", "audio/eval/evaluation/any name 0.wav")
     (fault,) = findings.errors(checked(root))
-    assert "1 clips of 'strong_real' and 'evaluation'" in str(fault)
+    assert "1 clips of 'strong_real' are in 'evaluation'" in str(fault)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +193,16 @@ def test_other_copies_are_warnings(root, other, words):
     check = checked(root)
     assert findings.errors(check) == []
     assert any(text.startswith(words) for text in findings.warnings(check))
+
+
+def test_copies_are_counted_by_clip(root):
+    copies = [f"{TRAINING}/strong_real_{number}.wav" for number in (3, 4, 5)]
+    for other in (*copies[1:], f"{AUDIO}/validation_2.wav"):
+        copy(root, copies[0], other)
+    check = checked(root)
+    (fault,) = findings.errors(check)
+    assert "3 clips of 'strong_real' are in 'validation'" in str(fault)
+    assert any(text.startswith("strong_real: 2 of its clips are copies") for text in findings.warnings(check))
 
 
 def test_silence_is_no_copy_of_silence(root):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import product
 
 from recipe_mtlvae.data.check import CorpusCheck, SplitCheck
 from recipe_mtlvae.data.corpus import SELECTION_SPLIT, TEST_SPLITS
@@ -26,12 +26,11 @@ def leaks(check: CorpusCheck) -> list[Fault]:
 def warnings(check: CorpusCheck) -> list[str]:
     """What a user should know and may leave as it is."""
     said = [f"{split.name}: {text}" for split in check.splits for text in _split_warnings(split, check)]
-    pairs = _shared(check)
-    for (one, other), (count, first) in pairs.items():
-        if not _is_leak(one, other):
-            what = (
-                "of its clips are copies of others" if one == other else f"clips have the same audio as ones of {other}"
-            )
+    places = {split.name: place for place, split in enumerate(check.splits)}
+    for (one, other), (count, first) in _shared(check).items():
+        if places[one] <= places[other] and not _is_leak(one, other):
+            what = f"clips have the same audio as ones of {other}"
+            what = "of its clips are copies of others" if one == other else what
             said.append(f"{one}: {count} {what}, such as {first}")
     trained = [split for split in check.splits if split.labels != "none" and split.name not in TEST_SPLITS]
     unseen = [label for label in check.classes if not any(split.classes[label].clips for split in trained)]
@@ -98,10 +97,9 @@ def _clips(names: list[str], what: str) -> str:
 
 
 def _leaks(check: CorpusCheck) -> Iterator[Fault]:
-    for (one, other), (count, first) in _shared(check).items():
-        if _is_leak(one, other):
-            trained, test = (other, one) if one in TEST_SPLITS else (one, other)
-            what = f"THE SAME AUDIO IN TRAINING AND TEST: {count} clips of '{trained}' and '{test}', such as {first}"
+    for (trained, test), (count, first) in _shared(check).items():
+        if test in TEST_SPLITS and _is_leak(trained, test):
+            what = f"THE SAME AUDIO IN TRAINING AND TEST: {count} clips of '{trained}' are in '{test}', such as {first}"
             split = check.conf.data.splits[trained]
             yield Fault(what, "delete their rows here", check.root / split.metadata)
 
@@ -112,13 +110,20 @@ def _is_leak(one: str, other: str) -> bool:
 
 
 def _shared(check: CorpusCheck) -> dict[tuple[str, str], tuple[int, str]]:
-    """By two splits (or twice the same): how many clips of the first are also in the second, and an example."""
+    """By two splits: how many clips of the first are in the second too (twice the same: beside one that is kept).
+
+    With an example of each.
+    """
     counts: Counter[tuple[str, str]] = Counter()
     examples: dict[tuple[str, str], str] = {}
     for same in check.twins:
-        pairs = {}
-        for (one, name), (other, copy) in combinations(same, 2):
-            pairs.setdefault((one, other), f"{show(name)} and {show(copy)}")
-        counts.update(pairs.keys())
-        examples = pairs | examples
+        clips: dict[str, list[str]] = {}
+        for split, name in same:
+            clips.setdefault(split, []).append(name)
+        for one, other in product(clips, repeat=2):
+            copies = clips[one][1:] if one == other else clips[one]
+            if copies:
+                counts[one, other] += len(copies)
+                pair = (clips[one][0], copies[0]) if one == other else (copies[0], clips[other][0])
+                examples.setdefault((one, other), " and ".join(map(show, pair)))
     return {pair: (count, examples[pair]) for pair, count in counts.items()}
