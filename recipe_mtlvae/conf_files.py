@@ -13,16 +13,31 @@ from recipe_mtlvae.errors import fail
 _OPEN_MAPPINGS = ("data.splits", "fetch.archives", "fetch.splits", "fetch.soundscapes")
 
 
+def load_yaml(text: str) -> Any:
+    """What a YAML text holds. Raises YAMLError, also for values that only PyYAML's constructors choke on."""
+    try:
+        return yaml.safe_load(text)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise yaml.YAMLError(f"a value that cannot be read ({str(error)[:80]})") from None
+
+
+def yaml_problem(error: yaml.YAMLError) -> tuple[str, int | None]:
+    """What is wrong, and in which line, counted from 1."""
+    mark = getattr(error, "problem_mark", None)
+    return getattr(error, "problem", None) or str(error)[:120], mark and mark.line + 1
+
+
 def read_yaml(file: Path) -> dict[str, Any]:
     """A file that holds a mapping. Raises RecipeError for any other."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = load_yaml(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise fail("no such configuration file", "the shipped ones are in the folder conf", file) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "not text"
-        raise fail(f"not valid YAML: {problem}", path=file, line=mark and mark.line + 1) from None
+    except UnicodeDecodeError:
+        raise fail("not valid YAML: not text", path=file) from None
+    except yaml.YAMLError as error:
+        problem, line = yaml_problem(error)
+        raise fail(f"not valid YAML: {problem}", path=file, line=line) from None
     if not isinstance(content, dict):
         raise fail(f"expected a mapping of configuration keys, got {type(content).__name__}", path=file)
     return content
@@ -34,7 +49,7 @@ def setting_delta(setting: str) -> dict[str, Any]:
     if not equals or not key:
         raise fail(f"--set {setting}: expected key.path=value")
     try:
-        delta = yaml.safe_load(value)
+        delta = load_yaml(value)
     except yaml.YAMLError:
         raise fail(f"--set {setting}: the value is not valid YAML", "quote it") from None
     for name in reversed(key.split(".")):

@@ -37,6 +37,12 @@ def test_float_audio_of_the_asked_rate_is_returned_as_it_is(tmp_path):
     assert (audio.samples.dtype, audio.duration) == (np.float32, 1.0)
 
 
+def test_a_file_without_a_header_is_refused(tmp_path):
+    (tmp_path / "a.raw").write_bytes(bytes(3200))
+    with pytest.raises(RecipeError, match=r"a\.raw: has no header: .*; say how it is coded, as by: ffmpeg -f s16le"):
+        read_audio(tmp_path / "a.raw", RATE, None)
+
+
 def test_channels_are_averaged(tmp_path):
     stereo = np.stack([np.full(1600, 0.5), np.full(1600, -0.25)], axis=1).astype(np.float32)
     audio = read_audio(written(tmp_path / "a.wav", stereo, subtype="FLOAT"), RATE, None)

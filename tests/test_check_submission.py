@@ -196,6 +196,7 @@ DAMAGED = {
         "class_wise.Sheep: the challenge has no class 'Sheep'",
     ),
     "broken YAML": ({**good(), META: "submission:\n  label: [\n"}, r"meta.yaml:3: not valid YAML"),
+    "a value that YAML cannot build": ({**good(), META: "submission: !!bool x\n"}, "meta.yaml: not valid YAML"),
     "meta file without a mapping": ({**good(), META: "- 1\n"}, "submission: expected a mapping with label"),
     "missing operating point": (without(point("0.51")), "predictions_th_0.51.tsv: this operating point is missing"),
     "no operating points": (

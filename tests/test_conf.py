@@ -73,6 +73,7 @@ def test_an_unknown_key_is_named_with_file_and_line(tmp_path):
         ("tasks=[strong_real, dance]", "expected some of strong_synth"),
         ("seed", "expected key.path=value"),
         ("seed={", "not valid YAML"),
+        ("data.name=2024-13-01", "not valid YAML"),
     ],
 )
 def test_a_wrong_value_is_refused(setting, words):

@@ -72,6 +72,9 @@ def opened(path: Path) -> Iterator[soundfile.SoundFile]:
         raise fail("is no plain file", "put the audio itself there", path)
     if not path.is_file():
         raise fail("no such audio file", "check the name", path)
+    if path.suffix.lower() == ".raw":
+        mend = f"say how it is coded, as by: ffmpeg -f s16le -ar 16000 -ac 1 -i {path.name} {path.stem}.wav"
+        raise fail("has no header: what is in it, and at which rate, nobody can tell", mend, path)
     if not path.stat().st_size:
         raise fail("is empty (0 bytes)", "fetch it again or delete it", path)
     try:

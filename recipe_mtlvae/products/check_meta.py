@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from recipe_mtlvae.conf_files import load_yaml, yaml_problem
 from recipe_mtlvae.errors import Fault, RecipeError
 from recipe_mtlvae.products.package_files import Package
 from recipe_mtlvae.products.submission_profile import REHEARSAL, Profile
@@ -68,12 +69,13 @@ class _Document:
             raise RecipeError(Fault(f"over {MAX_META} bytes: expected a meta file", path=name))
         try:
             text = content.decode("utf-8")
-            self.content = yaml.safe_load(text)
+            self.content = load_yaml(text)
             self.root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-            mark = getattr(error, "problem_mark", None)
-            problem = getattr(error, "problem", None) or str(error)[:80]
-            raise RecipeError(Fault(f"not valid YAML: {problem}", "", name, mark and mark.line + 1)) from None
+        except UnicodeDecodeError as error:
+            raise RecipeError(Fault(f"not valid YAML: {error}", path=name)) from None
+        except yaml.YAMLError as error:
+            problem, line = yaml_problem(error)
+            raise RecipeError(Fault(f"not valid YAML: {problem}", "", name, line)) from None
 
     def get(self, key: Key) -> Any:
         """The value there; None where there is none."""
