@@ -23,7 +23,8 @@ FREE_KEYS = (
     "data.reuse",
     "data.evaluation",
     "data.skip_bad",  # given after stage 0 has listed the faults; training refuses other clips than it began with
-    *(f"train.{key}" for key in ("max_epochs", "accelerator", "devices", "num_nodes", "strategy", "threads")),
+    *("train.max_epochs", "train.patience"),  # an equal_epochs baseline goes on as a converged one
+    *(f"train.{key}" for key in ("accelerator", "devices", "num_nodes", "strategy", "threads")),
 )
 # Sections that the training does not read: how data is fetched, and what the later stages do, whose own inputs' hashes
 # see to it that these run again

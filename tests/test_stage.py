@@ -68,7 +68,14 @@ def test_a_tag_is_free_as_long_as_nothing_was_trained_under_it():
 
 
 @pytest.mark.parametrize(
-    "setting", ["train.max_epochs=9", "train.devices=2", "postprocess.threshold=0.4", "data.evaluation=somewhere"]
+    "setting",
+    [
+        "train.max_epochs=9",
+        "train.patience=5",
+        "train.devices=2",
+        "postprocess.threshold=0.4",
+        "data.evaluation=somewhere",
+    ],
 )
 def test_what_extends_a_run_may_change(setting):
     begun()
