@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.products.check_submission import check_package
 from recipe_mtlvae.products.submission import Submission, build_submission, submission_split
 from recipe_mtlvae.products.submission_profile import DEFAULT_PROFILE, Profile, fill, read_profile
+from recipe_mtlvae.scoring.energy import read_energy
 
 
 def main() -> None:
@@ -42,8 +42,8 @@ def with_baseline_energy(stage: Stage) -> Conf:
     Alike is on this machine, by the same codecarbon.
     """
     split = submission_split(stage.conf, stage.root)
-    ours = read_energy(stage.run_dir)
-    theirs = read_energy(stage.run_dir.with_name(baseline_tag(stage.run_dir.name)))
+    ours = read_energy(stage.run_dir / "energy.json")
+    theirs = read_energy(stage.run_dir.with_name(baseline_tag(stage.run_dir.name)) / "energy.json")
     measured = {}
     for key, phase in (("baseline_devtest_kwh", "validation"), ("baseline_eval_kwh", split)):
         one, other = ours.get(phase, {}), theirs.get(phase, {})
@@ -51,12 +51,6 @@ def with_baseline_energy(stage: Stage) -> Conf:
         if alike and getattr(stage.conf.energy, key) is None:
             measured[key] = other.get("kwh")
     return dataclasses.replace(stage.conf, energy=dataclasses.replace(stage.conf.energy, **measured))
-
-
-def read_energy(run_dir: Path) -> dict[str, dict[str, Any]]:
-    """energy.json by phase; empty where there is none."""
-    file = run_dir / "energy.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def submission_inputs(stage: Stage, profile: Profile) -> dict[str, Any]:
