@@ -137,31 +137,38 @@ def kwh_to_reach(system: System, score: float) -> float | None:
     return float(np.mean(parts))
 
 
-def baseline_score(baseline: System) -> float | None:
-    """The best selection score of the baseline's training; of several runs the lowest, which all of them reach."""
-    best = [np.nanmax(run.history["val/selection"]) for run in baseline.runs if run.history.get("val/selection")]
-    return float(min(best)) if len(best) == len(baseline.runs) else None
+def best_selection(system: System) -> float | None:
+    """The best selection score of a system's training; of several runs the lowest, which all of them reach."""
+    best = [np.nanmax(run.history["val/selection"]) for run in system.runs if run.history.get("val/selection")]
+    return float(min(best)) if len(best) == len(system.runs) else None
 
 
 def _energy_to_reach_rows(systems: Sequence[System]) -> list[tuple[str, Callable[[System], str]]]:
-    """Nothing is said of systems that have not converged: half-trained, either may be anywhere."""
+    """What the baseline's score takes, and the best one of a system that stays below it, which the baseline passes.
+
+    Nothing is said of systems that have not converged: half-trained, either may be anywhere.
+    """
     baseline = baseline_of(systems)
-    score = baseline_score(baseline) if baseline else None
+    score = best_selection(baseline) if baseline else None
     if baseline is None or score is None or len(systems) < 2:
         return []
 
-    def text(system: System) -> str:
-        if not (system.ranked and baseline.ranked):
-            return "not converged"
-        if not (_measured_alike(system, baseline, "training") and _same_selection(system, baseline)):
-            return "not measured alike"
-        kwh, reference = kwh_to_reach(system, score), kwh_to_reach(baseline, score)
-        if kwh is None or not reference:
-            return "not reached"
-        share = "" if system is baseline else f", {kwh / reference:.3g} of the baseline's"
-        return f"{kwh_text(kwh)} kWh{share}"
+    def row(label: str, score: float) -> tuple[str, Callable[[System], str]]:
+        def text(system: System) -> str:
+            if not (system.ranked and baseline.ranked):
+                return "not converged"
+            if not (_measured_alike(system, baseline, "training") and _same_selection(system, baseline)):
+                return "not measured alike"
+            kwh, reference = kwh_to_reach(system, score), kwh_to_reach(baseline, score)
+            if kwh is None or not reference:
+                return "not reached"
+            share = "" if system is baseline else f", {kwh / reference:.3g} of the baseline's"
+            return f"{kwh_text(kwh)} kWh{share}"
 
-    return [(f"Energy to reach the baseline's selection score, {score:.3f}", text)]
+        return f"Energy to reach the selection score of {label}, {score:.3f}", text
+
+    below = [(own, system) for system in systems if system.ranked and 0 < (own := best_selection(system) or 0) < score]
+    return [row("the baseline", score), *(row(system.name, own) for own, system in below)]
 
 
 def _measured_alike(system: System, baseline: System, phase: str) -> bool:
