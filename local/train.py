@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressB
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from local.callbacks import CollapseWarning, History, Patience, Selection
+from local.callbacks import CollapseWarning, History, Patience, Selection, read_history
 from local.stage import Stage, open_stage
 from local.tune import GRID, tune_checkpoint
 from recipe_mtlvae.conf import Conf, TrainConf, conf_to_dict
@@ -119,6 +119,13 @@ def _refuse_other_data(stage: Stage, clips: str) -> None:
     write_json(file, clips)
 
 
+def _refuse_fewer_epochs(stage: Stage) -> None:
+    trained, asked = len(read_history(stage.run_dir / "history.csv")), stage.conf.train.max_epochs
+    if trained > asked:
+        what = f"train.max_epochs: this run has trained {trained} epochs already, {asked} are asked for"
+        raise fail(what, f"set {trained} or more, or give --tag another name", stage.run_dir)
+
+
 def train(stage: Stage) -> bool:
     """Train, from the last checkpoint where there is one; leaves best.ckpt, tuned, and history.csv in the run.
 
@@ -132,6 +139,7 @@ def train(stage: Stage) -> bool:
     _quiet()
     pl.seed_everything(conf.seed, verbose=False)
     data = Data(conf, stage.root)
+    _refuse_fewer_epochs(stage)
     module = system_of(conf)(conf, data.classes)
     trainer = _trainer(conf, run_dir, data, processes)
     last = run_dir / "checkpoints" / "last.ckpt"

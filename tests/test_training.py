@@ -73,6 +73,12 @@ def test_a_continued_run_equals_an_unbroken_one(run, root, tmp_path):
         assert torch.equal(ours, theirs)
 
 
+def test_fewer_epochs_than_a_run_has_are_refused(root, tmp_path):
+    trained(tmp_path, root)
+    with pytest.raises(RecipeError, match=r"has trained 2 epochs already, 1 are asked for; set 2 or more"):
+        trained(tmp_path, root, tiny_conf("train.max_epochs=1"))
+
+
 def test_a_run_that_broke_within_an_epoch_goes_on_from_the_last_whole_one(run, root, tmp_path, monkeypatch):
     from local.mtlvae import MTLVAETraining
 
