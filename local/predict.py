@@ -39,7 +39,9 @@ def main() -> None:
     }
     folders = stage.system_dirs()
     written = (folder / "scores" / split.name for folder in folders.values() for split in splits)
-    if stage.done(inputs) and all(folder.is_dir() for folder in written):
+    # model.json tells of the training too, which may have gone on without a better epoch
+    told = inputs | {"epochs": len(read_history(stage.run_dir / "history.csv"))}
+    if stage.done(told) and all(folder.is_dir() for folder in written):
         print(f"stage 2: {stage.run_dir / 'scores'} is there already")
         return
     whole = True
@@ -48,7 +50,7 @@ def main() -> None:
             _share_training(stage.run_dir, folder)
         whole &= predict(stage, _load(stage, network), folder, splits, content_hash(inputs))
     if whole:
-        stage.mark_done(inputs)
+        stage.mark_done(told)
     else:
         print(f"stage 2: share {stage.shard} is done; the last one to end joins them, or stage 2 without run.shard")
 

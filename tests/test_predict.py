@@ -43,6 +43,14 @@ def test_every_clip_of_each_test_split_gets_scores_in_the_audio_files_own_length
     assert (tmp_path / "latents.npz").exists()
 
 
+def test_what_is_told_of_the_training_goes_on_with_it(root, tmp_path, monkeypatch):
+    for epochs in (1, 2):
+        stage = Stage(2, tiny_conf(*ONE_STEP, f"train.max_epochs={epochs}"), root, tmp_path)
+        train(stage)
+        run_stage_2(stage, monkeypatch)
+    assert json.loads((tmp_path / "model.json").read_text())["training"]["epochs"] == 2
+
+
 def test_student_and_teacher_are_both_scored(root, tmp_path, monkeypatch):
     stage = Stage(2, tiny_conf("system=mean_teacher", *ONE_STEP, *SHARES), root, tmp_path)
     train(stage)
