@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from recipe_mtlvae.conf import CONF_DIR, NETWORKS, Conf, changed_keys, conf_to_dict, data_file, load_conf
+from recipe_mtlvae.conf_files import read_yaml
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
 from recipe_mtlvae.shards import ALL, Shard, shard_of
@@ -147,7 +148,7 @@ def _remember_conf(stage: Stage) -> None:
     content = conf_to_dict(stage.conf)
     begun = (stage.run_dir / "checkpoints").exists() or (stage.run_dir / "scores").exists()
     if begun and file.exists():
-        changed = changed_keys(yaml.safe_load(file.read_text(encoding="utf-8")), content)
+        changed = changed_keys(read_yaml(file), content)
         changed = [key for key in changed if key not in FREE_KEYS and not key.startswith(LATE_SECTIONS)]
         if changed:
             what = f"this tag holds a run with another {', '.join(changed)}"

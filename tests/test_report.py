@@ -175,9 +175,9 @@ def test_missing_file_is_a_gap(run_dir: Path, name: str) -> None:
     assert f"{name} is missing." in open_run(run_dir).gaps
 
 
-@pytest.mark.parametrize("name", ["energy.json", "conf.yaml"])
-def test_broken_file_is_a_gap(run_dir: Path, name: str) -> None:
-    (run_dir / name).write_text("{")
+@pytest.mark.parametrize(("name", "text"), [("energy.json", "{"), ("conf.yaml", "{"), ("conf.yaml", "seed: !!bool x")])
+def test_broken_file_is_a_gap(run_dir: Path, name: str, text: str) -> None:
+    (run_dir / name).write_text(text)
     assert any(gap.startswith(f"{name} cannot be read") for gap in open_run(run_dir).gaps)
 
 

@@ -82,6 +82,13 @@ def test_what_extends_a_run_may_change(setting):
     opened("--set", setting)
 
 
+def test_a_damaged_configuration_of_a_run_is_named():
+    begun()
+    (opened().run_dir / "conf.yaml").write_text("seed: [")
+    with pytest.raises(RecipeError, match=r"conf\.yaml:1: not valid YAML"):
+        opened()
+
+
 def test_the_baseline_beside_a_run_has_its_epochs_and_a_tag_of_its_own():
     stage = opened("--as_baseline", "equal_epochs", "--set", "train.max_epochs=7")
     assert stage.run_dir.name == "mtlvae-mini-baseline"

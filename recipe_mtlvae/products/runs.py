@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from recipe_mtlvae.conf import CONF_DIR, NETWORKS, Conf, conf_from_dict
+from recipe_mtlvae.conf_files import load_yaml
 from recipe_mtlvae.errors import RecipeError, fail
 
 SPLITS = ("validation", "public")
@@ -101,7 +102,7 @@ def read_published(file: Path | None = None) -> list[Published]:
     """The table of published figures, by default conf/published.yaml."""
     file = file or CONF_DIR / "published.yaml"
     try:
-        rows = yaml.safe_load(file.read_text(encoding="utf-8"))
+        rows = load_yaml(file.read_text(encoding="utf-8"))
         return [Published(**{"validation": {}, "public": {}, "energy": {}, **row}) for row in rows]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
         raise fail(f"expected a list of published figures: {error}", "see conf/published.yaml", file) from None
@@ -125,7 +126,7 @@ def _read_json(file: Path, gaps: list[str]) -> dict[str, Any]:
 
 def _read_conf(file: Path, gaps: list[str]) -> Conf | None:
     try:
-        return conf_from_dict(yaml.safe_load(file.read_text(encoding="utf-8")))
+        return conf_from_dict(load_yaml(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         gaps.append(f"{file.name} is missing.")
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecipeError) as error:
