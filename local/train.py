@@ -131,6 +131,7 @@ def train(stage: Stage) -> bool:
 
     Of several processes, the first one finishes the work: true there.
     """
+    _refuse_fewer_epochs(stage)
     conf, run_dir = stage.conf, stage.run_dir
     processes = processes_of(conf.train)
     if processes.threads is not None:
@@ -139,7 +140,6 @@ def train(stage: Stage) -> bool:
     _quiet()
     pl.seed_everything(conf.seed, verbose=False)
     data = Data(conf, stage.root)
-    _refuse_fewer_epochs(stage)
     module = system_of(conf)(conf, data.classes)
     trainer = _trainer(conf, run_dir, data, processes)
     last = run_dir / "checkpoints" / "last.ckpt"
