@@ -281,13 +281,25 @@ def test_a_file_that_is_no_audio_is_not_linked_but_fetched(
     assert [path for path in asked(site) if "youtube" in path] == [f"/youtube/{REAL['weak'][0][1:12]}"]
 
 
-def test_where_no_hard_link_can_be_made_symbolic_ones_serve_all_stages_that_name_the_folder(
-    fetch_tree: Callable, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_hard_links(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*names: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr("local.desed.clip_file.os.link", refuse)
+
+
+@pytest.fixture
+def twin(site: Site) -> str:
+    """A clip that two splits name, weak and strong_real."""
+    name = REAL["weak"][0]
+    site.files[STRONG_TSV] = f"filename\tonset\toffset\tevent_label\n{name}\t0.1\t0.9\tCat\n".encode()
+    return name
+
+
+def test_where_no_hard_link_can_be_made_symbolic_ones_serve_all_stages_that_name_the_folder(
+    fetch_tree: Callable, root: Path, tmp_path: Path, no_hard_links: None
+) -> None:
     mirror = other_tree(tmp_path / "mirror", REAL["weak"])
     code, said = fetch_tree("data.splits=[weak]", f"data.reuse=[{mirror}]")
     assert code == 0, said
@@ -297,23 +309,15 @@ def test_where_no_hard_link_can_be_made_symbolic_ones_serve_all_stages_that_name
     assert "is a link out of the corpus; put the file there, or name the folder that it leads to" in said
 
 
-def test_a_clip_that_another_split_has_is_linked(fetch_tree: Callable, root: Path, site: Site) -> None:
-    twin = REAL["weak"][0]
-    site.files[STRONG_TSV] = f"filename\tonset\toffset\tevent_label\n{twin}\t0.1\t0.9\tCat\n".encode()
+def test_a_clip_that_another_split_has_is_linked(fetch_tree: Callable, root: Path, site: Site, twin: str) -> None:
     _, said = fetch_tree("data.splits=[weak, strong_real]", "data.skip_bad=true")
     assert asked(site).count(f"/youtube/{twin[1:12]}") == 1, said
     assert os.path.samefile(root / WEAK / twin, root / "audio/train/strong_label_real" / twin)
 
 
 def test_a_clip_of_another_split_may_be_a_symbolic_link(
-    fetch_tree: Callable, root: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+    fetch_tree: Callable, root: Path, twin: str, no_hard_links: None
 ) -> None:
-    def refuse(*names: object) -> None:
-        raise OSError(18, "Invalid cross-device link")
-
-    monkeypatch.setattr("local.desed.clip_file.os.link", refuse)
-    twin = REAL["weak"][0]
-    site.files[STRONG_TSV] = f"filename\tonset\toffset\tevent_label\n{twin}\t0.1\t0.9\tCat\n".encode()
     _, said = fetch_tree("data.splits=[weak, strong_real]", "data.skip_bad=true")
     assert (root / WEAK / twin).is_symlink() != (root / "audio/train/strong_label_real" / twin).is_symlink()
     assert "is a link out of" not in said

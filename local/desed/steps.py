@@ -229,8 +229,8 @@ def _singles(tree: Tree, name: str) -> None:
         stopped = fetch_clips(wanted, tree.root / lack.split.audio, tree.work / "clips", tree.conf.fetch, name, note)
     finally:  # hours of answers, which nobody wants to ask for again
         left = tree.lack(name)
-        reasons = {clip: reasons.get(clip, NOT_TRIED) for clip in left.clips}
-        _tell(tree, left, len(lack.clips) - len(left.clips), reasons)
+        why = {clip: reasons.get(clip, NOT_TRIED) for clip in left.clips}
+        _tell(tree, left, len(lack.clips) - len(left.clips), why)
     if stopped:
         what = f"split '{name}': {len(tree.wanted(left)):,} clips are still to be fetched; {stopped}"
         raise RecipeError(Fault(what, "run the same again later, or go on without them: --set data.prepare=none"))
