@@ -13,8 +13,8 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities import rank_zero_warn
 
-from recipe_mtlvae.data.batches import TaskData
-from recipe_mtlvae.files import whole_file
+from recipe_mtlvae.files import atomic_write
+from recipe_mtlvae.inputs.batches import TaskData
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.nets.prediction import Prediction
 from recipe_mtlvae.scoring.postprocess import median_filter, to_events
@@ -124,7 +124,7 @@ def read_history(file: Path) -> list[dict[str, float]]:
 
 
 def write_history(file: Path, rows: list[dict[str, float]]) -> None:
-    with whole_file(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+    with atomic_write(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(rows[-1]), restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)

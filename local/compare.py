@@ -10,7 +10,7 @@ from local.stage import Stage, baseline_tag, official_tag, open_stage
 from recipe_mtlvae.conf import CONF_DIR
 from recipe_mtlvae.errors import exit_code_of
 from recipe_mtlvae.files import content_hash, write_json
-from recipe_mtlvae.products.runs import networks_of
+from recipe_mtlvae.report.runs import networks_of
 
 
 def main() -> None:
@@ -22,9 +22,9 @@ def main() -> None:
         print(f"stage 4: {page} is there already")
         return
     # matplotlib and the metric packages, only where there is work
-    from recipe_mtlvae.products.clips import Corpus
-    from recipe_mtlvae.products.report import write_report
-    from recipe_mtlvae.products.systems import systems_of_runs
+    from recipe_mtlvae.report.clips import Corpus
+    from recipe_mtlvae.report.compared import systems_of_runs
+    from recipe_mtlvae.report.report import write_report
 
     systems = systems_of_runs(run_folders(stage))
     print(write_report(systems, Corpus(stage.conf, stage.root), stage.run_dir.name, page))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from recipe_mtlvae.data.corpus import Split
-from recipe_mtlvae.data.features import scale
+from recipe_mtlvae.corpus.splits import Split
+from recipe_mtlvae.inputs.log_mel import scale
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.nets.vae import MTLVAE
-from recipe_mtlvae.products.latents import Latents, main_directions
+from recipe_mtlvae.report.latents import Latents, main_directions
 
 CLIPS, STEPS = 200, 10  # at most so many clips, and steps of each: enough for a picture
 POSITIONS = np.linspace(-3.0, 3.0, 13)  # standard deviations

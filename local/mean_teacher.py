@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from local.system import SystemTraining
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.data.batches import Batch, BatchPlan, JoinedData, TaskData
-from recipe_mtlvae.data.features import scale
+from recipe_mtlvae.inputs.batches import Batch, BatchPlan, JoinedData, TaskData
+from recipe_mtlvae.inputs.log_mel import scale
 
 
 class MeanTeacherTraining(SystemTraining):

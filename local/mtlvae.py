@@ -9,7 +9,7 @@ from torch import Tensor
 
 from local.system import SystemTraining
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.data.batches import Batch, BatchPlan, TaskData, even_shares
+from recipe_mtlvae.inputs.batches import Batch, BatchPlan, TaskData, even_shares
 from recipe_mtlvae.nets.losses import kl_per_dimension, mtlvae_losses, weighted_sum
 
 ACTIVE_NATS = 0.01  # a latent dimension with less KL than this carries nothing (Burda et al., 2016)

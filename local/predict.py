@@ -16,15 +16,15 @@ from local.latent_space import latent_space
 from local.predict_split import is_current, predict_split
 from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import conf_to_dict
-from recipe_mtlvae.data.corpus import TEST_SPLITS, Split, corpus_classes, open_split, split_names
+from recipe_mtlvae.corpus.splits import TEST_SPLITS, Split, corpus_classes, open_split, split_names
 from recipe_mtlvae.errors import exit_code_of, fail
-from recipe_mtlvae.files import content_hash, whole_file, write_json
+from recipe_mtlvae.files import atomic_write, content_hash, write_json
+from recipe_mtlvae.inference.detector import Detector
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
 from recipe_mtlvae.nets.complexity import macs, parameters
 from recipe_mtlvae.nets.official import load_official
 from recipe_mtlvae.nets.vae import MTLVAE
-from recipe_mtlvae.products.detector import Detector
-from recipe_mtlvae.products.latents import write_latents
+from recipe_mtlvae.report.latents import write_latents
 from recipe_mtlvae.scoring.energy import read_energy
 
 
@@ -72,7 +72,7 @@ def _share_training(run_dir: Path, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for name in ("conf.yaml", "history.csv"):
         if (run_dir / name).exists():
-            with whole_file(folder / name) as temporary:
+            with atomic_write(folder / name) as temporary:
                 shutil.copyfile(run_dir / name, temporary)
     own, students = (read_energy(place / "energy.json") for place in (folder, run_dir))
     if "training" in students and own.get("training") != students["training"]:

@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 
 from recipe_mtlvae.conf import EnergyConf
-from recipe_mtlvae.data.corpus import Split
-from recipe_mtlvae.data.manifest import Clip
+from recipe_mtlvae.corpus.metadata import Clip
+from recipe_mtlvae.corpus.splits import Split
 from recipe_mtlvae.files import write_text
-from recipe_mtlvae.products.detector import Detector
-from recipe_mtlvae.products.windows import TAIL
+from recipe_mtlvae.inference.detector import Detector
+from recipe_mtlvae.inference.windows import TAIL
 from recipe_mtlvae.scoring.energy import joined, measured, note_energy, read_energy
 from recipe_mtlvae.scoring.scores import write_scores
 from recipe_mtlvae.shards import Shard

@@ -12,14 +12,15 @@ from pathlib import Path
 
 from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import Conf, conf_to_dict
-from recipe_mtlvae.data import corpus, findings
-from recipe_mtlvae.data.check import CorpusCheck, check_corpus
-from recipe_mtlvae.data.corpus import Split
-from recipe_mtlvae.data.store import INDEX, StoreJob, build_stores
+from recipe_mtlvae.corpus import problems
+from recipe_mtlvae.corpus import splits as corpus
+from recipe_mtlvae.corpus.check import CorpusCheck, check_corpus
+from recipe_mtlvae.corpus.splits import Split
 from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError, exit_code_of, fail
 from recipe_mtlvae.files import content_hash
-from recipe_mtlvae.products.data_report import write_data_report
-from recipe_mtlvae.products.data_tables import check_text
+from recipe_mtlvae.inputs.store import INDEX, StoreJob, build_stores
+from recipe_mtlvae.report.data_report import write_data_report
+from recipe_mtlvae.report.data_tables import check_text
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def obtain(stage: Stage) -> CorpusCheck:
     """Make or fetch the corpus where that is asked for, and check all of it; of several shares the first one does."""
     conf, root = stage.conf, stage.root
     if conf.data.prepare == "mini":
-        from local.mini_corpus import make_corpus  # only where a corpus is made
+        from local.mini.corpus import make_corpus  # only where a corpus is made
 
         make_corpus(conf, root)
     elif conf.data.prepare == "desed":
@@ -62,7 +63,7 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
     if stage.done(inputs) and _has_stores(conf, root):
         print(check_text(check) + f"\nstage 0: {root} is prepared already")
         return
-    faults = findings.errors(check)
+    faults = problems.errors(check)
     if check.unlisted or (faults and not conf.data.skip_bad):
         print(f"stage 0: {write_data_report(check, root)}")
         print(f"{len(faults)} faults; --set data.skip_bad=true goes on without what they concern", file=sys.stderr)
@@ -84,10 +85,10 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
         print("or stage 0 without run.shard, which does what is missing")
         return
     _require_clips([corpus.open_split(conf, root, split.name) for split in check.splits], faults)
-    kept = findings.leaks(check)
+    kept = problems.leaks(check)
     left_out = [fault for fault in faults if fault not in kept]
     for warning in (
-        *findings.warnings(check),
+        *problems.warnings(check),
         *(f"used all the same: {fault}" for fault in kept),
         *_left_out(left_out),
     ):
@@ -102,10 +103,10 @@ def _require_files(conf: Conf, root: Path) -> None:
     for name, split in conf.data.splits.items():
         for kind, path in (("metadata file", root / split.metadata), ("audio folder", root / split.audio)):
             if not path.exists():
-                faults.append(Fault(f"split '{name}' has no {kind}", "put it there, or mend data.splits", path))
+                faults.append(Fault(f"split '{name}' has no {kind}", "put it there, or correct data.splits", path))
     evaluation = corpus.evaluation_folder(conf, root)
     if evaluation and not evaluation.is_dir():
-        faults.append(Fault("no such folder of audio", "mend data.evaluation", evaluation))
+        faults.append(Fault("no such folder of audio", "correct data.evaluation", evaluation))
     if faults:
         raise RecipeError(*faults)
 
@@ -138,7 +139,7 @@ def _require_clips(splits: Iterable[Split], faults: list[Fault]) -> None:
     empty = [split for split in splits if not split.clips]
     if empty:
         what = "split '{}': no clip is left without the faulty ones"
-        raise RecipeError(*(Fault(what.format(split.name), "mend some") for split in empty), *faults)
+        raise RecipeError(*(Fault(what.format(split.name), "correct some") for split in empty), *faults)
 
 
 def _left_out(faults: Sequence[Fault]) -> Iterator[str]:

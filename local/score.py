@@ -10,9 +10,9 @@ from typing import Any
 
 from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import conf_to_dict
-from recipe_mtlvae.data.corpus import open_split
+from recipe_mtlvae.corpus.splits import open_split
 from recipe_mtlvae.errors import exit_code_of, fail
-from recipe_mtlvae.scoring.command import measure, measure_tuned, prepare
+from recipe_mtlvae.scoring.evaluation import measure, measure_tuned, prepare
 from recipe_mtlvae.scoring.reference import Reference, split_reference
 from recipe_mtlvae.scoring.reference_file import reference_path, write_reference
 from recipe_mtlvae.scoring.scores import read_scores

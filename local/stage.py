@@ -137,7 +137,7 @@ def _resolve(options: argparse.Namespace) -> Conf:
 def _made_root(conf: Conf) -> Path:
     if conf.data.prepare != "mini":
         raise fail(f"--data {conf.data.name} needs the folder of the corpus", "give --data_root DIR")
-    from local.mini_corpus import corpus_key  # only where a corpus is made
+    from local.mini.corpus import corpus_key  # only where a corpus is made
 
     return PROJECT / "data" / f"{conf.data.name}-{corpus_key(conf)}"
 

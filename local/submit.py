@@ -10,10 +10,10 @@ from typing import Any
 from local.stage import Stage, baseline_tag, open_stage
 from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.errors import exit_code_of, fail
-from recipe_mtlvae.products.check_submission import check_package
-from recipe_mtlvae.products.submission import Submission, build_submission, submission_split
-from recipe_mtlvae.products.submission_profile import DEFAULT_PROFILE, Profile, fill, read_profile
 from recipe_mtlvae.scoring.energy import read_energy
+from recipe_mtlvae.submission.check import check_package
+from recipe_mtlvae.submission.package import Submission, build_submission, submission_split
+from recipe_mtlvae.submission.profile import DEFAULT_PROFILE, Profile, fill, read_profile
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     print("\n".join(report.lines(submission.path)))
     if report.faults:
         raise fail(
-            f"the package has {len(report.faults)} faults, listed above", "mend them and run stage 5 again", path
+            f"the package has {len(report.faults)} faults, listed above", "correct them and run stage 5 again", path
         )
     stage.mark_done(inputs)
 

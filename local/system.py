@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recipe_mtlvae.conf import NETWORKS, Conf
-from recipe_mtlvae.data.batches import Batch
+from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 from recipe_mtlvae.nets.prediction import Prediction
 

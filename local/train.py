@@ -20,16 +20,16 @@ from local.callbacks import CollapseWarning, History, Patience, Selection, read_
 from local.stage import Stage, open_stage
 from local.tune import GRID, tune_checkpoint
 from recipe_mtlvae.conf import Conf, TrainConf, conf_to_dict
-from recipe_mtlvae.data.batches import (
+from recipe_mtlvae.corpus.splits import SELECTION_SPLIT, corpus_classes, open_split
+from recipe_mtlvae.errors import exit_code_of, fail
+from recipe_mtlvae.files import content_hash, write_json
+from recipe_mtlvae.inputs.batches import (
     TASK_SPLITS,
     TaskData,
     evaluation_batches,
     hold_out,
     train_loader,
 )
-from recipe_mtlvae.data.corpus import SELECTION_SPLIT, corpus_classes, open_split
-from recipe_mtlvae.errors import exit_code_of, fail
-from recipe_mtlvae.files import content_hash, write_json
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.machine import cores
 from recipe_mtlvae.scoring.energy import measured
@@ -105,8 +105,8 @@ def _require_splits(conf: Conf) -> None:
                 f"task '{task}' learns from the split '{TASK_SPLITS[task]}'; there is none", "leave it out of tasks"
             )
     if SELECTION_SPLIT not in there:
-        mend = "name a strongly labelled one so in data.splits: the epoch with its best F1 is kept"
-        raise fail(f"there is no split '{SELECTION_SPLIT}'", mend)
+        hint = "name a strongly labelled one so in data.splits: the epoch with its best F1 is kept"
+        raise fail(f"there is no split '{SELECTION_SPLIT}'", hint)
 
 
 def _refuse_other_data(stage: Stage, clips: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from recipe_mtlvae.conf import NETWORKS, PostprocessConf
-from recipe_mtlvae.data.batches import TaskData, evaluation_batches
+from recipe_mtlvae.inputs.batches import TaskData, evaluation_batches
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint, write_decoding
 from recipe_mtlvae.scoring.tuning import MEDIAN_FILTERS, PRIOR_EVENTS, THRESHOLDS, StrongClips, Tuning, WeakClips, tune
 

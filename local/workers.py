@@ -25,7 +25,7 @@ def start_processes(set_up: Callable[[Any], None], bench: Any, workers: int | No
     return ProcessPoolExecutor(workers or cores(), mp_context=context, initializer=set_up, initargs=(bench,))
 
 
-def settle(folder: Path) -> None:
+def set_up_worker(folder: Path) -> None:
     """To be called in a new worker: it works inside `folder`, and ends with its parent, even when that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to tell of
     logging.disable(logging.CRITICAL)  # desed tells of every file that it writes

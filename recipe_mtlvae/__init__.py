@@ -11,7 +11,7 @@ from typing import Any
 _WHERE = {
     "MTLVAE": "recipe_mtlvae.nets.vae",
     "CRNN": "recipe_mtlvae.nets.crnn",
-    "Detector": "recipe_mtlvae.products.detector",
+    "Detector": "recipe_mtlvae.inference.detector",
 }
 __all__ = ["CRNN", "MTLVAE", "Detector"]
 

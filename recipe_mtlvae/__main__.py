@@ -9,12 +9,12 @@ from recipe_mtlvae.errors import exit_code_of
 
 # name: (module with a `main(argv)`, what it does)
 COMMANDS = {
-    "detect": ("recipe_mtlvae.products.detect", "find the events in recordings"),
-    "export": ("recipe_mtlvae.products.export", "a trained network as one ONNX or TorchScript file"),
-    "score": ("recipe_mtlvae.scoring.command", "PSDS and F1 of anybody's scores or operating points"),
-    "compare": ("recipe_mtlvae.products.compare", "systems on the same clips, in one page with intervals"),
-    "check-data": ("recipe_mtlvae.products.check_data", "what is missing, damaged or odd in a corpus"),
-    "check-submission": ("recipe_mtlvae.products.check_submission", "list all faults of a submission package"),
+    "detect": ("recipe_mtlvae.commands.detect", "find the events in recordings"),
+    "export": ("recipe_mtlvae.commands.export", "a trained network as one ONNX or TorchScript file"),
+    "score": ("recipe_mtlvae.commands.score", "PSDS and F1 of anybody's scores or operating points"),
+    "compare": ("recipe_mtlvae.commands.compare", "systems on the same clips, in one page with intervals"),
+    "check-data": ("recipe_mtlvae.commands.check_data", "what is missing, damaged or odd in a corpus"),
+    "check-submission": ("recipe_mtlvae.commands.check_submission", "list all faults of a submission package"),
 }
 
 

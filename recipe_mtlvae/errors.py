@@ -13,10 +13,10 @@ SHOWN_FAULTS = 50  # a terminal's worth; the rest is counted
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with the input. Prints as `path:line: what; mend`."""
+    """One thing that is wrong with the input. Prints as `path:line: what; hint`."""
 
     what: str  # what was expected and what came
-    mend: str = ""  # what to do about it
+    hint: str = ""  # what to do about it
     path: Path | str | None = None
     line: int | None = None  # counted from 1
 
@@ -24,7 +24,7 @@ class Fault:
         where = "" if self.path is None else f"{self.path}: "
         if self.path is not None and self.line is not None:
             where = f"{self.path}:{self.line}: "
-        text = where + self.what + (f"; {self.mend}" if self.mend else "")
+        text = where + self.what + (f"; {self.hint}" if self.hint else "")
         return text.replace("\n", "\\n")  # one line each, whatever a hostile file name holds
 
 
@@ -41,9 +41,9 @@ class RecipeError(Exception):
         return "\n".join(shown + ([f"... and {left} more"] if left else []))
 
 
-def fail(what: str, mend: str = "", path: Path | str | None = None, line: int | None = None) -> RecipeError:
+def fail(what: str, hint: str = "", path: Path | str | None = None, line: int | None = None) -> RecipeError:
     """A RecipeError of one fault, to be raised by the caller."""
-    return RecipeError(Fault(what, mend, path, line))
+    return RecipeError(Fault(what, hint, path, line))
 
 
 def exit_code_of(main: Callable[[], None]) -> int:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from recipe_mtlvae.data.audio import read_audio
-from recipe_mtlvae.data.resampling import resample
+from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.audio.resampling import resample
 from recipe_mtlvae.errors import RecipeError
 
 RATE = 16000

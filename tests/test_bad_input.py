@@ -18,7 +18,7 @@ import soundfile
 
 import local.stage
 from local import prepare
-from recipe_mtlvae.data.corpus import open_split
+from recipe_mtlvae.corpus.splits import open_split
 from recipe_mtlvae.errors import exit_code_of
 from tests.tiny import AUDIO, RATE, SETTINGS, VALIDATION, append, tiny_conf
 
@@ -243,7 +243,7 @@ def test_it_is_refused_in_one_line_that_names_the_place(root, stage0, name):
     assert outcome.code == 1
     (error,) = outcome.errors
     assert error.startswith(f"{root}/{words}")
-    assert "; " in error  # the mend
+    assert "; " in error  # the hint
     assert not any(path.name.startswith(".") for path in root.glob("features/**/*"))
 
 
@@ -267,8 +267,8 @@ def test_missing_splits_are_named_at_once(root, stage0):
     outcome = stage0(root)
     assert outcome.code == 1
     assert outcome.errors == [
-        f"{root}/audio/train/weak: split 'weak' has no audio folder; put it there, or mend data.splits",
-        f"{root}/{VALIDATION}: split 'validation' has no metadata file; put it there, or mend data.splits",
+        f"{root}/audio/train/weak: split 'weak' has no audio folder; put it there, or correct data.splits",
+        f"{root}/{VALIDATION}: split 'validation' has no metadata file; put it there, or correct data.splits",
     ]
     assert not (root / "features").exists()
 

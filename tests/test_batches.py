@@ -7,7 +7,9 @@ import pytest
 import torch
 from lightning_fabric.utilities import move_data_to_device
 
-from recipe_mtlvae.data.batches import (
+from recipe_mtlvae.corpus.splits import open_split
+from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.inputs.batches import (
     BatchPlan,
     JoinedData,
     MultiTaskData,
@@ -18,8 +20,6 @@ from recipe_mtlvae.data.batches import (
     hold_out,
     train_loader,
 )
-from recipe_mtlvae.data.corpus import open_split
-from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Grid
 from tests.tiny import make_tiny_corpus, tiny_conf
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from recipe_mtlvae.data import findings
-from recipe_mtlvae.data.check import CorpusCheck, SplitCheck, check_corpus
-from recipe_mtlvae.data.corpus import corpus_classes, read_splits
+from recipe_mtlvae.commands import check_data
+from recipe_mtlvae.corpus import problems
+from recipe_mtlvae.corpus.check import CorpusCheck, SplitCheck, check_corpus
+from recipe_mtlvae.corpus.splits import corpus_classes, read_splits
 from recipe_mtlvae.errors import exit_code_of
-from recipe_mtlvae.products import check_data
-from recipe_mtlvae.products.data_report import write_data_report
+from recipe_mtlvae.report.data_report import write_data_report
 from tests.tiny import AUDIO, RATE, SETTINGS, VALIDATION, append, tiny_conf
 
 TRAINING = "audio/train/strong_label_real"
@@ -43,7 +43,7 @@ def noise(path: Path, seconds: float = 2.0, rate: int = RATE) -> None:
 
 def test_a_sound_corpus_has_nothing_to_say(root):
     check = checked(root)
-    assert (findings.errors(check), findings.warnings(check), findings.notes(check)) == ([], [], [])
+    assert (problems.errors(check), problems.warnings(check), problems.notes(check)) == ([], [], [])
     assert [split.coverage for split in check.splits] == [1.0] * 8
 
 
@@ -154,8 +154,8 @@ def test_it_is_said_in_one_line_and_is_no_error(root, name):
     spoil, level, words = SAID[name]
     spoil(root)
     check = checked(root)
-    assert findings.errors(check) == []
-    assert words in getattr(findings, level)(check)
+    assert problems.errors(check) == []
+    assert words in getattr(problems, level)(check)
 
 
 def copy(root: Path, one: str, other: str) -> None:
@@ -164,7 +164,7 @@ def copy(root: Path, one: str, other: str) -> None:
 
 def test_the_same_audio_in_training_and_test_is_an_error_that_names_both(root):
     copy(root, f"{AUDIO}/validation_2.wav", f"{TRAINING}/strong_real_4.wav")
-    (fault,) = findings.errors(checked(root))
+    (fault,) = problems.errors(checked(root))
     assert str(fault) == (
         f"{root}/{STRONG}: THE SAME AUDIO IN TRAINING AND TEST: 1 clips of 'strong_real' are in 'validation', "
         "such as 'strong_real_4.wav' and 'validation_2.wav'; delete their rows here"
@@ -173,7 +173,7 @@ def test_the_same_audio_in_training_and_test_is_an_error_that_names_both(root):
 
 def test_a_copy_in_the_evaluation_set_is_an_error_too(root):
     copy(root, f"{TRAINING}/strong_real_4.wav", "audio/eval/evaluation/any name 0.wav")
-    (fault,) = findings.errors(checked(root))
+    (fault,) = problems.errors(checked(root))
     assert "1 clips of 'strong_real' are in 'evaluation'" in str(fault)
 
 
@@ -191,8 +191,8 @@ def test_a_copy_in_the_evaluation_set_is_an_error_too(root):
 def test_other_copies_are_warnings(root, other, words):
     copy(root, f"{TRAINING}/strong_real_4.wav", other)
     check = checked(root)
-    assert findings.errors(check) == []
-    assert any(text.startswith(words) for text in findings.warnings(check))
+    assert problems.errors(check) == []
+    assert any(text.startswith(words) for text in problems.warnings(check))
 
 
 def test_copies_are_counted_by_clip(root):
@@ -200,15 +200,15 @@ def test_copies_are_counted_by_clip(root):
     for other in (*copies[1:], f"{AUDIO}/validation_2.wav"):
         copy(root, copies[0], other)
     check = checked(root)
-    (fault,) = findings.errors(check)
+    (fault,) = problems.errors(check)
     assert "3 clips of 'strong_real' are in 'validation'" in str(fault)
-    assert any(text.startswith("strong_real: 2 of its clips are copies") for text in findings.warnings(check))
+    assert any(text.startswith("strong_real: 2 of its clips are copies") for text in problems.warnings(check))
 
 
 def test_silence_is_no_copy_of_silence(root):
     for path in (f"{AUDIO}/validation_2.wav", f"{TRAINING}/strong_real_4.wav"):
         soundfile.write(root / path, np.zeros(2 * RATE), RATE)
-    assert findings.errors(checked(root)) == []
+    assert problems.errors(checked(root)) == []
     assert checked(root).twins == []
 
 
@@ -264,7 +264,7 @@ def hostile(root: Path) -> CorpusCheck:
 
 def test_all_that_was_found_is_on_the_page_and_escaped(hostile, tmp_path):
     page = write_data_report(hostile, tmp_path).read_text()
-    for text in (*map(str, findings.errors(hostile)), *findings.warnings(hostile), *findings.notes(hostile)):
+    for text in (*map(str, problems.errors(hostile)), *problems.warnings(hostile), *problems.notes(hostile)):
         assert html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in page
     assert not re.search("<(script|b|i|u)>", page)
 

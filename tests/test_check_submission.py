@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from recipe_mtlvae.errors import RecipeError
-from recipe_mtlvae.products import package_files
-from recipe_mtlvae.products.check_submission import CheckReport, check_package
-from recipe_mtlvae.products.submission_profile import read_profile
+from recipe_mtlvae.submission import package_files
+from recipe_mtlvae.submission.check import CheckReport, check_package
+from recipe_mtlvae.submission.profile import read_profile
 
 LABEL = "Doe_TUX_task4_1"
 META, OUTPUT = f"{LABEL}/{LABEL}.meta.yaml", f"{LABEL}/{LABEL}.output.tsv"
@@ -53,7 +53,7 @@ def meta(label: str = LABEL) -> dict:
 
 
 def system(label: str = LABEL, content: dict | None = None) -> Files:
-    """One system by the challenge's rules: a dog that is heard up to 0.69, a cat up to 0.29."""
+    """One system by the challenge's rules: a dog that is scanned up to 0.69, a cat up to 0.29."""
     files = {f"{label}/{label}.meta.yaml": yaml.safe_dump(content or meta(label), sort_keys=False)}
     dog, cat = "a.wav\t1.024\t2.560\tDog\n", "b 1.wav\t0.000\t9.984\tCat\n"
     files[f"{label}/{label}.output.tsv"] = HEADER + dog

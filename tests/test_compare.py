@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import yaml
 
+from recipe_mtlvae.commands import compare
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
-from recipe_mtlvae.products import compare, costs, systems, tables
-from recipe_mtlvae.products.runs import SCORES
-from recipe_mtlvae.products.systems import System
+from recipe_mtlvae.report import compared, costs, tables
+from recipe_mtlvae.report.compared import ComparedSystem
+from recipe_mtlvae.report.runs import SCORES
 from recipe_mtlvae.scoring.intervals import Interval
 from recipe_mtlvae.scoring.metrics import figures
 from recipe_mtlvae.scoring.reference import Reference
@@ -43,12 +44,12 @@ def make_run(folder: Path, seed: int = 1, classes: tuple[str, ...] = CLASSES, cl
     return folder
 
 
-def compared(*sources: tuple[str, Path], given: Reference | None = None) -> list[System]:
-    return systems.compare(list(sources), given, "validation")
+def opened(*sources: tuple[str, Path], given: Reference | None = None) -> list[ComparedSystem]:
+    return compared.compare(list(sources), given, "validation")
 
 
 def test_figures_are_those_of_the_metrics(tmp_path: Path) -> None:
-    (system,) = compared(("one", make_run(tmp_path / "one")))
+    (system,) = opened(("one", make_run(tmp_path / "one")))
     expected = figures(statistics_of(*simulate(CLIPS, seed=1)))
     assert system.results["validation"].macro == pytest.approx(expected.macro, abs=1e-6)
     assert all(system.results["validation"].intervals[name].low <= expected.macro[name] for name in SCORES)
@@ -56,8 +57,8 @@ def test_figures_are_those_of_the_metrics(tmp_path: Path) -> None:
 
 def test_runs_of_one_name_are_mean_and_standard_deviation(tmp_path: Path) -> None:
     folders = [make_run(tmp_path / str(seed), seed) for seed in (1, 2, 3)]
-    alone = [compared(("x", folder))[0].results["validation"].macro["event_f1"] for folder in folders]
-    (system,) = compared(*(("seeds", folder) for folder in folders))
+    alone = [opened(("x", folder))[0].results["validation"].macro["event_f1"] for folder in folders]
+    (system,) = opened(*(("seeds", folder) for folder in folders))
     result = system.results["validation"]
     assert result.macro["event_f1"] == pytest.approx(np.mean(alone))
     assert result.deviation["event_f1"] == pytest.approx(np.std(alone, ddof=1))
@@ -65,15 +66,15 @@ def test_runs_of_one_name_are_mean_and_standard_deviation(tmp_path: Path) -> Non
 
 
 def test_a_system_does_not_differ_from_itself(tmp_path: Path) -> None:
-    a, b = compared(("a", make_run(tmp_path / "a")), ("b", make_run(tmp_path / "b")))
-    found = systems.difference(a.results["validation"], b.results["validation"], "psds1")
+    a, b = opened(("a", make_run(tmp_path / "a")), ("b", make_run(tmp_path / "b")))
+    found = compared.difference(a.results["validation"], b.results["validation"], "psds1")
     assert (found.value, found.interval) == (0.0, Interval(0.0, 0.0))
 
 
 def test_score_folder_borrows_the_truth_of_a_run(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     folder = make_run(tmp_path / "other", seed=2) / "scores" / "validation"
-    alone, run_system = compared(("alone", folder), ("run", run))
+    alone, run_system = opened(("alone", folder), ("run", run))
     assert alone.name == "alone" and alone.results["validation"].expected == CLIPS
     assert run_system.results["validation"].clip_list_hash == alone.results["validation"].clip_list_hash
 
@@ -83,14 +84,14 @@ def test_run_of_other_clips_keeps_its_own_truth_beside_the_given_one(tmp_path: P
     scores = tmp_path / "elsewhere"
     write_scores(scores, "other", np.full((STEPS, 3), 0.6), STEP, ("Cat", "Dog", "Siren"))
     given = Reference({"other": [Event(0.0, 5.0, "Siren")]}, {"other": STEPS * STEP}, 1)
-    ours, theirs = compared(("ours", run), ("theirs", scores), given=given)
-    assert ours.results["validation"].macro == compared(("ours", run))[0].results["validation"].macro
+    ours, theirs = opened(("ours", run), ("theirs", scores), given=given)
+    assert ours.results["validation"].macro == opened(("ours", run))[0].results["validation"].macro
     (split,) = theirs.results
     assert tables.split_name(split) == "Validation by the given truth" and theirs.results[split].expected == 1
     assert tables.difference_groups([ours, theirs]) == []
     assert "None of its scores is of the given clips" in ours.runs[0].gaps[-1]
     with pytest.raises(RecipeError, match="no run has scores of the clips in --durations"):
-        compared(("ours", run), given=given)
+        opened(("ours", run), given=given)
 
 
 def test_teacher_in_a_runs_folder_is_a_system_of_its_own(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_teacher_in_a_runs_folder_is_a_system_of_its_own(tmp_path: Path) -> None
 
 
 def test_intervals_that_are_likely_too_narrow_are_marked(tmp_path: Path) -> None:
-    (system,) = compared(("run", make_run(tmp_path / "run", clips=40)))
+    (system,) = opened(("run", make_run(tmp_path / "run", clips=40)))
     result = replace(system.results["validation"], class_clips={"Cat": 9, "Dog": 10})
     marked = {name for name in SCORES if tables.narrow(result, name)}
     assert marked == {"psds1", "psds2"}
@@ -116,13 +117,13 @@ def test_intervals_that_are_likely_too_narrow_are_marked(tmp_path: Path) -> None
 
 def test_operating_points_of_one_threshold_give_the_f1_of_the_scores(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    (system,) = compared(("run", run))
+    (system,) = opened(("run", run))
     rows = ["event_label\tfilename\toffset\tonset"]  # columns by name, in any order
     for clip, events in system.results["validation"].output.detected.items():
         rows += [f"{e.label}\t{clip}.wav\t{e.offset}\t{e.onset}" for e in events]
     (tmp_path / "points").mkdir()
     (tmp_path / "points" / "predictions_th_0.50.tsv").write_text("\n".join(rows) + "\n")
-    a, b = compared(("points", tmp_path / "points"), ("run", run))
+    a, b = opened(("points", tmp_path / "points"), ("run", run))
     for name in ("event_f1", "segment_f1", "intersection_f1"):
         assert a.results["validation"].macro[name] == pytest.approx(b.results["validation"].macro[name]), name
 
@@ -140,7 +141,7 @@ def test_written_reference_is_read_back(tmp_path: Path) -> None:
 def test_different_clips_are_an_error_that_counts_them(tmp_path: Path) -> None:
     fewer = make_run(tmp_path / "fewer", clips=CLIPS - 2)
     with pytest.raises(RecipeError, match="all and fewer were scored on different clips of validation: 2 differ"):
-        compared(("all", make_run(tmp_path / "all")), ("fewer", fewer))
+        opened(("all", make_run(tmp_path / "all")), ("fewer", fewer))
 
 
 def test_different_truth_is_an_error(tmp_path: Path) -> None:
@@ -149,22 +150,22 @@ def test_different_truth_is_an_error(tmp_path: Path) -> None:
     content["clips"]["clip0"]["events"] = [[0.0, 9.0, "Dog"]]
     reference_path(changed, "validation").write_text(json.dumps(content))
     with pytest.raises(RecipeError, match="different events in 1 clips of validation"):
-        compared(("all", make_run(tmp_path / "all")), ("changed", changed))
+        opened(("all", make_run(tmp_path / "all")), ("changed", changed))
 
 
 def test_different_classes_are_an_error_that_names_them(tmp_path: Path) -> None:
     other = make_run(tmp_path / "other", classes=("Cat", "Dog", "Siren")) / "scores" / "validation"
     with pytest.raises(RecipeError, match="class lists differ: it lacks Speech; only it has Siren"):
-        compared(("run", make_run(tmp_path / "run")), ("other", other))
+        opened(("run", make_run(tmp_path / "run")), ("other", other))
 
 
 def test_folder_without_truth_is_an_error(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run") / "scores" / "validation"
     with pytest.raises(RecipeError, match="carries no truth; give --ground_truth and --durations"):
-        compared(("scores", folder))
+        opened(("scores", folder))
     reference_path(tmp_path / "run", "validation").unlink()
     with pytest.raises(RecipeError, match="does not carry its truth; give --ground_truth"):
-        compared(("run", tmp_path / "run"))
+        opened(("run", tmp_path / "run"))
 
 
 @pytest.mark.parametrize(
@@ -182,21 +183,21 @@ def test_faulty_folder_is_an_error(tmp_path: Path, content: dict[str, str], mess
     for name, text in content.items():
         (tmp_path / "folder" / name).write_text(text)
     with pytest.raises(RecipeError, match=message):
-        compared(("x", tmp_path / "folder"), given=Reference({"a": []}, {"a": 1.0}, 1))
+        opened(("x", tmp_path / "folder"), given=Reference({"a": []}, {"a": 1.0}, 1))
 
 
 def test_no_event_at_all_is_an_error(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     silent = Reference({f"clip{i}": [] for i in range(CLIPS)}, {f"clip{i}": 10.0 for i in range(CLIPS)}, CLIPS)
     with pytest.raises(RecipeError, match="nothing to measure"):
-        compared(("run", run), given=silent)
+        opened(("run", run), given=silent)
 
 
 def test_one_clip_is_enough(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     truth = simulate(CLIPS, seed=1)[1]
     clip = next(clip for clip, events in truth.items() if events)
-    (system,) = compared(("run", run), given=Reference({clip: truth[clip]}, {clip: 10.0}, 1))
+    (system,) = opened(("run", run), given=Reference({clip: truth[clip]}, {clip: 10.0}, 1))
     result = system.results["validation"]
     assert (result.scored, result.intervals["event_f1"].low) == (1, result.macro["event_f1"])
     assert set(result.absent_classes) == set(CLASSES) - {event.label for event in truth[clip]}
@@ -215,9 +216,7 @@ def _measured_run(
 
 
 def test_energy_weighted_psds_by_hand(tmp_path: Path) -> None:
-    ours, baseline = compared(
-        ("ours", _measured_run(tmp_path / "a", 0.5)), ("base", _measured_run(tmp_path / "b", 2.0))
-    )
+    ours, baseline = opened(("ours", _measured_run(tmp_path / "a", 0.5)), ("base", _measured_run(tmp_path / "b", 2.0)))
     expected = ours.results["validation"].macro["psds1"] * 2.0 / 0.5
     assert costs.energy_weighted(ours, baseline, "training", "psds1") == pytest.approx(expected)
 
@@ -233,15 +232,13 @@ def test_energy_weighted_psds_by_hand(tmp_path: Path) -> None:
     ids=str,
 )
 def test_energy_is_weighed_only_where_it_was_measured_alike(tmp_path: Path, other: dict) -> None:
-    ours, baseline = compared(
-        ("ours", _measured_run(tmp_path / "a", 0.5)), ("b", _measured_run(tmp_path / "b", **other))
-    )
+    ours, baseline = opened(("ours", _measured_run(tmp_path / "a", 0.5)), ("b", _measured_run(tmp_path / "b", **other)))
     assert costs.energy_weighted(ours, baseline, "training", "psds1") is None
 
 
 def test_energy_of_a_training_on_two_machines_is_not_weighed(tmp_path: Path) -> None:
     a, b = (_measured_run(tmp_path / name, 1.0, machine="m + n") for name in "ab")
-    ours, baseline = compared(("ours", a), ("baseline", b))
+    ours, baseline = opened(("ours", a), ("baseline", b))
     assert costs.energy_weighted(ours, baseline, "training", "psds1") is None
 
 

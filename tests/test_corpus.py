@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.data.corpus import (
+from recipe_mtlvae.corpus.splits import (
     EVALUATION,
     corpus_classes,
     evaluation_folder,
@@ -19,9 +19,9 @@ from recipe_mtlvae.data.corpus import (
     store_folder,
     training_events,
 )
-from recipe_mtlvae.data.parts import feature_shape
-from recipe_mtlvae.data.store import StoreJob, build_stores
 from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.inputs.store import StoreJob, build_stores
+from recipe_mtlvae.inputs.store_parts import feature_shape
 from recipe_mtlvae.labels import Event, Grid
 from tests.tiny import AUDIO, COUNTS, VALIDATION, append, tiny_conf
 

@@ -4,29 +4,29 @@ from pathlib import Path
 
 import pytest
 
-from recipe_mtlvae.products.costs import best_selection, facts, kwh_to_reach
-from recipe_mtlvae.products.runs import SCORES, Run
-from recipe_mtlvae.products.systems import Result, System
+from recipe_mtlvae.report.compared import ComparedSystem, Result
+from recipe_mtlvae.report.costs import best_selection, cost_rows, kwh_to_reach
+from recipe_mtlvae.report.runs import SCORES, Run
 from tests.tiny import tiny_conf
 
 MEASURED = {"machine": "m", "codecarbon": "3.3"}
 
 
-def system(name: str, kwh: float | None, selection: list[float], seconds: list[float], **other) -> System:
+def system(name: str, kwh: float | None, selection: list[float], seconds: list[float], **other) -> ComparedSystem:
     settings = ["system=mean_teacher"] if name == "baseline" else []
     conf = tiny_conf(*settings, *other.get("settings", []))
     energy = {"training": {"kwh": kwh, **MEASURED, **other.get("energy", {})}}
     run = Run(name, Path(name), conf, {}, {}, {"val/selection": selection, "seconds": seconds}, energy, {}, ())
     result = Result(dict.fromkeys(SCORES, 0.5), {}, {"Beep": {}}, {}, {}, {}, {}, 1, 1, "", (), {}, None, None)
-    return System(name, (run,), {"other": result}, other.get("converged", True))
+    return ComparedSystem(name, (run,), {"other": result}, other.get("converged", True))
 
 
 BASELINE = system("baseline", 2.0, [0.5, 1.0, 0.9, 0.8], [10.0] * 4)  # its best after half of 2 kWh
 OURS = system("ours", 0.4, [0.9, 1.1, 1.0], [20.0, 10.0, 10.0])  # past 1.0 after 30 of 40 s
 
 
-def row(*systems: System) -> tuple[str, ...] | None:
-    found = [fact for fact in facts(systems) if fact.name.startswith("Energy to reach")]
+def row(*systems: ComparedSystem) -> tuple[str, ...] | None:
+    found = [fact for fact in cost_rows(systems) if fact.name.startswith("Energy to reach")]
     return found[0].cells if found else None
 
 
@@ -46,7 +46,7 @@ def test_a_system_that_never_gets_there_has_no_energy():
 def test_energy_of_the_baseline_to_pass_a_system_that_stays_below_it():
     """0.5 is the baseline's after its first of four epochs of 2 kWh, ours after the second of two of 0.4 kWh."""
     worse = system("ours", 0.4, [0.2, 0.5], [1.0, 1.0])
-    cells = {fact.name: fact.cells for fact in facts([worse, BASELINE]) if fact.name.startswith("Energy to reach")}
+    cells = {fact.name: fact.cells for fact in cost_rows([worse, BASELINE]) if fact.name.startswith("Energy to reach")}
     assert cells == {
         "Energy to reach the selection score of the baseline, 1.000": ("not reached", "1 kWh"),
         "Energy to reach the selection score of ours, 0.500": ("0.4 kWh, 0.8 of the baseline's", "0.5 kWh"),

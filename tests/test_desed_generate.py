@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from local.desed.occurrences import main_event
-from recipe_mtlvae.data.manifest import read_events
+from recipe_mtlvae.corpus.metadata import read_events
 from tests.misbehaving_server import Site
 from tests.tiny_desed import FIGURES, add_soundbank, generation, tree
 

@@ -9,15 +9,15 @@ import pytest
 import soundfile
 import torch
 
-from recipe_mtlvae.data.audio import read_audio
-from recipe_mtlvae.data.features import scale
-from recipe_mtlvae.data.stream import open_stream
+from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.audio.streaming import open_stream
 from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.inference.detector import Detector, mono
+from recipe_mtlvae.inference.windows import JoinedScores, cut_windows
+from recipe_mtlvae.inputs.log_mel import scale
 from recipe_mtlvae.labels import DetectedEvent
 from recipe_mtlvae.nets.checkpoint import Checkpoint
 from recipe_mtlvae.nets.prediction import Prediction
-from recipe_mtlvae.products.detector import Detector, mono
-from recipe_mtlvae.products.windows import JoinedScores, cut_windows
 from recipe_mtlvae.scoring.postprocess import Decoding
 from tests.tiny import save_tiny_checkpoint, tiny_conf
 

@@ -86,7 +86,7 @@ def test_what_passes_by_itself_is_waited_for_and_resumed(
 
 # What stays, and the words for it
 STAYING = {
-    "404": r"HTTP 404 \(Not Found\); it may have moved: mend its record and file under fetch.archives",
+    "404": r"HTTP 404 \(Not Found\); it may have moved: correct its record and file under fetch.archives",
     "403": "HTTP 403",
     "500": r"HTTP 500 \(Internal Server Error\), in 3 attempts; run the same again later: what has come so far is kept",
     "429": r"HTTP 429 \(Too Many Requests\), in 3 attempts",

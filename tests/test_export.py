@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from recipe_mtlvae.commands.export import main
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.data.features import LogMel, scale
 from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.inference import export
+from recipe_mtlvae.inference.detector import Detector
+from recipe_mtlvae.inputs.log_mel import LogMel, scale
 from recipe_mtlvae.nets.checkpoint import Checkpoint, build_network
 from recipe_mtlvae.nets.portable import RealLogMel
-from recipe_mtlvae.products import export
-from recipe_mtlvae.products.detector import Detector
 from tests.tiny import tiny_conf
 
 CLASSES = ("Beep", "Hum", "Tick")
@@ -122,12 +123,12 @@ def test_without_onnx_one_line_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     options = ["--checkpoint", "none.ckpt", "--format", "onnx", "--out", str(tmp_path / "x.onnx")]
     with pytest.raises(RecipeError, match="needs the packages onnx and onnxruntime; pip install onnx onnxruntime"):
-        export.main(options)
+        main(options)
 
 
 def test_a_folder_as_the_file_is_refused(tmp_path):
     with pytest.raises(RecipeError, match="expected a file, this is a folder"):
-        export.main(["--checkpoint", "none.ckpt", "--format", "torchscript", "--out", str(tmp_path)])
+        main(["--checkpoint", "none.ckpt", "--format", "torchscript", "--out", str(tmp_path)])
 
 
 def test_the_dft_in_real_numbers_is_the_log_mel():

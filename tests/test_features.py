@@ -10,8 +10,8 @@ import torch
 from torchaudio.transforms import MelSpectrogram
 
 from recipe_mtlvae.conf import FeatureConf, load_conf
-from recipe_mtlvae.data.features import LogMel, mel_filters, scale
-from recipe_mtlvae.data.parts import feature_shape
+from recipe_mtlvae.inputs.log_mel import LogMel, mel_filters, scale
+from recipe_mtlvae.inputs.store_parts import feature_shape
 
 CONF: FeatureConf = load_conf().features
 

@@ -19,14 +19,15 @@ BUILD = """
 import sys
 from pathlib import Path
 from recipe_mtlvae.conf import load_conf
-from recipe_mtlvae.data import extract, parts
-from recipe_mtlvae.data.manifest import Clip
-from recipe_mtlvae.data.store import build_store
+from recipe_mtlvae.inputs import extraction as extract
+from recipe_mtlvae.inputs import store_parts
+from recipe_mtlvae.corpus.metadata import Clip
+from recipe_mtlvae.inputs.store import build_store
 from recipe_mtlvae.shards import shard_of
 
 if __name__ == "__main__":
     audio, store, shard = Path(sys.argv[1]), Path(sys.argv[2]), shard_of(sys.argv[3])
-    parts.PART_BYTES, extract.FEW = 4 * 2 * 128 * 16, 0
+    store_parts.PART_BYTES, extract.FEW = 4 * 2 * 128 * 16, 0
     clips = [Clip(path.name, path, None, None) for path in sorted(audio.iterdir())]
     print("begun", flush=True)
     print(build_store(clips, store, load_conf().features, 0.25, 1, shard).clips)

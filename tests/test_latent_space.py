@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from local.latent_space import POSITIONS, latent_space
-from recipe_mtlvae.data.corpus import open_split
+from recipe_mtlvae.corpus.splits import open_split
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.nets.vae import MTLVAE, TASKS
 from tests.tiny import make_tiny_corpus, tiny_conf

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.inference.detector import Detector
+from recipe_mtlvae.inference.live import LiveDetector, LiveEvent, pcm
 from recipe_mtlvae.nets.checkpoint import Checkpoint, build_network, recipe_entry
 from recipe_mtlvae.nets.prediction import Prediction
-from recipe_mtlvae.products.detector import Detector
-from recipe_mtlvae.products.live import LiveDetector, LiveEvent, pcm
 from tests.tiny import RATE, TONES, tiny_conf
 
 STEP = 0.064  # s
@@ -58,7 +58,7 @@ def tone(seconds: float, events: list[tuple[float, float, str]], rate: int = RAT
 
 
 def listen(live: LiveDetector, samples: np.ndarray, piece: int) -> list[LiveEvent]:
-    said = [event for i in range(0, len(samples), piece) for event in live.hear(samples[i : i + piece])]
+    said = [event for i in range(0, len(samples), piece) for event in live.feed(samples[i : i + piece])]
     return [*said, *live.finish()]
 
 
@@ -105,7 +105,7 @@ def test_memory_does_not_grow_with_the_stream(detector):
     live = LiveDetector(detector, RATE, 0.5)
     sizes = []
     for _ in range(20):
-        list(live.hear(np.zeros(RATE, np.float32)))
+        list(live.feed(np.zeros(RATE, np.float32)))
         sizes.append(len(live._samples))
     assert max(sizes) <= 2 * RATE  # 2 s, the training length
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from recipe_mtlvae.data.batches import Batch
+from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.nets.losses import kl_per_dimension, mtlvae_losses, reconstruction_mse, strong_bce, weighted_sum
 from recipe_mtlvae.nets.vae import MTLVAE
 

@@ -10,7 +10,7 @@ from local.mean_teacher import MeanTeacherTraining, mix_decibels, warm_up, warm_
 from local.stage import Stage
 from local.train import train
 from recipe_mtlvae.conf import CONF_DIR, load_conf
-from recipe_mtlvae.data.batches import Batch
+from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.nets.checkpoint import load_checkpoint
 from tests.tiny import SETTINGS, make_tiny_corpus
 

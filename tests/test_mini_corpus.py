@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from local import mini_corpus
-from local.microphone import record
-from local.mini_corpus import corpus_key, make_corpus
-from local.soundbank import recorded, source_of
-from local.sounds import FOREGROUNDS, REAL_BACKGROUNDS, SYNTHETIC_BACKGROUNDS, make_sound
-from local.sounds.parts import SAMPLE_RATE, tone
+from local.mini import corpus as mini_corpus
+from local.mini.corpus import corpus_key, make_corpus
+from local.mini.microphone import record
+from local.mini.soundbank import recorded, source_of
+from local.mini.sounds import FOREGROUNDS, REAL_BACKGROUNDS, SYNTHETIC_BACKGROUNDS, make_sound
+from local.mini.sounds.parts import SAMPLE_RATE, tone
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
-from recipe_mtlvae.data.manifest import read_events
+from recipe_mtlvae.corpus.metadata import read_events
 from recipe_mtlvae.errors import RecipeError
 
 SIZES = {

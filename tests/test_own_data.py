@@ -13,7 +13,7 @@ import soundfile
 import local.stage
 from local import predict, prepare, score, train
 from recipe_mtlvae.conf import CONF_DIR, load_conf
-from recipe_mtlvae.data.corpus import corpus_classes, open_split
+from recipe_mtlvae.corpus.splits import corpus_classes, open_split
 from recipe_mtlvae.errors import RecipeError, exit_code_of
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.scoring.scores import read_scores

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from recipe_mtlvae.products.prefetch import prefetched
-from recipe_mtlvae.products.progress import Bar
+from recipe_mtlvae.inference.prefetch import prefetched
+from recipe_mtlvae.inference.progress import Bar
 
 
 def test_items_come_in_order():

@@ -5,25 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recipe_mtlvae.products import systems, tables
-from recipe_mtlvae.products.runs import SCORES
-from recipe_mtlvae.products.systems import Result, System
+from recipe_mtlvae.report import compared, tables
+from recipe_mtlvae.report.compared import ComparedSystem, Result
+from recipe_mtlvae.report.runs import SCORES
 from recipe_mtlvae.scoring.intervals import Resamples
 
 
-def _system(name: str, values: np.ndarray, converged: bool | None = True) -> System:
+def _system(name: str, values: np.ndarray, converged: bool | None = True) -> ComparedSystem:
     resamples = Resamples((), (), dict.fromkeys(SCORES, values), {})
     macro = dict.fromkeys(SCORES, float(values.mean()))
     result = Result(macro, {}, {}, {}, {}, {}, {}, 1, 1, "", (), {}, resamples, None)
-    return System(name, (), {"validation": result}, converged)
+    return ComparedSystem(name, (), {"validation": result}, converged)
 
 
 def test_winner_needs_a_paired_interval_that_excludes_zero() -> None:
     draws = np.random.default_rng(0).normal(0.5, 0.05, size=500)  # common to both: what a paired interval takes out
     better, worse = _system("better", draws + 0.02), _system("worse", draws)
-    assert systems.winner([worse, better], "validation", "psds1") is better
+    assert compared.winner([worse, better], "validation", "psds1") is better
     noisy = _system("noisy", draws + np.random.default_rng(1).normal(0.0, 0.05, size=500))
-    assert systems.winner([noisy, better], "validation", "psds1") is None
+    assert compared.winner([noisy, better], "validation", "psds1") is None
 
 
 def test_system_that_has_not_converged_is_never_ranked() -> None:
@@ -33,8 +33,8 @@ def test_system_that_has_not_converged_is_never_ranked() -> None:
         _system("second", draws + 0.1),
         _system("x", draws),
     )
-    assert systems.winner([best, second, third], "validation", "psds1") is second
-    assert systems.winner([best, second], "validation", "psds1") is None  # nobody is left to win against
+    assert compared.winner([best, second, third], "validation", "psds1") is second
+    assert compared.winner([best, second], "validation", "psds1") is None  # nobody is left to win against
 
 
 def test_difference_to_a_system_that_has_not_converged_has_no_star() -> None:
@@ -62,11 +62,11 @@ def test_difference_to_a_system_that_has_not_converged_has_no_star() -> None:
     ],
 )
 def test_levelled_off(selection: list[float], expected: bool | None) -> None:
-    assert systems.levelled_off(selection) is expected
+    assert compared.levelled_off(selection) is expected
 
 
 def test_training_that_ended_by_its_patience_has_levelled_off() -> None:
     selection = [*np.linspace(0.1, 1.0, 40), *[0.95] * 20]
-    assert systems.levelled_off(selection) is False  # by the means of its last two quarters
-    assert systems.levelled_off(selection, patience=20) is True
-    assert systems.levelled_off(selection[:-1], patience=20) is False
+    assert compared.levelled_off(selection) is False  # by the means of its last two quarters
+    assert compared.levelled_off(selection, patience=20) is True
+    assert compared.levelled_off(selection[:-1], patience=20) is False

@@ -16,16 +16,16 @@ import yaml
 import local.compare
 import local.stage
 from recipe_mtlvae.conf import CONF_DIR, conf_to_dict
-from recipe_mtlvae.data.corpus import open_split
-from recipe_mtlvae.data.features import band_centres
+from recipe_mtlvae.corpus.splits import open_split
 from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.inputs.log_mel import band_centres
 from recipe_mtlvae.labels import Event, Grid
-from recipe_mtlvae.products import clips, costs, plots, tables, theme
-from recipe_mtlvae.products.clip_plot import clip_chart
-from recipe_mtlvae.products.report import write_report
-from recipe_mtlvae.products.runs import SCORES, open_run, read_published
-from recipe_mtlvae.products.systems import System, systems_of_runs
-from recipe_mtlvae.scoring.command import measure, prepare
+from recipe_mtlvae.report import clips, costs, plots, tables, theme
+from recipe_mtlvae.report.clip_plot import clip_chart
+from recipe_mtlvae.report.compared import ComparedSystem, systems_of_runs
+from recipe_mtlvae.report.report import write_report
+from recipe_mtlvae.report.runs import SCORES, open_run, read_published
+from recipe_mtlvae.scoring.evaluation import measure, prepare
 from recipe_mtlvae.scoring.reference import split_reference
 from recipe_mtlvae.scoring.reference_file import reference_path, write_reference
 from recipe_mtlvae.scoring.scores import read_scores, write_scores
@@ -262,7 +262,7 @@ def test_stage_is_skipped_while_its_inputs_are_the_same(
     monkeypatch.setattr(local.stage, "PROJECT", tmp_path)
     argv = ["compare", "--conf", str(conf), "--data", str(CONF_DIR / "data" / "mini.yaml"), "--data_root", str(corpus)]
     monkeypatch.setattr("sys.argv", argv)
-    monkeypatch.setattr("recipe_mtlvae.products.report.write_report", _write_no_charts)
+    monkeypatch.setattr("recipe_mtlvae.report.report.write_report", _write_no_charts)
 
     local.compare.main()
     assert "measured here" in capsys.readouterr().out
@@ -274,7 +274,7 @@ def test_stage_is_skipped_while_its_inputs_are_the_same(
     assert "measured here" in capsys.readouterr().out
 
 
-def _write_no_charts(systems: list[System], corpus: clips.Corpus, title: str, file: Path) -> str:
+def _write_no_charts(systems: list[ComparedSystem], corpus: clips.Corpus, title: str, file: Path) -> str:
     file.write_text(f"{title} on {corpus.root}")
     return "measured here"
 

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from recipe_mtlvae.commands.score import main
 from recipe_mtlvae.errors import RecipeError
-from recipe_mtlvae.scoring.command import main
 from recipe_mtlvae.scoring.scores import write_scores
 
 CLASSES = ("Bird", "Cat", "Dog")

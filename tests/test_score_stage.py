@@ -8,7 +8,7 @@ import pytest
 
 import local.stage
 from local import score
-from recipe_mtlvae.data.corpus import open_split
+from recipe_mtlvae.corpus.splits import open_split
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.scoring.scores import write_scores

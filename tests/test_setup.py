@@ -107,7 +107,7 @@ def test_half_installed_packages_are_installed_again(tmp_path: Path, monkeypatch
     called: list[str] = []
     monkeypatch.setattr(pip.sysconfig, "get_path", lambda kind: str(tmp_path))
     monkeypatch.setattr(pip, "pip_install", lambda arguments, constraints: called.extend(arguments) or True)
-    assert pip.mend_unfinished()
+    assert pip.finish_interrupted()
     assert called == ["--ignore-installed", "--no-deps", "half_done==2.1"]
 
 

@@ -15,10 +15,10 @@ import torch
 from local import predict, predict_split
 from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import load_conf
-from recipe_mtlvae.data import parts
-from recipe_mtlvae.data.manifest import Clip
-from recipe_mtlvae.data.store import Store, StoreJob, StoreReport, build_store, build_stores
+from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.inputs import store_parts
+from recipe_mtlvae.inputs.store import Store, StoreJob, StoreReport, build_store, build_stores
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 from recipe_mtlvae.scoring.scores import read_scores, write_scores
 from recipe_mtlvae.shards import ALL, Shard, shard_of
@@ -62,7 +62,7 @@ def test_what_is_no_share_is_refused(text):
 @pytest.fixture
 def clips(tmp_path, monkeypatch) -> list[Clip]:
     """20 clips, three a part."""
-    monkeypatch.setattr(parts, "PART_BYTES", 3 * 2 * 128 * 16)
+    monkeypatch.setattr(store_parts, "PART_BYTES", 3 * 2 * 128 * 16)
     (tmp_path / "audio").mkdir()
     found = []
     for number in range(20):

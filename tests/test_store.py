@@ -17,24 +17,25 @@ import pytest
 import soundfile
 import torch
 
+from recipe_mtlvae.audio.decoding import read_audio
 from recipe_mtlvae.conf import load_conf
-from recipe_mtlvae.data import extract, parts
-from recipe_mtlvae.data.audio import read_audio
-from recipe_mtlvae.data.extract import PartTask
-from recipe_mtlvae.data.features import LogMel
-from recipe_mtlvae.data.manifest import Clip
-from recipe_mtlvae.data.store import Store, StoreJob, StoreReport, build_store, build_stores
+from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.inputs import extraction as extract
+from recipe_mtlvae.inputs import store_parts
+from recipe_mtlvae.inputs.extraction import PartTask
+from recipe_mtlvae.inputs.log_mel import LogMel
+from recipe_mtlvae.inputs.store import Store, StoreJob, StoreReport, build_store, build_stores
 
 FEATURES = load_conf().features
 SECONDS = 0.25
-SHAPE = parts.feature_shape(FEATURES, SECONDS)
+SHAPE = store_parts.feature_shape(FEATURES, SECONDS)
 
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three clips a part."""
-    monkeypatch.setattr(parts, "PART_BYTES", 3 * 2 * SHAPE[0] * SHAPE[1])
+    monkeypatch.setattr(store_parts, "PART_BYTES", 3 * 2 * SHAPE[0] * SHAPE[1])
 
 
 @pytest.fixture
@@ -142,17 +143,17 @@ def test_a_clip_that_left_the_metadata_leaves_the_store_and_its_part_when_none_i
 
 
 def test_settings_that_move_the_features_make_another_store():
-    own = parts.settings_hash(FEATURES, SECONDS)
-    assert parts.settings_hash(replace(FEATURES, mels=64), SECONDS) != own
-    assert parts.settings_hash(FEATURES, 10.0) != own
-    assert parts.settings_hash(replace(FEATURES, frames_per_step=2), SECONDS) == own
+    own = store_parts.settings_hash(FEATURES, SECONDS)
+    assert store_parts.settings_hash(replace(FEATURES, mels=64), SECONDS) != own
+    assert store_parts.settings_hash(FEATURES, 10.0) != own
+    assert store_parts.settings_hash(replace(FEATURES, frames_per_step=2), SECONDS) == own
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_an_interrupted_build_goes_on_to_the_same_bytes(clips, tmp_path, monkeypatch, extracted, at):
     build(clips, tmp_path / "undisturbed")
     extracted.clear()
-    write_part = parts.write_part
+    write_part = store_parts.write_part
 
     def interrupted(folder: Path, number: int, *content: object) -> None:
         if number == at:
@@ -274,13 +275,14 @@ BUILD = """
 import sys
 from pathlib import Path
 from recipe_mtlvae.conf import load_conf
-from recipe_mtlvae.data import extract, parts
-from recipe_mtlvae.data.manifest import Clip
-from recipe_mtlvae.data.store import build_store
+from recipe_mtlvae.inputs import extraction as extract
+from recipe_mtlvae.inputs import store_parts
+from recipe_mtlvae.corpus.metadata import Clip
+from recipe_mtlvae.inputs.store import build_store
 
 if __name__ == "__main__":
     audio, store, shape = Path(sys.argv[1]), Path(sys.argv[2]), (128, 16)
-    parts.PART_BYTES, extract.FEW = 3 * 2 * shape[0] * shape[1], 0
+    store_parts.PART_BYTES, extract.FEW = 3 * 2 * shape[0] * shape[1], 0
     clips = [Clip(path.name, path, None, None) for path in sorted(audio.iterdir())]
     report = build_store(clips, store, load_conf().features, 0.25, 2)
     print(report.clips)

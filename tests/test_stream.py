@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from recipe_mtlvae.data.audio import read_audio
-from recipe_mtlvae.data.resampling import resample
-from recipe_mtlvae.data.stream import array_stream, open_stream, overlapped
+from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.audio.resampling import resample
+from recipe_mtlvae.audio.streaming import array_stream, open_stream, overlapped
 from recipe_mtlvae.errors import RecipeError
 
 RATE = 16000

@@ -14,11 +14,11 @@ import yaml
 from local import submit
 from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.errors import RecipeError
-from recipe_mtlvae.products.check_submission import check_package
-from recipe_mtlvae.products.submission import build_submission
-from recipe_mtlvae.products.submission_profile import Author, Profile, fill, plain, read_profile, thresholds_of
 from recipe_mtlvae.scoring.postprocess import median_filter, to_events
 from recipe_mtlvae.scoring.scores import read_scores, write_scores
+from recipe_mtlvae.submission.check import check_package
+from recipe_mtlvae.submission.package import build_submission
+from recipe_mtlvae.submission.profile import Author, Profile, fill, plain, read_profile, thresholds_of
 from tests.tiny import SETTINGS, make_tiny_corpus, tiny_conf
 
 STEP = 0.064
@@ -216,7 +216,7 @@ def test_missing_scores_and_a_missing_report_are_named(corpus: Path, profile: Pr
         build_submission(make_run(tmp_path, conf, "public", ["public_0.wav"]), conf, corpus, profile)
     run = make_run(tmp_path, conf, "evaluation", EVALUATION)
     missing = dataclasses.replace(profile, report=str(tmp_path / "none.pdf"))
-    with pytest.raises(RecipeError, match=r"none\.pdf: no such file; mend `report`"):
+    with pytest.raises(RecipeError, match=r"none\.pdf: no such file; correct `report`"):
         build_submission(run, conf, corpus, missing)
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from recipe_mtlvae.inference.detection_files import Found
+from recipe_mtlvae.inference.detector import Detector
 from recipe_mtlvae.labels import DetectedEvent
 from recipe_mtlvae.nets.checkpoint import Checkpoint
-from recipe_mtlvae.products import summary
-from recipe_mtlvae.products.detections import Found
-from recipe_mtlvae.products.detector import Detector
+from recipe_mtlvae.report import summary
 from tests.tiny import RATE, tiny_conf
 
 HOSTILE = "<script>alert(1)</script>"

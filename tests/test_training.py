@@ -12,10 +12,10 @@ from local.callbacks import CollapseWarning, read_history
 from local.stage import Stage
 from local.train import Processes, _refuse_other_data, processes_of, train, training_inputs
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
-from recipe_mtlvae.data.corpus import open_split
+from recipe_mtlvae.corpus.splits import open_split
 from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.inference.detector import Detector
 from recipe_mtlvae.nets.checkpoint import load_checkpoint, write_decoding
-from recipe_mtlvae.products.detector import Detector
 from tests.tiny import SETTINGS, make_tiny_corpus, tiny_conf
 
 SYSTEMS = [CONF_DIR / "mtlvae.yaml", *sorted((CONF_DIR / "ablation").glob("*.yaml"))]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from recipe_mtlvae.data.audio import read_audio
-from recipe_mtlvae.data.corpus import open_split, read_files, store_folder, stored_clips
-from recipe_mtlvae.data.manifest import Clip
-from recipe_mtlvae.data.store import build_store
-from recipe_mtlvae.data.windows import cut_recordings, named_clip, window, window_starts
+from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.corpus.cutting import cut_recordings, named_clip, window, window_starts
+from recipe_mtlvae.corpus.metadata import Clip
+from recipe_mtlvae.corpus.splits import open_split, read_files, store_folder, stored_clips
+from recipe_mtlvae.inputs.store import build_store
 from recipe_mtlvae.labels import Event
 from tests.tiny import AUDIO, RATE, tiny_conf
 

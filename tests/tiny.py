@@ -10,8 +10,8 @@ import soundfile
 import torch
 
 from recipe_mtlvae.conf import Conf, load_conf
-from recipe_mtlvae.data.corpus import read_files, split_names, store_folder
-from recipe_mtlvae.data.store import build_store
+from recipe_mtlvae.corpus.splits import read_files, split_names, store_folder
+from recipe_mtlvae.inputs.store import build_store
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 
 RATE = 16000

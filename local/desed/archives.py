@@ -79,7 +79,7 @@ class Archives:
 
     def _entry(self, name: str) -> ArchiveConf:
         if name not in self.fetch.archives:
-            raise fail(f"no '{name}' in fetch.archives: {', '.join(self.fetch.archives)}", "mend fetch.splits")
+            raise fail(f"no '{name}' in fetch.archives: {', '.join(self.fetch.archives)}", "correct fetch.splits")
         return self.fetch.archives[name]
 
 

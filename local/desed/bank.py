@@ -9,7 +9,7 @@ from pathlib import Path
 
 from local.desed.archives import Archives
 from local.desed.unpack import unpack
-from local.soundbank import ROLES, class_of, part_folder
+from local.mini.soundbank import ROLES, class_of, part_folder
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.errors import Fault, RecipeError
 
@@ -54,8 +54,8 @@ def require_sounds(folder: Path, part: str, labels: Iterable[str]) -> Path:
         if label not in there["foreground"] and label not in map(class_of, there["foreground"]):
             faults.append(Fault(f"no sounds of '{label}'", "fetch.occurrences asks for them", place / "foreground"))
     if not there["background"]:
-        mend = "add some as background/<label>/*.wav; desed.download.get_backgrounds_train fetches DESED's"
-        faults.append(Fault("no background sounds", mend, place / "background"))
+        hint = "add some as background/<label>/*.wav; desed.download.get_backgrounds_train fetches DESED's"
+        faults.append(Fault("no background sounds", hint, place / "background"))
     if faults:
         raise RecipeError(*faults)
     return place

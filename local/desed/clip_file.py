@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe_mtlvae.data.audio import read_audio
+from recipe_mtlvae.audio.decoding import read_audio
 from recipe_mtlvae.errors import RecipeError
 
 

@@ -15,9 +15,9 @@ from local.desed.archives import Archives
 from local.desed.bank import bank_folder, fetch_bank, require_sounds
 from local.desed.clip_file import move
 from local.desed.occurrences import main_event, read_occurrences
-from local.mini_corpus import strong_table
-from local.soundbank import SAMPLE_RATE, listing, write_wav
-from local.workers import run, settle, start_processes
+from local.mini.corpus import strong_table
+from local.mini.soundbank import SAMPLE_RATE, listing, write_wav
+from local.workers import run, set_up_worker, start_processes
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.errors import Fault, fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
@@ -85,8 +85,8 @@ def check_origin(conf: Conf, root: Path, name: str, generated: bool) -> None:
     marker, audio = _marker(conf, root, name), root / conf.data.splits[name].audio
     if not generated:
         if marker.exists():
-            mend = f"give data.synthetic=generate, or delete it and {audio}"
-            raise fail(f"split '{name}' holds soundscapes that were generated", mend, marker)
+            hint = f"give data.synthetic=generate, or delete it and {audio}"
+            raise fail(f"split '{name}' holds soundscapes that were generated", hint, marker)
         return
     if marker.exists():
         made, asked = _read(marker), _settings(conf, name)
@@ -94,8 +94,8 @@ def check_origin(conf: Conf, root: Path, name: str, generated: bool) -> None:
         if others:
             raise fail(f"split '{name}' was generated with {'; '.join(others)}", f"delete it and {audio}", marker)
     elif audio.is_dir() and any(audio.iterdir()):
-        mend = "give data.synthetic=download, or another --data_root"
-        raise fail(f"split '{name}' holds soundscapes that were not generated here", mend, audio)
+        hint = "give data.synthetic=download, or another --data_root"
+        raise fail(f"split '{name}' holds soundscapes that were not generated here", hint, audio)
 
 
 def soundscape_bytes(conf: Conf, name: str) -> int:
@@ -118,7 +118,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _set_up(bench: Bench) -> None:
     global _bench
     _bench = bench
-    settle(bench.bank)
+    set_up_worker(bench.bank)
 
 
 def _clip(index: int) -> str:
@@ -131,7 +131,7 @@ def _note(bench: Bench, index: int) -> Path:
 
 def _make(index: int) -> list[Fault]:
     """Make one clip, put it in its place, then note its truth: the note says that the audio is whole."""
-    from local.soundscapes import make_soundscape
+    from local.mini.soundscapes import make_soundscape
 
     bench, name = _bench, _clip(index)
     note = _note(bench, index)

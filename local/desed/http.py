@@ -13,7 +13,7 @@ import urllib.request
 from typing import Any
 
 from recipe_mtlvae.conf import FetchConf
-from recipe_mtlvae.data.names import show
+from recipe_mtlvae.corpus.names import show
 from recipe_mtlvae.errors import fail
 
 PASSING = (408, 425, 429, 500, 502, 503, 504)
@@ -67,8 +67,8 @@ def open_url(url: str, stall_seconds: float, offset: int = 0) -> http.client.HTT
             raise PassingError(what, _asked_wait(error.headers.get("Retry-After"))) from None
         if error.code == 416:
             raise PassingError(f"{what}: it has no byte {offset:,}") from None
-        mend = "it may have moved: mend its record and file under fetch.archives in conf/data/desed.yaml"
-        raise fail(what, mend, url) from None
+        hint = "it may have moved: correct its record and file under fetch.archives in conf/data/desed.yaml"
+        raise fail(what, hint, url) from None
     except NETWORK_ERRORS as error:
         raise network_error(error) from None
 

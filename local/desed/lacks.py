@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipe_mtlvae.conf import Conf, SplitConf
-from recipe_mtlvae.data.manifest import read_metadata
+from recipe_mtlvae.corpus.metadata import read_metadata
 
 
 @dataclass(frozen=True)

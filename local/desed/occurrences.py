@@ -43,9 +43,9 @@ def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise fail("no such file of co-occurrence figures", "mend fetch.occurrences", path) from None
+        raise fail("no such file of co-occurrence figures", "correct fetch.occurrences", path) from None
     except ValueError:
-        raise fail("expected co-occurrence figures in JSON", "mend fetch.occurrences", path) from None
+        raise fail("expected co-occurrence figures in JSON", "correct fetch.occurrences", path) from None
 
 
 def _checked(figures: Any, place: Path | str) -> dict[str, dict]:
@@ -61,5 +61,5 @@ def _checked(figures: Any, place: Path | str) -> dict[str, dict]:
             raise ValueError
     except (AttributeError, KeyError, TypeError, ValueError):
         what = "expected {folder: {proba, co-occurences: {max_events, classes, probas that sum to 1}}}"
-        raise fail(what, "mend fetch.occurrences", place) from None
+        raise fail(what, "correct fetch.occurrences", place) from None
     return figures

@@ -30,8 +30,8 @@ def find_file(archive: ArchiveConf, fetch: FetchConf) -> RemoteFile:
     try:
         files = {entry["key"]: entry for entry in record["files"]}
         if archive.file not in files:
-            mend = f"the files there are {', '.join(files) or 'none'}: mend fetch.archives in conf/data/desed.yaml"
-            raise fail(f"record {archive.record} has no file {archive.file}", mend, url)
+            hint = f"the files there are {', '.join(files) or 'none'}: correct fetch.archives in conf/data/desed.yaml"
+            raise fail(f"record {archive.record} has no file {archive.file}", hint, url)
         entry = files[archive.file]
         kind, _, md5 = entry["checksum"].partition(":")
         address, size = entry["links"]["self"], entry["size"]

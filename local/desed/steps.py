@@ -154,7 +154,7 @@ def _require_metadata(tree: Tree, name: str) -> None:
     split, origin = tree.conf.data.splits[name], _origin(tree, name)
     if not (tree.root / split.metadata).exists():
         what = f"split '{name}': {tree.archives.describe(origin.metadata)} holds no {split.metadata}"
-        raise RecipeError(Fault(what, "mend fetch.splits, or data.splits"))
+        raise RecipeError(Fault(what, "correct fetch.splits, or data.splits"))
 
 
 def _reuse(tree: Tree, name: str, index: Index) -> None:

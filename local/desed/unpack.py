@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from local.desed.progress import Progress, byte_text
-from recipe_mtlvae.data.names import show
+from recipe_mtlvae.corpus.names import show
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")

@@ -31,7 +31,7 @@ try:
         to_install,
         writable,
     )
-    from local.setup.pip import install_needs, install_torch, mend_torchaudio, mend_unfinished, say
+    from local.setup.pip import finish_interrupted, install_needs, install_torch, repair_torchaudio, say
 except ImportError:  # not even pip is here
     sys.exit(WORK_TO_DO)
 
@@ -72,7 +72,7 @@ def install(names: list[str]) -> int:
     own = [need for need in needs if need in wanted or (need.name in added() and need.accepts(installed(need.name)))]
     rest = [need for need in own if need.name not in {"torchaudio", *off}]
     plain = [need for need in rest if need.name not in build_tools.NEEDED]
-    if not (mend_unfinished() and install_torch(wanted) and install_needs(plain)):
+    if not (finish_interrupted() and install_torch(wanted) and install_needs(plain)):
         say("pip could not install everything (see above); check network and disk, then run again to go on")
         return 1
     for need in rest:
@@ -80,7 +80,7 @@ def install(names: list[str]) -> int:
             without = build_tools.OFF_WITHOUT[need.name]
             say(f"off: {without}: {need.name} could not be built (see above); the rest goes on")
     if "recipe" in names:
-        mend_torchaudio()
+        repair_torchaudio()
     for name in names:
         _stamp(name).write_text(_fingerprint(name))
     _say_notes(needs, off)

@@ -60,7 +60,7 @@ def install_torch(needs: list[Need]) -> bool:
     return not specs or _from_torch_index(["--no-deps", *specs], limits(tested=True))
 
 
-def mend_unfinished() -> bool:
+def finish_interrupted() -> bool:
     """Install again what an interrupted pip left half written: it writes RECORD last, and never looks back.
 
     What others install without a RECORD, as conda may, says so in INSTALLER and is left alone.
@@ -78,7 +78,7 @@ def mend_unfinished() -> bool:
     return True
 
 
-def mend_torchaudio() -> None:
+def repair_torchaudio() -> None:
     """Let torchaudio run without its compiled part, a CUDA build on PyPI, which does not load beside a CPU torch.
 
     Only forced alignment and RNN-T live there; torchaudio documents running without. Touched only if set-up brought it.

@@ -15,7 +15,7 @@ from torch import nn
 
 from recipe_mtlvae.conf import Conf, conf_from_dict, conf_to_dict
 from recipe_mtlvae.errors import RecipeError, fail
-from recipe_mtlvae.files import whole_file
+from recipe_mtlvae.files import atomic_write
 
 FORMAT = 1
 
@@ -97,7 +97,7 @@ def write_decoding(path: Path, decoding: dict[str, dict[str, Any]]) -> bool:
     if content["recipe"].get("decoding") == plain:
         return False
     content["recipe"]["decoding"] = plain
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         torch.save(content, temporary)
     return True
 

@@ -40,7 +40,7 @@ def mtlvae_losses(output: VAEOutput, features: Tensor, batch, variational: bool 
     """The terms of Eq. 1 by name, unweighted: one for each task in the batch, and kld where variational.
 
     `output` is net(features, batch.spans), each head's output of its own clips; `features` (batch, mels, frames) those
-    of the recipe_mtlvae.data.batches.Batch `batch`. The KL term is taken on all its clips.
+    of the recipe_mtlvae.inputs.batches.Batch `batch`. The KL term is taken on all its clips.
     """
     terms = {}
     for task, rows in batch.spans.items():

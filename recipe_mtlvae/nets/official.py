@@ -95,8 +95,8 @@ def _weights(content: Mapping[str, Any], network: str, path: Path) -> dict[str, 
     if not found and isinstance(content.get(network), Mapping):
         found = dict(content[network])
     if not found:
-        mend = "expected the baseline's own Lightning checkpoint"
-        raise fail(f"holds no weights under state_dict/{prefix}* or {network}", mend, path)
+        hint = "expected the baseline's own Lightning checkpoint"
+        raise fail(f"holds no weights under state_dict/{prefix}* or {network}", hint, path)
     return {name: value for name, value in found.items() if isinstance(value, Tensor)}
 
 

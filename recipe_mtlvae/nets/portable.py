@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recipe_mtlvae.conf import FeatureConf
-from recipe_mtlvae.data.features import LogMel, mel_filters, scale
+from recipe_mtlvae.inputs.log_mel import LogMel, mel_filters, scale
 
 
 class ClipModel(nn.Module):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recipe_mtlvae.data.manifest import read_metadata
+from recipe_mtlvae.corpus.metadata import read_metadata
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder

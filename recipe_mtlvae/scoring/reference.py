@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recipe_mtlvae.data.manifest import read_events
+from recipe_mtlvae.corpus.metadata import read_events
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import content_hash
 from recipe_mtlvae.labels import Event, merge_events
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 
 if TYPE_CHECKING:
-    from recipe_mtlvae.data.corpus import Split  # features and their store, which scoring does not need
+    from recipe_mtlvae.corpus.splits import Split  # features and their store, which scoring does not need
 
 
 @dataclass(frozen=True)

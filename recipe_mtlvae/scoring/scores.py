@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from recipe_mtlvae.errors import Fault, RecipeError, fail
-from recipe_mtlvae.files import whole_file
+from recipe_mtlvae.files import atomic_write
 
 SLACK = 1e-6  # s, by which neighbouring windows may miss each other: other programs round their times
 ROWS = 10_000  # written at a time, so that hours of scores need no more memory than minutes
@@ -45,7 +45,7 @@ def write_scores(folder: Path, clip_id: str, scores: np.ndarray, step_seconds: f
     edges = (np.arange(len(scores) + 1) * step_seconds).round(6)
     row = "\t".join(["%.10g", "%.10g", *["%.8g"] * len(classes)]) + "\n"  # 8 digits tell float32 values near 1 apart
     with (
-        whole_file(folder / f"{clip_id}.tsv") as temporary,
+        atomic_write(folder / f"{clip_id}.tsv") as temporary,
         temporary.open("w", encoding="utf-8", newline="\n") as file,
     ):
         file.write("\t".join(["onset", "offset", *classes]) + "\n")

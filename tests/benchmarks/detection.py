@@ -24,8 +24,8 @@ import soundfile
 import torch
 
 from recipe_mtlvae.conf import load_conf
-from recipe_mtlvae.data.features import scale
-from recipe_mtlvae.data.manifest import Clip
+from recipe_mtlvae.corpus.metadata import Clip
+from recipe_mtlvae.inputs.log_mel import scale
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 from recipe_mtlvae.nets.complexity import macs
 from recipe_mtlvae.nets.crnn import CRNN

@@ -16,10 +16,10 @@ import pytorch_lightning as pl
 import torch
 
 from local.train import Data, Processes, _quiet, _trainer, system_of
+from recipe_mtlvae.audio.decoding import read_audio
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.data.audio import read_audio
-from recipe_mtlvae.data.batches import Batch
-from recipe_mtlvae.data.features import LogMel
+from recipe_mtlvae.inputs.batches import Batch
+from recipe_mtlvae.inputs.log_mel import LogMel
 from tests.benchmarks.corpus import corpus_conf, make_corpus
 from tests.benchmarks.timing import Goal, Line
 from tests.benchmarks.training import mean_teacher_step, mtlvae_step, random_batch

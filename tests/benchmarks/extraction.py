@@ -23,12 +23,12 @@ import soundfile
 import torch
 from torchaudio.transforms import MelSpectrogram
 
+from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.audio.resampling import resample
 from recipe_mtlvae.conf import load_conf
-from recipe_mtlvae.data.audio import read_audio
-from recipe_mtlvae.data.extract import PartTask, extract_part
-from recipe_mtlvae.data.features import LogMel
-from recipe_mtlvae.data.manifest import Clip
-from recipe_mtlvae.data.resampling import resample
+from recipe_mtlvae.corpus.metadata import Clip
+from recipe_mtlvae.inputs.extraction import PartTask, extract_part
+from recipe_mtlvae.inputs.log_mel import LogMel
 from tests.benchmarks.timing import Goal, Line, Way, race
 
 SECONDS, FILE_RATE = 10.0, 44_100

@@ -47,15 +47,15 @@ class Item:
 
 def metadata(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     """Read a strong TSV and list the clips that are on disk."""
-    from recipe_mtlvae.data.corpus import read_files
+    from recipe_mtlvae.corpus.splits import read_files
 
     return lambda: len(read_files(conf, root, SPLIT, conf.data.classes).clips)
 
 
 def check(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     """The check of every recording, for the first time."""
-    from recipe_mtlvae.data.check import check_corpus
-    from recipe_mtlvae.data.corpus import read_files
+    from recipe_mtlvae.corpus.check import check_corpus
+    from recipe_mtlvae.corpus.splits import read_files
 
     shutil.rmtree(root / ".checked", ignore_errors=True)
     return lambda: (
@@ -67,8 +67,8 @@ def recheck(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     """The check once more, after which nothing is read again."""
     checked = check(conf, root, clips)
     checked()
-    from recipe_mtlvae.data.check import check_corpus
-    from recipe_mtlvae.data.corpus import read_files
+    from recipe_mtlvae.corpus.check import check_corpus
+    from recipe_mtlvae.corpus.splits import read_files
 
     files = [read_files(conf, root, SPLIT, conf.data.classes)]
     return lambda: check_corpus(conf, root, files, conf.data.classes).splits[0].usable
@@ -76,8 +76,8 @@ def recheck(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
 
 def features(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     """Build the feature store."""
-    from recipe_mtlvae.data.corpus import read_files, store_folder
-    from recipe_mtlvae.data.store import build_store
+    from recipe_mtlvae.corpus.splits import read_files, store_folder
+    from recipe_mtlvae.inputs.store import build_store
 
     listed = read_files(conf, root, SPLIT, conf.data.classes).clips
     folder = store_folder(conf, root, SPLIT)
@@ -87,8 +87,8 @@ def features(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
 
 def again(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     """See that a finished store is up to date."""
-    from recipe_mtlvae.data.corpus import read_files, store_folder
-    from recipe_mtlvae.data.store import build_store
+    from recipe_mtlvae.corpus.splits import read_files, store_folder
+    from recipe_mtlvae.inputs.store import build_store
 
     listed = read_files(conf, root, SPLIT, conf.data.classes).clips
     folder = store_folder(conf, root, SPLIT)
@@ -97,9 +97,9 @@ def again(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
 
 def reading(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     """Draw 200 batches of 32 clips, as training does, from a store that was just built."""
-    from recipe_mtlvae.data.batches import MultiTaskSampler
-    from recipe_mtlvae.data.corpus import store_folder
-    from recipe_mtlvae.data.store import Store
+    from recipe_mtlvae.corpus.splits import store_folder
+    from recipe_mtlvae.inputs.batches import MultiTaskSampler
+    from recipe_mtlvae.inputs.store import Store
 
     def read() -> int:
         store = Store.open(store_folder(conf, root, SPLIT))

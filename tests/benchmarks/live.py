@@ -13,16 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from recipe_mtlvae.data.audio import read_audio
-from recipe_mtlvae.data.manifest import read_events
+from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.corpus.metadata import read_events
+from recipe_mtlvae.inference.detector import Detector
+from recipe_mtlvae.inference.live import LiveDetector
 from recipe_mtlvae.labels import Event, merge_events
-from recipe_mtlvae.products.detector import Detector
-from recipe_mtlvae.products.live import LiveDetector
 from recipe_mtlvae.scoring.matching import EventTable, collar_hits, intersection_hits
 from recipe_mtlvae.scoring.scenarios import EVENT, INTERSECTION
 
 LATENCIES = (0.25, 0.5, 1.0, 2.0, 4.0)  # s
-PIECE = 1024  # samples heard at a time where speed is measured
+PIECE = 1024  # samples scanned at a time where speed is measured
 SPEED = 8.0  # s over which it is
 
 
@@ -46,19 +46,19 @@ def main() -> None:
     print(f"| one file | {_scores(detector.detect(stream, rate).events, events, detector.classes)} | |")
     for latency in LATENCIES:
         live = LiveDetector(detector, rate, latency)
-        said = [*live.hear(stream), *live.finish()]  # all at once: the same events, in batches
+        said = [*live.scan(stream), *live.finish()]  # all at once: the same events, in batches
         found = [Event(event.onset, event.offset, event.label) for event in said if event.offset is not None]
         speed = _speed(LiveDetector(detector, rate, latency), stream)
         print(f"| {live.latency:.2f} | {_scores(found, events, detector.classes)} | {speed:.1f} |", flush=True)
 
 
 def _speed(live: LiveDetector, stream: np.ndarray) -> float:
-    """Seconds heard in a second of computing, once the window is full."""
+    """Seconds scanned in a second of computing, once the window is full."""
     filled = round(live.detector.conf.data.clip_seconds * live.rate)
-    list(live.hear(stream[:filled]))
+    list(live.scan(stream[:filled]))
     live.computing = 0.0
     for i in range(filled, filled + round(SPEED * live.rate), PIECE):
-        list(live.hear(stream[i : i + PIECE]))
+        list(live.scan(stream[i : i + PIECE]))
     return SPEED / live.computing
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from recipe_mtlvae.data.audio import read_audio
-from recipe_mtlvae.data.names import is_audio_name
-from recipe_mtlvae.products.detector import Detector
+from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.corpus.names import is_audio_name
+from recipe_mtlvae.inference.detector import Detector
 
 PLACES = 4  # leads, evenly over half a window
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from recipe_mtlvae.labels import Event, merge_events
-from recipe_mtlvae.scoring.command import uncollected
+from recipe_mtlvae.scoring.evaluation import uncollected
 from recipe_mtlvae.scoring.intervals import draw, resample
 from recipe_mtlvae.scoring.metrics import ClipStatistics, Metrics, clip_statistics, figures
 from recipe_mtlvae.scoring.postprocess import filter_folder, to_events

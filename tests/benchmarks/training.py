@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from recipe_mtlvae.conf import CONF_DIR, TASKS, Conf, load_conf
-from recipe_mtlvae.data.batches import Batch, even_shares
+from recipe_mtlvae.inputs.batches import Batch, even_shares
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.nets.checkpoint import build_network
 from recipe_mtlvae.nets.crnn import CRNN

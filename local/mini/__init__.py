@@ -1,0 +1,1 @@
+"""The embedded mini corpus: sounds, rooms, soundscapes, soundbanks."""

@@ -1,0 +1,105 @@
+"""One clip of the mini corpus, made in a worker process."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from local.mini.soundbank import SAMPLE_RATE, Sound, bank_of, class_of, make, origin_of, write_wav
+from local.workers import set_up_worker
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.errors import Fault, RecipeError
+from recipe_mtlvae.files import write_json
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a split's clips are made of."""
+
+    real: bool  # the domain
+    pool: str  # of soundbank.POOLS
+    event_free: float = 0.0  # share of clips without events
+    name: str = "Y{id}_{start}.000_{end}.000.wav"
+
+
+ORIGINS = {
+    "synthetic_train": Origin(False, "train", name="{index}.wav"),
+    "synthetic_validation": Origin(False, "held_out", name="{index}.wav"),
+    "strong_real": Origin(True, "train"),
+    "weak": Origin(True, "train"),
+    "unlabeled": Origin(True, "train", event_free=0.05),
+    "validation": Origin(True, "validation", event_free=0.05),
+    "public": Origin(True, "validation", event_free=0.05, name="{id}_{start}_{end}.wav"),
+    "evaluation": Origin(True, "validation", event_free=0.05, name="eval_{number:04d}.wav"),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One clip to make."""
+
+    split: str
+    index: int
+    name: str
+    audio: str  # folder, relative to the root
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a worker process keeps: the configuration, and where it takes sounds from and puts clips."""
+
+    work: Path
+    conf: Conf
+    folders: dict[str, list[str]]  # foreground folders by bank
+
+
+_bench: Bench | None = None
+
+
+def set_up(bench: Bench) -> None:
+    """Start a worker."""
+    global _bench
+    _bench = bench
+    set_up_worker(bench.work)
+
+
+def make_sound_file(sound: Sound) -> list[Fault]:
+    """Put one sound into its pool; what is wrong with its recording."""
+    try:
+        make(sound, Path("banks"))
+    except RecipeError as error:
+        return list(error.faults)
+    return []
+
+
+def make_clip(task: Task) -> list[Fault]:
+    """Make one clip, then note its truth in the work folder: the note says that the audio is whole."""
+    from local.mini.microphone import record
+    from local.mini.soundscapes import make_soundscape
+
+    bench, origin = _bench, ORIGINS[task.split]
+    note = truth_file(bench.work, task)
+    if note.exists():
+        return []
+    rng = np.random.default_rng([bench.conf.data.seed, zlib.crc32(task.split.encode()), task.index])
+    from_recordings = bench.conf.data.soundbank is not None
+    bank = bank_of(origin.pool, origin.real, from_recordings)
+    folders = bench.folders[bank]
+    classes = sorted({class_of(folder) for folder in folders})
+    label = None if rng.random() < origin.event_free else classes[task.index % len(classes)]
+    seed = int(rng.integers(2**31))
+    made = make_soundscape(Path("banks") / bank, label, folders, bench.conf.data.clip_seconds, SAMPLE_RATE, seed)
+    samples = record(made.samples, SAMPLE_RATE, rng) if origin.real else made.samples
+    write_wav(bench.work.parent / task.audio / task.name, samples)
+    events = [[event.onset, event.offset, event.label] for event in made.events]
+    sources = sorted(origin_of(f"{bank}/{source}", from_recordings) for source in made.sources)
+    write_json(note, {"name": task.name, "events": events, "sources": sources})
+    return []
+
+
+def truth_file(work: Path, task: Task) -> Path:
+    """The note on a finished clip: JSON of name, events ([onset, offset, label]), sources."""
+    return work / "truth" / task.split / f"{task.index}.json"

@@ -1,0 +1,182 @@
+"""The mini corpus: soundscapes of synthesised or recorded sounds, in DESED's layout and file formats.
+
+Two domains. The synthetic splits are clean mixtures. The "real" ones come from other varieties of the sounds, on other
+backgrounds, and through a room and a microphone. Each clip depends on the seed, its split and its number alone,
+so that the corpus is the same whatever the number of processes and wherever it was interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zlib
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from local.mini.clip import ORIGINS, Bench, Task, make_clip, make_sound_file, set_up, truth_file
+from local.mini.soundbank import Sound, listing, recorded, synthesised
+from local.workers import run, start_processes
+from recipe_mtlvae.conf import Conf, conf_to_dict
+from recipe_mtlvae.corpus.splits import EVALUATION
+from recipe_mtlvae.errors import RecipeError, fail
+from recipe_mtlvae.files import content_hash, write_json, write_text
+
+GENERATOR_VERSION = 1  # raise it with every change that alters the corpus
+EVALUATION_AUDIO = "audio/eval/evaluation"
+CORPUS_FILE = "mini_corpus.json"
+# A TSV a split: the sounds in each clip; none of the evaluation set, whose labels it would tell
+SOURCES = "metadata/sources"
+ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+def corpus_key(conf: Conf) -> str:
+    """A hash of all that determines the corpus: names its folder. Raises RecipeError where the soundbank is unfit."""
+    sounds = listing(Path(conf.data.soundbank)) if conf.data.soundbank else None
+    splits = conf_to_dict(conf)["data"]["splits"]
+    parts = (conf.mini, conf.data.seed, conf.data.clip_seconds, conf.data.classes, splits, sounds, GENERATOR_VERSION)
+    return content_hash(*parts)
+
+
+def make_corpus(conf: Conf, root: Path, workers: int | None = None) -> None:
+    """Make the corpus under `root`; what an interrupted call left is used, a complete corpus returns at once.
+
+    workers: processes; None: one a core. Raises RecipeError where `root` holds something else, or a sound is unfit.
+    """
+    key = corpus_key(conf)
+    if _is_complete(root, key):
+        return
+    made = {name: clips for name, clips in conf.mini.items() if name in conf.data.splits or name == EVALUATION}
+    conf = replace(conf, mini=made)
+    _check(conf)
+    sounds = _sounds(conf)
+    print(f"making the mini corpus: {sum(conf.mini.values())} clips in {root}", flush=True)
+    write_json(root / CORPUS_FILE, {"key": key, "complete": False})
+    work = root / ".work"
+    try:
+        with _start_processes(work, conf, sounds, workers) as processes:
+            _make_sounds(processes, sounds, root, work)
+            for split in conf.mini:
+                _make_split(processes, conf, root, work, split)
+    except BrokenProcessPool:
+        raise fail("a process that made the mini corpus was ended", "free some memory and run the same again") from None
+    shutil.rmtree(work)
+    write_json(root / CORPUS_FILE, {"key": key, "complete": True})
+
+
+def _is_complete(root: Path, key: str) -> bool:
+    """Whether the corpus is there; False: `root` is empty or holds a part of it, and may be filled."""
+    file = root / CORPUS_FILE
+    if file.exists():
+        state = json.loads(file.read_text(encoding="utf-8"))
+        if state["key"] != key:
+            raise fail("holds a mini corpus of another configuration", "give another --data_root, or delete it", root)
+        return state["complete"]
+    if root.is_dir() and any(not path.name.startswith(".") for path in root.iterdir()):
+        raise fail("is not empty and no mini corpus", "give another --data_root: making one would mix both", root)
+    return False
+
+
+def _sounds(conf: Conf) -> list[Sound]:
+    if conf.data.soundbank:
+        return recorded(Path(conf.data.soundbank), conf.data.classes)
+    clips: dict[tuple[str, bool], int] = {}
+    for split, count in conf.mini.items():
+        variety = ORIGINS[split].pool, ORIGINS[split].real
+        clips[variety] = clips.get(variety, 0) + count
+    return synthesised(conf.data.seed, conf.data.classes, clips)
+
+
+def _make_sounds(processes: ProcessPoolExecutor, sounds: list[Sound], root: Path, work: Path) -> None:
+    """Fill the pools. Where a recording is unfit, `root` is left as it was found."""
+    try:
+        run(processes, make_sound_file, sounds, "sounds")
+    except RecipeError:
+        shutil.rmtree(work)
+        (root / CORPUS_FILE).unlink()
+        raise
+
+
+def _check(conf: Conf) -> None:
+    for split, clips in conf.mini.items():
+        if clips < (split != EVALUATION):
+            raise fail(f"mini.{split}: expected at least 1 clip, got {clips}")
+    if conf.data.seed < 0:
+        raise fail(f"data.seed: expected 0 or more, got {conf.data.seed}")
+    if conf.data.clip_seconds < 1.0:
+        raise fail(f"data.clip_seconds: the mini corpus needs at least 1 s, got {conf.data.clip_seconds}")
+
+
+def _make_split(processes: ProcessPoolExecutor, conf: Conf, root: Path, work: Path, split: str) -> None:
+    """A split's audio, then its sources and its metadata, which appear last and say that it is whole."""
+    paths = conf.data.splits.get(split)
+    metadata = root / paths.metadata if paths else work / f"{split}.done"
+    if metadata.exists():
+        return
+    audio = paths.audio if paths else EVALUATION_AUDIO
+    tasks = [Task(split, i, name, audio) for i, name in enumerate(_names(conf, split))]
+    run(processes, make_clip, tasks, split)
+    for left in (root / audio).glob(".*"):  # half-written by a process that was killed
+        left.unlink()
+    truths = [json.loads(truth_file(work, task).read_text(encoding="utf-8")) for task in tasks]
+    truths.sort(key=lambda truth: truth["name"])
+    if paths:
+        rows = [f"{truth['name']}\t{source}" for truth in truths for source in truth["sources"]]
+        write_text(root / SOURCES / f"{split}.tsv", _table("filename\tsource", rows))
+    write_text(metadata, _METADATA[paths.labels](truths) if paths else "")
+
+
+def _names(conf: Conf, split: str) -> list[str]:
+    """The file names of a split, by clip number: seeded, all different."""
+    rng = np.random.default_rng([conf.data.seed, zlib.crc32(f"names of {split}".encode())])
+    names: dict[str, None] = {}
+    while len(names) < conf.mini[split]:
+        start = 10 * int(rng.integers(0, 30))
+        name = ORIGINS[split].name.format(
+            id="".join(rng.choice(list(ID_LETTERS), 11)),
+            start=start,
+            end=start + round(conf.data.clip_seconds),
+            index=len(names),
+            number=len(names) + 1,
+        )
+        names[name] = None
+    return list(names)
+
+
+def _table(header: str, rows: Iterable[str]) -> str:
+    return "\n".join([header, *rows]) + "\n"
+
+
+def strong_table(truths: list[dict]) -> str:
+    """A strong TSV of clips' notes: name, events."""
+    rows = []
+    for truth in truths:
+        rows += [f"{truth['name']}\t{on:.3f}\t{off:.3f}\t{label}" for on, off, label in truth["events"]]
+        rows += [f"{truth['name']}\t\t\t"] * (not truth["events"])
+    return _table("filename\tonset\toffset\tevent_label", rows)
+
+
+def _weak_table(truths: list[dict]) -> str:
+    rows = [f"{truth['name']}\t{','.join(sorted({event[2] for event in truth['events']}))}" for truth in truths]
+    return _table("filename\tevent_labels", rows)
+
+
+def _unlabeled_table(truths: list[dict]) -> str:
+    return _table("filename", [truth["name"] for truth in truths])
+
+
+_METADATA = {"strong": strong_table, "weak": _weak_table, "none": _unlabeled_table}
+
+
+def _start_processes(work: Path, conf: Conf, sounds: list[Sound], workers: int | None) -> ProcessPoolExecutor:
+    folders: dict[str, set[str]] = {}
+    for sound in sounds:
+        if sound.role == "foreground":
+            folders.setdefault(sound.bank, set()).add(sound.label)
+    bench = Bench(work.resolve(), conf, {bank: sorted(labels) for bank, labels in folders.items()})
+    work.mkdir(parents=True, exist_ok=True)
+    return start_processes(set_up, bench, workers)

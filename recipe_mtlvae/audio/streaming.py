@@ -1,0 +1,92 @@
+"""Recordings of any length, block by block: what `read_audio` gives of the whole, in memory that does not grow."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from recipe_mtlvae.audio.decoding import opened, read_mono
+from recipe_mtlvae.audio.resampling import resample
+
+BLOCK = 30.0  # s decoded at a time
+_REACH = 0.1  # s to either side that resampling looks: 64 zero crossings at the lowest rate of RATES, rounded up
+T = TypeVar("T")  # np.ndarray | torch.Tensor, sliced alike
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A recording that is read while it is used."""
+
+    duration: float  # s, of the whole file by its header
+    blocks: Iterator[np.ndarray]  # (n,) float32 each, mono; joined, they are what `read_audio` gives of the whole
+
+
+@contextlib.contextmanager
+def open_stream(
+    path: Path, sample_rate: int, block_seconds: float = BLOCK, first: float = 0.0, seconds: float = math.inf
+) -> Iterator[Stream]:
+    """A recording at `sample_rate`; of it the stretch of `seconds` from `first` on.
+
+    One that is shorter than a block comes in one, to the last bit as if read at once. Raises RecipeError as
+    `read_audio` does; what is damaged further on raises at its block.
+    """
+    with opened(path) as file:
+        rate = file.samplerate
+        start = min(round(first * rate), file.frames)
+        if start:
+            file.seek(start)
+        raw = (
+            read_mono(file, path, frames)
+            for frames in _lengths(round(min(seconds * rate, file.frames - start)), round(block_seconds * rate))
+        )
+        yield Stream(file.frames / rate, resampled(raw, rate, sample_rate))
+
+
+def array_stream(samples: np.ndarray, rate: int, sample_rate: int, block_seconds: float = BLOCK) -> Stream:
+    """The same of mono samples (n,) float32 in memory."""
+    block = round(block_seconds * rate)
+    raw = (samples[first : first + block] for first in range(0, len(samples), block))
+    return Stream(len(samples) / rate, resampled(raw, rate, sample_rate))
+
+
+def resampled(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iterator[np.ndarray]:
+    """Blocks at another rate; joined, they are `resample` of the joined blocks."""
+    if rate == sample_rate:
+        return iter(blocks)
+    divisor = math.gcd(rate, sample_rate)
+    down, up = rate // divisor, sample_rate // divisor  # so many samples of either rate last equally long
+    reach = math.ceil(_REACH * rate / down)
+    return overlapped(blocks, lambda samples: resample(samples, rate, sample_rate), down, up, reach)
+
+
+def overlapped(
+    blocks: Iterable[np.ndarray], apply: Callable[[np.ndarray], T], unit: int, given: int, reach: int
+) -> Iterator[T]:
+    """`apply` of the joined blocks, piece by piece along its last axis.
+
+    For `unit` samples, `apply` gives `given` values, which depend on no sample further away than `reach` units. So
+    each block goes in with so much of its neighbours, and their part of what comes out is cut off.
+    """
+    blocks = iter(blocks)
+    held = next(blocks, None)
+    if held is None:
+        return
+    before = 0  # units at the start of `held` whose values were given already
+    for block in blocks:
+        held = np.concatenate([held, block])
+        ready = len(held) // unit - reach
+        if ready > before:
+            yield apply(held)[..., before * given : ready * given]
+            before = min(ready, reach)
+            held = held[(ready - before) * unit :]
+    yield apply(held)[..., before * given :]
+
+
+def _lengths(total: int, block: int) -> Iterator[int]:
+    return (min(block, total - first) for first in range(0, total, block))

@@ -1,0 +1,44 @@
+"""`python -m recipe_mtlvae check-data`: what is missing, damaged or odd in a corpus."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from recipe_mtlvae.conf import data_file, load_conf
+from recipe_mtlvae.corpus import problems
+from recipe_mtlvae.corpus.check import check_corpus
+from recipe_mtlvae.corpus.splits import corpus_classes, read_splits
+from recipe_mtlvae.errors import RecipeError, fail
+from recipe_mtlvae.report.data_report import write_data_report
+from recipe_mtlvae.report.data_tables import check_text
+
+
+def main(argv: list[str]) -> None:
+    """Tables on screen, data_report.html and data_report.json below --out; raises RecipeError with the errors."""
+    options = _parser().parse_args(argv)
+    conf = load_conf(data_file(options.data), settings=options.settings)
+    root = options.data_root.resolve()
+    if not root.is_dir():
+        raise fail("no such folder", "give the folder of a corpus: --data_root DIR", root)
+    classes = corpus_classes(conf, root)
+    files, unlisted = read_splits(conf, root, classes)
+    check = check_corpus(conf, root, files, classes, unlisted)
+    print(check_text(check), flush=True)
+    for warning in problems.warnings(check):
+        print(f"warning: {warning}", file=sys.stderr)
+    for note in problems.notes(check):
+        print(f"note: {note}", file=sys.stderr)
+    print(write_data_report(check, (options.out or root).resolve()))
+    if faults := problems.errors(check):
+        raise RecipeError(*faults)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m recipe_mtlvae check-data", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--data_root", type=Path, required=True, help="folder of the corpus")
+    parser.add_argument("--data", default="desed", help="desed (default), mini or a YAML file: which splits there are")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--out", type=Path, help="folder for data_report.html and .json; default: the corpus's own")
+    return parser

@@ -1,0 +1,131 @@
+"""`python -m recipe_mtlvae compare`: any systems on the same clips, in one page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recipe_mtlvae.errors import fail
+from recipe_mtlvae.files import write_json
+from recipe_mtlvae.report.runs import SCORES, networks_of
+from recipe_mtlvae.scoring.reference import read_reference
+
+if TYPE_CHECKING:  # matplotlib and the metric packages are slow to import
+    from recipe_mtlvae.report.clips import Corpus
+    from recipe_mtlvae.report.compared import ComparedSystem, Difference
+
+
+def main(argv: list[str]) -> None:
+    """Raises RecipeError where a folder is at fault; argparse exits with 2 on wrong usage."""
+    options = _parse(argv)
+    given = read_reference(options.ground_truth, options.durations, None) if options.ground_truth else None
+    from recipe_mtlvae.report.compared import compare
+    from recipe_mtlvae.report.report import write_report
+
+    split = options.ground_truth.stem if options.ground_truth else "validation"
+    named = [networks_of(name, folder).items() for name, folder in (*_named(options.runs), *options.run)]
+    systems = compare([one for networks in named for one in networks], given, split)
+    print(write_report(systems, _corpus(systems), " · ".join(one.name for one in systems), options.out / "report.html"))
+    write_json(options.out / "comparison.json", comparison(systems))
+    print(f"\n{options.out / 'report.html'}")
+
+
+def comparison(systems: Sequence[ComparedSystem]) -> dict[str, Any]:
+    """The page's figures for other programs: scores with intervals, paired differences, winners, by split."""
+    from recipe_mtlvae.report.compared import difference, winner
+    from recipe_mtlvae.report.tables import splits_of
+
+    content: dict[str, Any] = {}
+    for split in splits_of(systems):
+        measured = [system for system in systems if split in system.results]
+        pairs = [(a, b) for i, a in enumerate(measured) for b in measured[i + 1 :]]
+        winners = {name: winner(measured, split, name) for name in SCORES}
+        content[split] = {
+            "clip_list_hash": measured[0].results[split].clip_list_hash,
+            "versions": measured[0].results[split].versions,
+            "systems": {system.name: _system_entry(system, split) for system in measured},
+            "differences": [
+                {"a": a.name, "b": b.name}
+                | {name: _difference_entry(difference(a.results[split], b.results[split], name)) for name in SCORES}
+                for a, b in pairs
+            ],
+            "better_than_all_others": {name: best and best.name for name, best in winners.items()},
+        }
+    return content
+
+
+def _system_entry(system: ComparedSystem, split: str) -> dict[str, Any]:
+    result = system.results[split]
+    return {
+        **result.macro,
+        "intervals": {name: [found.low, found.high] for name, found in result.intervals.items()},
+        "standard_deviation": result.deviation,
+        "runs": len(system.runs),
+        "converged": system.converged,
+        "coverage": {"scored": result.scored, "expected": result.expected},
+        "per_class": result.per_class,
+    }
+
+
+def _difference_entry(found: Difference | None) -> dict[str, Any] | None:
+    return found and {"value": found.value, "interval": [found.interval.low, found.interval.high]}
+
+
+def _corpus(systems: Sequence[ComparedSystem]) -> Corpus | None:
+    """Where the first run that tells it has its clips."""
+    from recipe_mtlvae.report.clips import Corpus
+
+    for run in (run for system in systems for run in system.runs):
+        try:
+            root = Path(json.loads((run.folder / "corpus.json").read_text(encoding="utf-8"))["root"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if run.conf and root.is_dir():
+            return Corpus(run.conf, root)
+    return None
+
+
+def _named(folders: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Folders without a name get their own; two of one name are told apart by their parents'."""
+    names = [folder.resolve().name for folder in folders]
+    return [
+        (name if names.count(name) == 1 else f"{folder.resolve().parent.name}/{name}", folder)
+        for name, folder in zip(names, folders, strict=True)
+    ]
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m recipe_mtlvae compare",
+        description="Compare runs, score folders or folders of operating points on the same clips, in one page. "
+        "Several --run of one name are the runs of one system, shown as mean and standard deviation.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="exp/<tag>, named by its folder")
+    parser.add_argument("--run", action="append", default=[], type=_name_and_path, metavar="NAME=PATH")
+    parser.add_argument(
+        "--ground_truth",
+        type=Path,
+        metavar="TSV",
+        help="filename onset offset event_label; for folders that carry no truth, and for runs of these clips",
+    )
+    parser.add_argument("--durations", type=Path, metavar="TSV", help="filename duration: the clip list")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="report.html and comparison.json")
+    options = parser.parse_args(argv)
+    if not options.runs and not options.run:
+        parser.error("expected at least one RUN or --run NAME=PATH")
+    if (options.ground_truth is None) != (options.durations is None):
+        parser.error("--ground_truth and --durations go together")
+    if options.out.exists() and not options.out.is_dir():
+        raise fail("--out: expected a folder, this is a file", path=options.out)
+    return options
+
+
+def _name_and_path(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not name or not equals or not path:
+        raise argparse.ArgumentTypeError(f"expected NAME=PATH, got {text!r}")
+    return name, Path(path)

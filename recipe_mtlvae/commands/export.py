@@ -1,0 +1,37 @@
+"""`python -m recipe_mtlvae export`: a trained network as one file for other runtimes, features included."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from recipe_mtlvae.errors import fail
+from recipe_mtlvae.inference.export import export, require_onnx
+
+
+def main(argv: list[str]) -> None:
+    """Raises RecipeError where the checkpoint or --out is at fault, or the file does not agree with Python."""
+    options = _parse(argv)
+    if options.format == "onnx":
+        require_onnx()
+    if options.out.is_dir():
+        raise fail("--out: expected a file, this is a folder", path=options.out)
+    from recipe_mtlvae.inference.detector import Detector
+
+    print(export(Detector.load(options.checkpoint, options.network, device="cpu"), options.format, options.out))
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m recipe_mtlvae export",
+        description="Write a trained network as one file: mono samples of one clip in, of any length; scores a step "
+        "and class, and clip probabilities out. Log-mel features and their scaling are inside.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, help="best.ckpt of a run")
+    parser.add_argument(
+        "--network", default="net", choices=("net", "teacher"), help="teacher: a mean teacher's average"
+    )
+    parser.add_argument("--format", required=True, choices=("onnx", "torchscript"))
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    return parser.parse_args(argv)

@@ -1,0 +1,45 @@
+"""`python -m recipe_mtlvae score`: PSDS and F1 of anybody's score folder or operating points."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from recipe_mtlvae.scoring.evaluation import measure, read_points, read_score_folder, uncollected
+from recipe_mtlvae.scoring.reference import read_reference
+
+
+def main(argv: list[str]) -> None:
+    """Raises RecipeError where the input is at fault; argparse exits with 2 on wrong usage."""
+    options = _parse(argv)
+    with uncollected():
+        if options.scores:
+            system = read_score_folder(
+                options.scores, options.ground_truth, options.durations, options.median_filter, options.allow_missing
+            )
+        else:
+            reference = read_reference(options.ground_truth, options.durations, None)
+            system = read_points(options.operating_points, reference)
+        measure(system, options.ground_truth.stem, options.out, options.out.with_suffix(".psd_roc.json"))
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m recipe_mtlvae score", description=__doc__, allow_abbrev=False)
+    system = parser.add_mutually_exclusive_group(required=True)
+    system.add_argument("--scores", type=Path, metavar="DIR", help="one TSV a clip: onset offset <class> ...")
+    system.add_argument("--operating_points", type=Path, metavar="DIR", help="predictions_th_<threshold>.tsv ...")
+    parser.add_argument(
+        "--ground_truth", type=Path, required=True, metavar="TSV", help="filename onset offset event_label"
+    )
+    parser.add_argument("--durations", type=Path, required=True, metavar="TSV", help="filename duration: the clip list")
+    parser.add_argument(
+        "--median_filter", type=float, default=0.0, metavar="SECONDS", help="of score folders; default none"
+    )
+    parser.add_argument("--allow_missing", action="store_true", help="clips without scores count as event-free")
+    parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="metrics.json")
+    options = parser.parse_args(argv)
+    if options.operating_points and (options.median_filter or options.allow_missing):
+        parser.error("--median_filter and --allow_missing are for --scores: operating points are events already")
+    if options.median_filter < 0:
+        parser.error("--median_filter: expected seconds of at least 0")
+    return options

@@ -1,0 +1,1 @@
+"""Metadata and files on disk: tables, splits, names, coverage, the data check."""

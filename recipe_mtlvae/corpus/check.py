@@ -1,0 +1,187 @@
+"""The check of a corpus: what its metadata promise against what every recording is found to be."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from tqdm import tqdm
+
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.corpus.audio_stats import AudioStats
+from recipe_mtlvae.corpus.cutting import SLACK
+from recipe_mtlvae.corpus.metadata import Clip
+from recipe_mtlvae.corpus.scan import FOLDER, scan
+from recipe_mtlvae.corpus.splits import SplitFiles
+from recipe_mtlvae.errors import Fault
+from recipe_mtlvae.labels import Event, cut_events, merge_events
+
+
+@dataclass
+class ClassCheck:
+    """What a split has of one class."""
+
+    clips: int = 0  # that name it
+    events: int = 0  # as written; strong splits only
+    lengths: array = field(default_factory=lambda: array("f"))  # s, of the events as trained on: cut and merged
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.lengths)
+
+
+@dataclass
+class SplitCheck:
+    """What was found of one split."""
+
+    files: SplitFiles
+    labels: str  # strong | weak | none
+    faults: list[Fault] = field(default_factory=list)  # of the metadata, then of recordings
+    durations: dict[str, float] = field(default_factory=dict)  # s, by clip name, of the readable recordings
+    peaks: array = field(default_factory=lambda: array("f"))
+    rates: dict[int, list[str]] = field(default_factory=dict)  # Hz: clips
+    noticed: dict[str, list[str]] = field(default_factory=dict)  # silent, clipped, short, long, late: clips
+    classes: dict[str, ClassCheck] = field(default_factory=dict)
+    event_free: int = 0
+    merged: int = 0  # events that touch or overlap another of their class
+    past: int = 0  # events that end after their recording
+    longest_past: float = 0.0  # s
+    polyphony: Counter[int] = field(default_factory=Counter)  # s with so many events at once
+
+    @property
+    def name(self) -> str:
+        return self.files.name
+
+    @property
+    def unreadable(self) -> list[str]:
+        """Clips whose audio cannot be read to its end."""
+        return [clip.name for clip in self.files.clips if clip.name not in self.durations]
+
+    @property
+    def usable(self) -> int:
+        """Clips whose rows are sound and whose audio can be read."""
+        return len(self.durations)
+
+    @property
+    def coverage(self) -> float:
+        return self.usable / self.files.expected if self.files.expected else 0.0
+
+    @property
+    def events(self) -> int:
+        return sum(found.events for found in self.classes.values())
+
+    @property
+    def rate(self) -> int | None:
+        """The most common one, Hz."""
+        return max(self.rates, key=lambda rate: len(self.rates[rate]), default=None)
+
+    def notice(self, kind: str, name: str) -> None:
+        self.noticed.setdefault(kind, []).append(name)
+
+
+@dataclass(frozen=True)
+class CorpusCheck:
+    """What was found of all splits."""
+
+    conf: Conf
+    root: Path
+    classes: tuple[str, ...]
+    splits: list[SplitCheck]
+    twins: list[list[tuple[str, str]]]  # recordings of the same samples: (split, clip) of each
+    unlisted: tuple[Fault, ...] = ()  # why other splits could not be listed at all
+
+
+def check_corpus(
+    conf: Conf,
+    root: Path,
+    files: Sequence[SplitFiles],
+    classes: Sequence[str],
+    unlisted: Sequence[Fault] = (),
+    workers: int | None = None,
+) -> CorpusCheck:
+    """Read every recording of the listed splits, or what an earlier check noted of it.
+
+    Faults are in the result. workers: threads; None: one a core.
+    """
+    pause = 0.5 if sys.stderr.isatty() else 30.0  # s; a log file needs few lines
+    scanned: dict[str, list[tuple[str, str]]] = {}
+    with tqdm(total=sum(len(listed.clips) for listed in files), desc="check", unit=" clips", mininterval=pause) as bar:
+        splits = [_check_split(conf, root, listed, classes, scanned, bar, workers) for listed in files]
+    twins = [same for same in scanned.values() if len(same) > 1]
+    return CorpusCheck(conf, root, tuple(classes), splits, twins, tuple(unlisted))
+
+
+def _check_split(
+    conf: Conf,
+    root: Path,
+    files: SplitFiles,
+    classes: Sequence[str],
+    scanned: dict[str, list[tuple[str, str]]],
+    bar: tqdm,
+    workers: int | None,
+) -> SplitCheck:
+    """One split; what is scanned in its clips is added to `scanned`, by content."""
+    split = conf.data.splits.get(files.name)
+    found = SplitCheck(files, split.labels if split else "none", list(files.faults))
+    found.classes = {label: ClassCheck() for label in classes} if found.labels != "none" else {}
+    for clip, stats in scan(files.clips, root / FOLDER / f"{files.name}.jsonl", workers, bar.update):
+        if isinstance(stats, Fault):
+            found.faults.append(stats)
+            continue
+        _add_audio(found, clip, stats, conf.data.clip_seconds)
+        _add_labels(found, clip, stats.duration)
+        if stats.content is not None:
+            scanned.setdefault(stats.content, []).append((files.name, clip.name))
+    return found
+
+
+def _add_audio(found: SplitCheck, clip: Clip, stats: AudioStats, clip_seconds: float) -> None:
+    found.durations[clip.name] = stats.duration
+    found.peaks.append(stats.peak)
+    found.rates.setdefault(stats.rate, []).append(clip.name)
+    if stats.is_silent:
+        found.notice("silent", clip.name)
+    if stats.is_clipped:
+        found.notice("clipped", clip.name)
+    if abs(stats.duration - clip_seconds) > SLACK:
+        found.notice("short" if stats.duration < clip_seconds else "long", clip.name)
+
+
+def _add_labels(found: SplitCheck, clip: Clip, duration: float) -> None:
+    for label in clip.labels or ():
+        found.classes[label].clips += 1
+    if clip.labels is not None and not clip.labels:
+        found.event_free += 1
+    if clip.events is None:
+        return
+    for event in clip.events:
+        found.classes[event.label].events += 1
+    over = [event.offset - duration for event in clip.events if event.offset > duration]
+    found.past += len(over)
+    found.longest_past = max(found.longest_past, *over, 0.0)
+    if any(event.onset >= duration for event in clip.events):
+        found.notice("late", clip.name)
+    found.merged += len(clip.events) - len(merge_events(clip.events))
+    trained = merge_events(cut_events(clip.events, duration))
+    for event in trained:
+        found.classes[event.label].lengths.append(event.offset - event.onset)
+    found.polyphony.update(_polyphony(trained, duration))
+
+
+def _polyphony(events: Sequence[Event], duration: float) -> dict[int, float]:
+    """Seconds of a clip with 0, 1, 2 ... events at once."""
+    changes: Counter[float] = Counter({0.0: 0, duration: 0})
+    for event in events:
+        changes[event.onset] += 1
+        changes[event.offset] -= 1
+    seconds: dict[int, float] = {}
+    active = 0
+    for begin, end in pairwise(sorted(changes)):
+        active += changes[begin]
+        seconds[active] = seconds.get(active, 0.0) + end - begin
+    return seconds

@@ -1,0 +1,129 @@
+"""A check in words: errors, warnings and notes, one line each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import product
+
+from recipe_mtlvae.corpus.check import CorpusCheck, SplitCheck
+from recipe_mtlvae.corpus.names import show
+from recipe_mtlvae.corpus.splits import SELECTION_SPLIT, TEST_SPLITS
+from recipe_mtlvae.errors import Fault
+
+
+def errors(check: CorpusCheck) -> list[Fault]:
+    """What training and scoring must not go on with."""
+    faults = [*check.unlisted, *(fault for split in check.splits for fault in split.faults)]
+    return faults + leaks(check)
+
+
+def leaks(check: CorpusCheck) -> list[Fault]:
+    """Those of the errors that are recordings both learned from and tested on."""
+    return list(_leaks(check))
+
+
+def warnings(check: CorpusCheck) -> list[str]:
+    """What a user should know and may leave as it is."""
+    said = [f"{split.name}: {text}" for split in check.splits for text in _split_warnings(split, check)]
+    places = {split.name: place for place, split in enumerate(check.splits)}
+    for (one, other), (count, first) in _shared(check).items():
+        if places[one] <= places[other] and not _is_leak(one, other):
+            what = f"clips have the same audio as ones of {other}"
+            what = "of its clips are copies of others" if one == other else what
+            said.append(f"{one}: {count} {what}, such as {first}")
+    trained = [split for split in check.splits if split.labels != "none" and split.name not in TEST_SPLITS]
+    unseen = [label for label in check.classes if not any(split.classes[label].clips for split in trained)]
+    if trained and unseen:
+        said.append(f"no clip to train on has {', '.join(unseen)}")
+    return said
+
+
+def notes(check: CorpusCheck) -> list[str]:
+    """What else was seen."""
+    return [f"{split.name}: {text}" for split in check.splits for text in _split_notes(split, check)]
+
+
+def _split_warnings(split: SplitCheck, check: CorpusCheck) -> Iterator[str]:
+    files, noticed = split.files, split.noticed
+    if files.missing:
+        share = 100 * (1 - len(files.missing) / files.expected)
+        where = f"not on disk, the first {show(files.missing[0])}: {share:.1f} % are"
+        yield f"{len(files.missing)} of {files.expected} clips are {where}"
+    if files.ignored:
+        yield f"{len(files.ignored)} files are no audio by their names, the first {show(files.ignored[0])}"
+    if "silent" in noticed:
+        yield _clips(noticed["silent"], "silent")
+    low = [name for rate, names in split.rates.items() if rate < check.conf.features.sample_rate for name in names]
+    if low:
+        yield _clips(low, f"sampled below {check.conf.features.sample_rate} Hz: what is higher is not there")
+    if "late" in noticed:
+        first = show(noticed["late"][0])
+        yield f"{len(noticed['late'])} clips have events that begin after their end, the first {first}"
+    if split.past:
+        by = f"by {split.longest_past:.3f} s at most"
+        yield f"{split.past} events end after their clip, {by}: cut for training, as published for scoring"
+    if split.merged:
+        yield f"{split.merged} events touch or overlap another of their class: merged for training, for scoring too"
+    if "long" in noticed and split.labels == "weak" and split.name not in TEST_SPLITS:
+        yield _clips(noticed["long"], "cut into windows that all take the labels of the whole")
+
+
+def _split_notes(split: SplitCheck, check: CorpusCheck) -> Iterator[str]:
+    noticed, seconds = split.noticed, check.conf.data.clip_seconds
+    if "short" in noticed:
+        yield _clips(noticed["short"], f"shorter than {seconds:g} s: padded")
+    if "long" in noticed and split.name in TEST_SPLITS:
+        yield _clips(noticed["long"], f"longer than {seconds:g} s: scored whole")
+    elif "long" in noticed and split.labels != "weak":
+        yield _clips(noticed["long"], f"longer than {seconds:g} s: cut into windows, the labels with them")
+    if "clipped" in noticed:
+        yield _clips(noticed["clipped"], "clipped: more than 0.01 % of the samples in runs at full scale")
+    odd = [name for rate, names in split.rates.items() if rate != split.rate for name in names]
+    if odd:
+        yield _clips(odd, f"not sampled at {split.rate} Hz, as most are: resampled")
+    if split.event_free:
+        yield f"{split.event_free} clips are event-free: kept, also for scoring"
+    if split.files.unnamed:
+        yield f"{len(split.files.unnamed)} files are not in the metadata, the first {show(split.files.unnamed[0])}"
+
+
+def _clips(names: list[str], what: str) -> str:
+    return (
+        f"{show(names[0])} is {what}"
+        if len(names) == 1
+        else f"{len(names)} clips are {what}; the first {show(names[0])}"
+    )
+
+
+def _leaks(check: CorpusCheck) -> Iterator[Fault]:
+    for (trained, test), (count, first) in _shared(check).items():
+        if test in TEST_SPLITS and _is_leak(trained, test):
+            what = f"THE SAME AUDIO IN TRAINING AND TEST: {count} clips of '{trained}' are in '{test}', such as {first}"
+            split = check.conf.data.splits[trained]
+            yield Fault(what, "delete their rows here", check.root / split.metadata)
+
+
+def _is_leak(one: str, other: str) -> bool:
+    """Whether one of two splits is learned from, and the other one tests."""
+    return (one in TEST_SPLITS) != (other in TEST_SPLITS) and SELECTION_SPLIT not in (one, other)
+
+
+def _shared(check: CorpusCheck) -> dict[tuple[str, str], tuple[int, str]]:
+    """By two splits: how many clips of the first are in the second too (twice the same: beside one that is kept).
+
+    With an example of each.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    examples: dict[tuple[str, str], str] = {}
+    for same in check.twins:
+        clips: dict[str, list[str]] = {}
+        for split, name in same:
+            clips.setdefault(split, []).append(name)
+        for one, other in product(clips, repeat=2):
+            copies = clips[one][1:] if one == other else clips[one]
+            if copies:
+                counts[one, other] += len(copies)
+                pair = (clips[one][0], copies[0]) if one == other else (copies[0], clips[other][0])
+                examples.setdefault((one, other), " and ".join(map(show, pair)))
+    return {pair: (count, examples[pair]) for pair, count in counts.items()}

@@ -1,0 +1,136 @@
+"""The stats of every recording of a split, on all cores; a second time only of those that have changed.
+
+What was found is kept in `.checked/<split>.jsonl` below the corpus: a line a recording, keyed by name, size and time of
+change. Lines are only ever added, so that a killed check goes on where it was; a torn one is read over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from recipe_mtlvae.corpus.audio_stats import AudioStats, audio_stats
+from recipe_mtlvae.corpus.metadata import Clip
+from recipe_mtlvae.errors import Fault, RecipeError
+from recipe_mtlvae.files import atomic_write
+from recipe_mtlvae.machine import cores
+
+FOLDER = ".checked"
+_FORMAT = "recipe_mtlvae check 1"  # raised when the same file gives other stats
+_CHUNK = 64  # recordings to one task
+Key = tuple[int, int]  # bytes, time of change in ns
+ScanResult = AudioStats | Fault
+
+
+def scan(
+    clips: Sequence[Clip], cache: Path, workers: int | None = None, count: Callable[[int], Any] = lambda clips: None
+) -> Iterator[tuple[Clip, ScanResult]]:
+    """Each recording's stats, or what is wrong with it, in the clips' order; `count` is told how many are done.
+
+    workers: threads; None: one a core. Threads are enough: decoding and hashing leave Python's lock free.
+    """
+    known, lines = _read(cache)
+    keys = {clip.name: _key(clip.path) for clip in clips}
+    new = [clip for clip in clips if clip.name not in known or known[clip.name][0] != keys[clip.name]]
+    count(len(clips) - len(new))
+    fresh = _examine_all(new, cache, keys, workers or cores(), count)
+    for clip in clips:
+        entry = known.get(clip.name)
+        if entry is None or entry[0] != keys[clip.name]:
+            yield clip, next(fresh)
+        else:
+            found = entry[1]
+            yield clip, Fault(found.what, found.hint, clip.path) if isinstance(found, Fault) else found
+    _tidy(cache, lines + len(new), keys)
+
+
+def _examine_all(
+    clips: Sequence[Clip], cache: Path, keys: Mapping[str, Key], workers: int, count: Callable[[int], Any]
+) -> Iterator[ScanResult]:
+    chunks = (clips[i : i + _CHUNK] for i in range(0, len(clips), _CHUNK))
+    pool = ThreadPoolExecutor(workers)
+    try:
+        waiting = deque((chunk, pool.submit(_examine, chunk)) for chunk in itertools.islice(chunks, 2 * workers))
+        while waiting:
+            chunk, future = waiting.popleft()
+            found = future.result()
+            waiting.extend((following, pool.submit(_examine, following)) for following in itertools.islice(chunks, 1))
+            names = [clip.name for clip in chunk]
+            _append(cache, (_line(name, keys[name], scanned) for name, scanned in zip(names, found, strict=True)))
+            count(len(chunk))
+            yield from found
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _examine(clips: Sequence[Clip]) -> list[ScanResult]:
+    found: list[ScanResult] = []
+    for clip in clips:
+        try:
+            found.append(audio_stats(clip.path))
+        except RecipeError as error:
+            found.append(error.faults[0])
+    return found
+
+
+def _key(path: Path) -> Key:
+    try:
+        stat = path.stat()
+    except OSError:
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _line(name: str, key: Key, scanned: ScanResult) -> str:
+    found = (scanned.what, scanned.hint) if isinstance(scanned, Fault) else astuple(scanned)
+    return json.dumps([name, *key, *found])
+
+
+def _append(cache: Path, lines: Iterable[str]) -> None:
+    """A cache that cannot be written (a disk that is full, or another's) costs time, and nothing else."""
+    with contextlib.suppress(OSError):
+        cache.parent.mkdir(exist_ok=True)
+        with cache.open("a", encoding="utf-8") as file:
+            if not file.tell():
+                file.write(_FORMAT)
+            file.write("\n" + "\n".join(lines))  # the line's end goes before it: a torn line ends here
+
+
+def _read(cache: Path) -> tuple[dict[str, tuple[Key, ScanResult]], int]:
+    """What is known, by name, of several lines the last one; and how many lines there are."""
+    known: dict[str, tuple[Key, ScanResult]] = {}
+    number = 0
+    with contextlib.suppress(OSError), cache.open(encoding="utf-8", errors="replace") as lines:
+        if next(lines, "").rstrip("\n") != _FORMAT:
+            cache.unlink()  # of another version
+            return {}, 0
+        for number, line in enumerate(lines, start=1):  # noqa: B007
+            with contextlib.suppress(ValueError, TypeError):
+                name, size, mtime, *found = json.loads(line)
+                if _sound(found):
+                    known[name] = (size, mtime), Fault(*found) if len(found) == 2 else AudioStats(*found)
+    return known, number
+
+
+def _sound(found: list[Any]) -> bool:
+    """Whether this is a line's content as _line writes it: the file may be anybody's."""
+    if len(found) == 2:
+        return all(isinstance(part, str) for part in found)
+    *numbers, content = found
+    return len(numbers) == 4 and all(isinstance(n, (int, float)) for n in numbers) and isinstance(content, str | None)
+
+
+def _tidy(cache: Path, lines: int, keys: Mapping[str, Key]) -> None:
+    """Write the cache anew once most of its lines are of recordings that are no more as they were."""
+    if lines <= 2 * len(keys) + _CHUNK:
+        return
+    kept = [_line(name, *entry) for name, entry in _read(cache)[0].items() if keys.get(name) == entry[0]]
+    with contextlib.suppress(OSError), atomic_write(cache) as temporary:
+        temporary.write_text("\n".join([_FORMAT, *kept]), encoding="utf-8")

@@ -1,0 +1,249 @@
+"""From audio of any length to scores and events, with a trained checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from recipe_mtlvae.audio.decoding import RATES
+from recipe_mtlvae.audio.streaming import BLOCK, Stream, array_stream, open_stream
+from recipe_mtlvae.errors import Fault, RecipeError, fail
+from recipe_mtlvae.inference.decoding_options import ByClass, chosen_decoding, known_classes
+from recipe_mtlvae.inference.prefetch import prefetched
+from recipe_mtlvae.inference.windows import JoinedScores, Window, cut_windows
+from recipe_mtlvae.inputs.log_mel import LogMel, scale
+from recipe_mtlvae.labels import DetectedEvent, Grid
+from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
+from recipe_mtlvae.scoring.postprocess import Decoding
+
+Progress = Callable[[Path, float, float], None]  # recording, seconds of it scored, seconds of it in all
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What was found in one recording."""
+
+    path: Path | None  # None: an array
+    duration: float  # s
+    classes: tuple[str, ...]
+    step_seconds: float  # step t of the scores covers [t, t + 1) * step_seconds
+    scores: np.ndarray  # (steps, classes), unprocessed probabilities
+    weak: np.ndarray  # (classes,) clip probabilities, the largest over the windows
+    events: list[DetectedEvent]  # by onset
+
+
+class _Recording:
+    """One recording under way."""
+
+    def __init__(self, path: Path | None, scores: JoinedScores) -> None:
+        self.path, self.scores = path, scores
+        self.duration = 0.0  # s
+        self.missing = 0  # windows that are read and not yet scored
+        self.read = False
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What the reading gives, in order: a recording's windows, then None for its end, or what is wrong with it."""
+
+    recording: _Recording
+    content: Window | RecipeError | None
+
+
+_Source = tuple[Path | None, contextlib.AbstractContextManager[Stream]]
+
+
+class Detector:
+    """A checkpoint at work.
+
+    >>> from recipe_mtlvae import Detector
+    >>> detector = Detector.load("best.ckpt", threshold={"Dog": 0.4})
+    >>> found = detector.detect("x.wav")
+    >>> for event in found.events:
+    ...     print(f"{event.onset:.2f} to {event.offset:.2f} s: {event.label}, {event.confidence:.2f}")
+    >>> dog = found.scores[:, found.classes.index("Dog")]  # one value a step of found.step_seconds
+
+    `decoding` holds the thresholds and median filters, the checkpoint's own unless others are given; it may be
+    replaced. Runs on a GPU where there is one.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str | None = None,
+        *,
+        classes: Iterable[str] | None = None,
+        threshold: ByClass | None = None,
+        median_filter: ByClass | None = None,
+        min_duration: float = 0.0,
+    ) -> None:
+        self.conf, self.classes = checkpoint.conf, checkpoint.classes
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.net = checkpoint.net.to(self.device)
+        self.log_mel = LogMel(self.conf.features).to(self.device)
+        self.grid = Grid.of(self.conf.features, self.conf.data.clip_seconds)
+        decoding = Decoding.fixed(self.conf.postprocess, len(self.classes))
+        if checkpoint.decoding is not None:
+            decoding = Decoding.from_dict(checkpoint.decoding)
+        self.decoding = chosen_decoding(decoding, self.classes, self.grid.step_seconds, threshold, median_filter)
+        self.reported = tuple(self.classes if classes is None else known_classes(classes, self.classes))
+        self.min_duration = min_duration
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        network: str = "net",
+        device: str | None = None,
+        *,
+        classes: Iterable[str] | None = None,
+        threshold: ByClass | None = None,
+        median_filter: ByClass | None = None,
+        min_duration: float = 0.0,
+    ) -> Detector:
+        """Open best.ckpt of a run; `network` is `teacher` for a mean teacher's average.
+
+        Args:
+            classes: those to report; None: all
+            threshold: above which a score counts, for all classes or by class; classes not named keep their own
+            median_filter: seconds, for all classes or by class; 0: none
+            min_duration: seconds; shorter events are left out
+
+        Raises RecipeError for a file that is no checkpoint of this recipe, and for a class that it does not know.
+        """
+        return cls(
+            load_checkpoint(Path(path), network),
+            device,
+            classes=classes,
+            threshold=threshold,
+            median_filter=median_filter,
+            min_duration=min_duration,
+        )
+
+    def detect(self, audio: str | Path | np.ndarray, sample_rate: int | None = None) -> Detection:
+        """Scores and events of a file, or of an array (samples,) or (samples, channels) with its rate in Hz.
+
+        Arrays hold floats in [-1, 1] or integers over their whole range. Raises RecipeError for a file that cannot be
+        read and for samples that are no numbers, ValueError for an array of another shape or without its rate.
+        """
+        if isinstance(audio, np.ndarray):
+            stream = array_stream(mono(audio), _rate_of(sample_rate), self.conf.features.sample_rate, self._block)
+            return next(self._detect([(None, contextlib.nullcontext(stream))], None, 32, None))
+        return next(self.detect_all([Path(audio)]))
+
+    def detect_all(
+        self,
+        paths: Iterable[Path],
+        faults: list[Fault] | None = None,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+    ) -> Iterator[Detection]:
+        """One Detection a recording, in order; windows of different recordings share batches.
+
+        A recording that cannot be read is left out and its fault added to `faults`; without such a list,
+        it raises RecipeError. However long the recordings are, only windows of one batch are held, and scores.
+        """
+        rate = self.conf.features.sample_rate
+        sources = ((path, open_stream(path, rate, self._block)) for path in paths)
+        return self._detect(sources, faults, batch_size, progress)
+
+    @property
+    def _block(self) -> float:
+        return max(BLOCK, 2 * self.conf.data.clip_seconds)  # s: what is one window comes in one block
+
+    def _detect(
+        self, sources: Iterable[_Source], faults: list[Fault] | None, batch_size: int, progress: Progress | None
+    ) -> Iterator[Detection]:
+        waiting: list[_Recording] = []
+        batch: list[_Part] = []
+        with prefetched(self._read(sources), batch_size) as parts:
+            for part in parts:
+                recording = part.recording
+                if recording not in waiting:
+                    waiting.append(recording)
+                if isinstance(part.content, RecipeError):
+                    if faults is None:
+                        raise part.content
+                    faults += part.content.faults
+                    waiting.remove(recording)
+                elif part.content is None:
+                    recording.read = True
+                else:
+                    recording.missing += 1
+                    batch.append(part)
+                if len(batch) == batch_size:
+                    self._score(batch, progress)
+                    batch = []
+                while waiting and waiting[0].read and not waiting[0].missing:
+                    yield self._finish(waiting.pop(0))
+        if batch:
+            self._score(batch, progress)
+        for recording in waiting:
+            yield self._finish(recording)
+
+    def _read(self, sources: Iterable[_Source]) -> Iterator[_Part]:
+        """Decodes, resamples, computes the log-mel and cuts it."""
+        for path, source in sources:
+            recording = _Recording(path, JoinedScores(len(self.classes), self.grid.steps))
+            try:
+                with source as stream:
+                    recording.duration = stream.duration
+                    for window in cut_windows(
+                        stream.blocks, self.log_mel, self.conf.data.clip_seconds, self.grid.steps
+                    ):
+                        yield _Part(recording, window)
+                yield _Part(recording, None)
+            except RecipeError as error:
+                yield _Part(recording, error)
+
+    @torch.inference_mode()
+    def _score(self, batch: list[_Part], progress: Progress | None) -> None:
+        prediction = self.net.predict(scale(torch.stack([part.content.log_mel for part in batch])))
+        strong, weak = prediction.strong.float().cpu().numpy(), prediction.weak.float().cpu().numpy()
+        for part, steps, clip in zip(batch, strong, weak, strict=True):
+            recording, window = part.recording, part.content
+            recording.scores.add(window.first_step, steps, clip)
+            recording.missing -= 1
+            if progress and recording.path:
+                seconds = (window.first_step + self.grid.steps) * self.grid.step_seconds
+                progress(recording.path, min(seconds, recording.duration), recording.duration)
+
+    def _finish(self, recording: _Recording) -> Detection:
+        step, duration = self.grid.step_seconds, recording.duration
+        scores = recording.scores.scores(math.ceil(duration / step - 1e-6))
+        found = self.decoding.detected(scores, step, self.classes, duration)
+        events = [
+            event for event in found if event.label in self.reported and event.offset - event.onset >= self.min_duration
+        ]
+        return Detection(recording.path, duration, self.classes, step, scores, recording.scores.weak, events)
+
+
+def mono(samples: np.ndarray) -> np.ndarray:
+    """(n,) or (n, channels), floats or integers -> (n,) float32 in [-1, 1].
+
+    Raises RecipeError for samples that are NaN or infinite, ValueError for another shape, another type or none.
+    """
+    if samples.ndim not in (1, 2) or not samples.size:
+        raise ValueError(f"expected samples (n,) or (n, channels), got shape {samples.shape}")
+    if samples.ndim == 2 and samples.shape[1] > samples.shape[0]:
+        raise ValueError(f"expected (n, channels), got {samples.shape}: transpose it")
+    if np.issubdtype(samples.dtype, np.signedinteger):
+        samples = samples / -float(np.iinfo(samples.dtype).min)
+    elif not np.issubdtype(samples.dtype, np.floating):
+        raise ValueError(f"expected floats or signed integers, got {samples.dtype}")
+    samples = samples.astype(np.float32) if samples.ndim == 1 else samples.mean(axis=1, dtype=np.float32)
+    if not np.isfinite(samples).all():
+        raise fail("the array holds samples that are NaN or infinite")
+    return samples
+
+
+def _rate_of(sample_rate: int | None) -> int:
+    if sample_rate is None or not RATES[0] <= sample_rate <= RATES[1]:
+        raise ValueError(f"sample_rate: expected {RATES[0]} to {RATES[1]} Hz with an array, got {sample_rate}")
+    return int(sample_rate)

@@ -1,0 +1,176 @@
+"""A trained network as one file for other runtimes, features included."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recipe_mtlvae.errors import fail
+from recipe_mtlvae.files import atomic_write
+
+if TYPE_CHECKING:  # torch is slow to import
+    from recipe_mtlvae.inference.detector import Detector
+
+TOLERANCE = 1e-4  # of a probability
+LENGTHS = (0.1, 0.37, 1.0, 2.3)  # of the training length: on these the file is held against Python
+RUNS = 5  # timed ones
+
+# What runs an exported file: samples (n,) float32 -> scores (steps, classes), weak (classes,)
+Runtime = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def export(detector: Detector, kind: str, out: Path) -> str:
+    """Write `detector` to `out` as `onnx` or `torchscript`, once it agrees with Python; what to say about the file."""
+    write, load = {"onnx": (_write_onnx, _load_onnx), "torchscript": (_write_torchscript, _load_torchscript)}[kind]
+    with atomic_write(out) as temporary:
+        with _without_warnings():
+            write(detector, temporary)
+        runtime = load(temporary)
+        deviation = _deviation(detector, runtime)
+        if not deviation <= TOLERANCE:
+            raise fail(f"{kind} gives other scores than Python, by {deviation:.2g}: no file is written", path=out)
+        seconds = detector.conf.data.clip_seconds
+        speed = seconds / _seconds(runtime, _clip(detector, 1.0))
+        size = temporary.stat().st_size / 1e6
+    return (
+        f"{out}: {size:.1f} MB; a clip of {seconds:g} s at {speed:.0f} times real time; within {deviation:.1g} of "
+        f"Python on {len(LENGTHS)} lengths from {LENGTHS[0] * seconds:g} to {LENGTHS[-1] * seconds:g} s"
+    )
+
+
+def metadata(detector: Detector) -> dict[str, Any]:
+    """What the file says of itself: ONNX as metadata_props of JSON text, TorchScript as its extra file recipe.json."""
+    conf = detector.conf
+    return {
+        "classes": list(detector.classes),
+        "sample_rate": conf.features.sample_rate,  # Hz
+        "clip_seconds": conf.data.clip_seconds,  # the length that it was trained on
+        "least_samples": _least_samples(detector),
+        "step_seconds": detector.grid.step_seconds,
+        "thresholds": list(detector.decoding.thresholds),
+        "median_filters": list(detector.decoding.median_filters),  # steps
+    }
+
+
+def require_onnx() -> None:
+    missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise fail(f"--format onnx needs the packages {' and '.join(missing)}", f"pip install {' '.join(missing)}")
+
+
+def _least_samples(detector: Detector) -> int:
+    """So that the ends can be mirrored and one step comes out."""
+    features = detector.conf.features
+    return max(features.n_fft // 2 + 1, (features.frames_per_step - 1) * features.hop)
+
+
+def _write_torchscript(detector: Detector, file: Path) -> None:
+    import torch
+
+    from recipe_mtlvae.nets.portable import ClipModel
+
+    model = ClipModel(detector.net, detector.log_mel).eval()
+    with torch.no_grad():
+        traced = torch.jit.trace(model, torch.from_numpy(_clip(detector, 1.0)), check_trace=False)
+    torch.jit.save(traced, str(file), _extra_files={"recipe.json": json.dumps(metadata(detector))})
+
+
+def _load_torchscript(file: Path) -> Runtime:
+    import torch
+
+    model = torch.jit.load(str(file))
+
+    def run(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with torch.inference_mode():
+            scores, weak = model(torch.from_numpy(samples))
+        return scores.numpy(), weak.numpy()
+
+    return run
+
+
+def _write_onnx(detector: Detector, file: Path) -> None:
+    import onnx
+    import torch
+
+    from recipe_mtlvae.nets.portable import ClipModel, RealLogMel
+
+    model = ClipModel(detector.net, RealLogMel(detector.conf.features)).eval()
+    torch.onnx.export(
+        model,
+        (torch.from_numpy(_clip(detector, 1.0)),),
+        str(file),
+        input_names=["samples"],
+        output_names=["scores", "weak"],
+        dynamic_axes={"samples": {0: "samples"}, "scores": {0: "steps"}},
+        dynamo=False,  # the other exporter fixes the length of a GRU
+    )
+    content = onnx.load(str(file))
+    onnx.helper.set_model_props(content, {key: json.dumps(value) for key, value in metadata(detector).items()})
+    onnx.save(content, str(file))
+
+
+def _load_onnx(file: Path) -> Runtime:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    return lambda samples: tuple(session.run(["scores", "weak"], {"samples": samples}))
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Of tracing: that shapes become constants, which those here do not; and that there is a newer exporter."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def _deviation(detector: Detector, runtime: Runtime) -> float:
+    """The largest one over LENGTHS; infinite where shapes differ."""
+    import torch
+
+    from recipe_mtlvae.nets.portable import ClipModel
+
+    model = ClipModel(detector.net, detector.log_mel).eval()
+    largest = 0.0
+    for share in LENGTHS:
+        samples = _clip(detector, share)
+        with torch.inference_mode():
+            expected = [output.numpy() for output in model(torch.from_numpy(samples))]
+        for ours, theirs in zip(expected, runtime(samples), strict=True):
+            if ours.shape != theirs.shape:
+                return float("inf")
+            largest = max(largest, float(np.abs(ours - theirs).max()))
+    return largest
+
+
+def _clip(detector: Detector, share: float) -> np.ndarray:
+    """Noise whose loudness rises from near silence, `share` of the training length long: (n,) float32."""
+    conf = detector.conf
+    length = max(round(share * conf.data.clip_seconds * conf.features.sample_rate), _least_samples(detector))
+    noise = np.random.default_rng(0).uniform(-1.0, 1.0, length)
+    return (noise * np.geomspace(1e-4, 0.5, length)).astype(np.float32)
+
+
+def _seconds(runtime: Runtime, samples: np.ndarray) -> float:
+    """Of one run, the median of some."""
+    times = []
+    for _ in range(RUNS):
+        started = time.perf_counter()
+        runtime(samples)
+        times.append(time.perf_counter() - started)
+    return float(np.median(times))

@@ -1,0 +1,182 @@
+"""`detect --stream -`: the events in sound as it comes in, raw PCM on standard input, as JSON lines.
+
+The recurrent layers run in both directions, so a step's scores want to know what follows. Every few steps, the network
+runs over the last 10 s heard, as long as the clips in training and scaled like them, and those steps are decided that
+by then have enough sound after them: more of it is more accurate and later.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from recipe_mtlvae.audio.resampling import resample
+from recipe_mtlvae.errors import fail
+
+if TYPE_CHECKING:  # torch is slow to import
+    from recipe_mtlvae.inference.detector import Detector
+
+FORMATS = {"s16le": ("<i2", 32768.0), "s32le": ("<i4", 2147483648.0), "f32le": ("<f4", 1.0)}  # dtype, full scale
+WARM_UP = 2.0  # s heard before the first decision: the scaling of less than that makes noise loud
+FEWEST_STEPS = 2  # between two runs of the network, which take some 40 ms each
+BATCH = 32  # windows that the network takes at once
+READ = 1 << 16  # bytes at most at a time
+
+
+@dataclass(frozen=True)
+class LiveEvent:
+    """An event as it begins, and again as it ends."""
+
+    label: str
+    onset: float  # s from the beginning of the stream
+    offset: float | None  # s; None: it has begun and goes on
+    confidence: float  # the highest score until now
+    heard: float  # s of the stream heard when this was said
+
+
+class LiveDetector:
+    """A detector that hears sound piece by piece; `rate` in Hz, `latency` in seconds."""
+
+    def __init__(self, detector: Detector, rate: int, latency: float) -> None:
+        self.detector, self.rate = detector, rate
+        self.step = detector.grid.step_seconds
+        steps, most = round(latency / self.step), detector.grid.steps // 2
+        if not FEWEST_STEPS <= steps <= most:
+            raise fail(f"--latency {latency:g}: expected {FEWEST_STEPS * self.step:g} to {most * self.step:g} s")
+        self.every = max(FEWEST_STEPS, steps // 4)  # steps from one run of the network to the next
+        self.ahead = steps - self.every  # steps that must follow a step before it is decided
+        self.computing = 0.0  # s
+        self._samples = np.empty(0, np.float32)  # the last ones heard
+        self._heard = 0  # samples in all
+        self._run = 0  # steps over which the network ran last
+        self._decided = 0  # steps
+        self._open: dict[int, tuple[float, float]] = {}  # by class: onset, confidence
+
+    @property
+    def latency(self) -> float:
+        """Seconds from a sound to its line at most, computing left aside."""
+        return (self.ahead + self.every) * self.step
+
+    @property
+    def heard(self) -> float:
+        """Seconds."""
+        return self._heard / self.rate
+
+    def feed(self, samples: np.ndarray) -> Iterator[LiveEvent]:
+        """What is new after mono `samples` (n,) float32 more."""
+        self._samples = np.concatenate([self._samples, samples])
+        self._heard += len(samples)
+        ends = range(self._run + self.every, self._steps_heard() + 1, self.every)
+        for first in range(0, len(ends), BATCH):  # several where more has come than is waited for: it catches up
+            yield from self._listen(ends[first : first + BATCH], self.ahead)
+
+    def finish(self) -> Iterator[LiveEvent]:
+        """What is left at the end of the stream."""
+        end = math.ceil(self.heard / self.step - 1e-6)
+        if end > self._decided:
+            yield from self._listen([end], 0)
+        for column, (onset, confidence) in self._open.items():
+            yield self._event(column, onset, self.heard, confidence)
+        self._open = {}
+
+    def _steps_heard(self) -> int:
+        """Whole steps."""
+        steps = round(self._heard / self.rate / self.step)
+        return steps if self._sample(steps) <= self._heard else steps - 1
+
+    def _sample(self, step: int) -> int:
+        """The number of the first sample of a step."""
+        return round(step * self.step * self.rate)
+
+    def _listen(self, ends: Sequence[int], ahead: int) -> Iterator[LiveEvent]:
+        """Run the network over the windows that end with the steps `ends`; decide what lies `ahead` steps before."""
+        warm = [
+            end for end in ends if not ahead or end * self.step >= min(WARM_UP, self.detector.conf.data.clip_seconds)
+        ]
+        firsts = [max(0, end - self.detector.grid.steps) for end in warm]
+        started = time.perf_counter()
+        scores = self._scores([self._window(first, end) for first, end in zip(firsts, warm, strict=True)])
+        self.computing += time.perf_counter() - started
+        for first, end, window_scores in zip(firsts, warm, scores, strict=True):
+            yield from self._decide(first, window_scores, end - ahead)
+        self._run = ends[-1]
+        self._forget()
+
+    def _decide(self, first: int, scores: np.ndarray, end: int) -> Iterator[LiveEvent]:
+        """Steps up to `end`, by a window's scores (steps, classes) and its first step."""
+        smoothed = self.detector.decoding.smooth(scores)
+        reported = [label in self.detector.reported for label in self.detector.classes]
+        active = (smoothed > np.array(self.detector.decoding.thresholds)) & reported
+        for step in range(self._decided, end):
+            self._decided = step + 1
+            for column in np.flatnonzero(active[step - first]).tolist():
+                onset, confidence = self._open.get(column, (step * self.step, 0.0))
+                self._open[column] = onset, max(confidence, float(smoothed[step - first, column]))
+                if onset == step * self.step:
+                    yield self._event(column, onset, None, self._open[column][1])
+            for column in [column for column in self._open if not active[step - first, column]]:
+                yield self._event(column, self._open[column][0], step * self.step, self._open.pop(column)[1])
+
+    def _window(self, first: int, end: int) -> np.ndarray:
+        """Samples (n,) at the network's rate, of whole steps; zeros where the stream ends within one."""
+        features = self.detector.conf.features
+        before = self._heard - len(self._samples)
+        part = self._samples[self._sample(first) - before : self._sample(end) - before]
+        samples = resample(part, self.rate, features.sample_rate)
+        length = max((end - first) * features.hop * features.frames_per_step, features.n_fft // 2 + 1)
+        return np.pad(samples[:length], (0, max(0, length - len(samples))))
+
+    def _scores(self, windows: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """(steps, classes) each; windows of one length share a batch."""
+        import torch
+
+        from recipe_mtlvae.inputs.log_mel import scale
+
+        scores: list[np.ndarray] = []
+        for _, group in itertools.groupby(windows, len):
+            waveform = torch.from_numpy(np.stack(list(group))).to(self.detector.device)
+            with torch.inference_mode():
+                strong = self.detector.net.predict(scale(self.detector.log_mel(waveform))).strong
+            scores += list(strong.float().cpu().numpy())
+        return scores
+
+    def _forget(self) -> None:
+        """Samples that no window will need any more."""
+        kept = self._sample(max(0, self._run + self.every - self.detector.grid.steps))
+        self._samples = self._samples[max(0, kept - (self._heard - len(self._samples))) :]
+
+    def _event(self, column: int, onset: float, offset: float | None, confidence: float) -> LiveEvent:
+        offset = None if offset is None else round(offset, 3)
+        return LiveEvent(
+            self.detector.classes[column], round(onset, 3), offset, round(confidence, 3), round(self.heard, 3)
+        )
+
+
+def pcm(source: BinaryIO, sample_format: str, channels: int) -> Iterator[np.ndarray]:
+    """Raw samples as they come, channels averaged: (n,) float32 in [-1, 1] each.
+
+    Raises RecipeError for a file with a header and for samples that are no numbers.
+    """
+    dtype, full = FORMATS[sample_format]
+    frame = channels * np.dtype(dtype).itemsize
+    held = b""
+    begun = False
+    while data := source.read1(READ):
+        held += data
+        if not begun and len(held) >= 4:
+            begun = True
+            if held[:4] in (b"RIFF", b"fLaC", b"OggS"):
+                raise fail("--stream -: expected raw PCM, got a file with a header", "arecord -t raw, ffmpeg -f s16le")
+        whole = len(held) // frame * frame
+        samples = np.frombuffer(held[:whole], dtype).reshape(-1, channels).mean(axis=1, dtype=np.float64) / full
+        held = held[whole:]
+        if not np.isfinite(samples).all():
+            raise fail("--stream -: samples that are NaN or infinite", "is it really f32le?")
+        if len(samples):
+            yield samples.astype(np.float32)

@@ -1,0 +1,1 @@
+"""What the networks see: log-mel features, their store, batches."""

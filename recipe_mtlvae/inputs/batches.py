@@ -1,0 +1,195 @@
+"""From prepared splits to training batches: each holds its share of every active task, seeded and resumable."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from recipe_mtlvae.corpus.splits import Split, training_events
+from recipe_mtlvae.errors import fail
+from recipe_mtlvae.inputs.log_mel import scale
+from recipe_mtlvae.labels import Grid, encode_weak
+
+# The split that each task learns from
+TASK_SPLITS = {
+    "strong_synth": "synthetic_train",
+    "weak": "weak",
+    "reconstruction": "unlabeled",
+    "strong_real": "strong_real",
+}
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """What a system's batches are made of."""
+
+    sets: dict[str, TaskData | JoinedData]
+    clips: dict[str, int]  # of each set in one step, over all processes
+
+
+@dataclass
+class Batch:
+    """Clips of several tasks, those of one task side by side."""
+
+    features: Tensor  # (batch, mels, frames), float16, unscaled dB
+    strong: Tensor  # (batch, steps, classes), zeros where the clip has no strong labels
+    weak: Tensor  # (batch, classes), zeros where the clip has no labels
+    spans: dict[str, slice]  # task -> its rows: each clip's domain
+
+    def scaled(self) -> Tensor:
+        """Features as the networks take them: float32, each clip in [-1, 1]."""
+        return scale(self.features.float())
+
+
+class TaskData(Dataset):
+    """The clips of one task: features in the store, targets from the metadata.
+
+    `rows` restricts it to some of the split's clips, as the held-out part of the weak set needs.
+    """
+
+    def __init__(self, split: Split, grid: Grid, classes: Sequence[str], rows: Sequence[int] | None = None) -> None:
+        self.split = split
+        self.rows = np.arange(len(split.clips)) if rows is None else np.asarray(rows)
+        self.grid = grid
+        self.classes = tuple(classes)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def targets(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Strong (steps, classes) and weak (classes,) targets of one clip."""
+        row = self.rows[index]
+        clip = self.split.clips[row]
+        events = training_events(clip.events or (), self.split.store.durations[row])
+        return self.grid.encode(events, self.classes), encode_weak(clip.labels or (), self.classes)
+
+    def take(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Features (n, mels, frames) in unscaled dB, strong and weak targets of some clips."""
+        targets = [self.targets(index) for index in indices]
+        features = self.split.store.read(self.rows[np.asarray(indices)])
+        return features, np.stack([strong for strong, _ in targets]), np.stack([weak for _, weak in targets])
+
+
+class JoinedData:
+    """Several sets of clips as one, as the baseline joins its synthetic and real strong sets."""
+
+    def __init__(self, *parts: TaskData) -> None:
+        self.parts = parts
+        self.starts = np.cumsum([0, *(len(part) for part in parts)])
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def take(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As TaskData.take; the clips come in the order of `indices`."""
+        numbers = np.searchsorted(self.starts, indices, side="right") - 1
+        taken = [self.parts[n].take([i - self.starts[n]]) for n, i in zip(numbers, indices, strict=True)]
+        return tuple(np.concatenate(arrays) for arrays in zip(*taken, strict=True))
+
+
+class MultiTaskData(Dataset):
+    """Several tasks' clips, indexed by batches of (task, index) pairs."""
+
+    def __init__(self, tasks: Mapping[str, TaskData | JoinedData]) -> None:
+        self.tasks = dict(tasks)
+
+    def __getitem__(self, wanted: Mapping[str, Sequence[int]]) -> Batch:
+        parts, spans, start = [], {}, 0
+        for task, indices in wanted.items():
+            parts.append(self.tasks[task].take(indices))
+            spans[task] = slice(start, start + len(indices))
+            start += len(indices)
+        features, strong, weak = (torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True))
+        return Batch(features, strong, weak, spans)
+
+
+def even_shares(batch_size: int, tasks: Sequence[str]) -> dict[str, int]:
+    """How the tasks share a batch: evenly, the rest to the first ones; 32 by three is 11, 11, 10."""
+    each, rest = divmod(batch_size, len(tasks))
+    return {task: each + (i < rest) for i, task in enumerate(tasks)}
+
+
+class MultiTaskSampler(Sampler):
+    """For each step the clips of every task, the same for any number of processes.
+
+    Each task runs through its clips in an endless stream of seeded permutations, so that large sets are
+    covered evenly; an epoch ends when the smallest set is exhausted, or after `epoch_steps`.
+    Process `rank` of `world` takes every world-th clip of each task's share of the global batch.
+    """
+
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        shares: Mapping[str, int],
+        seed: int,
+        epoch_steps: int | None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.sizes = dict(sizes)
+        self.shares = dict(shares)  # clips of each task in the global batch
+        if min(self.shares.values()) < world:
+            raise fail(f"train.batch_size: a batch of {self.shares} is too small for {world} processes")
+        self.seed, self.rank, self.world = seed, rank, world
+        self.steps = epoch_steps or min(size // self.shares[task] for task, size in self.sizes.items())
+        if self.steps < 1:
+            what = f"no whole batch: the sets have {self.sizes} clips, a batch takes {self.shares}"
+            raise fail(what, "lower train.batch_size")
+        self.epoch = 0
+        self._orders: dict[str, dict[int, np.ndarray]] = {}  # task -> turn -> its clips in order
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch, also after a resume."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[dict[str, list[int]]]:
+        for step in range(self.epoch * self.steps, (self.epoch + 1) * self.steps):
+            yield {task: self._draw(task, step)[self.rank :: self.world] for task in self.sizes}
+
+    def _draw(self, task: str, step: int) -> list[int]:
+        """The clips of `task` at a step counted from the start of training."""
+        size, share = self.sizes[task], self.shares[task]
+        positions = range(step * share, (step + 1) * share)
+        known = self._orders.get(task, {})
+        turns = {position // size for position in positions}
+        orders = {turn: known[turn] if turn in known else self._order(task, turn) for turn in turns}
+        self._orders[task] = orders  # kept for the next step: a million clips' order takes 30 ms
+        return [int(orders[position // size][position % size]) for position in positions]
+
+    def _order(self, task: str, turn: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, zlib.crc32(task.encode()), turn]).permutation(self.sizes[task])
+
+
+def train_loader(plan: BatchPlan, seed: int, epoch_steps: int | None, rank: int = 0, world: int = 1) -> DataLoader:
+    """A system's batches. Reading 32 stored clips takes milliseconds, so no worker processes are needed."""
+    sizes = {name: len(data) for name, data in plan.sets.items()}
+    sampler = MultiTaskSampler(sizes, plan.clips, seed, epoch_steps, rank, world)
+    return DataLoader(MultiTaskData(plan.sets), sampler=sampler, batch_size=None)
+
+
+def evaluation_batches(data: TaskData, task: str, batch_size: int, rank: int = 0, world: int = 1) -> DataLoader:
+    """Every clip of one set once, in order; process `rank` of `world` takes its share.
+
+    A process without a share repeats a clip, since Lightning wants a batch of each.
+    """
+    indices = range(rank, len(data), world) or range(1)
+    steps = [{task: list(indices[start : start + batch_size])} for start in range(0, len(indices), batch_size)]
+    return DataLoader(MultiTaskData({task: data}), sampler=steps, batch_size=None)
+
+
+def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Seeded split of `count` rows into (kept, held out), each sorted and not empty; the baseline holds out 10 %."""
+    order = np.random.default_rng(seed).permutation(count)
+    held = max(1, round(share * count))
+    if held >= count:
+        raise fail(f"data.weak_held_out {share}: nothing would be left of {count} weak clips to train on")
+    return np.sort(order[held:]), np.sort(order[:held])

@@ -1,0 +1,158 @@
+"""Audio to part files of the feature store, on all cores."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.conf import FeatureConf
+from recipe_mtlvae.corpus.metadata import Clip
+from recipe_mtlvae.errors import Fault, RecipeError, fail
+from recipe_mtlvae.inputs.log_mel import LogMel
+from recipe_mtlvae.inputs.store_parts import Row, feature_shape, write_part
+from recipe_mtlvae.machine import cores
+
+BATCH_SAMPLES = 320_000  # to one call of LogMel: larger spectra are memory that the system hands out anew each time
+FEW = 200  # clips that are done sooner than processes have started
+
+
+@dataclass(frozen=True)
+class PartTask:
+    """Clips to be extracted into one new part."""
+
+    folder: Path
+    number: int
+    clips: tuple[Clip, ...]
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """What came of a task: its part is on disk, without the clips that could not be read."""
+
+    folder: Path
+    number: int
+    rows: list[Row]  # in the part's order
+    bad: dict[str, Fault]  # by clip name
+
+
+def extract_parts(
+    tasks: Sequence[PartTask], features: FeatureConf, clip_seconds: float, workers: int | None = None
+) -> Iterator[PartResult]:
+    """Do all tasks, in any order, with a progress bar that counts clips. workers None: one a core."""
+    clips = sum(len(task.clips) for task in tasks)
+    workers = min(workers or cores(), len(tasks))
+    pause = 0.5 if sys.stderr.isatty() else 30.0  # s; a log file needs few lines
+    with tqdm(total=clips, desc="features", unit=" clips", mininterval=pause) as bar:
+        if workers == 1 or clips <= FEW:
+            log_mel = LogMel(features)
+            for task in tasks:
+                yield extract_part(task, log_mel, clip_seconds, bar.update)
+        else:
+            yield from _in_processes(tasks, features, clip_seconds, workers, bar)
+
+
+def _in_processes(
+    tasks: Sequence[PartTask], features: FeatureConf, clip_seconds: float, workers: int, bar: tqdm
+) -> Iterator[PartResult]:
+    context = multiprocessing.get_context("spawn")  # a fork after torch's threads have started can hang
+    done, stop = context.Value("q", 0), context.Event()
+    shared = (features, clip_seconds, done, stop)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=shared)
+    waiting = iter(tasks)
+    running: set[Future[PartResult]] = set()
+    try:
+        while True:
+            while len(running) < 2 * workers and (task := next(waiting, None)):
+                with _interrupts_blocked():  # for the processes that the first call starts; this one stops them
+                    running.add(pool.submit(_work, task))
+            if not running:
+                break
+            finished, running = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+            bar.update(done.value - bar.n)
+            for future in finished:
+                yield future.result()
+    except BrokenProcessPool:
+        raise fail("a process was killed while computing features", "is memory short? Run the same again") from None
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Processes started within never see Ctrl-C; this one sees it afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_worker: dict[str, Any] = {}  # of a worker process, set once
+
+
+def _start_worker(features: FeatureConf, clip_seconds: float, done: Any, stop: Any) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    _worker.update(log_mel=LogMel(features), clip_seconds=clip_seconds, done=done, stop=stop)
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)  # the parent was killed: nobody waits for the result
+
+
+def _work(task: PartTask) -> PartResult:
+    def count(clips: int) -> None:
+        if _worker["stop"].is_set():
+            raise InterruptedError
+        with _worker["done"].get_lock():
+            _worker["done"].value += clips
+
+    return extract_part(task, _worker["log_mel"], _worker["clip_seconds"], count)
+
+
+@torch.inference_mode()
+def extract_part(task: PartTask, log_mel: LogMel, clip_seconds: float, count: Callable[[int], Any]) -> PartResult:
+    """Read, transform and write one part; `count` is told how many clips were done."""
+    features = np.empty((len(task.clips), *feature_shape(log_mel.conf, clip_seconds)), dtype=np.float16)
+    rows: list[Row] = []
+    bad: dict[str, Fault] = {}
+    step = max(1, int(BATCH_SAMPLES / (clip_seconds * log_mel.conf.sample_rate)))
+    for start in range(0, len(task.clips), step):
+        batch = task.clips[start : start + step]
+        samples = []
+        for clip in batch:
+            try:
+                audio = read_audio(clip.path, log_mel.conf.sample_rate, clip_seconds, clip.start or 0.0)
+                stat = clip.path.stat()
+            except RecipeError as error:
+                bad[clip.name] = error.faults[0]
+                continue
+            duration = audio.duration if clip.start is None else min(audio.duration, clip_seconds)
+            rows.append(Row(clip.name, stat.st_size, stat.st_mtime_ns, duration))
+            samples.append(audio.samples)
+        if samples:
+            log_mels = log_mel(torch.from_numpy(np.stack(samples)))
+            features[len(rows) - len(samples) : len(rows)] = (
+                log_mels.half().numpy()
+            )  # torch's is 20 times numpy's speed
+        count(len(batch))
+    if rows:
+        write_part(task.folder, task.number, features[: len(rows)], rows)
+    return PartResult(task.folder, task.number, rows, bad)

@@ -1,0 +1,254 @@
+"""The feature store: every clip's log-mel, computed once, read by memory map.
+
+Beside its parts (store_parts.py) a store holds `index.json`, written last: the clips in their order, and where each
+one's row is. A killed or extended extraction goes on with the clips that no part holds. Several processes, on as many
+machines, each write the parts of their own share; the last one, or any later call, writes the index.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recipe_mtlvae.conf import FeatureConf
+from recipe_mtlvae.corpus.metadata import Clip
+from recipe_mtlvae.errors import Fault, fail
+from recipe_mtlvae.files import content_hash, write_json
+from recipe_mtlvae.inputs import store_parts
+from recipe_mtlvae.shards import ALL, Shard
+
+INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class StoreJob:
+    """A store to be built: its clips, in the order that its rows shall have, and its folder."""
+
+    clips: Sequence[Clip]
+    folder: Path
+    skipped: Sequence[str] = ()  # names of recordings of the split that are left out on purpose
+
+
+@dataclass(frozen=True)
+class StoreReport:
+    """What came of building one store."""
+
+    clips: int  # in the store; 0: there is none
+    faults: tuple[Fault, ...]  # clips that could not be read; there is no store then
+    waiting: int = 0  # clips that other shares still lack: there is no store until they are done
+
+
+def build_store(
+    clips: Sequence[Clip],
+    folder: Path,
+    features: FeatureConf,
+    clip_seconds: float,
+    workers: int | None = None,
+    shard: Shard = ALL,
+) -> StoreReport:
+    """Bring one store up to date; see build_stores."""
+    return build_stores([StoreJob(clips, folder)], features, clip_seconds, workers, shard)[0]
+
+
+def build_stores(
+    jobs: Sequence[StoreJob],
+    features: FeatureConf,
+    clip_seconds: float,
+    workers: int | None = None,
+    shard: Shard = ALL,
+) -> list[StoreReport]:
+    """Bring stores up to date, with one set of processes; a report a job.
+
+    workers: processes; None: one a core. shard: only this share's clips are read. Raises OSError with the file's name
+    where the disk is full or not writable, RecipeError where the clips would be shorter than one window.
+    """
+    if clip_seconds * features.sample_rate <= features.n_fft // 2:
+        least = features.n_fft / 2 / features.sample_rate
+        raise fail(f"data.clip_seconds: expected more than {least:.3f} s, half of n_fft; got {clip_seconds}")
+    shape = store_parts.feature_shape(features, clip_seconds)
+    plans = [_plan(job, shape, shard, first) for job, first in zip(jobs, _firsts(jobs, shape), strict=True)]
+    if any(len(plan.mine) for plan in plans):
+        from recipe_mtlvae.inputs.extraction import PartTask, extract_parts  # torch, only where there is work
+
+        tasks = [PartTask(plan.job.folder, *chunk) for plan in plans for chunk in _chunks(plan, shape)]
+        by_folder = {plan.job.folder: plan for plan in plans}
+        for result in extract_parts(tasks, features, clip_seconds, workers):
+            by_folder[result.folder].add_part(result.number, result.rows)
+            by_folder[result.folder].bad.update(result.bad)
+    return [_finish(plan, shape) for plan in plans]
+
+
+def _firsts(jobs: Sequence[StoreJob], shape: tuple[int, int]) -> Iterator[int]:
+    """The number of parts before each job's, so that the shares are even over all jobs."""
+    size = store_parts.clips_per_part(shape)
+    return itertools.accumulate((-(-len(job.clips) // size) for job in jobs[:-1]), initial=0)
+
+
+@dataclass
+class _Plan:
+    """What one store has and lacks. A million clips fit in memory: arrays by the clips' order, no objects."""
+
+    job: StoreJob
+    sizes: np.ndarray  # bytes of each recording as it is on disk now; -1: it is not there
+    mtimes: np.ndarray  # ns
+    key: str  # of all the recordings
+    shard: Shard  # the share of this process; its index turned by the job's place among the jobs
+    index: dict[str, Any] | None = None  # where it is up to date
+    used: set[int] = field(default_factory=set)  # parts on disk before
+    mine: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # the clips that this process has to read
+    bad: dict[str, Fault] = field(default_factory=dict)  # by clip name
+
+    def __post_init__(self) -> None:
+        clips = self.job.clips
+        self.order = {clip.name: place for place, clip in enumerate(clips)}
+        self.part = np.full(len(clips), -1)  # -1: in none
+        self.position = np.zeros(len(clips), int)  # in the part
+        self.durations = np.zeros(len(clips))  # s
+
+    def add_part(self, number: int, rows: Sequence[store_parts.Row]) -> None:
+        """Note where the clips of a part are, as far as they are still the recordings that it was made from."""
+        for position, row in enumerate(rows):
+            place = self.order.get(row.name)
+            if place is not None and (self.sizes[place], self.mtimes[place]) == (row.size, row.mtime_ns):
+                self.part[place], self.position[place], self.durations[place] = number, position, row.duration
+
+    def read_parts(self, shape: tuple[int, int]) -> None:
+        """Note all that is on disk."""
+        for number, rows in store_parts.known_parts(self.job.folder, shape):
+            self.used.add(number)
+            self.add_part(number, rows)
+
+
+def _plan(job: StoreJob, shape: tuple[int, int], shard: Shard, first: int) -> _Plan:
+    sizes, mtimes = np.array([_stamp(clip) for clip in job.clips]).reshape(-1, 2).T
+    names = [clip.name for clip in job.clips]
+    key = content_hash(list(zip(names, sizes.tolist(), mtimes.tolist(), strict=True)))
+    plan = _Plan(job, sizes, mtimes, key, Shard((shard.index - first) % shard.count, shard.count))
+    index = _read_index(job.folder)
+    if index and index["key"] == key and index["skipped"] == list(job.skipped):
+        plan.index = index
+        return plan
+    _clear(job.folder, plan.shard)
+    plan.read_parts(shape)
+    missing = np.flatnonzero(plan.part < 0)
+    plan.mine = missing[missing // store_parts.clips_per_part(shape) % shard.count == plan.shard.index]
+    return plan
+
+
+def _stamp(clip: Clip) -> tuple[int, int]:
+    """Size and time of change of the recording, which tell whether a row is still its own."""
+    try:
+        stat = os.stat(clip.path)
+    except OSError:  # extraction tells what is wrong with it
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _clear(folder: Path, shard: Shard) -> None:
+    """Delete what a killed run left half-written, but nothing that another share may be writing now."""
+    for leftover in folder.glob(".*"):
+        number = re.match(r"\.part-(\d+)\.", leftover.name)
+        if shard.count == 1 or (number and int(number[1]) % shard.count == shard.index):
+            leftover.unlink(missing_ok=True)
+
+
+def _chunks(plan: _Plan, shape: tuple[int, int]) -> list[tuple[int, tuple[Clip, ...]]]:
+    """This share's missing clips for new parts, at its own lowest free numbers.
+
+    After a kill as without one, and in one process as in many, the same clips come to the same numbers.
+    """
+    own = itertools.count(plan.shard.index, plan.shard.count)
+    free = (number for number in own if number not in plan.used)
+    size = store_parts.clips_per_part(shape)
+    chunks = (plan.mine[start : start + size] for start in range(0, len(plan.mine), size))
+    return [(next(free), tuple(plan.job.clips[place] for place in chunk)) for chunk in chunks]
+
+
+def _finish(plan: _Plan, shape: tuple[int, int]) -> StoreReport:
+    """Write the index, unless clips are still missing or could not be read."""
+    folder, clips = plan.job.folder, plan.job.clips
+    if plan.index:
+        return StoreReport(len(plan.index["names"]), ())
+    if plan.shard.count > 1:
+        plan.read_parts(shape)  # of shares that ended meanwhile
+    faults = tuple(fault for _, fault in sorted(plan.bad.items()))
+    waiting = int(np.sum(plan.part < 0)) - len(faults)
+    if faults:
+        (folder / INDEX).unlink(missing_ok=True)
+    if waiting or faults:
+        return StoreReport(0, faults, waiting)
+    there = np.flatnonzero(plan.part >= 0)
+    index = {
+        "key": plan.key,
+        "shape": list(shape),  # mels, frames
+        "names": [clips[place].name for place in there],
+        "durations": plan.durations[there].tolist(),
+        "parts": plan.part[there].tolist(),
+        "positions": plan.position[there].tolist(),
+        "skipped": list(plan.job.skipped),
+    }
+    with store_parts.naming(folder / INDEX):
+        write_json(folder / INDEX, index, indent=None)
+    for number in plan.used - set(index["parts"]):
+        store_parts.delete_part(folder, number)
+    return StoreReport(len(there), ())
+
+
+def _read_index(folder: Path) -> dict[str, Any] | None:
+    """The index, where it is there and so are its parts."""
+    index = store_parts.read_json(folder / INDEX)
+    if index is None:
+        return None
+    numbers, positions = np.array(index["parts"], int), np.array(index["positions"], int)
+    rows = np.zeros(numbers.max(initial=-1) + 1, int)  # that each part has to hold
+    np.maximum.at(rows, numbers, positions + 1)
+    whole = (store_parts.is_whole(folder, int(number), rows[number], index["shape"]) for number in np.flatnonzero(rows))
+    return index if all(whole) else None
+
+
+class Store:
+    """A finished store, opened for reading. Its parts are mapped when first needed."""
+
+    def __init__(self, folder: Path, index: dict[str, Any]) -> None:
+        self.folder = folder
+        self.key: str = index["key"]  # of the recordings as they were: names, sizes, times of change
+        self.names: list[str] = index["names"]
+        self.durations = np.array(index["durations"], dtype=np.float64)  # s, of the recordings
+        self.shape: tuple[int, int] = tuple(index["shape"])  # (mels, frames)
+        self.skipped: list[str] = list(index["skipped"])  # recordings left out on purpose
+        self._parts = np.array(index["parts"], dtype=np.int32)
+        self._positions = np.array(index["positions"], dtype=np.int32)
+        self._maps: dict[int, np.ndarray] = {}
+
+    @classmethod
+    def open(cls, folder: Path) -> Store:
+        """Raises RecipeError where the folder holds no finished store."""
+        index = _read_index(folder)
+        if index is None:
+            raise fail("no finished feature store for these settings", "run stage 0", folder)
+        return cls(folder, index)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Features of the clips at `indices`: (n, mels, frames) float16, unscaled dB."""
+        features = np.empty((len(indices), *self.shape), dtype=np.float16)
+        for target, index in zip(features, indices, strict=True):
+            target[...] = self._map(int(self._parts[index]))[self._positions[index]]
+        return features
+
+    def _map(self, number: int) -> np.ndarray:
+        if number not in self._maps:
+            self._maps[number] = np.load(store_parts.part_path(self.folder, number), mmap_mode="r")
+        return self._maps[number]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": {}}  # another process maps for itself instead of getting copies

@@ -1,1 +1,0 @@
-"""What a user takes away: detections, the report, the submission package."""

@@ -1,0 +1,1 @@
+"""Pages and pictures: comparison, data report, summary of detections."""

@@ -1,0 +1,202 @@
+"""The page's sections of charts: what each shows, of one system or of several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from recipe_mtlvae.inputs.log_mel import band_centres
+from recipe_mtlvae.report import costs, plots, sound, tables, theme
+from recipe_mtlvae.report.clip_plot import clip_chart
+from recipe_mtlvae.report.clips import ClipView, Corpus
+from recipe_mtlvae.report.compared import ComparedSystem, Result
+from recipe_mtlvae.report.latents import read_latents
+from recipe_mtlvae.report.runs import Run
+from recipe_mtlvae.scoring.scenarios import PSDS1, PSDS2
+
+SCENARIOS = {"psds1": ("PSDS1", PSDS1), "psds2": ("PSDS2", PSDS2)}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """An SVG chart; where its title holds a name, the page writes it."""
+
+    svg: Markup
+    title: str = ""
+    note: str = ""
+    audio: bytes | None = None
+    audio_type: str = sound.FORMAT[1]
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    text: str
+    charts: tuple[Chart, ...]
+    table: tuple[tables.Group, ...] = ()  # the same figures in writing
+
+
+def classes(systems: Sequence[ComparedSystem], split: str) -> Section:
+    results = {system.name: system.results[split] for system in systems if split in system.results}
+    labels = _labels(results)
+    colours = theme.palette(labels) if len(results) == 1 else theme.palette(list(results), theme.SYSTEM_COLOURS)
+    charts = []
+    for kind in tables.SCORE_KINDS if labels else ():
+        values = {
+            name: {label: _scaled(result.per_class[label].get(kind.key), kind.scale) for label in labels}
+            for name, result in results.items()
+        }
+        intervals = {
+            name: {
+                label: (kind.scale * found[kind.key].low, kind.scale * found[kind.key].high)
+                for label, found in result.class_intervals.items()
+            }
+            for name, result in results.items()
+        }
+        axis = "F1 (%)" if kind.scale > 1 else "PSDS (0 to 1)"
+        title = kind.name[:1].upper() + kind.name[1:]
+        charts.append(Chart(Markup(plots.bars(values, intervals, colours, title, axis, kind.scale))))
+    text = f"On {tables.split_name(split).lower()}."
+    if any(result.class_intervals for result in results.values()):
+        text += " Whiskers are 95 % intervals of a bootstrap over clips."
+    if len(results) == 1:
+        text += " A class has the same colour in all charts of this page."
+    return Section("Scores of each class", text, tuple(charts), tuple(tables.class_groups(systems, split)))
+
+
+def psd_roc(systems: Sequence[ComparedSystem], split: str) -> Section:
+    charts = []
+    for key, (name, scenario) in SCENARIOS.items():
+        curves = {one.name: one.results[split].curves[key] for one in systems if key in _curves(one, split)}
+        if curves:
+            measured = [one.results[split] for one in systems if split in one.results]
+            title = f"{name} = {measured[0].macro[key]:.3f}" if len(measured) == 1 else name
+            axis = "effective false positives per hour"
+            charts.append(Chart(Markup(plots.roc(curves, title, scenario.max_efpr, axis))))
+    text = (
+        f"The polyphonic sound detection ROC on {tables.split_name(split).lower()}: what is found, at each rate of "
+        "false alarms. The area under the curve up to 100 false positives an hour, as a share of all, is the PSDS."
+    )
+    return Section("PSD-ROC", text + _first_run(systems), tuple(charts))
+
+
+def energy(systems: Sequence[ComparedSystem], split: str) -> Section:
+    points = {}
+    systems = [system for system in systems if split in system.results]
+    for system in systems:
+        kwh = costs.mean_kwh(system, "training")
+        if kwh:
+            result = system.results[split]
+            found = result.intervals.get("psds1")
+            points[system.name] = (kwh, result.macro["psds1"], (found.low, found.high) if found else None)
+    if len(systems) < 2 or not points:
+        return Section("Score against energy", "", ())
+    svg = plots.scatter(points, "PSDS1 and training energy", "training energy (kWh, log)", "PSDS1")
+    left_out = [system.name for system in systems if system.name not in points]
+    text = "Whiskers are 95 % intervals." + (f" Not measured: {', '.join(left_out)}." if left_out else "")
+    return Section("Score against energy", text, (Chart(Markup(svg)),))
+
+
+def training(systems: Sequence[ComparedSystem]) -> Section:
+    charts = []
+    selections = {one.name: one.runs[0].history for one in systems if "val/selection" in one.runs[0].history}
+    if len(systems) > 1 and selections:
+        charts.append(Chart(Markup(plots.selections(selections, "Model selection", "selection score"))))
+    for system in systems:
+        charts += _run_charts(system.runs[0], system.name if len(systems) > 1 else "")
+    text = "Loss terms are unweighted. The epoch with the best selection score, marked by a line, is the one scored."
+    return Section("Training", text + _first_run(systems), tuple(charts))
+
+
+def latent_space(systems: Sequence[ComparedSystem]) -> Section:
+    charts = []
+    for system in systems:
+        latents = read_latents(system.runs[0].folder)
+        if latents is None:
+            continue
+        colours = theme.palette(_labels(system.results))
+        name = system.name if len(systems) > 1 else ""
+        charts.append(Chart(Markup(plots.latent_points(latents, colours, "Latent space")), name))
+        if latents.traversal is not None and system.runs[0].conf:
+            centres = band_centres(system.runs[0].conf.features)
+            charts.append(Chart(Markup(plots.traversal(latents, centres, "One direction, decoded")), name))
+    text = (
+        "Each point is one step of a test clip in which one class alone sounds: mu, projected on its two main "
+        "directions (PCA). Beside it, what the decoder makes of a walk along the first."
+    )
+    return Section("Latent space", text, tuple(charts))
+
+
+def clips(systems: Sequence[ComparedSystem], views: Sequence[ClipView], corpus: Corpus | None) -> Section:
+    labels = _labels({name: result for system in systems for name, result in system.results.items()})
+    labels += sorted({event.label for view in views for lane in view.lanes.values() for event in lane} - set(labels))
+    colours = theme.palette(labels)
+    frame_seconds = corpus.conf.features.hop / corpus.conf.features.sample_rate if corpus else 0.0
+    charts = []
+    for view in views:
+        svg = clip_chart(
+            view.log_mel,
+            frame_seconds,
+            band_centres(corpus.conf.features) if corpus else (),
+            view.seconds,
+            view.lanes,
+            colours,
+            f"{view.rank}: {view.name}",
+        )
+        title = view.rank[:1].upper() + view.rank[1:]
+        charts.append(Chart(Markup(svg), title, f"{view.name}, F1 {100 * view.f1:.0f}\u00a0%", view.audio))
+    text = (
+        "The best, the median and the worst by the segment-based F1 of the single clip (1 s"
+        + (", mean of the systems" if len(systems) > 1 else "")
+        + "): above, the log-mel spectrogram; below, the true events (solid) and the detected ones (hatched)."
+    )
+    return Section("Test clips", text + _first_run(systems), tuple(charts))
+
+
+def _first_run(systems: Sequence[ComparedSystem]) -> str:
+    return " Of several runs the first is shown." * any(len(system.runs) > 1 for system in systems)
+
+
+def _run_charts(run: Run, name: str) -> list[Chart]:
+    history = run.history
+    epochs = [epoch + 1 for epoch in history.get("epoch", [])]
+    losses = _columns(history, "loss/")
+    total = losses.pop("total", None)
+    found = []
+    if losses:
+        found.append(plots.lines(epochs, losses, "Loss terms", "mean over elements (log)", log=True))
+    if total:
+        found.append(plots.lines(epochs, {"total": total}, "Training loss", "weighted sum"))
+    spread = {column: values for column, values in _columns(history, "kl/").items() if column in ("mean", "max")}
+    if spread:
+        found.append(plots.lines(epochs, spread, "KL divergence of a latent dimension", "nats a step (log)", log=True))
+    if "kl/active_dims" in history:
+        active = {"active": history["kl/active_dims"]}
+        found.append(plots.lines(epochs, active, "Active latent dimensions", "dimensions"))
+    selection = _columns(history, "val/")
+    if selection:
+        best = "selection" if "selection" in selection else None
+        found.append(plots.lines(epochs, selection, "Model selection", "score", best=best))
+    return [Chart(Markup(svg), name) for svg in found]
+
+
+def _labels(results: dict[str, Result]) -> list[str]:
+    """The classes, in one order everywhere: colours hang on it."""
+    return sorted({label for result in results.values() for label in result.per_class})
+
+
+def _curves(system: ComparedSystem, split: str) -> dict:
+    return system.results[split].curves if split in system.results else {}
+
+
+def _scaled(value: float | None, scale: float) -> float | None:
+    return None if value is None else scale * value
+
+
+def _columns(history: dict[str, list[float]], prefix: str) -> dict[str, list[float]]:
+    """The history's columns under `prefix`, by the rest of their name, without those that were never logged."""
+    found = {name.removeprefix(prefix): values for name, values in history.items() if name.startswith(prefix)}
+    return {name: values for name, values in found.items() if not all(math.isnan(value) for value in values)}

@@ -1,0 +1,103 @@
+"""A test clip's chart: its spectrogram above its events, true and detected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from recipe_mtlvae.labels import Event
+from recipe_mtlvae.report.theme import INK, STYLE, WIDTH, colour_bar, frequency_axis, svg, wrapped
+
+HATCHES = ("////", "\\\\\\\\", "||||", "xxxx")  # lines: each dot of a dotted one would be a path of its own
+
+
+def clip_chart(
+    log_mel: np.ndarray | None,
+    frame_seconds: float,
+    frequencies: np.ndarray,
+    seconds: float,
+    lanes: Mapping[str, Sequence[Event]],
+    colours: Mapping[str, str],
+    title: str,
+) -> str:
+    """A clip's spectrogram above its events, on one time axis. SVG text.
+
+    `log_mel` (mels, frames) in dB or None, a frame every `frame_seconds`; `frequencies` (mels,) the bands' centres in
+    Hz; `lanes` the events of the truth and of each system by name, drawn below each other within the row of their
+    class; the rows are in the order of `colours`, which names every class.
+    """
+    present = {event.label for events in lanes.values() for event in events}
+    rows = [label for label in colours if label in present]
+    row_inches = 0.12 + 0.14 * len(lanes)
+    heights = [1.35] * (log_mel is not None) + [max(1, len(rows)) * row_inches]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, sum(heights) + 1.15), layout="constrained")
+        grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+        bottom = figure.add_subplot(grid[-1, 0])
+        _draw_events(bottom, lanes, rows, colours)
+        if log_mel is not None:
+            top = figure.add_subplot(grid[0, 0], sharex=bottom)
+            draw_spectrogram(figure, top, log_mel, frequencies, frame_seconds)
+            bottom.set_xlim(0.0, seconds)
+        handles = [Patch(**_look(i, INK), label=name) for i, name in enumerate(lanes)]
+        figure.legend(handles=handles, loc="outside lower left", ncols=3, handlelength=2.2, columnspacing=1.2)
+        return svg(figure, title)
+
+
+def draw_spectrogram(
+    figure: Figure,
+    axes: Axes,
+    log_mel: np.ndarray,
+    frequencies: np.ndarray,
+    frame_seconds: float,
+    begin: float = 0.0,
+) -> None:
+    """`log_mel` (mels, frames) in dB from `begin` (s) on; `frequencies` (mels,) in Hz."""
+    high = float(np.percentile(log_mel, 99.8))
+    low = max(float(np.percentile(log_mel, 2.0)), high - 80.0)  # dB: more would drown the events in the noise floor
+    extent = (begin, begin + log_mel.shape[1] * frame_seconds, -0.5, len(log_mel) - 0.5)
+    image = axes.imshow(
+        log_mel, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high, interpolation="none"
+    )
+    frequency_axis(axes, frequencies)
+    axes.set_ylabel("kHz")
+    axes.tick_params(labelbottom=False)
+    colour_bar(figure, image, axes, "dB")
+
+
+def _draw_events(
+    axes: Axes, lanes: Mapping[str, Sequence[Event]], rows: Sequence[str], colours: Mapping[str, str]
+) -> None:
+    height = 0.8 / len(lanes)
+    for i, events in enumerate(lanes.values()):
+        for event in events:
+            top = rows.index(event.label) - 0.4 + i * height
+            span = [(event.onset, event.offset - event.onset)]
+            axes.broken_barh(span, (top + 0.08 * height, 0.84 * height), **_look(i, colours[event.label]))
+    axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)), [wrapped(label, 16) for label in rows])
+    axes.set_yticks(np.arange(0.5, len(rows) - 1), minor=True)
+    axes.tick_params(axis="y", which="both", length=0)
+    axes.grid(axis="x", linewidth=0.7)
+    axes.grid(axis="y", which="minor", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.set_xlabel("time (s)")
+    if not rows:
+        axes.text(0.5, 0.5, "no event, true or detected", transform=axes.transAxes, ha="center", va="center")
+
+
+def _look(lane: int, colour: str) -> dict[str, object]:
+    """The truth is solid, each system has its own hatching: told apart without colour."""
+    if lane == 0:
+        return {"facecolor": colour, "edgecolor": colour, "linewidth": 0.8}
+    return {
+        "facecolor": "none",
+        "edgecolor": colour,
+        "linewidth": 1.2,
+        "hatch": HATCHES[(lane - 1) % len(HATCHES)],
+    }

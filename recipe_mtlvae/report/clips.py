@@ -1,0 +1,124 @@
+"""Test clips worth looking at and listening to: the best, the median and the worst, with all systems' detections."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.corpus.splits import Split, open_split
+from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.labels import Event
+from recipe_mtlvae.report.compared import ComparedSystem
+from recipe_mtlvae.report.sound import encoded
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Where the clips' features and audio are."""
+
+    conf: Conf
+    root: Path
+
+
+@dataclass(frozen=True)
+class ClipView:
+    """One clip of a page."""
+
+    name: str
+    rank: str  # best | median | worst
+    f1: float  # segment-based, of this clip, mean of the systems
+    seconds: float
+    lanes: dict[str, Sequence[Event]]  # "truth", then each system's detections
+    log_mel: np.ndarray | None  # (mels, frames), dB
+    audio: bytes | None  # sound.FORMAT
+
+
+def clip_views(
+    systems: Sequence[ComparedSystem], split: str, corpus: Corpus | None, each: int, gaps: list[str]
+) -> list[ClipView]:
+    """Views of `each` best, median and worst clips; what is missing becomes a gap, not an error."""
+    outputs = {system.name: system.results[split].output for system in systems if split in system.results}
+    outputs = {name: output for name, output in outputs.items() if output is not None}
+    if not outputs:
+        gaps.append("No test clips are shown: there are no scores beside their truth (truth_validation.json).")
+        return []
+    reference = next(iter(outputs.values())).reference
+    detected = {name: output.detected for name, output in outputs.items()}
+    f1 = {
+        clip: _mean_f1(truth, [found.get(clip, ()) for found in detected.values()])
+        for clip, truth in reference.truth.items()
+    }
+    ranked = choose(f1, reference.truth, each)
+    if not ranked:
+        gaps.append("No test clips are shown: none has an event, true or detected.")
+    prepared = _open_corpus(corpus, split, gaps) if ranked else None
+    views = []
+    for clip, rank in ranked:
+        lanes = {"truth": reference.truth[clip]} | {name: found.get(clip, ()) for name, found in detected.items()}
+        log_mel, audio, name = _seen_and_heard(prepared, corpus, clip)
+        seconds = corpus.conf.data.clip_seconds if corpus else reference.durations[clip]
+        views.append(ClipView(name, rank, f1[clip], seconds, lanes, log_mel, audio))
+    return views
+
+
+def segment_f1(truth: Sequence[Event], detected: Sequence[Event]) -> float | None:
+    """F1 of one clip over its (class, second) pairs; None where there is no event at all."""
+    expected, found = _active_seconds(truth), _active_seconds(detected)
+    return 2 * len(expected & found) / (len(expected) + len(found)) if expected or found else None
+
+
+def choose(f1: Mapping[str, float | None], truth: Mapping[str, Sequence[Event]], each: int) -> list[tuple[str, str]]:
+    """(clip, rank) of the best, median and worst clips; among equals the clip with more events says more."""
+    known = {name: value for name, value in f1.items() if value is not None}
+    order = sorted(known, key=lambda name: (-known[name], -len(truth[name]), name))
+    if len(order) <= 3 * each:
+        return [(name, "by F1") for name in order]
+    middle = (len(order) - each) // 2
+    worst = sorted(order[-(len(order) // 3) :], key=lambda name: (known[name], -len(truth[name]), name))[:each]
+    chosen = {"best": order[:each], "median": order[middle : middle + each], "worst": worst[::-1]}
+    return [(name, rank) for rank, names in chosen.items() for name in names]
+
+
+def _active_seconds(events: Sequence[Event]) -> set[tuple[str, int]]:
+    return {(e.label, second) for e in events for second in range(math.floor(e.onset), math.ceil(e.offset))}
+
+
+def _mean_f1(truth: Sequence[Event], detected: Sequence[Sequence[Event]]) -> float | None:
+    """None where no system found anything and nothing was there; a clip kept silent rightly counts as 1 otherwise."""
+    values = [segment_f1(truth, found) for found in detected]
+    if all(value is None for value in values):
+        return None
+    return float(np.mean([1.0 if value is None else value for value in values]))
+
+
+def _open_corpus(corpus: Corpus | None, split: str, gaps: list[str]) -> Split | None:
+    if corpus is None:
+        gaps.append("The test clips are shown without spectrogram and sound: no run tells where its corpus is.")
+        return None
+    try:
+        return open_split(corpus.conf, corpus.root, split)
+    except RecipeError as error:
+        gaps.append(f"The test clips are shown without spectrogram and sound: {error.faults[0]}.")
+        return None
+
+
+def _seen_and_heard(
+    prepared: Split | None, corpus: Corpus | None, clip_id: str
+) -> tuple[np.ndarray | None, bytes | None, str]:
+    """A clip's log-mel, audio and full name."""
+    rows = {Path(clip.name).stem: i for i, clip in enumerate(prepared.clips)} if prepared else {}
+    if prepared is None or corpus is None or clip_id not in rows:
+        return None, None, clip_id
+    clip = prepared.clips[rows[clip_id]]
+    log_mel = prepared.store.read([rows[clip_id]])[0].astype(np.float32)
+    try:
+        audio = read_audio(clip.path, corpus.conf.features.sample_rate, corpus.conf.data.clip_seconds)
+    except RecipeError:  # it is gone since its features were computed
+        return log_mel, None, clip.name
+    return log_mel, encoded(audio.samples, corpus.conf.features.sample_rate), clip.name

@@ -1,0 +1,240 @@
+"""What systems cost and cover, and how they were trained: a row a quantity, a cell a system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recipe_mtlvae.report.compared import ComparedSystem
+from recipe_mtlvae.report.runs import SPLITS
+from recipe_mtlvae.report.tables import NONE, shown_splits, split_name
+from recipe_mtlvae.scoring.energy import ew_psds
+
+NOT_MEASURED, NOT_KNOWN = "not measured", "not known"
+PHASES = ("training", "validation", "public", "evaluation")  # of energy.json; validation is the challenge's dev-test
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """One quantity."""
+
+    name: str
+    cells: tuple[str, ...]  # a system each
+
+
+def cost_rows(systems: Sequence[ComparedSystem]) -> list[CostRow]:
+    """All quantities that any system has, and the energy in any case, one cell a system; of several runs the mean."""
+    rows: list[tuple[str, Callable[[ComparedSystem], str]]] = [
+        ("Data", lambda system: system.runs[0].conf.data.name if system.runs[0].conf else NONE),
+        ("Classes", lambda system: str(len(next(iter(system.results.values())).per_class))),
+    ]
+    splits = [split for split in SPLITS if any(split in system.results for system in systems)]
+    splits += [split for system in systems for split in system.results if split not in SPLITS]
+    rows += [(f"Clips scored, {split_name(split).lower()}", _coverage_of(split)) for split in dict.fromkeys(splits)]
+    rows += [
+        ("Epochs trained", _mean("training", "epochs", count)),
+        ("Epoch that is scored", _mean("training", "best_epoch", count)),
+        ("Validation score levelled off", _converged),
+        ("Training steps", _mean("training", "steps", count)),
+        ("Clips seen in training", _mean("training", "clips_seen", count)),
+        ("Training time", _mean("training", "seconds", duration, NOT_MEASURED)),
+        ("Training speed", _speed),
+        ("Peak main memory in training", _mean("training", "peak_memory_bytes", _gigabytes, NOT_MEASURED)),
+    ]
+    measured = [phase for phase in PHASES if any(phase in run.energy for one in systems for run in one.runs)]
+    rows += [(_energy_name(phase), _energy_of(phase)) for phase in dict.fromkeys([*PHASES[:3], *measured])]
+    rows += _ew_psds_rows(systems)
+    rows += _energy_to_reach_rows(systems)
+    rows += [
+        ("Detection speed, validation", _detection_speed),
+        ("Parameters", _mean(None, "parameters", count)),
+        ("Multiply-accumulates for 10\u00a0s", _mean(None, "macs_10s", lambda number: f"{number / 1e9:.3g} G")),
+    ]
+    found = [CostRow(name, tuple(read(system) for system in systems)) for name, read in rows]
+    return [
+        fact for fact in found if set(fact.cells) - {NONE, NOT_MEASURED, NOT_KNOWN} or fact.name.startswith("Energy")
+    ]
+
+
+def duration(seconds: float) -> str:
+    """1 h 5 min, 2 min 3 s, 4.2 s"""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return (
+        f"{int(seconds // 60)} min {int(seconds % 60)} s" if seconds < 3600 else f"{minutes // 60} h {minutes % 60} min"
+    )
+
+
+def count(number: float) -> str:
+    return f"{round(number):,}"
+
+
+def energy(entry: Mapping[str, Any]) -> str:
+    """kWh and how it was measured; "not measured" and why where it was not, never 0."""
+    kwh = entry.get("kwh")
+    if kwh is None:
+        return NOT_MEASURED + (f" ({entry['reason']})" if entry.get("reason") else "")
+    return kwh_text(kwh) + " kWh" + (f" ({entry['mode']})" if entry.get("mode") else "")
+
+
+def kwh_text(kwh: float) -> str:
+    """Three significant digits, without an exponent."""
+    return np.format_float_positional(kwh, precision=3, fractional=False, trim="-")
+
+
+def mean_kwh(system: ComparedSystem, phase: str) -> float | None:
+    """None where any of the runs was not measured."""
+    values = [(run.energy.get(phase) or {}).get("kwh") for run in system.runs]
+    return None if None in values else float(np.mean(values))
+
+
+def baseline_of(systems: Sequence[ComparedSystem]) -> ComparedSystem | None:
+    """The system against which energy is weighed: the baseline recipe's, where one was trained."""
+    return next((one for one in systems if one.runs[0].conf and one.runs[0].conf.system == "mean_teacher"), None)
+
+
+def energy_weighted(system: ComparedSystem, baseline: ComparedSystem, phase: str, name: str) -> float | None:
+    """EW-PSDS of the score's split; None unless both were measured alike."""
+    ours, theirs = mean_kwh(system, phase), mean_kwh(baseline, phase)
+    result = system.results.get(shown_splits([system])[0])
+    if not _measured_alike(system, baseline, phase) or not ours or not theirs or result is None:
+        return None
+    return ew_psds(result.macro[name], theirs, ours)
+
+
+def _ew_psds_rows(systems: Sequence[ComparedSystem]) -> list[tuple[str, Callable[[ComparedSystem], str]]]:
+    baseline = baseline_of(systems)
+    if baseline is None or len(systems) < 2:
+        return []
+
+    def row(phase: str, name: str) -> tuple[str, Callable[[ComparedSystem], str]]:
+        def text(system: ComparedSystem) -> str:
+            value = energy_weighted(system, baseline, phase, name)
+            return f"{value:.3f}" if value is not None else "not measured alike"
+
+        return f"EW-{name.upper()}, {'dev-test' if phase == 'validation' else phase}", text
+
+    return [row(phase, name) for phase in ("training", "validation") for name in ("psds1", "psds2")]
+
+
+def kwh_to_reach(system: ComparedSystem, score: float) -> float | None:
+    """Energy of training up to the first epoch whose selection score is `score` or more: the mean of the runs.
+
+    An epoch's share of the energy is its share of the time. None where a run does not get there or was not measured.
+    """
+    parts = []
+    for run in system.runs:
+        kwh = (run.energy.get("training") or {}).get("kwh")
+        seconds, selection = np.array(run.history.get("seconds", [])), np.array(run.history.get("val/selection", []))
+        reached = np.flatnonzero(selection >= score)
+        if kwh is None or not len(reached) or not seconds.sum() > 0:
+            return None
+        parts.append(kwh * seconds[: reached[0] + 1].sum() / seconds.sum())
+    return float(np.mean(parts))
+
+
+def best_selection(system: ComparedSystem) -> float | None:
+    """The best selection score of a system's training; of several runs the lowest, which all of them reach."""
+    best = [np.nanmax(run.history["val/selection"]) for run in system.runs if run.history.get("val/selection")]
+    return float(min(best)) if len(best) == len(system.runs) else None
+
+
+def _energy_to_reach_rows(systems: Sequence[ComparedSystem]) -> list[tuple[str, Callable[[ComparedSystem], str]]]:
+    """What the baseline's score takes, and the best one of a system that stays below it, which the baseline passes.
+
+    Nothing is said of systems that have not converged: half-trained, either may be anywhere.
+    """
+    baseline = baseline_of(systems)
+    score = best_selection(baseline) if baseline else None
+    if baseline is None or score is None or len(systems) < 2:
+        return []
+
+    def row(label: str, score: float) -> tuple[str, Callable[[ComparedSystem], str]]:
+        def text(system: ComparedSystem) -> str:
+            if not (system.ranked and baseline.ranked):
+                return "not converged"
+            if not (_measured_alike(system, baseline, "training") and _same_selection(system, baseline)):
+                return "not measured alike"
+            kwh, reference = kwh_to_reach(system, score), kwh_to_reach(baseline, score)
+            if kwh is None or not reference:
+                return "not reached"
+            share = "" if system is baseline else f", {kwh / reference:.3g} of the baseline's"
+            return f"{kwh_text(kwh)} kWh{share}"
+
+        return f"Energy to reach the selection score of {label}, {score:.3f}", text
+
+    below = [(own, system) for system in systems if system.ranked and 0 < (own := best_selection(system) or 0) < score]
+    return [row("the baseline", score), *(row(system.name, own) for own, system in below)]
+
+
+def _measured_alike(system: ComparedSystem, baseline: ComparedSystem, phase: str) -> bool:
+    """Each whole on one machine, the same one, by one version of codecarbon, with the GPU if there was one."""
+    entries = [run.energy.get(phase) or {} for run in (*system.runs, *baseline.runs)]
+    places = {(entry.get("machine"), entry.get("codecarbon")) for entry in entries}
+    one_place = len(places) == 1 and not any(part is None or " + " in part for part in next(iter(places)))
+    return one_place and all(entry.get("kwh") and "not measured" not in (entry.get("mode") or "") for entry in entries)
+
+
+def _same_selection(system: ComparedSystem, baseline: ComparedSystem) -> bool:
+    """Whether epochs are selected on clips of the same sets, as far as the configurations tell."""
+    confs = [run.conf for run in (*system.runs, *baseline.runs)]
+    if None in confs:
+        return False
+    return len({(conf.data.name, conf.data.seed, conf.data.weak_held_out) for conf in confs}) == 1
+
+
+def _mean(
+    section: str | None, key: str, text: Callable[[float], str], missing: str = NONE
+) -> Callable[[ComparedSystem], str]:
+    def cell(system: ComparedSystem) -> str:
+        values = [((run.model.get(section) or {}) if section else run.model).get(key) for run in system.runs]
+        return missing if None in values else text(float(np.mean(values)))
+
+    return cell
+
+
+def _coverage_of(split: str) -> Callable[[ComparedSystem], str]:
+    def text(system: ComparedSystem) -> str:
+        result = system.results.get(split)
+        if result is None or not result.expected:
+            return NONE
+        share = 100 * result.scored / result.expected
+        return f"{result.scored:,} of {result.expected:,} ({share:.{0 if share == 100 else 1}f} %)"
+
+    return text
+
+
+def _converged(system: ComparedSystem) -> str:
+    return {True: "yes", False: "no: not converged", None: NOT_KNOWN}[system.converged]
+
+
+def _speed(system: ComparedSystem) -> str:
+    training = [run.model.get("training") or {} for run in system.runs]
+    speeds = [t["clips_seen"] / t["seconds"] for t in training if t.get("clips_seen") and t.get("seconds")]
+    return f"{np.mean(speeds):.3g} clips a second" if speeds else NOT_MEASURED
+
+
+def _detection_speed(system: ComparedSystem) -> str:
+    predictions = [(run.model.get("prediction") or {}).get("validation") or {} for run in system.runs]
+    speeds = [prediction["times_real_time"] for prediction in predictions if prediction.get("times_real_time")]
+    return f"{np.mean(speeds):.3g} times real time" if speeds else NOT_MEASURED
+
+
+def _energy_name(phase: str) -> str:
+    return "Energy, dev-test (validation)" if phase == "validation" else f"Energy, {split_name(phase).lower()}"
+
+
+def _energy_of(phase: str) -> Callable[[ComparedSystem], str]:
+    def text(system: ComparedSystem) -> str:
+        entry = system.runs[0].energy.get(phase) or {}
+        return energy({**entry, "kwh": mean_kwh(system, phase)})
+
+    return text
+
+
+def _gigabytes(number: float) -> str:
+    return f"{number / 1e9:.2f} GB"

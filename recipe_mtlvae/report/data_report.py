@@ -1,0 +1,108 @@
+"""data_report.html and data_report.json: a check of the data as a self-contained page, and as figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+
+from recipe_mtlvae.corpus import problems
+from recipe_mtlvae.corpus.audio_stats import SILENT_PEAK
+from recipe_mtlvae.corpus.check import CorpusCheck, SplitCheck
+from recipe_mtlvae.errors import SHOWN_FAULTS
+from recipe_mtlvae.files import write_text
+from recipe_mtlvae.report import data_plots
+from recipe_mtlvae.report.data_tables import class_table, split_table, write_check
+from recipe_mtlvae.report.pages import render
+from recipe_mtlvae.report.theme import PALETTE, palette
+
+SHOWN_CLIPS = 200  # missing clips of a split, and copies, that the page names
+GOOD, GAP, BAD = PALETTE[0], PALETTE[3], PALETTE[2]
+MOST = 4  # events at once that have a colour of their own
+
+
+def write_data_report(check: CorpusCheck, folder: Path) -> Path:
+    """Write both files into `folder`; returns the page."""
+    errors, warnings, notes = problems.errors(check), problems.warnings(check), problems.notes(check)
+    page = render(
+        "data_report.html",
+        title=check.root.name or str(check.root),
+        root=str(check.root),
+        clip_seconds=check.conf.data.clip_seconds,
+        errors=[str(fault) for fault in errors[:SHOWN_FAULTS]],
+        more_errors=max(0, len(errors) - SHOWN_FAULTS),
+        warnings=warnings,
+        notes=notes,
+        splits=split_table(check),
+        classes=class_table(check),
+        sections=[section for section in (_audio(check), _labels(check)) if section["charts"]],
+        missing=[(split.name, split.files.missing) for split in check.splits if split.files.missing],
+        twins=check.twins,
+        shown=SHOWN_CLIPS,
+    )
+    write_check(check, folder / "data_report.json")
+    write_text(folder / "data_report.html", page)
+    return folder / "data_report.html"
+
+
+def _audio(check: CorpusCheck) -> dict:
+    text = "Of the clips that the metadata name: what is here, how long and how loud it is."
+    return {"title": "Recordings", "text": text, "charts": [Markup(chart) for chart in _audio_charts(check)]}
+
+
+def _audio_charts(check: CorpusCheck) -> Iterator[str]:
+    expected = [split for split in check.splits if split.files.expected]
+    if expected:
+        shares = {split.name: _presence(split) for split in expected}
+        colours = {"usable": GOOD, "not on disk": GAP, "unreadable or faulty rows": BAD}
+        yield data_plots.stacked(shares, colours, "What is here", "% of the clips that the metadata name")
+    heard = [split for split in check.splits if split.durations]
+    if heard:
+        lengths = {split.name: list(split.durations.values()) for split in heard}
+        longest = max(check.conf.data.clip_seconds * 1.25, *(np.quantile(row, 0.99) for row in lengths.values()))
+        title = "Lengths of the recordings"
+        yield data_plots.histograms(
+            lengths, np.linspace(0.0, longest, 41), title, "s; longer ones at the right edge", log=True
+        )
+        peaks = {split.name: 20 * np.log10(np.maximum(split.peaks, SILENT_PEAK)) for split in heard}
+        floor = 20 * np.log10(SILENT_PEAK)
+        title = "Loudest sample of each recording"
+        yield data_plots.histograms(peaks, np.linspace(floor, 2.0, 42), title, "dB of full scale; silence at the left")
+
+
+def _presence(split: SplitCheck) -> dict[str, float]:
+    usable, missing = split.usable, len(split.files.missing)
+    counts = {"usable": usable, "not on disk": missing}
+    counts["unreadable or faulty rows"] = split.files.expected - usable - missing
+    return {part: 100 * count / split.files.expected for part, count in counts.items()}
+
+
+def _labels(check: CorpusCheck) -> dict:
+    text = "Events as they are trained on: cut at the recording's end, those of one class that overlap as one."
+    return {"title": "Labels", "text": text, "charts": [Markup(chart) for chart in _label_charts(check)]}
+
+
+def _label_charts(check: CorpusCheck) -> Iterator[str]:
+    labelled = [split for split in check.splits if split.labels != "none" and split.usable]
+    strong = [split for split in labelled if split.labels == "strong"]
+    if labelled:
+        clips = {split.name: {label: found.clips for label, found in split.classes.items()} for split in labelled}
+        yield data_plots.dots(clips, check.classes, "Clips a class", "clips; hollow: none")
+    if strong:
+        seconds = {split.name: {label: found.seconds for label, found in split.classes.items()} for split in strong}
+        yield data_plots.dots(seconds, check.classes, "Seconds a class", "s of events; hollow: none")
+        lengths = {label: [s for split in strong for s in split.classes[label].lengths] for label in check.classes}
+        title = "Lengths of the events"
+        yield data_plots.spans(lengths, palette(check.classes), title, "s: median, middle half, 5 to 95 %")
+        parts = ["none", "one", *map(str, range(2, MOST)), f"{MOST} or more"]
+        shares = {split.name: dict(zip(parts, _polyphony(split), strict=True)) for split in strong}
+        yield data_plots.stacked(shares, {"none": GAP} | palette(parts[1:]), "Events at once", "% of the time")
+
+
+def _polyphony(split: SplitCheck) -> list[float]:
+    seconds = np.zeros(MOST + 1)
+    for count, length in split.polyphony.items():
+        seconds[min(count, MOST)] += length
+    return (100 * seconds / max(seconds.sum(), 1e-9)).tolist()

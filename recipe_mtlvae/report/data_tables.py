@@ -1,0 +1,140 @@
+"""A check's tables: a row a split, a row a class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recipe_mtlvae.corpus import problems
+from recipe_mtlvae.corpus.check import CorpusCheck, SplitCheck
+from recipe_mtlvae.files import write_json
+
+NONE = "-"
+LISTED = 1000  # clips of one kind that data_report.json names; the rest is counted
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as they are shown, in rows as wide as the header; the first column is words, the others are figures."""
+
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+    def as_text(self) -> str:
+        widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
+        lines = []
+        for first, *others in (self.header, *self.rows):
+            cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+            lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+        return "\n".join(lines)
+
+
+def split_table(check: CorpusCheck) -> Table:
+    """What is there of each split, and what is odd in it."""
+    header = ("split", "expected", "usable", "coverage", "missing", "unreadable", "faulty rows", "silent", "clipped")
+    header += ("short", "long", "hours", "events", "kHz")
+    return Table(header, [_split_row(split) for split in check.splits])
+
+
+def _split_row(split: SplitCheck) -> tuple[str, ...]:
+    unreadable = len(split.unreadable)
+    counts = [len(split.files.missing), unreadable, len(split.faults) - unreadable]
+    counts += [len(split.noticed.get(kind, ())) for kind in ("silent", "clipped", "short", "long")]
+    return (
+        split.name,
+        f"{split.files.expected:,}",
+        f"{split.usable:,}",
+        f"{100 * split.coverage:.1f} %",
+        *(f"{count:,}" if count else NONE for count in counts),
+        f"{sum(split.durations.values()) / 3600:.2f}",
+        f"{split.events:,}" if split.labels == "strong" else NONE,
+        rates_text(split),
+    )
+
+
+def rates_text(split: SplitCheck) -> str:
+    """The sample rates, most common first: 44.1, or 44.1 (98 %), 16 (2 %)."""
+    rates = sorted(split.rates, key=lambda rate: -len(split.rates[rate]))
+    if len(rates) < 2:
+        return "".join(f"{rate / 1000:g}" for rate in rates) or NONE
+    shown = [f"{rate / 1000:g} ({share_text(len(split.rates[rate]), split.usable)})" for rate in rates[:3]]
+    return ", ".join(shown + ["..."] * (len(rates) > 3))
+
+
+def share_text(count: float, whole: float) -> str:
+    """A percentage that is neither 0 nor 100 unless it is so."""
+    percent = 100 * count / whole
+    if 0 < percent < 1:
+        return "<1 %"
+    return ">99 %" if 99 < percent < 100 else f"{percent:.0f} %"
+
+
+def class_table(check: CorpusCheck) -> Table | None:
+    """Events and seconds a class of strong splits, clips of weak ones; None where no split is labelled."""
+    labelled = [split for split in check.splits if split.labels != "none"]
+    if not labelled:
+        return None
+    rows = [(label, *(_class_cell(split, label) for split in labelled)) for label in check.classes]
+    busiest = [f"{max(split.polyphony, default=0)}" if split.labels == "strong" else NONE for split in labelled]
+    return Table(
+        ("class", *(split.name for split in labelled)),
+        [
+            *rows,
+            ("event-free clips", *(f"{split.event_free:,}" for split in labelled)),
+            ("most at once", *busiest),
+        ],
+    )
+
+
+def _class_cell(split: SplitCheck, label: str) -> str:
+    found = split.classes[label]
+    if split.labels == "weak":
+        return f"{found.clips:,} clips" if found.clips else NONE
+    return f"{found.events:,}, {found.seconds:,.0f} s" if found.events else NONE
+
+
+def check_text(check: CorpusCheck) -> str:
+    """The tables for a terminal."""
+    tables = [split_table(check), class_table(check)]
+    return "\n\n".join(table.as_text() for table in tables if table)
+
+
+def write_check(check: CorpusCheck, file: Path) -> None:
+    """data_report.json: everything that the page tells, as figures."""
+    write_json(
+        file,
+        {
+            "root": str(check.root),
+            "clip_seconds": check.conf.data.clip_seconds,
+            "classes": list(check.classes),
+            "errors": [str(fault) for fault in problems.errors(check)],
+            "warnings": problems.warnings(check),
+            "notes": problems.notes(check),
+            "splits": {split.name: _split_content(split) for split in check.splits},
+            "same_audio": [[f"{split}/{name}" for split, name in same] for same in check.twins[:LISTED]],
+        },
+    )
+
+
+def _split_content(split: SplitCheck) -> dict[str, Any]:
+    lists = {"missing": split.files.missing, "not_in_metadata": split.files.unnamed, **split.noticed}
+    return {
+        "labels": split.labels,
+        "expected": split.files.expected,
+        "usable": split.usable,
+        "coverage": split.coverage,
+        "unreadable": len(split.unreadable),
+        "faulty_rows": len(split.faults) - len(split.unreadable),
+        "seconds": sum(split.durations.values()),
+        "rates": {str(rate): len(names) for rate, names in sorted(split.rates.items())},
+        "clips": {kind: {"count": len(names), "names": names[:LISTED]} for kind, names in lists.items()},
+        "event_free": split.event_free,
+        "merged_events": split.merged,
+        "events_past_the_end": split.past,
+        "polyphony_seconds": {str(count): seconds for count, seconds in sorted(split.polyphony.items())},
+        "classes": {
+            label: {"clips": found.clips, "events": found.events, "seconds": found.seconds}
+            for label, found in split.classes.items()
+        },
+    }

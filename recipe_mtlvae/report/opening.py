@@ -1,0 +1,139 @@
+"""From folders to systems' outputs on the same clips and classes: run folders, score folders, operating points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from recipe_mtlvae.errors import fail
+from recipe_mtlvae.report.runs import GIVEN, SPLITS, Run, bare_run, read_run
+from recipe_mtlvae.scoring.evaluation import THRESHOLD, SystemOutput, prepare, read_points
+from recipe_mtlvae.scoring.reference import Reference
+from recipe_mtlvae.scoring.reference_file import read_written_reference, reference_path
+from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder, read_scores
+
+KINDS = ("run", "scores", "points")  # in the order of opening: a run carries truth and classes, points carry neither
+
+
+@dataclass(frozen=True)
+class Member:
+    """One folder that was named."""
+
+    name: str
+    run: Run  # bare where the folder is no run
+    outputs: dict[str, SystemOutput]  # by split
+
+
+def open_members(sources: Sequence[tuple[str, Path]], given: Reference | None, split: str) -> list[Member]:
+    """See systems.compare. A split's classes come from the first folder that tells them: operating points do not."""
+    kinds = [_kind(path) for _, path in sources]
+    strangers = [path for (_, path), kind in zip(sources, kinds, strict=True) if kind == "run" and given]
+    strangers = [path for path in strangers if _given_split(path, given) is None]
+    if given and len(strangers) == len(sources):
+        raise fail("no run has scores of the clips in --durations: file names differ", path=strangers[0])
+    split += GIVEN * bool(strangers)
+    opened: dict[int, Member] = {}
+    classes: dict[str, tuple[str, ...]] = {}  # by split
+    for i in sorted(range(len(sources)), key=lambda i: KINDS.index(kinds[i])):
+        (name, path), kind = sources[i], kinds[i]
+        reference = given or _borrowed(opened, split)
+        if kind == "run":
+            member = _open_run(name, path, given, split) if path not in strangers else _stranger(name, path)
+        elif reference is None:
+            raise fail("this folder carries no truth", "give --ground_truth and --durations", path)
+        elif kind == "scores":
+            member = Member(name, bare_run(path, name), {split: prepare(read_scores(path), reference, THRESHOLD)})
+        else:
+            member = Member(name, bare_run(path, name), {split: read_points(path, reference, classes.get(split))})
+        for own, output in member.outputs.items():
+            classes.setdefault(own, output.scores.classes)
+        opened[i] = _with_classes(member, classes, path)
+    members = [opened[i] for i in range(len(sources))]
+    _check_same_clips(members)
+    return members
+
+
+def _kind(path: Path) -> str:
+    """One of KINDS, by what the folder holds."""
+    if not path.is_dir():
+        raise fail("no such folder", "give a run, a score folder or a folder of operating points", path)
+    if (path / "scores").is_dir():
+        return "run"
+    tables = sorted(file for file in path.glob("*.tsv") if not file.name.startswith("."))
+    if not tables:
+        raise fail("expected a run, a score folder or a folder of operating points; found no scores", path=path)
+    with tables[0].open(encoding="utf-8", errors="replace") as lines:
+        return "scores" if lines.readline().startswith("onset\toffset\t") else "points"
+
+
+def _given_split(run: Path, given: Reference) -> str | None:
+    """The run's split that has scores of the given clips; None where none has: it is held against its own truth."""
+    for split in SPLITS:
+        if any((run / "scores" / split / f"{clip}.tsv").exists() for clip in given.durations):
+            return split
+    return None
+
+
+def _stranger(name: str, path: Path) -> Member:
+    member = _open_run(name, path, None, "")
+    gap = "None of its scores is of the given clips: it has tables of its own, by its own truth, and no differences."
+    return replace(member, run=replace(member.run, gaps=(*member.run.gaps, gap)))
+
+
+def _open_run(name: str, path: Path, given: Reference | None, split: str) -> Member:
+    run = read_run(path, name)
+    if run.conf is None:
+        raise fail("this run has no readable conf.yaml: its median filter and threshold are unknown", path=path)
+    after = run.conf.postprocess
+
+    def output(folder: Path, reference: Reference) -> SystemOutput:
+        return prepare(read_scores(folder), reference, after.threshold, steps=after.median_filter)
+
+    if given:
+        return Member(name, run, {split: output(path / "scores" / _given_split(path, given), given)})
+    own = [split for split in SPLITS if (path / "scores" / split).is_dir()]
+    if not own:
+        raise fail(f"expected scores/{' or scores/'.join(SPLITS)} in this run, found neither", "run stage 2", path)
+    return Member(
+        name,
+        run,
+        {split: output(path / "scores" / split, read_written_reference(reference_path(path, split))) for split in own},
+    )
+
+
+def _borrowed(opened: dict[int, Member], split: str) -> Reference | None:
+    """The truth that a run before carries, for folders that carry none."""
+    return next((member.outputs[split].reference for member in opened.values() if split in member.outputs), None)
+
+
+def _with_classes(member: Member, classes_of: Mapping[str, tuple[str, ...]], path: Path) -> Member:
+    """The member with its score columns in the order of its split's classes."""
+    outputs = {}
+    for split, output in member.outputs.items():
+        own, classes = output.scores.classes, classes_of[split]
+        if set(own) != set(classes):
+            only = [f"it lacks {', '.join(sorted(set(classes) - set(own)))}"] * bool(set(classes) - set(own))
+            only += [f"only it has {', '.join(sorted(set(own) - set(classes)))}"] * bool(set(own) - set(classes))
+            raise fail(f"class lists differ: {'; '.join(only)}", path=path)
+        columns = [own.index(label) for label in classes]
+        clips = {clip: ClipScores(item.edges, item.scores[:, columns]) for clip, item in output.scores.clips.items()}
+        outputs[split] = replace(output, scores=ScoreFolder(classes, clips))
+    return replace(member, outputs=outputs)
+
+
+def _check_same_clips(members: Sequence[Member]) -> None:
+    """Raises RecipeError where two systems are held against different clips or events."""
+    for split in dict.fromkeys(split for member in members for split in member.outputs):
+        first, *others = [member for member in members if split in member.outputs]
+        expected = first.outputs[split].reference
+        for other in others:
+            reference = other.outputs[split].reference
+            differ = expected.durations.keys() ^ reference.durations.keys()
+            if differ:
+                what = f"{first.name} and {other.name} were scored on different clips of {split}: {len(differ)} differ"
+                raise fail(what, "give --ground_truth and --durations of the clips that both have")
+            changed = [clip for clip, events in expected.truth.items() if events != reference.truth[clip]]
+            if changed:
+                what = f"{first.name} and {other.name} have different events in {len(changed)} clips of {split}"
+                raise fail(what, "give --ground_truth and --durations")

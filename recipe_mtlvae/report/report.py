@@ -1,0 +1,113 @@
+"""report.html: one self-contained page about one system or several, from files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from recipe_mtlvae.conf import conf_to_dict
+from recipe_mtlvae.files import write_text
+from recipe_mtlvae.report import chart_sections, costs, tables, terminal
+from recipe_mtlvae.report.clips import Corpus, clip_views
+from recipe_mtlvae.report.compared import ComparedSystem
+from recipe_mtlvae.report.pages import render
+from recipe_mtlvae.report.runs import read_published
+
+CLIPS_EACH = 4  # best, median and worst ones
+TEMPLATE = "report.html"
+
+
+def write_report(systems: Sequence[ComparedSystem], corpus: Corpus | None, title: str, file: Path) -> str:
+    """Write the page to `file`. Returns its tables as text for the terminal.
+
+    corpus: where the test clips' spectrograms and sound are; None: the page has none.
+    """
+    published = read_published()
+    several = len(systems) > 1
+    shown = tables.shown_splits(systems)
+    split = shown[0]
+    gaps = [f"{run.name}: {gap}" if several else gap for one in systems for run in one.runs for gap in run.gaps]
+    gaps = list(dict.fromkeys(gaps))
+    clips = clip_views(systems, split, corpus, CLIPS_EACH, gaps)
+    groups = tables.score_groups(systems, [system for system in published if system.headline])
+    differences, cost_table = tables.difference_groups(systems), costs.cost_rows(systems)
+    page = render(
+        TEMPLATE,
+        title=title,
+        systems=systems,
+        several=several,
+        kinds=tables.SCORE_KINDS,
+        groups=groups,
+        spread=any(result.intervals for system in systems for result in system.results.values()),
+        seeds=any(len(system.runs) > 1 for system in systems),
+        narrow=tables.NARROW,
+        few_clips=tables.FEW_CLIPS,
+        differences=differences,
+        costs=cost_table,
+        weighed_by=weighed_by.name if several and (weighed_by := costs.baseline_of(systems)) else "",
+        note=tables.published_note(published),
+        sections=[
+            section
+            for section in (
+                *(chart_sections.classes(systems, one) for one in shown),
+                *(chart_sections.psd_roc(systems, one) for one in shown),
+                chart_sections.energy(systems, split),
+                chart_sections.training(systems),
+                chart_sections.latent_space(systems),
+                chart_sections.clips(systems, clips, corpus),
+            )
+            if section.charts
+        ],
+        published=tables.published_groups(published),
+        conditions=_conditions(systems),
+        confs=[(system.name, _conf_text(system)) for system in systems if system.runs[0].conf],
+        gaps=gaps,
+    )
+    write_text(file, page)
+    text = [terminal.scores_text(groups), *([terminal.scores_text(differences)] if differences else [])]
+    return "\n".join([*text, terminal.costs_text(cost_table, systems)])
+
+
+def _conf_text(system: ComparedSystem) -> str:
+    return yaml.safe_dump(conf_to_dict(system.runs[0].conf), sort_keys=False, allow_unicode=True)
+
+
+def _conditions(systems: Sequence[ComparedSystem]) -> list[tuple[str, str]]:
+    """How the scores came about: what another run must share with these to be compared with them."""
+    rows: list[tuple[str, str]] = []
+    for split in tables.splits_of(systems):
+        name = tables.split_name(split).lower()
+        result = next(system.results[split] for system in systems if split in system.results)
+        rows.append((f"Clip list, {name}", result.clip_list_hash or tables.NONE))
+        if result.absent_classes:
+            rows.append((f"Classes without truth, {name}", ", ".join(result.absent_classes)))
+    versions = next((result.versions for system in systems for result in system.results.values()), {})
+    rows += [(package, str(version)) for package, version in versions.items()]
+    for system in systems:
+        before = f"{system.name}: " if len(systems) > 1 else ""
+        rows += [(before + name, value) for name, value in _settings(system)]
+    return rows
+
+
+def _settings(system: ComparedSystem) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    run = system.runs[0]
+    output = next((result.output for result in system.results.values() if result.output), None)
+    metrics = next(iter(run.metrics.values()), {})
+    seconds = output.median_filter_seconds if output else metrics.get("median_filter_seconds")
+    threshold = output.threshold if output else metrics.get("threshold")
+    if seconds is not None:
+        rows.append(("median filter", f"{seconds:g} s" if seconds else "none here"))
+    if threshold is not None:
+        rows.append(("threshold of events and F1", f"{threshold:g}"))
+    for phase, entry in run.energy.items():
+        parts = {part: entry.get(f"{part.lower()}_kwh") for part in ("CPU", "GPU", "RAM")}
+        shares = ", ".join(f"{part} {costs.kwh_text(kwh)} kWh" for part, kwh in parts.items() if kwh)
+        hardware = [str(entry[key]) for key in ("cpu_model", "gpu_model") if entry.get(key)]
+        version = [f"codecarbon {entry['codecarbon']}"] if entry.get("codecarbon") else []
+        if shares or hardware:
+            name = tables.split_name(phase).lower()
+            rows.append((f"energy, {name}", "; ".join([*filter(None, [shares]), *hardware, *version])))
+    return rows

@@ -1,0 +1,169 @@
+"""summary.html: the recordings and events of one `detect`, to sort, filter and listen to."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+
+from recipe_mtlvae.files import write_text
+from recipe_mtlvae.inference.detection_files import Found
+from recipe_mtlvae.inference.detector import Detector
+from recipe_mtlvae.labels import DetectedEvent
+from recipe_mtlvae.machine import cores
+from recipe_mtlvae.report.pages import render
+from recipe_mtlvae.report.sound import FORMAT, snippet
+from recipe_mtlvae.report.theme import palette
+
+# What bounds the page to some 4 MB, whatever the recordings
+RECORDINGS, EVENTS, SNIPPETS = 1000, 2000, 100
+SECONDS = 4.0  # of a snippet; its MP3 takes 30 ms and 12 kB
+AROUND = 0.5  # s heard before and after an event
+BINS = 400  # of a recording's strip
+SCRIPT = Path(__file__).with_name("summary.js")
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class, in all recordings of the page."""
+
+    label: str
+    colour: str
+    events: int
+    seconds: float
+    threshold: float
+    median_filter: float  # s
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A stretch of a recording's strip, in thousandths of its width."""
+
+    left: float
+    width: float
+    lane: int
+    colour: str
+
+
+@dataclass(frozen=True)
+class RecordingRow:
+    number: int  # by which its events name it
+    found: Found
+    lanes: int
+    bars: list[Bar]
+
+
+@dataclass(frozen=True)
+class EventRow:
+    number: int  # of its recording
+    filename: str
+    event: DetectedEvent
+    colour: str
+    sound: str | None  # data URI
+
+
+def write_summary(file: Path, found: Sequence[Found], detector: Detector, earlier: int) -> None:
+    """Write the page to `file`; `earlier` recordings of other runs lie beside it and are not in it."""
+    colours = palette(detector.classes)
+    numbered = dict(enumerate(found))
+    recordings = sorted(numbered, key=lambda number: not found[number].events)[:RECORDINGS]
+    ranked = ranking(found)
+    heard = [place for place in ranked[:SNIPPETS] if found[place[0]].path.exists()]  # it may have gone meanwhile
+    with ThreadPoolExecutor(cores()) as pool:
+        sounds = dict(zip(heard, pool.map(lambda place: _sound(found, *place, detector), heard), strict=True))
+    script = SCRIPT.read_text(encoding="utf-8")
+    page = render(
+        "summary.html",
+        found=found,
+        seconds=sum(item.duration for item in found),
+        events=sum(len(item.events) for item in found),
+        earlier=earlier,
+        classes=_classes(found, detector, colours),
+        recordings=[_recording(number, found[number], colours) for number in sorted(recordings)],
+        rows=[
+            EventRow(number, found[number].filename, event, colours[event.label], sounds.get((number, index)))
+            for number, index in sorted(ranked[:EVENTS])
+            for event in [found[number].events[index]]
+        ],
+        snippets=sum(sound is not None for sound in sounds.values()),
+        clock=clock,
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+    write_text(file, page)
+
+
+def ranking(found: Sequence[Found]) -> list[tuple[int, int]]:
+    """(recording, event) of all events: first the most confident one of each class in each recording, then the second
+    ones, and so on."""
+    places: list[tuple[int, float, int, int]] = []
+    for number, item in enumerate(found):
+        seen: Counter[str] = Counter()
+        for index in sorted(range(len(item.events)), key=lambda i: -item.events[i].confidence):
+            event = item.events[index]
+            places.append((seen[event.label], -event.confidence, number, index))
+            seen[event.label] += 1
+    return [(number, index) for *_, number, index in sorted(places)]
+
+
+def clock(seconds: float, decimals: int = 0) -> str:
+    """0:05, 1:02:03; with decimals 0:05.25"""
+    whole = math.floor(round(seconds, decimals))
+    text = str(timedelta(seconds=whole)).removeprefix("0:").removeprefix("0")
+    return text + (f"{round(seconds, decimals) - whole:.{decimals}f}"[1:] if decimals else "")
+
+
+def strip(events: Iterable[DetectedEvent], duration: float, colours: dict[str, str]) -> tuple[int, list[Bar]]:
+    """How many lanes, one a class that is there, and their bars: at most BINS / 2 a lane, however many events."""
+    events = list(events)
+    present = {event.label for event in events}
+    labels = [label for label in colours if label in present]
+    bars = []
+    for lane, label in enumerate(labels):
+        active = np.zeros(BINS + 2, np.int8)
+        for event in (event for event in events if event.label == label):
+            first = math.floor(event.onset / duration * BINS)
+            last = max(math.ceil(event.offset / duration * BINS), first + 1)
+            active[1 + first : 1 + last] = 1
+        active[-1] = 0
+        changes = np.diff(active)
+        for first, last in zip(np.nonzero(changes == 1)[0], np.nonzero(changes == -1)[0], strict=True):
+            bars.append(Bar(1000 * first / BINS, 1000 * (last - first) / BINS, lane, colours[label]))
+    return len(labels), bars
+
+
+def _classes(found: Sequence[Found], detector: Detector, colours: dict[str, str]) -> list[ClassRow]:
+    count: Counter[str] = Counter()
+    seconds: Counter[str] = Counter()
+    for event in (event for item in found for event in item.events):
+        count[event.label] += 1
+        seconds[event.label] += event.offset - event.onset
+    rows = []
+    for label in detector.reported:
+        i = detector.classes.index(label)
+        steps = detector.decoding.median_filters[i]
+        median_filter = steps * detector.grid.step_seconds if steps > 1 else 0.0
+        threshold = detector.decoding.thresholds[i]
+        rows.append(ClassRow(label, colours[label], count[label], seconds[label], threshold, median_filter))
+    return rows
+
+
+def _recording(number: int, item: Found, colours: dict[str, str]) -> RecordingRow:
+    return RecordingRow(number, item, *strip(item.events, item.duration, colours))
+
+
+def _sound(found: Sequence[Found], number: int, index: int, detector: Detector) -> str | None:
+    """An event with what is around it, as a data URI."""
+    event = found[number].events[index]
+    first = max(event.onset - AROUND, 0.0)
+    seconds = min(event.offset + AROUND - first, SECONDS)
+    data = snippet(found[number].path, detector.conf.features.sample_rate, first, seconds)
+    return f"data:{FORMAT[1]};base64,{base64.b64encode(data).decode()}" if data else None

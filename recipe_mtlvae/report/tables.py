@@ -1,0 +1,254 @@
+"""The page's tables of figures, as rows that the HTML template and the terminal both print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from recipe_mtlvae.report.compared import ComparedSystem, Result, difference, winner
+from recipe_mtlvae.report.runs import GIVEN, SPLITS, Published
+
+SPLIT_NAMES = {"validation": "Validation", "public": "Public evaluation", "evaluation": "Challenge evaluation"}
+NONE = "-"
+TUNED = "tuned"
+FEW_CLIPS, NEAR_ZERO = 10, 0.1  # with fewer of a class, or a PSDS below, the interval is too narrow (see intervals.py)
+NARROW = "†"
+
+
+@dataclass(frozen=True)
+class ScoreKind:
+    """One figure of metrics.json and how it is printed."""
+
+    key: str
+    short: str
+    name: str
+    scale: float  # from metrics.json's 0 to 1 to what is printed
+    decimals: int
+
+    def text(self, value: float | None) -> str:
+        return NONE if value is None else f"{self.scale * value:.{self.decimals}f}"
+
+
+SCORE_KINDS = (
+    ScoreKind("psds1", "PSDS1", "PSDS, scenario 1", 1.0, 3),
+    ScoreKind("psds2", "PSDS2", "PSDS, scenario 2", 1.0, 3),
+    ScoreKind("event_f1", "EB-F1 %", "event-based F1", 100.0, 1),
+    ScoreKind("segment_f1", "SB-F1 %", "segment-based F1", 100.0, 1),
+    ScoreKind("intersection_f1", "IB-F1 %", "intersection-based F1", 100.0, 1),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    text: str
+    value: float | None = None  # the exact figure, unrounded
+    spread: str = ""  # its deviation over runs and its interval, a line each
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system, class or difference."""
+
+    name: str
+    note: str
+    own: bool  # measured here, not published elsewhere
+    cells: tuple[Cell, ...]  # as SCORE_KINDS
+
+
+@dataclass(frozen=True)
+class Group:
+    title: str
+    rows: tuple[Row, ...]
+
+
+def split_name(split: str) -> str:
+    name = split.removesuffix(GIVEN)
+    return SPLIT_NAMES.get(name, name) + split[len(name) :]
+
+
+def _title(systems: Sequence[ComparedSystem], split: str) -> str:
+    clips = next(system.results[split].expected for system in systems if split in system.results)
+    return f"{split_name(split)}, {_number_of_clips(clips)}"
+
+
+def _number_of_clips(clips: int) -> str:
+    return f"{clips:,} clip" + "s" * (clips != 1)
+
+
+def splits_of(systems: Sequence[ComparedSystem]) -> list[str]:
+    """The splits on which any system was measured."""
+    found = dict.fromkeys(split for system in systems for split in system.results)
+    return [split for split in SPLITS if split in found] + [split for split in found if split not in SPLITS]
+
+
+def shown_splits(systems: Sequence[ComparedSystem]) -> list[str]:
+    """What charts show: validation, if there is one, and other splits as far as systems were measured there alone."""
+    splits = sorted(splits_of(systems), key=lambda split: split != "validation")
+    shown = splits[:1]
+    for split in splits[1:]:
+        if any(split in system.results and not system.results.keys() & set(shown) for system in systems):
+            shown.append(split)
+    return shown
+
+
+def score_groups(systems: Sequence[ComparedSystem], published: Sequence[Published]) -> list[Group]:
+    """The systems' scores and then the published ones, split by split."""
+    groups = []
+    for split in splits_of(systems):
+        best = {kind.key: winner(systems, split, kind.key) for kind in SCORE_KINDS}
+        rows = []
+        for system in systems:
+            if split in system.results:
+                rows.append(_system_row(system, split, best, len(systems) > 1))
+                rows += _tuned_row(system, split)
+        rows += [_published_row(row, split, systems) for row in published if row.scores(split)]
+        groups.append(Group(_title(systems, split), tuple(rows)))
+    return groups
+
+
+def difference_groups(systems: Sequence[ComparedSystem]) -> list[Group]:
+    """Every pair's paired differences, split by split; none where there is one system."""
+    groups = []
+    for split in splits_of(systems):
+        pairs = combinations([system for system in systems if split in system.results], 2)
+        rows = [_difference_row(a, b, split) for a, b in pairs]
+        if rows:
+            groups.append(
+                Group(_title(systems, split), tuple(row for row in rows if any(cell.value for cell in row.cells)))
+            )
+    return [group for group in groups if group.rows]
+
+
+def published_groups(published: Sequence[Published]) -> list[Group]:
+    """All published figures with their sources, split by split."""
+    groups = []
+    for split in SPLITS:
+        rows = [_row(system.name, system.source, system.scores(split)) for system in published if system.scores(split)]
+        groups.append(Group(SPLIT_NAMES[split], tuple(rows)))
+    return groups
+
+
+def class_groups(systems: Sequence[ComparedSystem], split: str) -> list[Group]:
+    """One row a class and system; a class without truth has no figures."""
+    groups = []
+    for system in (system for system in systems if split in system.results):
+        groups.append(Group(system.name if len(systems) > 1 else "", tuple(_class_rows(system.results[split]))))
+        tuned = tuned_figures(system, split)
+        if tuned:
+            rows = tuple(_row(label, _decoding(tuned, label), scores) for label, scores in tuned["per_class"].items())
+            groups.append(Group(f"{system.name}, {TUNED}", rows))
+    return groups
+
+
+def tuned_figures(system: ComparedSystem, split: str) -> Mapping[str, Any] | None:
+    """metrics.json's `tuned` section of a system's only run; a mean over runs of different tunings says little.
+
+    None where other clips are shown than those of metrics.json.
+    """
+    metrics = system.runs[0].metrics.get(split, {}) if len(system.runs) == 1 else {}
+    same = metrics.get("clip_list_hash") == system.results[split].clip_list_hash
+    return metrics.get("tuned") if same else None
+
+
+def _tuned_row(system: ComparedSystem, split: str) -> list[Row]:
+    """Beside the official figures, never in their place."""
+    tuned = tuned_figures(system, split)
+    note = "each class's own threshold and median filter, from clips of no test set; not the official figures"
+    return [_row(f"{system.name}, {TUNED}", note, tuned, own=True)] if tuned else []
+
+
+def _decoding(tuned: Mapping[str, Any], label: str) -> str:
+    return f"above {tuned['thresholds'][label]:g}, median of {tuned['median_filters_seconds'][label]:.2f} s"
+
+
+def published_note(published: Sequence[Published]) -> str:
+    """Where the report stands beside the official baseline, since both are printed."""
+    report = next((row for row in published if row.group == "report" and row.headline), None)
+    baseline = next((row for row in published if row.group == "baseline" and row.headline), None)
+    if not report or not baseline or not {"event_f1"} <= report.validation.keys() & baseline.validation.keys():
+        return ""
+    ours, theirs = report.validation["event_f1"], baseline.validation["event_f1"]
+    order = "below" if ours < theirs else "not below"
+    return (
+        f"By the published figures, the report's system ({100 * ours:.1f} % event-based F1 on DESED validation) "
+        f"is {order} the official 2022 baseline ({100 * theirs:.1f} %)."
+    )
+
+
+def narrow(result: Result, key: str, label: str | None = None) -> bool:
+    """Whether the interval of a figure, of a class or over all, is likely too narrow."""
+    clips = result.class_clips.values() if label is None else [result.class_clips.get(label, FEW_CLIPS)]
+    few = min(clips, default=FEW_CLIPS) < FEW_CLIPS
+    if not key.startswith("psds"):  # F1 over all classes stood the test with rare ones too
+        return few and label is not None
+    value = result.macro[key] if label is None else result.per_class[label].get(key)
+    return few or (value is not None and value < NEAR_ZERO)
+
+
+def _row(name: str, note: str, scores: Mapping[str, Any], own: bool = False) -> Row:
+    cells = tuple(Cell(kind.text(scores.get(kind.key)), scores.get(kind.key)) for kind in SCORE_KINDS)
+    return Row(name, note, own, cells)
+
+
+def _system_row(system: ComparedSystem, split: str, best: Mapping[str, ComparedSystem | None], several: bool) -> Row:
+    result, conf = system.results[split], system.runs[0].conf
+    cells = tuple(
+        Cell(kind.text(result.macro[kind.key]), result.macro[kind.key], _spread(result, kind), best[kind.key] is system)
+        for kind in SCORE_KINDS
+    )
+    notes = [f"measured here, on {conf.data.name}" if conf else "measured here"]
+    if len(system.runs) > 1:
+        notes.append(f"mean and standard deviation of {len(system.runs)} runs")
+    if several and not system.ranked:
+        notes.append("not converged: not ranked")
+    return Row(system.name, "; ".join(notes), True, cells)
+
+
+def _spread(result: Result, kind: ScoreKind) -> str:
+    parts = []
+    if kind.key in result.deviation:
+        parts.append(f"± {kind.text(result.deviation[kind.key])}")
+    if kind.key in result.intervals:
+        found = result.intervals[kind.key]
+        parts.append(f"[{kind.text(found.low)}, {kind.text(found.high)}]" + NARROW * narrow(result, kind.key))
+    return "\n".join(parts)
+
+
+def _published_row(system: Published, split: str, systems: Sequence[ComparedSystem]) -> Row:
+    data = {run.conf.data.name for one in systems if split in one.results for run in one.runs if run.conf}
+    where = {False: f"on other data: {system.data}", True: f"on its authors' copy of {system.data}"}
+    note = where[data == {system.data.lower()}] if data else f"on {system.data}"
+    return _row(system.name, f"published, {note}", system.scores(split))
+
+
+def _class_rows(result: Result) -> list[Row]:
+    rows = []
+    for label, scores in result.per_class.items():
+        cells = []
+        for kind in SCORE_KINDS:
+            found = result.class_intervals.get(label, {}).get(kind.key)
+            spread = f"[{kind.text(found.low)}, {kind.text(found.high)}]" if found else ""
+            spread += NARROW * (bool(found) and narrow(result, kind.key, label))
+            cells.append(Cell(kind.text(scores.get(kind.key)), scores.get(kind.key), spread))
+        clips = result.class_clips.get(label)
+        rows.append(Row(label, f"in {_number_of_clips(clips)}" if clips else "", True, tuple(cells)))
+    return rows
+
+
+def _difference_row(a: ComparedSystem, b: ComparedSystem, split: str) -> Row:
+    cells = []
+    for kind in SCORE_KINDS:
+        found = difference(a.results[split], b.results[split], kind.key)
+        if found is None:
+            cells.append(Cell(NONE))
+            continue
+        low, high = kind.scale * found.interval.low, kind.scale * found.interval.high
+        spread = f"[{low:+.{kind.decimals}f}, {high:+.{kind.decimals}f}]"
+        spread += NARROW * any(narrow(one.results[split], kind.key) for one in (a, b))
+        text = f"{kind.scale * found.value:+.{kind.decimals}f}"
+        cells.append(Cell(text, found.value, spread, found.interval.excludes_zero and a.ranked and b.ranked))
+    young = " and ".join(one.name for one in (a, b) if not one.ranked)
+    return Row(f"{a.name} less {b.name}", f"not converged: {young}" if young else "", True, tuple(cells))

@@ -1,0 +1,145 @@
+"""A system's output held against its reference: scores or operating points in, metrics.json out."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recipe_mtlvae.errors import fail
+from recipe_mtlvae.labels import Event, merge_events
+from recipe_mtlvae.scoring.operating_points import read_operating_points, step_scores
+from recipe_mtlvae.scoring.postprocess import Decoding, filter_folder, odd_steps, step_seconds, to_events
+from recipe_mtlvae.scoring.reference import Reference, attach, read_reference
+from recipe_mtlvae.scoring.scores import ScoreFolder, read_scores
+
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class SystemOutput:
+    """A system's output on a reference's clips, ready to be measured."""
+
+    scores: ScoreFolder
+    detected: Mapping[str, Sequence[Event]]
+    reference: Reference
+    scored: int
+    threshold: float
+    median_filter_seconds: float
+    notes: tuple[str, ...]
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Leave the garbage collector off: it would search hundreds of thousands of events, a quarter of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def read_score_folder(
+    folder: Path, ground_truth: Path, durations: Path, median_filter: float, allow_missing: bool
+) -> SystemOutput:
+    """A folder of unprocessed scores; `median_filter` in seconds, 0 for none."""
+    scores = read_scores(folder)
+    reference = read_reference(ground_truth, durations, scores.classes)
+    return prepare(scores, reference, THRESHOLD, seconds=median_filter, allow_missing=allow_missing)
+
+
+def prepare(
+    scores: ScoreFolder,
+    reference: Reference,
+    threshold: float,
+    *,
+    steps: int = 1,
+    seconds: float = 0.0,
+    allow_missing: bool = False,
+) -> SystemOutput:
+    """Median-filter scores, over `steps` or the odd number of steps nearest to `seconds`, and detect events."""
+    filtered = 0.0
+    if seconds or steps > 1:
+        step = step_seconds(scores)
+        steps = odd_steps(seconds, step) if seconds else steps
+        scores, filtered = filter_folder(scores, steps), steps * step if steps > 1 else 0.0
+    attached = attach(scores, reference, allow_missing)
+    notes = []
+    if seconds and abs(filtered - seconds) > 1e-6:
+        notes.append(f"median filter of {filtered:g} s, the nearest odd number of steps to {seconds:g} s")
+    if attached.missing:
+        notes.append(f"{attached.missing} clips without scores count as event-free")
+    if attached.others:
+        notes.append(f"{attached.others} scored clips are not in the clip list: left out")
+    detected = {
+        clip: to_events(item.scores, item.edges, scores.classes, threshold)
+        for clip, item in attached.scores.clips.items()
+    }
+    scored = len(reference.durations) - attached.missing
+    return SystemOutput(attached.scores, detected, reference, scored, threshold, filtered, tuple(notes))
+
+
+def read_points(folder: Path, reference: Reference, classes: Sequence[str] | None = None) -> SystemOutput:
+    """A folder of operating points; F1 counts the events of the file whose threshold is nearest to 0.5.
+
+    classes: the score columns, which must hold all labels there are; None: these labels, sorted.
+    """
+    points = read_operating_points(folder)
+    labels = points.labels | {event.label for events in reference.truth.values() for event in events}
+    if classes is not None and (strangers := sorted(labels - set(classes))):
+        raise fail(f"class lists differ: the other systems lack {', '.join(strangers)}", path=folder)
+    scores = step_scores(points, classes or sorted(labels), reference.durations)
+    threshold = points.nearest(THRESHOLD)
+    named = {clip for clips in points.events.values() for clip in clips}
+    if not named & reference.durations.keys():
+        raise fail("none of these clips is in the clip list: file names differ", path=folder)
+    notes = []
+    if others := len(named - reference.durations.keys()):
+        notes.append(f"{others} clips of the operating points are not in the clip list: left out")
+    detected = {clip: merge_events(events) for clip, events in points.events[threshold].items()}
+    return SystemOutput(scores, detected, reference, len(reference.durations), threshold, 0.0, tuple(notes))
+
+
+def measure(
+    system: SystemOutput, split: str, metrics_file: Path, curves_file: Path, tuned: dict[str, Any] | None = None
+) -> None:
+    """Compute all metrics, write both files and print the table; `tuned` is a section of its own, if given."""
+    from recipe_mtlvae.scoring import results  # slow: sed_scores_eval; bad input is told before
+    from recipe_mtlvae.scoring.metrics import score
+
+    metrics = score(system.scores, system.detected, system.reference.truth, system.reference.durations)
+    setting = results.Setting(split, system.scored, system.threshold, system.median_filter_seconds)
+    content = results.as_dict(metrics, system.reference, setting)
+    if tuned is not None:
+        content["tuned"] = tuned
+    results.write(metrics_file, curves_file, content, metrics)
+    notes = list(system.notes)
+    if system.reference.unnamed:
+        notes.append(f"{system.reference.unnamed} clips are not in the ground truth: event-free")
+    print("\n".join([results.table(content), *notes]))
+
+
+def measure_tuned(scores: ScoreFolder, reference: Reference, model: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of unprocessed `scores` with each class's own threshold and median filter; PSDS with the filter.
+
+    model: {thresholds: {class: from 0 to 1}, median_filters: {class: steps}}, as model.json has them.
+    """
+    from recipe_mtlvae.scoring.metrics import score
+
+    fields = {name: [model[name][label] for label in scores.classes] for name in ("thresholds", "median_filters")}
+    decoding = Decoding.from_dict(fields)
+    kept = attach(scores, reference, allow_missing=False).scores
+    detected = {clip: decoding.events(item.scores, item.edges, kept.classes) for clip, item in kept.clips.items()}
+    metrics = score(decoding.filtered(kept), detected, reference.truth, reference.durations)
+    step = step_seconds(kept)
+    return {
+        **metrics.macro,
+        "per_class": metrics.per_class,
+        "thresholds": dict(model["thresholds"]),
+        "median_filters_seconds": {label: steps * step for label, steps in model["median_filters"].items()},
+    }

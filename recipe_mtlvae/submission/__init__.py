@@ -1,0 +1,1 @@
+"""Challenge packages and their check."""
