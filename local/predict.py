@@ -131,11 +131,11 @@ def _speed(split: Split, seconds: float) -> dict[str, float]:
 def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: dict[str, Any]) -> dict[str, Any]:
     """What the network costs, and how it was trained."""
     features = checkpoint.conf.features
-    frames = 1 + 10 * features.sample_rate // features.hop
+    frames = 1 + 10 * features.sample_rate // features.hop_length
     return {
         "system": checkpoint.conf.system,
         "parameters": parameters(checkpoint.net),
-        "macs_10s": macs(checkpoint.net.cpu(), torch.zeros(1, features.mels, frames)),
+        "macs_10s": macs(checkpoint.net.cpu(), torch.zeros(1, features.n_mels, frames)),
         "classes": list(checkpoint.classes),
         "sample_rate": features.sample_rate,
         "decoding": _by_class(checkpoint),

@@ -89,8 +89,8 @@ class FetchConf:
 class FeatureConf:
     sample_rate: int
     n_fft: int
-    hop: int
-    mels: int
+    hop_length: int
+    n_mels: int
     f_min: float
     f_max: float
     amplitude_floor: float

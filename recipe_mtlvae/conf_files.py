@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import yaml
 
 from recipe_mtlvae.errors import fail
 
+# Keys by the names that they had in earlier versions; read still, with a hint
+RENAMED = {"features.mels": "n_mels", "features.hop": "hop_length"}
 # Mappings whose keys are the user's own, such as the splits of a corpus; a list takes these ones of them
 _OPEN_MAPPINGS = ("data.splits", "fetch.archives", "fetch.splits", "fetch.soundscapes")
 
@@ -64,6 +68,9 @@ def merge(content: dict[str, Any], delta: dict[str, Any], source: Path | str, pr
     """
     for key, value in delta.items():
         name = f"{prefix}{key}"
+        if new := RENAMED.get(name):
+            _hint_renamed(name, new)
+            key, name = new, f"{prefix}{new}"
         if value is None and prefix.rstrip(".") in _OPEN_MAPPINGS:
             content.pop(key, None)
             continue
@@ -80,6 +87,12 @@ def merge(content: dict[str, Any], delta: dict[str, Any], source: Path | str, pr
         if key in content:
             _check_kind(content[key], value, name, source)
         content[key] = value
+
+
+@functools.cache
+def _hint_renamed(name: str, new: str) -> None:
+    """Once a process, whatever number of files still has it."""
+    print(f"hint: the key {name} is called {new} now", file=sys.stderr)
 
 
 def _chosen(mapping: dict[str, Any], keys: list[Any], name: str) -> dict[str, Any]:

@@ -38,8 +38,8 @@ class Grid:
     @classmethod
     def of(cls, features: FeatureConf, clip_seconds: float) -> Grid:
         """10 s at the baseline's settings: 626 frames, 156 steps of 64 ms."""
-        frames = 1 + round(clip_seconds * features.sample_rate) // features.hop
-        step_seconds = features.hop * features.frames_per_step / features.sample_rate
+        frames = 1 + round(clip_seconds * features.sample_rate) // features.hop_length
+        step_seconds = features.hop_length * features.frames_per_step / features.sample_rate
         return cls(frames // features.frames_per_step, step_seconds)
 
     def encode(self, events: Iterable[Event], classes: Sequence[str]) -> np.ndarray:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from recipe_mtlvae.conf import CONF_DIR, changed_keys, conf_from_dict, conf_to_dict, load_conf
+from recipe_mtlvae.conf_files import _hint_renamed
 from recipe_mtlvae.errors import RecipeError
 
 SHIPPED = sorted(path for path in CONF_DIR.glob("*.yaml") if path.name not in ("base.yaml", "published.yaml"))
@@ -108,7 +109,7 @@ def test_changed_keys_are_named_by_their_dotted_path():
         ("train.batch_size=0", "'train.batch_size': expected 1 to"),
         ("train.max_epochs=-1", "'train.max_epochs': expected 1 to"),
         ("train.learning_rate=.nan", "'train.learning_rate': expected 1e-12 to 10, got nan"),
-        ("features.hop=0", "'features.hop': expected 1 to"),
+        ("features.hop_length=0", "'features.hop_length': expected 1 to"),
         ("data.weak_held_out=1.5", "'data.weak_held_out': expected 0 to 0.9"),
         ("postprocess.median_filter=4", "expected an odd number of output steps"),
         ("postprocess.threshold=7", "'postprocess.threshold': expected 0 to 1"),
@@ -127,3 +128,16 @@ def test_the_mean_teacher_wants_its_three_sets():
 
 def test_a_power_of_ten_without_a_point_is_a_number():
     assert load_conf(settings=["train.learning_rate=5e-4"]).train.learning_rate == 5e-4
+
+
+def test_keys_by_their_earlier_names_are_read_with_a_hint(tmp_path, capsys):
+    _hint_renamed.cache_clear()
+    delta = tmp_path / "old.yaml"
+    delta.write_text("features: {hop: 160, mels: 64}\n")
+    features = load_conf(delta, settings=["features.hop=200"]).features
+    assert (features.hop_length, features.n_mels) == (200, 64)
+    hints = capsys.readouterr().err.splitlines()
+    assert hints == [
+        "hint: the key features.hop is called hop_length now",
+        "hint: the key features.mels is called n_mels now",
+    ]

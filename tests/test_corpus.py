@@ -127,7 +127,7 @@ def test_a_split_that_is_not_prepared_says_so(root):
 def test_other_feature_settings_are_not_prepared(root):
     build(CONF, root, "validation")
     with pytest.raises(RecipeError, match="run stage 0"):
-        open_split(tiny_conf("features.mels=64"), root, "validation")
+        open_split(tiny_conf("features.n_mels=64"), root, "validation")
 
 
 def test_an_unknown_split_is_refused(root):
@@ -192,6 +192,6 @@ def test_merged_and_cut_events_give_the_same_targets_as_those_written():
 
 @pytest.mark.parametrize("seconds", [0.5, 2.03, 10.0, 16.15])
 def test_the_grid_has_the_steps_that_the_stored_frames_make(seconds):
-    features = tiny_conf("features.hop=160").features
+    features = tiny_conf("features.hop_length=160").features
     _, frames = feature_shape(features, seconds)
     assert Grid.of(features, seconds).steps == frames // features.frames_per_step

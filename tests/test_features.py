@@ -98,7 +98,7 @@ def test_a_silent_clip_is_scaled_to_the_lowest_value():
 
 def test_bands_without_a_bin_of_their_own_are_at_the_lowest_level():
     """1024 bands of 1025 bins: the lowest triangles fall between two bins."""
-    conf = replace(CONF, mels=1024)
+    conf = replace(CONF, n_mels=1024)
     with pytest.warns(UserWarning, match="all zero values"):
         log_mel = LogMel(conf)(torch.rand(1, 16000, generator=torch.Generator().manual_seed(0)))
         empty = mel_filters(conf).any(dim=0).logical_not()
@@ -107,16 +107,18 @@ def test_bands_without_a_bin_of_their_own_are_at_the_lowest_level():
     assert (log_mel[0, empty] == -50.0).all()
 
 
-@pytest.mark.parametrize("settings", [{}, {"mels": 64, "n_fft": 1024}, {"f_min": 100.0, "f_max": 4000.0, "mels": 40}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"n_mels": 64, "n_fft": 1024}, {"f_min": 100.0, "f_max": 4000.0, "n_mels": 40}]
+)
 def test_features_are_those_of_torchaudios_own_transform(recording, settings):
     conf = replace(CONF, **settings)
     transform = MelSpectrogram(
         sample_rate=conf.sample_rate,
         n_fft=conf.n_fft,
-        hop_length=conf.hop,
+        hop_length=conf.hop_length,
         f_min=conf.f_min,
         f_max=conf.f_max,
-        n_mels=conf.mels,
+        n_mels=conf.n_mels,
         window_fn=torch.hamming_window,
         wkwargs={"periodic": False},
         power=1.0,

@@ -144,7 +144,7 @@ def test_a_clip_that_left_the_metadata_leaves_the_store_and_its_part_when_none_i
 
 def test_settings_that_move_the_features_make_another_store():
     own = store_parts.settings_hash(FEATURES, SECONDS)
-    assert store_parts.settings_hash(replace(FEATURES, mels=64), SECONDS) != own
+    assert store_parts.settings_hash(replace(FEATURES, n_mels=64), SECONDS) != own
     assert store_parts.settings_hash(FEATURES, 10.0) != own
     assert store_parts.settings_hash(replace(FEATURES, frames_per_step=2), SECONDS) == own
 

@@ -70,7 +70,7 @@ def require_onnx() -> None:
 def _least_samples(detector: Detector) -> int:
     """So that the ends can be mirrored and one step comes out."""
     features = detector.conf.features
-    return max(features.n_fft // 2 + 1, (features.frames_per_step - 1) * features.hop)
+    return max(features.n_fft // 2 + 1, (features.frames_per_step - 1) * features.hop_length)
 
 
 def _write_torchscript(detector: Detector, file: Path) -> None:

@@ -129,7 +129,7 @@ class LiveDetector:
         before = self._heard - len(self._samples)
         part = self._samples[self._sample(first) - before : self._sample(end) - before]
         samples = resample(part, self.rate, features.sample_rate)
-        length = max((end - first) * features.hop * features.frames_per_step, features.n_fft // 2 + 1)
+        length = max((end - first) * features.hop_length * features.frames_per_step, features.n_fft // 2 + 1)
         return np.pad(samples[:length], (0, max(0, length - len(samples))))
 
     def _scores(self, windows: Sequence[np.ndarray]) -> list[np.ndarray]:

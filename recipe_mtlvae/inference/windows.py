@@ -39,7 +39,7 @@ def cut_windows(blocks: Iterable[np.ndarray], log_mel: LogMel, clip_seconds: flo
     if len(head) <= int(length * (1 + TAIL)):
         yield Window(0, _log_mel(log_mel, np.pad(head[:length], (0, max(length - len(head), 0)))))
         return
-    width, hop = 1 + length // conf.hop, steps // 2
+    width, hop = 1 + length // conf.hop_length, steps // 2
     held: Tensor | None = None  # log-mel from the latest window's begin on
     latest = -hop
     for piece in log_mel_pieces(itertools.chain([head], blocks), log_mel):
@@ -55,9 +55,9 @@ def cut_windows(blocks: Iterable[np.ndarray], log_mel: LogMel, clip_seconds: flo
 
 def log_mel_pieces(blocks: Iterable[np.ndarray], log_mel: LogMel) -> Iterator[Tensor]:
     """(mels, frames) each; joined, they are the log-mel of the joined blocks."""
-    reach = math.ceil(log_mel.conf.n_fft / 2 / log_mel.conf.hop)
+    reach = math.ceil(log_mel.conf.n_fft / 2 / log_mel.conf.hop_length)
     pieces = (block[first : first + PIECE] for block in blocks for first in range(0, len(block), PIECE))
-    return overlapped(pieces, lambda samples: _log_mel(log_mel, samples), log_mel.conf.hop, 1, reach)
+    return overlapped(pieces, lambda samples: _log_mel(log_mel, samples), log_mel.conf.hop_length, 1, reach)
 
 
 @torch.inference_mode()

@@ -16,11 +16,11 @@ BANDS = 16  # of one product: it takes only the bins that these bands touch, a s
 
 def mel_filters(conf: FeatureConf) -> Tensor:
     """(bins, mels): triangles of height 1 on the HTK scale."""
-    return melscale_fbanks(conf.n_fft // 2 + 1, conf.f_min, conf.f_max, conf.mels, conf.sample_rate, norm=None)
+    return melscale_fbanks(conf.n_fft // 2 + 1, conf.f_min, conf.f_max, conf.n_mels, conf.sample_rate, norm=None)
 
 
 class LogMel(nn.Module):
-    """Waveform to log-mel in dB, unscaled: frames centred every `hop` samples, ends mirrored.
+    """Waveform to log-mel in dB, unscaled: frames centred every `hop_length` samples, ends mirrored.
 
     Mel amplitudes (HTK scale, unnormalised filters, symmetric Hamming window) as in the DCASE 2022 baseline;
     faster on a CPU than torchaudio's MelSpectrogram, since bands are multiplied with the bins that they touch alone.
@@ -37,14 +37,14 @@ class LogMel(nn.Module):
             self.register_buffer(f"filters_{number}", bands[self.spans[-1]].contiguous(), persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """(batch, samples) in [-1, 1] -> (batch, mels, 1 + samples // hop) in dB, clamped to [db_min, db_max]."""
+        """(batch, samples) in [-1, 1] -> (batch, n_mels, 1 + samples // hop_length) in dB in [db_min, db_max]."""
         if waveform.ndim != 2:
             raise ValueError(f"expected a waveform (batch, samples), got shape {tuple(waveform.shape)}")
         if waveform.shape[1] <= self.conf.n_fft // 2:
             raise ValueError(f"expected more than {self.conf.n_fft // 2} samples to mirror, got {waveform.shape[1]}")
         half = self.conf.n_fft // 2
         mirrored = nn.functional.pad(waveform[:, None], (half, half), mode="reflect")[:, 0]
-        frames = mirrored.unfold(1, self.conf.n_fft, self.conf.hop)  # (batch, frames, n_fft)
+        frames = mirrored.unfold(1, self.conf.n_fft, self.conf.hop_length)  # (batch, frames, n_fft)
         spectrum = torch.view_as_real(torch.fft.rfft(frames * self.window))  # (batch, frames, bins, 2)
         # not abs(): torch's is 3 times as slow, guarding against squares that overflow
         amplitudes = (spectrum[..., 0].square() + spectrum[..., 1].square()).sqrt()
@@ -67,5 +67,5 @@ def band_centres(features: FeatureConf) -> np.ndarray:
     def mel(hertz: float) -> float:
         return 2595.0 * math.log10(1.0 + hertz / 700.0)
 
-    points = np.linspace(mel(features.f_min), mel(features.f_max), features.mels + 2)[1:-1]
+    points = np.linspace(mel(features.f_min), mel(features.f_max), features.n_mels + 2)[1:-1]
     return 700.0 * (10.0 ** (points / 2595.0) - 1.0)

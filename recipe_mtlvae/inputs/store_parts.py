@@ -45,7 +45,7 @@ def settings_hash(features: FeatureConf, clip_seconds: float) -> str:
 
 def feature_shape(features: FeatureConf, clip_seconds: float) -> tuple[int, int]:
     """(mels, frames) of one clip: 128 and 626 for 10 s at the baseline's settings."""
-    return features.mels, 1 + round(clip_seconds * features.sample_rate) // features.hop
+    return features.n_mels, 1 + round(clip_seconds * features.sample_rate) // features.hop_length
 
 
 def clips_per_part(shape: tuple[int, int]) -> int:

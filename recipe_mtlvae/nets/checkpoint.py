@@ -42,7 +42,7 @@ def build_network(conf: Conf, classes: int) -> nn.Module:
 
     return MTLVAE(
         classes=classes,
-        mels=conf.features.mels,
+        mels=conf.features.n_mels,
         frames_per_step=conf.features.frames_per_step,
         outputs_per_step=conf.vae.outputs_per_step,
         hidden=conf.vae.hidden,

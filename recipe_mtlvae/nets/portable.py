@@ -45,7 +45,7 @@ class RealLogMel(nn.Module):
         self._register("first", n1[:, None] * n1, self.rows)  # (rows, rows)
         self._register("turn", n1[:, None] * n2, conf.n_fft)  # (rows, columns)
         self._register("second", n2[:, None] * torch.arange(kept), self.columns)  # (columns, kept)
-        filters = torch.zeros(self.rows * kept, conf.mels)
+        filters = torch.zeros(self.rows * kept, conf.n_mels)
         bins = min(conf.n_fft // 2 + 1, len(filters))
         filters[:bins] = mel_filters(conf)[:bins]
         self.register_buffer("filters", filters)  # bin k1 + rows * k2, (kept * rows, mels)
@@ -66,9 +66,9 @@ class RealLogMel(nn.Module):
 
     def _frames(self, samples: Tensor) -> Tensor:
         """(batch, samples) -> (batch, frames, n_fft), put together from blocks; tracing keeps no length of theirs"""
-        block = math.gcd(self.conf.n_fft, self.conf.hop)
+        block = math.gcd(self.conf.n_fft, self.conf.hop_length)
         whole = samples[:, : samples.shape[1] // block * block].reshape(samples.shape[0], -1, block)
-        count, step = self.conf.n_fft // block, self.conf.hop // block
+        count, step = self.conf.n_fft // block, self.conf.hop_length // block
         return torch.cat([whole[:, i : i + 1 - count or None : step] for i in range(count)], dim=2)
 
     def _amplitudes(self, frames: Tensor) -> Tensor:

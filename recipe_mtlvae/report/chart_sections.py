@@ -134,7 +134,7 @@ def clips(systems: Sequence[ComparedSystem], views: Sequence[ClipView], corpus: 
     labels = _labels({name: result for system in systems for name, result in system.results.items()})
     labels += sorted({event.label for view in views for lane in view.lanes.values() for event in lane} - set(labels))
     colours = theme.palette(labels)
-    frame_seconds = corpus.conf.features.hop / corpus.conf.features.sample_rate if corpus else 0.0
+    frame_seconds = corpus.conf.features.hop_length / corpus.conf.features.sample_rate if corpus else 0.0
     charts = []
     for view in views:
         svg = clip_chart(

@@ -57,7 +57,7 @@ def spectrogram(path: Path, log_mel: LogMel, begin: float, end: float) -> tuple[
     frames = np.concatenate([piece.cpu().numpy() for piece in log_mel_pieces(blocks, log_mel)], axis=1)
     pooled = math.ceil(frames.shape[1] / COLUMNS)
     columns = np.maximum.reduceat(frames, np.arange(0, frames.shape[1], pooled), axis=1)
-    return columns, pooled * conf.hop / conf.sample_rate
+    return columns, pooled * conf.hop_length / conf.sample_rate
 
 
 def _figure(detection: Detection, detector: Detector, begin: float, end: float) -> Figure:

@@ -56,10 +56,10 @@ def torchaudio_mel() -> Callable[[torch.Tensor], torch.Tensor]:
     mel = MelSpectrogram(
         sample_rate=RATE,
         n_fft=FEATURES.n_fft,
-        hop_length=FEATURES.hop,
+        hop_length=FEATURES.hop_length,
         f_min=FEATURES.f_min,
         f_max=FEATURES.f_max,
-        n_mels=FEATURES.mels,
+        n_mels=FEATURES.n_mels,
         window_fn=torch.hamming_window,
         wkwargs={"periodic": False},
         power=1.0,

@@ -42,7 +42,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     options = parser.parse_args()
     detector = Detector.load(options.checkpoint)
-    rate, step = detector.conf.features.sample_rate, detector.conf.features.hop * detector.conf.features.frames_per_step
+    rate, step = (
+        detector.conf.features.sample_rate,
+        detector.conf.features.hop_length * detector.conf.features.frames_per_step,
+    )
     steps = detector.grid.steps
     files = sorted(path for path in options.folder.iterdir() if is_audio_name(path.name))[: options.clips]
     if not files:

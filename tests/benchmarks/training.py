@@ -26,13 +26,13 @@ CLASSES = 10
 def random_batch(conf: Conf) -> Batch:
     """The default batch: 8 clips of 10 s for each of the four tasks."""
     grid = Grid.of(conf.features, conf.data.clip_seconds)
-    frames = 1 + int(conf.data.clip_seconds * conf.features.sample_rate) // conf.features.hop
+    frames = 1 + int(conf.data.clip_seconds * conf.features.sample_rate) // conf.features.hop_length
     spans, start = {}, 0
     for task, count in even_shares(conf.train.batch_size, TASKS).items():
         spans[task] = slice(start, start + count)
         start += count
     return Batch(
-        features=(torch.rand(start, conf.features.mels, frames) * 80 - 40).half(),
+        features=(torch.rand(start, conf.features.n_mels, frames) * 80 - 40).half(),
         strong=(torch.rand(start, grid.steps, CLASSES) < 0.1).float(),
         weak=(torch.rand(start, CLASSES) < 0.2).float(),
         spans=spans,
