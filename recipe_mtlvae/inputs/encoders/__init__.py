@@ -1,0 +1,1 @@
+"""Pretrained encoders: waveform in, embeddings at their own rates out."""

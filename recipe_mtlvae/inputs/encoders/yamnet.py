@@ -1,0 +1,110 @@
+"""YAMNet (Google, Apache-2.0): a MobileNet v1 trained on AudioSet, run over a whole recording.
+
+Written from its published description (tensorflow/models, research/audioset/yamnet): log-mel of 25 ms frames every
+10 ms, fourteen layers that halve time and frequency five times, then 521 classes. The original starts anew with every
+window of 0.96 s; here the layers run on, so that every step of a layer has its embedding.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SAMPLE_RATE = 16_000  # Hz
+WINDOW, HOP, FFT = 400, 160, 512  # samples
+BANDS, LOWEST, HIGHEST = 64, 125.0, 7500.0  # Hz
+LOG_OFFSET = 0.001
+STEP = HOP / SAMPLE_RATE  # s from frame to frame
+HALVED = 32  # frames to one step of the last layer
+CLASSES = 521
+# Of layer 2 to layer 14: stride, channels
+LAYERS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *[(1, 512)] * 5, (2, 1024), (1, 1024))
+TAPS = (6, 12, 14)  # the layers whose outputs are embeddings: 256, 512, 1,024 channels every 80, 160, 320 ms
+
+
+class YAMNet(nn.Module):
+    """Frozen encoder, batch norm folded into its convolutions; weights come from `load_state_dict`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
+        self.register_buffer("filters", mel_triangles(), persistent=False)
+        layers: list[nn.Module] = [nn.Conv2d(1, 32, 3, 2)]
+        channels = 32
+        for stride, width in LAYERS:
+            depthwise = nn.Conv2d(channels, channels, 3, stride, padding=2 - stride, groups=channels)
+            layers.append(nn.Sequential(depthwise, nn.ReLU(), nn.Conv2d(channels, width, 1)))
+            channels = width
+        self.layers = nn.ModuleList(layers)
+        self.classifier = nn.Linear(channels, CLASSES)
+        self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+    def forward(self, waveform: Tensor) -> list[Tensor]:
+        """Mono samples (batch, samples) at 16 kHz -> means over bands of each of TAPS, (batch, steps, channels).
+
+        Silence follows the recording, so that its frames are a multiple of 32: steps of layer l last tap_step(l) s.
+        """
+        maps, found = self.log_mel(waveform)[:, None], []
+        for number, layer in enumerate(self.layers, start=1):
+            maps = self._layer(number, layer, maps)
+            if number in TAPS:
+                found.append(maps.mean(dim=3).transpose(1, 2))
+        return found
+
+    def logits(self, log_mel: Tensor) -> Tensor:
+        """Log-mel of one window each (batch, 96, 64) -> the logits of the 521 classes (batch, 521), as the original's."""
+        maps = log_mel[:, None]
+        for number, layer in enumerate(self.layers, start=1):
+            maps = self._layer(number, layer, maps)
+        return self.classifier(maps.mean(dim=(2, 3)))
+
+    def log_mel(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) -> (batch, frames, bands); frame n begins at sample n * HOP, frames are a multiple of 32."""
+        frames = HALVED * max(1, math.ceil(waveform.shape[1] / (HOP * HALVED)))
+        waveform = functional.pad(waveform, (0, (frames - 1) * HOP + WINDOW - waveform.shape[1]))
+        spectrum = torch.fft.rfft(waveform.unfold(1, WINDOW, HOP) * self.window, FFT).abs()
+        return torch.log(spectrum @ self.filters + LOG_OFFSET)
+
+    @staticmethod
+    def _layer(number: int, layer: nn.Module, maps: Tensor) -> Tensor:
+        stride = 2 if number == 1 else LAYERS[number - 2][0]
+        if stride == 2:  # TensorFlow's "same" pads even sizes at their end alone
+            maps = functional.pad(maps, (0, 1, 0, 1))
+        return functional.relu(layer(maps))
+
+
+def tap_step(layer: int) -> float:
+    """Seconds from one step of a layer to the next."""
+    return STEP * tap_stride(layer)
+
+
+def tap_centre(layer: int) -> float:
+    """Seconds from the start of the recording to the middle of what a layer's first step sees.
+
+    Padding at the end alone moves the middle to the last frame of each halving.
+    """
+    return STEP * (tap_stride(layer) - 1) + WINDOW / SAMPLE_RATE / 2
+
+
+def tap_stride(layer: int) -> int:
+    """Frames to one step of a layer."""
+    return 2 * math.prod(stride for stride, _ in LAYERS[: layer - 1])
+
+
+def mel_triangles() -> Tensor:
+    """(FFT // 2 + 1, BANDS): triangles of height 1, linear on the HTK mel scale; the bin at 0 Hz takes no part."""
+
+    def mel(hertz: Tensor) -> Tensor:
+        return 1127.0 * torch.log1p(hertz / 700.0)
+
+    bins = mel(torch.linspace(0.0, SAMPLE_RATE / 2, FFT // 2 + 1, dtype=torch.float64))[:, None]
+    low, high = mel(torch.tensor([LOWEST, HIGHEST], dtype=torch.float64)).tolist()
+    edges = torch.linspace(low, high, BANDS + 2, dtype=torch.float64)
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    triangles = torch.minimum(rising, falling).clamp(min=0.0)
+    triangles[0] = 0.0
+    return triangles.float()
