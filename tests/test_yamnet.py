@@ -49,7 +49,7 @@ def test_steps_lie_80_160_and_320_ms_apart_and_their_middles_late_in_them():
 def test_what_a_step_sees_is_symmetric_about_its_centre(layer):
     net = YAMNet()
     for weight in net.parameters():
-        weight.fill_(1.0 if weight.ndim > 1 else 0.0)
+        weight.fill_(1.0 / weight[0].numel() if weight.ndim > 1 else 0.0)
     net.log_mel = lambda waveform: waveform  # (batch, frames, 64) as it is
     step = 20
     centre = round((tap_centre(layer) + step * tap_step(layer) - 0.0125) / 0.01)  # the frame in the middle
@@ -57,7 +57,7 @@ def test_what_a_step_sees_is_symmetric_about_its_centre(layer):
     frames[:, centre] = 1.0
     seen = net(frames)[TAPS.index(layer)][0, :, 0].double()
     assert seen.argmax() == step
-    assert seen[step - 2 : step].flip(0).allclose(seen[step + 1 : step + 3])
+    assert seen[step - 2 : step].flip(0).allclose(seen[step + 1 : step + 3], rtol=1e-3)
 
 
 def test_filters_are_triangles_on_the_mel_scale_from_125_to_7500_hz():
@@ -77,8 +77,8 @@ def test_a_tone_has_the_log_mel_of_its_windowed_spectrum(net):
     samples = torch.sin(2 * torch.pi * 1000.0 * torch.arange(16_000) / 16_000)[None]
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
     spectrum = np.abs(np.fft.rfft(samples[0, 160:560].numpy() * window, 512))
-    expected = np.log(spectrum @ mel_triangles().numpy() + 0.001)
-    assert np.allclose(net.log_mel(samples)[0, 1].numpy(), expected, atol=2e-3)
+    expected = spectrum @ mel_triangles().numpy() + 0.001
+    assert np.allclose(net.log_mel(samples)[0, 1].exp().numpy(), expected, rtol=1e-4, atol=2e-5)
 
 
 def keras_file(path, net: YAMNet) -> dict[str, torch.Tensor]:

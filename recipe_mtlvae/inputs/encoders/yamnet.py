@@ -55,7 +55,7 @@ class YAMNet(nn.Module):
         return found
 
     def logits(self, log_mel: Tensor) -> Tensor:
-        """Log-mel of one window each (batch, 96, 64) -> the logits of the 521 classes (batch, 521), as the original's."""
+        """Log-mel of one window each (batch, 96, 64) -> logits of the 521 classes (batch, 521), as in the original."""
         maps = log_mel[:, None]
         for number, layer in enumerate(self.layers, start=1):
             maps = self._layer(number, layer, maps)
