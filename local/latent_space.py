@@ -44,5 +44,6 @@ def _traversal(net: MTLVAE, mu: np.ndarray, steps: int) -> np.ndarray | None:
     deviation = ((mu - mu.mean(axis=0)) @ direction).std()
     z = mu.mean(axis=0) + POSITIONS[:, None] * deviation * direction  # (positions, latent)
     steady = torch.from_numpy(z).float().to(next(net.parameters()).device)[:, None].expand(-1, steps, -1)
-    stacked = net.heads["reconstruction"](net.decode(steady))[:, steps // 2]  # (positions, frames_per_step * mels)
-    return stacked.unflatten(1, (-1, net.mels)).mean(dim=1).float().cpu().numpy()
+    step = net.frames_per_step * net.outputs_per_step  # frames of a recurrent step
+    frames = net.heads["reconstruction"](net.decode(steady), steps * net.outputs_per_step)  # (positions, mels, frames)
+    return frames.unflatten(2, (-1, step))[:, :, steps // 2].mean(dim=2).float().cpu().numpy()

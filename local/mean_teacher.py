@@ -14,6 +14,7 @@ from local.system import SystemTraining
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.batches import Batch, BatchPlan, JoinedData, TaskData
 from recipe_mtlvae.inputs.log_mel import scale
+from recipe_mtlvae.tasks import with_head
 
 
 class MeanTeacherTraining(SystemTraining):
@@ -26,7 +27,7 @@ class MeanTeacherTraining(SystemTraining):
     @staticmethod
     def batch_plan(conf: Conf, tasks: dict[str, TaskData]) -> BatchPlan:
         """The baseline's batch: one strong set of synthetic and real clips, the weak and the unlabeled set."""
-        strong = [tasks[task] for task in ("strong_synth", "strong_real") if task in tasks]
+        strong = [tasks[task] for task in with_head("strong", tasks)]
         sets = {"strong": JoinedData(*strong), "weak": tasks["weak"], "unlabeled": tasks["reconstruction"]}
         shares = conf.mean_teacher
         clips = {"strong": shares.strong_clips, "weak": shares.weak_clips, "unlabeled": shares.unlabeled_clips}

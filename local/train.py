@@ -24,7 +24,6 @@ from recipe_mtlvae.corpus.splits import SELECTION_SPLIT, corpus_classes, open_sp
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import content_hash, write_json
 from recipe_mtlvae.inputs.batches import (
-    TASK_SPLITS,
     TaskData,
     evaluation_batches,
     hold_out,
@@ -33,6 +32,7 @@ from recipe_mtlvae.inputs.batches import (
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.machine import cores
 from recipe_mtlvae.scoring.energy import measured
+from recipe_mtlvae.tasks import TASKS
 
 # conf.system: module, LightningModule
 SYSTEMS = {
@@ -49,13 +49,13 @@ class Data(pl.LightningDataModule):
         self.conf = conf
         self.classes = corpus_classes(conf, root)
         grid = Grid.of(conf.features, conf.data.clip_seconds)
-        needed = {TASK_SPLITS[task] for task in conf.tasks} | ({"weak"} & conf.data.splits.keys())
+        needed = {TASKS[task].split for task in conf.tasks} | ({"weak"} & conf.data.splits.keys())
         splits = {name: open_split(conf, root, name) for name in needed}
         rows, self.weak_validation = {}, None
         if "weak" in splits:
             rows["weak"], held = hold_out(len(splits["weak"].clips), conf.data.weak_held_out, conf.seed)
             self.weak_validation = TaskData(splits["weak"], grid, self.classes, held)
-        tasks = {task: TaskData(splits[TASK_SPLITS[task]], grid, self.classes, rows.get(task)) for task in conf.tasks}
+        tasks = {task: TaskData(splits[TASKS[task].split], grid, self.classes, rows.get(task)) for task in conf.tasks}
         self.plan = system_of(conf).batch_plan(conf, tasks)
         self.validation = TaskData(open_split(conf, root, SELECTION_SPLIT), grid, self.classes)
 
@@ -87,7 +87,9 @@ def training_inputs(stage: Stage) -> dict:
     conf = conf_to_dict(stage.conf)
     keys = ("system", "seed", "features", "tasks", "vae", "loss", "mean_teacher", "train")
     _require_splits(stage.conf)
-    names = [name for name in (*TASK_SPLITS.values(), SELECTION_SPLIT) if name in stage.conf.data.splits]
+    names = [
+        name for name in (*(task.split for task in TASKS.values()), SELECTION_SPLIT) if name in stage.conf.data.splits
+    ]
     splits = [open_split(stage.conf, stage.root, name) for name in names]
     clips = [(clip.name, clip.events, sorted(clip.labels or ())) for split in splits for clip in split.clips]
     seconds = [split.durations for split in splits]
@@ -100,9 +102,9 @@ def _require_splits(conf: Conf) -> None:
     """Own data may have fewer splits than DESED; what is trained needs its own, and one to select by."""
     there = conf.data.splits
     for task in conf.tasks:
-        if TASK_SPLITS[task] not in there:
+        if TASKS[task].split not in there:
             raise fail(
-                f"task '{task}' learns from the split '{TASK_SPLITS[task]}'; there is none", "leave it out of tasks"
+                f"task '{task}' learns from the split '{TASKS[task].split}'; there is none", "leave it out of tasks"
             )
     if SELECTION_SPLIT not in there:
         hint = "name a strongly labelled one so in data.splits: the epoch with its best F1 is kept"

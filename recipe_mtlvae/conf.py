@@ -15,6 +15,7 @@ from recipe_mtlvae.conf_files import merge, read_yaml, setting_delta
 from recipe_mtlvae.conf_ranges import out_of_range
 from recipe_mtlvae.conf_types import build
 from recipe_mtlvae.errors import fail
+from recipe_mtlvae.tasks import LOSS_TERMS, TASKS, with_head
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 # The trained networks of each system, by their names in its checkpoints; the first one is the system's own
@@ -22,8 +23,6 @@ NETWORKS = {"mtlvae": ("net",), "mean_teacher": ("net", "teacher")}
 SEPARATORS = {"tab": "\t", "comma": ","}
 PREPARE = ("mini", "desed", "none")
 SYNTHETIC = ("download", "generate")
-# As in nets/vae.py, which must also run inside the toolkit, where YAML settings are not read
-TASKS = ("strong_synth", "weak", "reconstruction", "strong_real")
 
 
 @dataclass(frozen=True)
@@ -108,15 +107,8 @@ class VAEConf:
     outputs_per_step: int
 
 
-@dataclass(frozen=True)
-class LossConf:
-    """Weights of Eq. 1's terms."""
-
-    strong_synth: float
-    strong_real: float
-    weak: float
-    reconstruction: float
-    kld: float
+# Weights of Eq. 1's terms
+LossConf = dataclasses.make_dataclass("LossConf", [(term, float) for term in LOSS_TERMS], frozen=True)
 
 
 @dataclass(frozen=True)
@@ -192,7 +184,7 @@ class Conf:
             if (value := getattr(self.data, key)) not in known:
                 raise fail(f"data.{key}: expected one of {', '.join(known)}; got {value!r}")
         unknown = sorted(set(self.tasks) - set(TASKS))
-        if unknown or len(set(self.tasks)) < len(self.tasks) or not {"strong_synth", "strong_real"} & set(self.tasks):
+        if unknown or len(set(self.tasks)) < len(self.tasks) or not with_head("strong", self.tasks):
             raise fail(f"tasks: expected some of {', '.join(TASKS)}, a strong one among them; got {list(self.tasks)}")
         if self.system == "mean_teacher" and not {"weak", "reconstruction"} <= set(self.tasks):
             raise fail(f"tasks: the mean teacher wants weak and reconstruction among them; got {list(self.tasks)}")

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from recipe_mtlvae.tasks import LOSS_TERMS
+
 MANY = 10**9
 # dotted key: smallest, largest; a key that is null is left alone
 RANGES: dict[str, tuple[float, float]] = {
@@ -25,11 +27,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "vae.hidden": (1, 2**16),
     "vae.layers": (1, 64),
     "vae.latent": (1, 2**16),
-    "loss.strong_synth": (0, math.inf),
-    "loss.strong_real": (0, math.inf),
-    "loss.weak": (0, math.inf),
-    "loss.reconstruction": (0, math.inf),
-    "loss.kld": (0, math.inf),
+    **{f"loss.{term}": (0, math.inf) for term in LOSS_TERMS},
     "mean_teacher.strong_clips": (1, MANY),
     "mean_teacher.weak_clips": (1, MANY),
     "mean_teacher.unlabeled_clips": (1, MANY),

@@ -7,7 +7,8 @@ import torch
 from local.latent_space import POSITIONS, latent_space
 from recipe_mtlvae.corpus.splits import open_split
 from recipe_mtlvae.labels import Grid
-from recipe_mtlvae.nets.vae import MTLVAE, TASKS
+from recipe_mtlvae.nets.vae import MTLVAE
+from recipe_mtlvae.tasks import TASKS
 from tests.tiny import make_tiny_corpus, tiny_conf
 
 

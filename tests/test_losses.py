@@ -8,6 +8,7 @@ import torch
 from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.nets.losses import kl_per_dimension, mtlvae_losses, reconstruction_mse, strong_bce, weighted_sum
 from recipe_mtlvae.nets.vae import MTLVAE
+from recipe_mtlvae.tasks import TASKS, Task
 
 LN3, LN2 = math.log(3), math.log(2)
 
@@ -87,3 +88,16 @@ def test_labels_of_other_tasks_clips_do_not_move_a_term(batch):
     before = mtlvae_losses(net(batch.features, batch.spans), batch.features, batch)["strong_synth"].item()
     batch.strong[2:] = 1.0
     assert mtlvae_losses(net(batch.features, batch.spans), batch.features, batch)["strong_synth"].item() == before
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [(None, "expected clips of the tasks strong_synth, .*; got 'count'"), ("tally", "expected one of the losses .*")],
+)
+def test_an_unknown_task_or_loss_is_an_error(batch, task, words, monkeypatch):
+    if task:
+        monkeypatch.setitem(TASKS, "count", Task("weak", "weak", "weak", task))
+    net = MTLVAE(classes=3, hidden=4, latent=2)
+    batch.spans["count"] = slice(0, 2)
+    with pytest.raises(ValueError, match=words):
+        mtlvae_losses(net(batch.features, batch.spans), batch.features, batch)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from recipe_mtlvae.nets.complexity import macs, parameters
-from recipe_mtlvae.nets.vae import LOGVAR_RANGE, MTLVAE
+from recipe_mtlvae.nets.vae import LOGVAR_RANGE, MTLVAE, HeadSizes, ReconstructionHead
+from recipe_mtlvae.tasks import TASKS, Task, inference_head
 
 
 @pytest.fixture
@@ -53,9 +54,13 @@ def test_logvar_stays_within_its_range(features):
 
 
 def test_reconstruction_of_a_step_lands_on_that_steps_own_frames(features):
-    """_unstack is the inverse of _stack: no frame and no band is swapped."""
+    """A head that hands on its input undoes _stack: no frame and no band is swapped."""
     net = small()
-    assert torch.equal(net._unstack(net._stack(features), 156), features[:, :, :624])
+    head = ReconstructionHead(HeadSizes(512, 5, mels=128, frames_per_step=4, outputs_per_step=1))
+    with torch.no_grad():
+        head.weight.copy_(torch.eye(512))
+        head.bias.zero_()
+        assert torch.equal(head(net._stack(features), 156), features[:, :, :624])
 
 
 def test_inference_takes_the_strong_real_head_where_there_is_one(features):
@@ -132,3 +137,15 @@ def test_a_head_is_run_on_its_own_tasks_clips_alone(features):
     own, whole = net(features, {"weak": slice(1, 3)}), net(features)
     assert torch.equal(own.weak, whole.weak[1:3])
     assert own.strong_synth is None and own.reconstruction is None
+
+
+def test_a_head_of_an_unknown_kind_is_refused(monkeypatch):
+    monkeypatch.setitem(TASKS, "count", Task("strong_real", "strong", "tally", "strong_bce"))
+    with pytest.raises(ValueError, match="task 'count': expected a head of the kinds strong, weak, reconstruction"):
+        MTLVAE(tasks=["strong_real", "count"])
+
+
+def test_of_two_strong_heads_the_first_one_of_real_clips_answers():
+    assert inference_head("strong", ["strong_real", "strong_synth"]) == "strong_real"
+    assert inference_head("strong", ["strong_synth"]) == "strong_synth"
+    assert inference_head("weak", ["strong_synth"]) is None

@@ -16,14 +16,6 @@ from recipe_mtlvae.errors import fail
 from recipe_mtlvae.inputs.log_mel import scale
 from recipe_mtlvae.labels import Grid, encode_weak
 
-# The split that each task learns from
-TASK_SPLITS = {
-    "strong_synth": "synthetic_train",
-    "weak": "weak",
-    "reconstruction": "unlabeled",
-    "strong_real": "strong_real",
-}
-
 
 @dataclass(frozen=True)
 class BatchPlan:

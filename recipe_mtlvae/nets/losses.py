@@ -1,4 +1,4 @@
-"""The four-head loss: L = 2 * BCE_strong + BCE_weak + MSE + KLD (technical report, Eq. 1).
+"""The multi-task loss: L = 2 * BCE_strong + BCE_weak + MSE + KLD (technical report, Eq. 1).
 
 The two strong terms stand for 2 * BCE_strong, since the report sums one objective a task. Each term is
 a mean over its own elements: a KL summed over latent dimensions would collapse the posterior to the prior.
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recipe_mtlvae.nets.vae import VAEOutput
+from recipe_mtlvae.tasks import TASKS
 
 
 def strong_bce(logits: Tensor, targets: Tensor) -> Tensor:
@@ -36,23 +37,37 @@ def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
     return divergence.flatten(end_dim=-2).mean(dim=0)
 
 
+# By the kind that tasks.py gives: the function, and what of the batch it holds the head's output against
+LOSSES = {
+    "strong_bce": (strong_bce, "strong"),
+    "weak_bce": (weak_bce, "weak"),
+    "reconstruction_mse": (reconstruction_mse, "features"),
+}
+
+
 def mtlvae_losses(output: VAEOutput, features: Tensor, batch, variational: bool = True) -> dict[str, Tensor]:
     """The terms of Eq. 1 by name, unweighted: one for each task in the batch, and kld where variational.
 
     `output` is net(features, batch.spans), each head's output of its own clips; `features` (batch, mels, frames) those
     of the recipe_mtlvae.inputs.batches.Batch `batch`. The KL term is taken on all its clips.
     """
+    targets = {"strong": batch.strong, "weak": batch.weak, "features": features}
     terms = {}
     for task, rows in batch.spans.items():
-        if task == "reconstruction":
-            terms[task] = reconstruction_mse(output.reconstruction, features[rows])
-        elif task == "weak":
-            terms[task] = weak_bce(output.weak, batch.weak[rows])
-        else:
-            terms[task] = strong_bce(getattr(output, task), batch.strong[rows])
+        loss, target = _loss_of(task)
+        terms[task] = loss(output.heads[task], targets[target][rows])
     if variational:
         terms["kld"] = kl_per_dimension(output.mu, output.logvar).mean()
     return terms
+
+
+def _loss_of(task: str) -> tuple:
+    """The entry of LOSSES for a task. Raises ValueError for a task or a loss that is in no table."""
+    if task not in TASKS:
+        raise ValueError(f"expected clips of the tasks {', '.join(TASKS)}; got '{task}'")
+    if TASKS[task].loss not in LOSSES:
+        raise ValueError(f"task '{task}': expected one of the losses {', '.join(LOSSES)}; got '{TASKS[task].loss}'")
+    return LOSSES[TASKS[task].loss]
 
 
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

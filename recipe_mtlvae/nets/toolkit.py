@@ -13,9 +13,7 @@ from torch import Tensor, nn
 
 from recipe_mtlvae.nets.losses import kl_per_dimension, reconstruction_mse
 from recipe_mtlvae.nets.vae import MTLVAE, VAEOutput
-
-# The toolkit mixes synthetic and real clips in one strong set, so that one strong head serves both
-TOOLKIT_TASKS = ("strong_real", "weak", "reconstruction")
+from recipe_mtlvae.tasks import TOOLKIT_TASKS, inference_head
 
 
 class ToolkitOutput(NamedTuple):
@@ -56,8 +54,7 @@ class ToolkitMTLVAE(nn.Module):
         """
         output = self.net(x)
         self.output, self._features = output, x
-        strong_logits = output.strong_synth if output.strong_real is None else output.strong_real
-        strong = torch.sigmoid(strong_logits)  # (batch, steps, classes)
+        strong = torch.sigmoid(output.heads[inference_head("strong", output.heads)])  # (batch, steps, classes)
         weak = self._weak(output, strong, pad_mask)  # (batch, classes)
         if classes_mask is not None:
             strong = strong.masked_fill(~classes_mask.unsqueeze(1), 0.0)
@@ -91,7 +88,8 @@ class ToolkitMTLVAE(nn.Module):
             return torch.sigmoid(output.weak)
         decoded = self.net.decode(output.z)  # (batch, steps, 2 * hidden)
         head = self.net.heads["weak"]
-        logits = [head(clip[~padded].unsqueeze(0)) for clip, padded in zip(decoded, pad_mask[:, 0])]  # noqa: B905
+        kept = [clip[~padded].unsqueeze(0) for clip, padded in zip(decoded, pad_mask[:, 0])]  # noqa: B905
+        logits = [head(clip, steps=clip.shape[1]) for clip in kept]
         return torch.sigmoid(torch.cat(logits))
 
     def __getstate__(self) -> Dict[str, object]:  # noqa: UP006

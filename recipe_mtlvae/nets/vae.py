@@ -7,55 +7,84 @@ stands one head a task. The syntax is Python 3.8's, so that the file also runs i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Mapping, Sequence  # noqa: UP035  Python 3.8
+from typing import Dict, Mapping, NamedTuple, Optional, Sequence  # noqa: UP035  Python 3.8
 
 import torch
 from torch import Tensor, nn
 
 from recipe_mtlvae.nets.gru import BidirectionalGRU
 from recipe_mtlvae.nets.prediction import Prediction
+from recipe_mtlvae.tasks import TASKS, inference_head, with_head
 
-TASKS = ("strong_synth", "weak", "reconstruction", "strong_real")
 LOGVAR_RANGE = (-8.0, 8.0)  # keeps exp(logvar) finite in float16
 
 
 @dataclass
 class VAEOutput:
-    """What one forward pass gives, each head of the clips that it was run on; a head that was not run is None."""
+    """What one forward pass gives. `output.weak` is `output.heads["weak"]`, or None where that head was not run."""
 
-    strong_synth: Tensor | None  # logits (batch, steps, classes)
-    strong_real: Tensor | None  # logits (batch, steps, classes)
-    weak: Tensor | None  # logits (batch, classes)
-    reconstruction: Tensor | None  # scaled log-mel (batch, mels, steps * frames_per_step)
+    heads: Dict[str, Tensor]  # noqa: UP006  by task, of the clips that the head was run on, in its own shape
     mu: Tensor  # (batch, recurrent steps, latent)
     logvar: Tensor  # (batch, recurrent steps, latent)
     z: Tensor  # (batch, recurrent steps, latent)
+
+    def __getattr__(self, name: str) -> Optional[Tensor]:  # noqa: UP045
+        if name in TASKS:
+            return self.heads.get(name)
+        raise AttributeError(name)
+
+
+class HeadSizes(NamedTuple):
+    """What the size of a head depends on."""
+
+    width: int  # of the decoder's output
+    classes: int
+    mels: int
+    frames_per_step: int
+    outputs_per_step: int
 
 
 class StrongHead(nn.Linear):
     """Logits of one or more output steps from each recurrent one."""
 
-    def __init__(self, width: int, classes: int, outputs_per_step: int) -> None:
-        super().__init__(width, outputs_per_step * classes)
-        self.classes = classes
+    def __init__(self, sizes: HeadSizes) -> None:
+        super().__init__(sizes.width, sizes.outputs_per_step * sizes.classes)
+        self.classes = sizes.classes
 
-    def forward(self, decoded: Tensor) -> Tensor:
-        """(batch, recurrent steps, width) -> (batch, recurrent steps * outputs_per_step, classes)"""
-        return super().forward(decoded).reshape(decoded.shape[0], -1, self.classes)
+    def forward(self, decoded: Tensor, steps: int) -> Tensor:
+        """(batch, recurrent steps, width) -> logits (batch, steps, classes)"""
+        return super().forward(decoded).reshape(decoded.shape[0], -1, self.classes)[:, :steps]
 
 
 class WeakHead(nn.Module):
     """Clip logits by attention pooling over the steps, one attention a class."""
 
-    def __init__(self, width: int, classes: int) -> None:
+    def __init__(self, sizes: HeadSizes) -> None:
         super().__init__()
-        self.classify = nn.Linear(width, classes)
-        self.attend = nn.Linear(width, classes)
+        self.classify = nn.Linear(sizes.width, sizes.classes)
+        self.attend = nn.Linear(sizes.width, sizes.classes)
 
-    def forward(self, decoded: Tensor) -> Tensor:
-        """(batch, steps, width) -> logits (batch, classes)"""
+    def forward(self, decoded: Tensor, steps: int) -> Tensor:
+        """(batch, recurrent steps, width) -> logits (batch, classes), from all recurrent steps"""
         attention = torch.softmax(self.attend(decoded), dim=1)
         return (attention * self.classify(decoded)).sum(dim=1)
+
+
+class ReconstructionHead(nn.Linear):
+    """The scaled log-mel frames of each recurrent step."""
+
+    def __init__(self, sizes: HeadSizes) -> None:
+        super().__init__(sizes.width, sizes.mels * sizes.frames_per_step * sizes.outputs_per_step)
+        self.mels, self.frames_per_step = sizes.mels, sizes.frames_per_step
+
+    def forward(self, decoded: Tensor, steps: int) -> Tensor:
+        """(batch, recurrent steps, width) -> (batch, mels, steps * frames_per_step)"""
+        frames = super().forward(decoded).reshape(decoded.shape[0], -1, self.mels)  # (batch, frames, mels)
+        return frames[:, : steps * self.frames_per_step].transpose(1, 2)
+
+
+# By the kind that tasks.py gives. A head is built from HeadSizes and takes (decoded, output steps of the clip)
+HEADS = {"strong": StrongHead, "weak": WeakHead, "reconstruction": ReconstructionHead}
 
 
 class MTLVAE(nn.Module):
@@ -83,11 +112,11 @@ class MTLVAE(nn.Module):
         layers: int = 2,
         latent: int = 64,
         variational: bool = True,
-        tasks: Sequence[str] = TASKS,
+        tasks: Sequence[str] = tuple(TASKS),
     ) -> None:
         super().__init__()
-        if not {"strong_synth", "strong_real"} & set(tasks) or set(tasks) - set(TASKS):
-            raise ValueError(f"tasks: expected some of {TASKS}, a strong one among them; got {tuple(tasks)}")
+        if not with_head("strong", tasks) or set(tasks) - set(TASKS):
+            raise ValueError(f"tasks: expected some of {tuple(TASKS)}, a strong one among them; got {tuple(tasks)}")
         self.mels = mels
         self.frames_per_step = frames_per_step
         self.outputs_per_step = outputs_per_step
@@ -96,13 +125,8 @@ class MTLVAE(nn.Module):
         self.encoder = BidirectionalGRU(stacked, hidden, layers)
         self.posterior = nn.Linear(2 * hidden, 2 * latent)
         self.decoder = BidirectionalGRU(latent, hidden, layers)
-        heads = {
-            "strong_synth": lambda: StrongHead(2 * hidden, classes, outputs_per_step),
-            "strong_real": lambda: StrongHead(2 * hidden, classes, outputs_per_step),
-            "weak": lambda: WeakHead(2 * hidden, classes),
-            "reconstruction": lambda: nn.Linear(2 * hidden, stacked),
-        }
-        self.heads = nn.ModuleDict({task: heads[task]() for task in TASKS if task in tasks})
+        sizes = HeadSizes(2 * hidden, classes, mels, frames_per_step, outputs_per_step)
+        self.heads = nn.ModuleDict({task: _new_head(task, sizes) for task in TASKS if task in tasks})
 
     def forward(self, features: Tensor, rows: Mapping[str, slice] | None = None) -> VAEOutput:
         """Scaled log-mel (batch, mels, frames) -> VAEOutput; steps = frames // frames_per_step.
@@ -113,17 +137,10 @@ class MTLVAE(nn.Module):
         mu, logvar = self.encode(features)
         z = self.sample(mu, logvar)
         decoded = self.decode(z)
-        outputs = {task: self._head(task, decoded, rows) for task in TASKS}
         steps = features.shape[2] // self.frames_per_step
-        return VAEOutput(
-            strong_synth=_first(steps, outputs["strong_synth"]),
-            strong_real=_first(steps, outputs["strong_real"]),
-            weak=outputs["weak"],
-            reconstruction=self._unstack(outputs["reconstruction"], steps),
-            mu=mu,
-            logvar=logvar,
-            z=z,
-        )
+        run = [task for task in self.heads if rows is None or task in rows]
+        outputs = {task: self.heads[task](decoded if rows is None else decoded[rows[task]], steps) for task in run}
+        return VAEOutput(outputs, mu, logvar, z)
 
     def encode(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, mels, frames) -> mu and logvar of the posterior, each (batch, recurrent steps, latent)."""
@@ -148,16 +165,11 @@ class MTLVAE(nn.Module):
         or the maximum over steps of the strong one where that task is off.
         """
         decoded = self.decode(self.encode(features)[0])
-        strong_head = "strong_real" if "strong_real" in self.heads else "strong_synth"
         steps = features.shape[2] // self.frames_per_step
-        strong = torch.sigmoid(self.heads[strong_head](decoded)[:, :steps])
-        weak = torch.sigmoid(self.heads["weak"](decoded)) if "weak" in self.heads else strong.amax(dim=1)
+        strong_head, weak_head = (inference_head(kind, self.heads) for kind in ("strong", "weak"))
+        strong = torch.sigmoid(self.heads[strong_head](decoded, steps))
+        weak = torch.sigmoid(self.heads[weak_head](decoded, steps)) if weak_head else strong.amax(dim=1)
         return Prediction(strong=strong, weak=weak)
-
-    def _head(self, task: str, decoded: Tensor, rows: Mapping[str, slice] | None) -> Tensor | None:
-        if task not in self.heads or (rows is not None and task not in rows):
-            return None
-        return self.heads[task](decoded if rows is None else decoded[rows[task]])
 
     def _stack(self, features: Tensor) -> Tensor:
         """(batch, mels, frames) -> (batch, recurrent steps, outputs_per_step * frames_per_step * mels)
@@ -176,14 +188,9 @@ class MTLVAE(nn.Module):
         frames = frames[:, :, : steps * together].transpose(1, 2)  # (batch, frames, mels)
         return frames.reshape(features.shape[0], steps, together * self.mels)
 
-    def _unstack(self, stacked: Tensor | None, steps: int) -> Tensor | None:
-        """(batch, recurrent steps, stacked frames) -> (batch, mels, frames) of `steps` output steps, undoing _stack"""
-        if stacked is None:
-            return None
-        frames = stacked.reshape(stacked.shape[0], -1, self.mels)  # (batch, frames, mels)
-        return frames[:, : steps * self.frames_per_step].transpose(1, 2)
 
-
-def _first(steps: int, logits: Tensor | None) -> Tensor | None:
-    """Without the outputs beyond the clip's last step."""
-    return None if logits is None else logits[:, :steps]
+def _new_head(task: str, sizes: HeadSizes) -> nn.Module:
+    kind = TASKS[task].head
+    if kind not in HEADS:
+        raise ValueError(f"task '{task}': expected a head of the kinds {', '.join(HEADS)}; got '{kind}'")
+    return HEADS[kind](sizes)

@@ -11,12 +11,13 @@ import torch
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from recipe_mtlvae.conf import CONF_DIR, TASKS, Conf, load_conf
+from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
 from recipe_mtlvae.inputs.batches import Batch, even_shares
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.nets.checkpoint import build_network
 from recipe_mtlvae.nets.crnn import CRNN
 from recipe_mtlvae.nets.losses import mtlvae_losses, weighted_sum
+from recipe_mtlvae.tasks import TASKS
 from tests.benchmarks.machine import product
 from tests.benchmarks.timing import Goal, Line, Way, race
 
@@ -28,7 +29,7 @@ def random_batch(conf: Conf) -> Batch:
     grid = Grid.of(conf.features, conf.data.clip_seconds)
     frames = 1 + int(conf.data.clip_seconds * conf.features.sample_rate) // conf.features.hop_length
     spans, start = {}, 0
-    for task, count in even_shares(conf.train.batch_size, TASKS).items():
+    for task, count in even_shares(conf.train.batch_size, list(TASKS)).items():
         spans[task] = slice(start, start + count)
         start += count
     return Batch(
