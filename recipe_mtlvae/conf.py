@@ -109,6 +109,7 @@ class VAEConf:
 
 # Weights of Eq. 1's terms
 LossConf = dataclasses.make_dataclass("LossConf", [(term, float) for term in LOSS_TERMS], frozen=True)
+LossConf.__module__ = __name__  # so that worker processes can be handed a Conf
 
 
 @dataclass(frozen=True)

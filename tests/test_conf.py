@@ -1,5 +1,6 @@
 """Configuration: deltas over base.yaml; errors that name file, line and key."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,8 @@ def test_keys_by_their_earlier_names_are_read_with_a_hint(tmp_path, capsys):
         "hint: the key features.hop is called hop_length now",
         "hint: the key features.mels is called n_mels now",
     ]
+
+
+def test_a_configuration_can_be_handed_to_worker_processes():
+    conf = load_conf()
+    assert pickle.loads(pickle.dumps(conf)) == conf
