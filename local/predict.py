@@ -18,7 +18,7 @@ from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.corpus.splits import TEST_SPLITS, Split, corpus_classes, open_split, split_names
 from recipe_mtlvae.errors import exit_code_of, fail
-from recipe_mtlvae.files import atomic_write, content_hash, write_json
+from recipe_mtlvae.files import atomic_write, content_hash, file_stamp, write_json
 from recipe_mtlvae.inference.detector import Detector
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
 from recipe_mtlvae.nets.complexity import macs, parameters
@@ -33,7 +33,7 @@ def main() -> None:
     splits = test_splits(stage)
     checkpoint = stage.official_checkpoint or stage.run_dir / "best.ckpt"
     inputs = {
-        "checkpoint": [checkpoint.stat().st_size, checkpoint.stat().st_mtime_ns] if checkpoint.exists() else None,
+        "checkpoint": file_stamp(checkpoint) if checkpoint.exists() else None,
         "clips": {split.name: split.store.key for split in splits},
         "features": conf_to_dict(stage.conf)["features"],
     }

@@ -17,7 +17,7 @@ from recipe_mtlvae.corpus import splits as corpus
 from recipe_mtlvae.corpus.check import CorpusCheck, check_corpus
 from recipe_mtlvae.corpus.splits import Split
 from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError, exit_code_of, fail
-from recipe_mtlvae.files import content_hash
+from recipe_mtlvae.files import content_hash, file_stamp
 from recipe_mtlvae.inputs.store import INDEX, StoreJob, build_stores
 from recipe_mtlvae.report.data_report import write_data_report
 from recipe_mtlvae.report.data_tables import check_text
@@ -117,22 +117,16 @@ def _inputs(conf: Conf, root: Path) -> dict:
     folders = [root / split.audio for split in conf.data.splits.values()]
     if evaluation := corpus.evaluation_folder(conf, root):
         folders.append(evaluation)
-    metadata = [_stamp(root / split.metadata) for split in conf.data.splits.values()]
-    audio = [content_hash(sorted((name, *_stamp(folder / name)) for name in os.listdir(folder))) for folder in folders]
+    metadata = [file_stamp(root / split.metadata) for split in conf.data.splits.values()]
+    audio = [
+        content_hash(sorted((name, *file_stamp(folder / name)) for name in os.listdir(folder))) for folder in folders
+    ]
     return {"data": settings["data"], "features": settings["features"], "metadata": metadata, "audio": audio}
 
 
 def _has_stores(conf: Conf, root: Path) -> bool:
     folders = (corpus.store_folder(conf, root, name) for name in corpus.split_names(conf, root))
     return all((folder / INDEX).exists() for folder in folders)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return -1, -1
-    return stat.st_size, stat.st_mtime_ns
 
 
 def _require_clips(splits: Iterable[Split], faults: list[Fault]) -> None:

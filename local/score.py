@@ -12,6 +12,7 @@ from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.corpus.splits import open_split
 from recipe_mtlvae.errors import exit_code_of, fail
+from recipe_mtlvae.files import file_stamp
 from recipe_mtlvae.scoring.evaluation import measure, measure_tuned, prepare
 from recipe_mtlvae.scoring.reference import Reference, split_reference
 from recipe_mtlvae.scoring.reference_file import reference_path, write_reference
@@ -85,7 +86,7 @@ def _score(stage: Stage, task: _Task, reference: Reference) -> None:
 
 def _inputs(folder: Path, reference: Reference) -> Any:
     """What a score is made of: its files as they lie on disk, truth and durations."""
-    files = sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in folder.iterdir())
+    files = sorted((file.name, *file_stamp(file)) for file in folder.iterdir())
     truth = {clip: [str(event) for event in events] for clip, events in reference.truth.items()}
     return [files, truth, reference.durations, reference.expected]
 

@@ -10,6 +10,7 @@ from typing import Any
 from local.stage import Stage, baseline_tag, open_stage
 from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.errors import exit_code_of, fail
+from recipe_mtlvae.files import file_stamp
 from recipe_mtlvae.scoring.energy import read_energy
 from recipe_mtlvae.submission.check import check_package
 from recipe_mtlvae.submission.package import Submission, build_submission, submission_split
@@ -60,7 +61,7 @@ def submission_inputs(stage: Stage, profile: Profile) -> dict[str, Any]:
     files = [stage.run_dir / name for name in ("metrics.json", "model.json", "energy.json")]
     files += sorted(scores.glob("*.tsv"))
     files += [Path(profile.report)] if profile.report else []
-    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
+    stats = [(file.name, *file_stamp(file)) for file in files if file.exists()]
     sections = {key: conf[key] for key in ("system", "data", "features", "tasks", "postprocess", "energy")}
     return {"profile": DEFAULT_PROFILE.read_text(encoding="utf-8"), "conf": sections, "files": stats}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +25,7 @@ class Fault:
         where = "" if self.path is None else f"{self.path}: "
         if self.path is not None and self.line is not None:
             where = f"{self.path}:{self.line}: "
-        text = where + self.what + (f"; {self.hint}" if self.hint else "")
-        return text.replace("\n", "\\n")  # one line each, whatever a hostile file name holds
+        return printable(where + self.what + (f"; {self.hint}" if self.hint else ""))
 
 
 class RecipeError(Exception):
@@ -36,9 +36,28 @@ class RecipeError(Exception):
         self.faults = faults
 
     def __str__(self) -> str:
-        shown = [str(fault) for fault in self.faults[:SHOWN_FAULTS]]
-        left = len(self.faults) - len(shown)
-        return "\n".join(shown + ([f"... and {left} more"] if left else []))
+        return "\n".join(fault_lines(self.faults))
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with all escaped that a terminal would act on: it may be anybody's label or file name."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or unicodedata.category(char) == "Zs" else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def fault_lines(faults: Sequence[Fault]) -> list[str]:
+    """A line each, as many as a terminal takes; then how many more there are."""
+    left = len(faults) - SHOWN_FAULTS
+    return [*map(str, faults[:SHOWN_FAULTS]), *([f"... and {left} more"] if left > 0 else [])]
+
+
+def warn(text: str, kind: str = "warning") -> None:
+    """A line on standard error."""
+    print(f"{kind}: {printable(text)}", file=sys.stderr)
 
 
 def fail(what: str, hint: str = "", path: Path | str | None = None, line: int | None = None) -> RecipeError:
@@ -50,17 +69,19 @@ def exit_code_of(main: Callable[[], None]) -> int:
     """Run `main`; 0 when it returns, 1 with a clear line on standard error when the input is at fault."""
     try:
         main()
+        sys.stdout.flush()
     except RecipeError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # the reader of our output went away (`... | head`)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for line in fault_lines(error.faults):
+            warn(line, "error")
         return 1
     except OSError as error:  # a full disk, a folder that cannot be written
-        print(f"error: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
+        if not isinstance(error, BrokenPipeError):  # the reader of our output went away (`... | head`)
+            # atomic_write names its files
+            warn(f"{error.filename or 'standard output'}: {error.strerror or error}", "error")
+        if error.filename is None:  # what is left in it would fail again at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("error: interrupted; run the same command again to go on", file=sys.stderr)
+        warn("interrupted; run the same command again to go on", "error")
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and what tells one from another."""
 
 from __future__ import annotations
 
@@ -6,34 +6,67 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from recipe_mtlvae.errors import fail
+
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; it takes `path`'s name only if the block succeeds."""
+    """Give a temporary path beside `path` to write to; it takes `path`'s name only if the block succeeds.
+
+    Its mode is that of any new file, by the umask. OSError names `path` also where the disk is full.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
-        temporary.chmod(0o644)  # mkstemp's 0600 would hide results from colleagues
         temporary.replace(path)
+    except OSError as error:
+        if error.filename in (None, str(temporary), temporary):
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` (UTF-8) whole or not at all. OSError names the file also where the disk is full."""
+def output_file(path: Path, option: str) -> Path:
+    """Where to write what a user calls `path`: a link's target, so that the link stays.
+
+    Raises RecipeError for what is there and is no file: a folder, a device, a pipe.
+    """
+    target = Path(os.path.realpath(path))
+    kinds = {"folder": target.is_dir(), "device or pipe": target.exists() and not target.is_file()}
+    for kind in (kind for kind, found in kinds.items() if found):
+        raise fail(f"{option}: expected a file, this is a {kind}", "give another name", path)
+    return target
+
+
+def refuse_pipe(path: Path) -> None:
+    """Raises RecipeError for a pipe, whose reading would wait for ever for a writer; the shell's own are below /dev."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISFIFO(path.stat().st_mode) and not path.is_relative_to("/dev"):
+            raise fail("is a pipe, not a file", "write its content to a file", path)
+
+
+def file_stamp(path: Path) -> tuple[int, int]:
+    """Size (bytes) and time of change (ns), which tell whether a file is still as it was; -1 both where it is not."""
     try:
-        with atomic_write(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+        found = path.stat()
+    except OSError:
+        return -1, -1
+    return found.st_size, found.st_mtime_ns
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` (UTF-8) whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any, indent: int | None = 2) -> None:

@@ -17,10 +17,11 @@ from local.desed.clip_file import move
 from local.desed.occurrences import main_event, read_occurrences
 from local.mini.corpus import strong_table
 from local.mini.soundbank import SAMPLE_RATE, listing, write_wav
-from local.workers import run, set_up_worker, start_processes
+from local.workers import run, set_up_worker
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.errors import Fault, fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
+from recipe_mtlvae.processes import start_processes
 
 
 @dataclass(frozen=True)

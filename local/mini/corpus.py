@@ -20,11 +20,12 @@ import numpy as np
 
 from local.mini.clip import ORIGINS, Bench, Task, make_clip, make_sound_file, set_up, truth_file
 from local.mini.soundbank import Sound, listing, recorded, synthesised
-from local.workers import run, start_processes
+from local.workers import run
 from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.corpus.splits import EVALUATION
 from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
+from recipe_mtlvae.processes import start_processes
 
 GENERATOR_VERSION = 1  # raise it with every change that alters the corpus
 EVALUATION_AUDIO = "audio/eval/evaluation"
@@ -179,4 +180,4 @@ def _start_processes(work: Path, conf: Conf, sounds: list[Sound], workers: int |
             folders.setdefault(sound.bank, set()).add(sound.label)
     bench = Bench(work.resolve(), conf, {bank: sorted(labels) for bank, labels in folders.items()})
     work.mkdir(parents=True, exist_ok=True)
-    return start_processes(set_up, bench, workers)
+    return start_processes(set_up, bench, workers=workers)

@@ -19,7 +19,7 @@ from typing import Any
 from recipe_mtlvae.corpus.audio_stats import AudioStats, audio_stats
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.errors import Fault, RecipeError
-from recipe_mtlvae.files import atomic_write
+from recipe_mtlvae.files import atomic_write, file_stamp
 from recipe_mtlvae.machine import cores
 
 FOLDER = ".checked"
@@ -37,7 +37,7 @@ def scan(
     workers: threads; None: one a core. Threads are enough: decoding and hashing leave Python's lock free.
     """
     known, lines = _read(cache)
-    keys = {clip.name: _key(clip.path) for clip in clips}
+    keys = {clip.name: file_stamp(clip.path) for clip in clips}
     new = [clip for clip in clips if clip.name not in known or known[clip.name][0] != keys[clip.name]]
     count(len(clips) - len(new))
     fresh = _examine_all(new, cache, keys, workers or cores(), count)
@@ -78,14 +78,6 @@ def _examine(clips: Sequence[Clip]) -> list[ScanResult]:
         except RecipeError as error:
             found.append(error.faults[0])
     return found
-
-
-def _key(path: Path) -> Key:
-    try:
-        stat = path.stat()
-    except OSError:
-        return -1, -1
-    return stat.st_size, stat.st_mtime_ns
 
 
 def _line(name: str, key: Key, scanned: ScanResult) -> str:

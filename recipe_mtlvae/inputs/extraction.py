@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +21,11 @@ from recipe_mtlvae.audio.decoding import read_audio
 from recipe_mtlvae.conf import FeatureConf
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.errors import Fault, RecipeError, fail
+from recipe_mtlvae.files import file_stamp
 from recipe_mtlvae.inputs.log_mel import LogMel
 from recipe_mtlvae.inputs.store_parts import Row, feature_shape, write_part
 from recipe_mtlvae.machine import cores
+from recipe_mtlvae.processes import start_processes
 
 BATCH_SAMPLES = 320_000  # to one call of LogMel: larger spectra are memory that the system hands out anew each time
 FEW = 200  # clips that are done sooner than processes have started
@@ -69,10 +69,9 @@ def extract_parts(
 def _in_processes(
     tasks: Sequence[PartTask], features: FeatureConf, clip_seconds: float, workers: int, bar: tqdm
 ) -> Iterator[PartResult]:
-    context = multiprocessing.get_context("spawn")  # a fork after torch's threads have started can hang
+    context = multiprocessing.get_context("spawn")
     done, stop = context.Value("q", 0), context.Event()
-    shared = (features, clip_seconds, done, stop)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=shared)
+    pool = start_processes(_set_up, features, clip_seconds, done, stop, workers=workers)
     waiting = iter(tasks)
     running: set[Future[PartResult]] = set()
     try:
@@ -106,15 +105,9 @@ def _interrupts_blocked() -> Iterator[None]:
 _worker: dict[str, Any] = {}  # of a worker process, set once
 
 
-def _start_worker(features: FeatureConf, clip_seconds: float, done: Any, stop: Any) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _set_up(features: FeatureConf, clip_seconds: float, done: Any, stop: Any) -> None:
     torch.set_num_threads(1)
     _worker.update(log_mel=LogMel(features), clip_seconds=clip_seconds, done=done, stop=stop)
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)  # the parent was killed: nobody waits for the result
 
 
 def _work(task: PartTask) -> PartResult:
@@ -139,13 +132,13 @@ def extract_part(task: PartTask, log_mel: LogMel, clip_seconds: float, count: Ca
         samples = []
         for clip in batch:
             try:
+                stamp = file_stamp(clip.path)  # before it is read: a change in between is seen
                 audio = read_audio(clip.path, log_mel.conf.sample_rate, clip_seconds, clip.start or 0.0)
-                stat = clip.path.stat()
             except RecipeError as error:
                 bad[clip.name] = error.faults[0]
                 continue
             duration = audio.duration if clip.start is None else min(audio.duration, clip_seconds)
-            rows.append(Row(clip.name, stat.st_size, stat.st_mtime_ns, duration))
+            rows.append(Row(clip.name, *stamp, duration))
             samples.append(audio.samples)
         if samples:
             log_mels = log_mel(torch.from_numpy(np.stack(samples)))

@@ -8,7 +8,6 @@ machines, each write the parts of their own share; the last one, or any later ca
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ import numpy as np
 from recipe_mtlvae.conf import FeatureConf
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.errors import Fault, fail
-from recipe_mtlvae.files import content_hash, write_json
+from recipe_mtlvae.files import content_hash, file_stamp, write_json
 from recipe_mtlvae.inputs import store_parts
 from recipe_mtlvae.shards import ALL, Shard
 
@@ -127,7 +126,7 @@ class _Plan:
 
 
 def _plan(job: StoreJob, shape: tuple[int, int], shard: Shard, first: int) -> _Plan:
-    sizes, mtimes = np.array([_stamp(clip) for clip in job.clips]).reshape(-1, 2).T
+    sizes, mtimes = np.array([file_stamp(clip.path) for clip in job.clips]).reshape(-1, 2).T
     names = [clip.name for clip in job.clips]
     key = content_hash(list(zip(names, sizes.tolist(), mtimes.tolist(), strict=True)))
     plan = _Plan(job, sizes, mtimes, key, Shard((shard.index - first) % shard.count, shard.count))
@@ -140,15 +139,6 @@ def _plan(job: StoreJob, shape: tuple[int, int], shard: Shard, first: int) -> _P
     missing = np.flatnonzero(plan.part < 0)
     plan.mine = missing[missing // store_parts.clips_per_part(shape) % shard.count == plan.shard.index]
     return plan
-
-
-def _stamp(clip: Clip) -> tuple[int, int]:
-    """Size and time of change of the recording, which tell whether a row is still its own."""
-    try:
-        stat = os.stat(clip.path)
-    except OSError:  # extraction tells what is wrong with it
-        return -1, -1
-    return stat.st_size, stat.st_mtime_ns
 
 
 def _clear(folder: Path, shard: Shard) -> None:
@@ -194,8 +184,7 @@ def _finish(plan: _Plan, shape: tuple[int, int]) -> StoreReport:
         "positions": plan.position[there].tolist(),
         "skipped": list(plan.job.skipped),
     }
-    with store_parts.naming(folder / INDEX):
-        write_json(folder / INDEX, index, indent=None)
+    write_json(folder / INDEX, index, indent=None)
     for number in plan.used - set(index["parts"]):
         store_parts.delete_part(folder, number)
     return StoreReport(len(there), ())

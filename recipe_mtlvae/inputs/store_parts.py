@@ -6,7 +6,6 @@ A part never changes. A row is valid while its recording's size and time of chan
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -58,16 +57,15 @@ def part_path(folder: Path, number: int) -> Path:
 
 
 def write_part(folder: Path, number: int, features: np.ndarray, rows: Sequence[Row]) -> None:
-    """Write a part, then its rows; OSError names the file also where the disk is full."""
+    """Write a part, then its rows."""
     path = part_path(folder, number)
     listed = [[row.name, row.size, row.mtime_ns, row.duration] for row in rows]
-    with naming(path), atomic_write(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         # not np.save: it reports a full disk without its reason
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(features))
         file.write(memoryview(features).cast("B"))
         file.write(_seal(listed))
-    with naming(path):
-        write_json(path.with_suffix(".json"), listed, indent=None)
+    write_json(path.with_suffix(".json"), listed, indent=None)
 
 
 def _seal(listed: list[list[Any]]) -> bytes:
@@ -107,12 +105,3 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-@contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Give an OSError the file's name: writing to a full disk raises one without."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
