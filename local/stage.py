@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from recipe_mtlvae.conf import CONF_DIR, NETWORKS, Conf, changed_keys, conf_to_dict, data_file, load_conf
+from recipe_mtlvae.conf import CONF_DIR, Conf, changed_keys, conf_from_dict, conf_to_dict, data_file, load_conf
 from recipe_mtlvae.conf_files import read_yaml
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
 from recipe_mtlvae.shards import ALL, Shard, shard_of
+from recipe_mtlvae.systems import SYSTEMS
 
 PROJECT = CONF_DIR.parent
-# Keys that may differ between two calls of one run: they extend it or say where it runs, not what it is
-FREE_KEYS = (
-    "data.root",
-    "data.prepare",
-    "data.reuse",
-    "data.evaluation",
+# What training does not read: how data is fetched, where it lies, where the work runs, and what later stages do, whose
+# own inputs' hashes see to it that these run again. It may change under a tag, and nothing is trained again
+NOT_TRAINED_ON = (
+    *("fetch", "postprocess", "energy"),
+    *(f"data.{key}" for key in ("root", "prepare", "reuse", "evaluation")),
     "data.skip_bad",  # given after stage 0 has listed the faults; training refuses other clips than it began with
-    *("train.max_epochs", "train.patience"),  # an equal_epochs baseline goes on as a converged one
     *(f"train.{key}" for key in ("accelerator", "devices", "num_nodes", "strategy", "threads")),
 )
-# Sections that the training does not read: how data is fetched, and what the later stages do, whose own inputs' hashes
-# see to it that these run again
-LATE_SECTIONS = ("fetch.", "postprocess.", "energy.")
+# These may change too, and training goes on: an equal_epochs baseline as a converged one
+LENGTH = ("train.max_epochs", "train.patience")
 SHARDED = (0, 2)  # stages whose work run.shard divides
 # How long --baseline trains the baseline
 BASELINES = {
@@ -58,12 +57,17 @@ class Stage:
 
     def system_dirs(self) -> dict[str, Path]:
         """The system's networks and where each has its scores: in the run's own folder, a teacher in one below it."""
-        first, *others = NETWORKS[self.conf.system]
+        first, *others = SYSTEMS[self.conf.system].networks
         return {first: self.run_dir} | {network: self.run_dir / network for network in others}
 
     @property
     def _stamp(self) -> Path:
         return self.run_dir / "stages" / f"{self.number}.json"
+
+
+def trained_on(conf: Conf) -> dict[str, Any]:
+    """The configuration without what training does not read."""
+    return _without(NOT_TRAINED_ON, conf_to_dict(conf))
 
 
 def open_stage(number: int, description: str, argv: list[str] | None = None) -> Stage:
@@ -115,10 +119,13 @@ def _parser(description: str) -> argparse.ArgumentParser:
 
 
 def _baseline_of(conf: Conf, options: argparse.Namespace) -> Conf:
-    """The mean-teacher CRNN on the same data; to be trained for as many epochs as `conf`, or until it levels off."""
+    """The system's baseline on the same data; to be trained for as many epochs as `conf`, or until it levels off."""
     length = BASELINES.get(options.as_baseline, [])
     settings = [setting.format(max_epochs=conf.train.max_epochs) for setting in length]
-    baseline = {"conf": str(CONF_DIR / "mean_teacher.yaml"), "settings": [*options.settings, *settings]}
+    baseline = {
+        "conf": str(CONF_DIR / f"{SYSTEMS[conf.system].baseline}.yaml"),
+        "settings": [*options.settings, *settings],
+    }
     return _resolve(argparse.Namespace(**{**vars(options), **baseline}))
 
 
@@ -148,12 +155,21 @@ def _remember_conf(stage: Stage) -> None:
     content = conf_to_dict(stage.conf)
     begun = (stage.run_dir / "checkpoints").exists() or (stage.run_dir / "scores").exists()
     if begun and file.exists():
-        changed = changed_keys(read_yaml(file), content)
-        changed = [key for key in changed if key not in FREE_KEYS and not key.startswith(LATE_SECTIONS)]
+        earlier = conf_to_dict(conf_from_dict(read_yaml(file)))  # keys that came after it have their defaults
+        changed = changed_keys(*(_without((*NOT_TRAINED_ON, *LENGTH), conf) for conf in (earlier, content)))
         if changed:
             what = f"this tag holds a run with another {', '.join(changed)}"
             raise fail(what, "give --tag another name, or delete the folder", stage.run_dir)
     write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _without(keys: Collection[str], content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested dict that lacks these dotted keys."""
+    return {
+        name: _without(keys, value, f"{prefix}{name}.") if isinstance(value, dict) else value
+        for name, value in content.items()
+        if prefix + name not in keys
+    }
 
 
 def _read_stamp(file: Path) -> str | None:

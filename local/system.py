@@ -1,4 +1,4 @@
-"""What the trainings of both systems share: validation, seeded noise, logging, what a checkpoint carries."""
+"""What the trainings of all systems share: validation, seeded noise, logging, what a checkpoint carries."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from recipe_mtlvae.conf import NETWORKS, Conf
+from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 from recipe_mtlvae.nets.prediction import Prediction
+from recipe_mtlvae.systems import SYSTEMS
 
 
 class SystemTraining(pl.LightningModule):
@@ -24,7 +25,7 @@ class SystemTraining(pl.LightningModule):
         super().__init__()
         self.conf = conf
         self.classes = classes
-        self.networks = NETWORKS[conf.system]  # those to validate; the first one selects
+        self.networks = SYSTEMS[conf.system].networks  # those to validate; the first one selects
         self.net = build_network(conf, len(classes))
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Prediction]:

@@ -17,9 +17,9 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from local.callbacks import CollapseWarning, History, Patience, Selection, read_history
-from local.stage import Stage, open_stage
+from local.stage import Stage, open_stage, trained_on
 from local.tune import GRID, tune_checkpoint
-from recipe_mtlvae.conf import Conf, TrainConf, conf_to_dict
+from recipe_mtlvae.conf import Conf, TrainConf
 from recipe_mtlvae.corpus.splits import SELECTION_SPLIT, corpus_classes, open_split
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import content_hash, write_json
@@ -32,13 +32,8 @@ from recipe_mtlvae.inputs.batches import (
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.machine import cores
 from recipe_mtlvae.scoring.energy import measured
+from recipe_mtlvae.systems import SYSTEMS
 from recipe_mtlvae.tasks import TASKS
-
-# conf.system: module, LightningModule
-SYSTEMS = {
-    "mtlvae": ("local.mtlvae", "MTLVAETraining"),
-    "mean_teacher": ("local.mean_teacher", "MeanTeacherTraining"),
-}
 
 
 class Data(pl.LightningDataModule):
@@ -84,8 +79,6 @@ def main() -> None:
 
 def training_inputs(stage: Stage) -> dict:
     """What best.ckpt depends on: the configuration, the clips with their labels, what is tuned at the end."""
-    conf = conf_to_dict(stage.conf)
-    keys = ("system", "seed", "features", "tasks", "vae", "loss", "mean_teacher", "train")
     _require_splits(stage.conf)
     names = [
         name for name in (*(task.split for task in TASKS.values()), SELECTION_SPLIT) if name in stage.conf.data.splits
@@ -93,9 +86,9 @@ def training_inputs(stage: Stage) -> dict:
     splits = [open_split(stage.conf, stage.root, name) for name in names]
     clips = [(clip.name, clip.events, sorted(clip.labels or ())) for split in splits for clip in split.clips]
     seconds = [split.durations for split in splits]
-    fixed = [conf["postprocess"][key] for key in ("threshold", "median_filter")]
+    fixed = [stage.conf.postprocess.threshold, stage.conf.postprocess.median_filter]
     known = {"clips": content_hash(str(clips), seconds), "tuning": [GRID, fixed]}
-    return {key: conf[key] for key in keys} | known
+    return trained_on(stage.conf) | known
 
 
 def _require_splits(conf: Conf) -> None:
@@ -208,8 +201,7 @@ def processes_of(train: TrainConf) -> Processes:
 
 def system_of(conf: Conf) -> type[pl.LightningModule]:
     """The LightningModule of conf.system."""
-    module_name, class_name = SYSTEMS[conf.system]
-    return getattr(importlib.import_module(module_name), class_name)
+    return getattr(importlib.import_module(f"local.{conf.system}"), SYSTEMS[conf.system].training)
 
 
 def _callbacks(conf: Conf, run_dir: Path, data: Data) -> list[Callback]:

@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recipe_mtlvae.conf import NETWORKS, PostprocessConf
+from recipe_mtlvae.conf import PostprocessConf
 from recipe_mtlvae.inputs.batches import TaskData, evaluation_batches
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint, write_decoding
 from recipe_mtlvae.scoring.tuning import MEDIAN_FILTERS, PRIOR_EVENTS, THRESHOLDS, StrongClips, Tuning, WeakClips, tune
+from recipe_mtlvae.systems import SYSTEMS
 
 GRID = [THRESHOLDS, MEDIAN_FILTERS, PRIOR_EVENTS]  # a run that was tuned over another one is tuned again
 
 
 def tune_checkpoint(path: Path, strong: TaskData, weak: TaskData | None, fixed: PostprocessConf) -> None:
     """Tune each network of the checkpoint on the clips that selected it, and write that into it."""
-    networks = NETWORKS[load_checkpoint(path).conf.system]
+    networks = SYSTEMS[load_checkpoint(path).conf.system].networks
     tunings = {name: _tune(load_checkpoint(path, name), strong, weak, fixed) for name in networks}
     write_decoding(path, {name: dataclasses.asdict(tuning.decoding) for name, tuning in tunings.items()})
     for name, tuning in tunings.items():

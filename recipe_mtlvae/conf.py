@@ -15,11 +15,10 @@ from recipe_mtlvae.conf_files import merge, read_yaml, setting_delta
 from recipe_mtlvae.conf_ranges import out_of_range
 from recipe_mtlvae.conf_types import build
 from recipe_mtlvae.errors import fail
+from recipe_mtlvae.systems import SYSTEMS
 from recipe_mtlvae.tasks import LOSS_TERMS, TASKS, with_head
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
-# The trained networks of each system, by their names in its checkpoints; the first one is the system's own
-NETWORKS = {"mtlvae": ("net",), "mean_teacher": ("net", "teacher")}
 SEPARATORS = {"tab": "\t", "comma": ","}
 PREPARE = ("mini", "desed", "none")
 SYNTHETIC = ("download", "generate")
@@ -179,16 +178,17 @@ class Conf:
     run: RunConf
 
     def __post_init__(self) -> None:
-        if self.system not in NETWORKS:
-            raise fail(f"system: expected one of {', '.join(NETWORKS)}; got {self.system!r}")
+        if self.system not in SYSTEMS:
+            raise fail(f"system: expected one of {', '.join(SYSTEMS)}; got {self.system!r}")
         for key, known in (("prepare", PREPARE), ("synthetic", SYNTHETIC)):
             if (value := getattr(self.data, key)) not in known:
                 raise fail(f"data.{key}: expected one of {', '.join(known)}; got {value!r}")
         unknown = sorted(set(self.tasks) - set(TASKS))
         if unknown or len(set(self.tasks)) < len(self.tasks) or not with_head("strong", self.tasks):
             raise fail(f"tasks: expected some of {', '.join(TASKS)}, a strong one among them; got {list(self.tasks)}")
-        if self.system == "mean_teacher" and not {"weak", "reconstruction"} <= set(self.tasks):
-            raise fail(f"tasks: the mean teacher wants weak and reconstruction among them; got {list(self.tasks)}")
+        if not set(needed := SYSTEMS[self.system].tasks) <= set(self.tasks):
+            name, wanted = self.system.replace("_", " "), " and ".join(needed)
+            raise fail(f"tasks: the {name} wants {wanted} among them; got {list(self.tasks)}")
         if self.data.table.separator not in SEPARATORS:
             raise fail(f"data.table.separator: expected tab or comma; got {self.data.table.separator!r}")
         if problem := out_of_range(dataclasses.asdict(self)):

@@ -1,9 +1,11 @@
 """What the stages share: options, folders, what is done already."""
 
 import pytest
+import yaml
 
 from local import stage as stages
-from local.stage import open_stage
+from local.stage import open_stage, trained_on
+from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.errors import RecipeError
 
 
@@ -80,6 +82,26 @@ def test_a_tag_is_free_as_long_as_nothing_was_trained_under_it():
 def test_what_extends_a_run_may_change(setting):
     begun()
     opened("--set", setting)
+
+
+def test_a_run_of_a_version_without_a_key_goes_on_where_the_key_has_its_default():
+    begun()
+    file = opened().run_dir / "conf.yaml"
+    earlier = yaml.safe_load(file.read_text())
+    del earlier["vae"]["outputs_per_step"]
+    file.write_text(yaml.safe_dump(earlier))
+    opened()
+    file.write_text(yaml.safe_dump(earlier))
+    with pytest.raises(RecipeError, match=r"another vae\.outputs_per_step"):
+        opened("--set", "vae.outputs_per_step=2")
+
+
+def test_training_depends_on_every_key_but_those_that_it_does_not_read():
+    """A section that comes later is among them without being listed."""
+    sections = trained_on(opened().conf)
+    assert sections.keys() == conf_to_dict(opened().conf).keys() - {"fetch", "postprocess", "energy"}
+    assert "max_epochs" in sections["train"] and "devices" not in sections["train"]
+    assert "skip_bad" not in sections["data"] and "weak_held_out" in sections["data"]
 
 
 def test_a_damaged_configuration_of_a_run_is_named():

@@ -6,6 +6,7 @@ which training resumes, and best.ckpt, which detects, are opened alike.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,24 +34,8 @@ class Checkpoint:
 
 
 def build_network(conf: Conf, classes: int) -> nn.Module:
-    """The network of a configuration: MTLVAE, or the baseline's CRNN."""
-    if conf.system == "mean_teacher":
-        from recipe_mtlvae.nets.crnn import CRNN
-
-        return CRNN(classes=classes)
-    from recipe_mtlvae.nets.vae import MTLVAE
-
-    return MTLVAE(
-        classes=classes,
-        mels=conf.features.n_mels,
-        frames_per_step=conf.features.frames_per_step,
-        outputs_per_step=conf.vae.outputs_per_step,
-        hidden=conf.vae.hidden,
-        layers=conf.vae.layers,
-        latent=conf.vae.latent,
-        variational=conf.vae.variational,
-        tasks=conf.tasks,
-    )
+    """The network of a configuration's system, with random weights."""
+    return importlib.import_module(f"recipe_mtlvae.nets.{conf.system}").build(conf, classes)
 
 
 def recipe_entry(conf: Conf, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -59,7 +44,7 @@ def recipe_entry(conf: Conf, classes: tuple[str, ...]) -> dict[str, Any]:
 
 
 def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu") -> Checkpoint:
-    """Open a checkpoint of this recipe; `network` is one of the system's, by conf.NETWORKS.
+    """Open a checkpoint of this recipe; `network` is one of the system's, by systems.py.
 
     Raises RecipeError for a file of another kind or with missing weights.
     """

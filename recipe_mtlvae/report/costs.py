@@ -12,6 +12,7 @@ from recipe_mtlvae.report.compared import ComparedSystem
 from recipe_mtlvae.report.runs import SPLITS
 from recipe_mtlvae.report.tables import NONE, shown_splits, split_name
 from recipe_mtlvae.scoring.energy import ew_psds
+from recipe_mtlvae.systems import baselines
 
 NOT_MEASURED, NOT_KNOWN = "not measured", "not known"
 PHASES = ("training", "validation", "public", "evaluation")  # of energy.json; validation is the challenge's dev-test
@@ -94,7 +95,7 @@ def mean_kwh(system: ComparedSystem, phase: str) -> float | None:
 
 def baseline_of(systems: Sequence[ComparedSystem]) -> ComparedSystem | None:
     """The system against which energy is weighed: the baseline recipe's, where one was trained."""
-    return next((one for one in systems if one.runs[0].conf and one.runs[0].conf.system == "mean_teacher"), None)
+    return next((one for one in systems if one.runs[0].conf and one.runs[0].conf.system in baselines()), None)
 
 
 def energy_weighted(system: ComparedSystem, baseline: ComparedSystem, phase: str, name: str) -> float | None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import yaml
 
-from recipe_mtlvae.conf import CONF_DIR, NETWORKS, Conf, conf_from_dict
+from recipe_mtlvae.conf import CONF_DIR, Conf, conf_from_dict
 from recipe_mtlvae.conf_files import load_yaml
 from recipe_mtlvae.errors import RecipeError, fail
+from recipe_mtlvae.systems import SYSTEMS
 
 SPLITS = ("validation", "public")
 GIVEN = " by the given truth"  # after a split's name, where a run's own split has that name
@@ -88,7 +89,7 @@ def bare_run(folder: Path, name: str) -> Run:
 
 def networks_of(name: str, folder: Path) -> dict[str, Path]:
     """A run's networks by the names that they have in a page: a teacher, in a folder below, is a system of its own."""
-    others = {network for networks in NETWORKS.values() for network in networks[1:]}
+    others = {network for system in SYSTEMS.values() for network in system.networks[1:]}
     there = [network for network in sorted(others) if (folder / network / "scores").is_dir()]
     return {name: folder} | {f"{name}, {network}": folder / network for network in there}
 
