@@ -155,7 +155,7 @@ def _remember_conf(stage: Stage) -> None:
     content = conf_to_dict(stage.conf)
     begun = (stage.run_dir / "checkpoints").exists() or (stage.run_dir / "scores").exists()
     if begun and file.exists():
-        earlier = conf_to_dict(conf_from_dict(read_yaml(file)))  # keys that came after it have their defaults
+        earlier = conf_to_dict(conf_from_dict(read_yaml(file), file))  # keys that came after it have their defaults
         changed = changed_keys(*(_without((*NOT_TRAINED_ON, *LENGTH), conf) for conf in (earlier, content)))
         if changed:
             what = f"this tag holds a run with another {', '.join(changed)}"

@@ -1,172 +1,182 @@
-"""Configuration: YAML deltas over conf/base.yaml, checked and frozen into dataclasses.
+"""The schema: every key of a configuration once, with its type and range, and the checks of several values beside them.
 
-conf/base.yaml alone holds the defaults and their units; the dataclasses below hold names and types.
-An unknown key, a missing key or a wrong type is an error that names file, line and key.
+conf/base.yaml alone holds the defaults and their units. A configuration is base.yaml and YAML deltas over it, merged,
+checked and frozen. What is wrong is an error that names file, line and key.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from recipe_mtlvae.conf_files import merge, read_yaml, setting_delta
-from recipe_mtlvae.conf_ranges import out_of_range
-from recipe_mtlvae.conf_types import build
+from pydantic import Field, field_validator, model_validator
+
+from recipe_mtlvae.conf_files import Source, merge, read_yaml, setting_delta, shown, with_new_names
+from recipe_mtlvae.conf_types import Bool, Float, Int, build, section
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.systems import SYSTEMS
 from recipe_mtlvae.tasks import LOSS_TERMS, TASKS, with_head
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 SEPARATORS = {"tab": "\t", "comma": ","}
-PREPARE = ("mini", "desed", "none")
-SYNTHETIC = ("download", "generate")
+MANY = 10**9
+
+MiniSplit = Literal[
+    "synthetic_train", "strong_real", "weak", "unlabeled", "synthetic_validation", "validation", "public", "evaluation"
+]
 
 
-@dataclass(frozen=True)
+@section
 class SplitConf:
     metadata: str
     audio: str
-    labels: str  # strong | weak | none
+    labels: Literal["strong", "weak", "none"]
 
 
-@dataclass(frozen=True)
+@section
 class TableConf:
     """How metadata are written."""
 
-    separator: str  # tab | comma
-    header: bool
+    separator: Literal["tab", "comma"]
+    header: Bool
 
 
-@dataclass(frozen=True)
+@section
 class DataConf:
     name: str
-    prepare: str
-    seed: int
+    prepare: Literal["mini", "desed", "none"]
+    seed: Int
     root: str | None
     soundbank: str | None
     classes: tuple[str, ...] | None
-    clip_seconds: float
-    synthetic: str  # download | generate
+    clip_seconds: Float = Field(ge=0, le=3600)
+    synthetic: Literal["download", "generate"]
     reuse: tuple[str, ...]
     evaluation: str | None
-    skip_bad: bool
-    weak_held_out: float
+    skip_bad: Bool
+    weak_held_out: Float = Field(ge=0, le=0.9)
     table: TableConf
     splits: dict[str, SplitConf]
 
 
-@dataclass(frozen=True)
+@section
 class ArchiveConf:
-    record: int
+    record: Int
     file: str
 
 
-@dataclass(frozen=True)
+@section
 class SplitOriginConf:
     metadata: str  # a key of fetch.archives
     audio: str  # the same, or audioset
 
 
-@dataclass(frozen=True)
+@section
 class FetchConf:
     records: str
-    stall_seconds: float
-    attempts: int
-    longest_wait: float
-    clips_at_once: int
-    clips_per_second: float
+    stall_seconds: Float = Field(ge=0.01, le=3600)
+    attempts: Int = Field(ge=1, le=1000)
+    longest_wait: Float = Field(ge=0, le=86400)
+    clips_at_once: Int = Field(ge=1, le=64)
+    clips_per_second: Float = Field(ge=0.001, le=1000)
     archives: dict[str, ArchiveConf]
     splits: dict[str, SplitOriginConf]
-    soundscapes: dict[str, int]
+    soundscapes: dict[str, Int]
     occurrences: str | None
 
 
-@dataclass(frozen=True)
+@section
 class FeatureConf:
-    sample_rate: int
-    n_fft: int
-    hop_length: int
-    n_mels: int
-    f_min: float
-    f_max: float
-    amplitude_floor: float
-    db_min: float
-    db_max: float
-    frames_per_step: int
+    sample_rate: Int = Field(ge=1000, le=384000)
+    n_fft: Int = Field(ge=16, le=2**20)
+    hop_length: Int = Field(ge=1, le=2**20)
+    n_mels: Int = Field(ge=1, le=2**12)
+    f_min: Float
+    f_max: Float
+    amplitude_floor: Float
+    db_min: Float
+    db_max: Float
+    frames_per_step: Int = Field(ge=1, le=2**10)
 
 
-@dataclass(frozen=True)
+@section
 class VAEConf:
-    hidden: int
-    layers: int
-    latent: int
-    variational: bool
-    outputs_per_step: int
+    hidden: Int = Field(ge=1, le=2**16)
+    layers: Int = Field(ge=1, le=64)
+    latent: Int = Field(ge=1, le=2**16)
+    variational: Bool
+    outputs_per_step: Int = Field(ge=1, le=64)
 
 
-# Weights of Eq. 1's terms
-LossConf = dataclasses.make_dataclass("LossConf", [(term, float) for term in LOSS_TERMS], frozen=True)
-LossConf.__module__ = __name__  # so that worker processes can be handed a Conf
+Weight = Annotated[Float, Field(ge=0)]
+# Weights of Eq. 1's terms; the module's name lets worker processes be handed a Conf
+LossConf = section(type("LossConf", (), {"__annotations__": dict.fromkeys(LOSS_TERMS, Weight), "__module__": __name__}))
 
 
-@dataclass(frozen=True)
+@section
 class MeanTeacherConf:
-    strong_clips: int
-    weak_clips: int
-    unlabeled_clips: int
-    consistency: float
-    warmup_epochs: int
-    ema: float
-    mixup: float
-    mixup_beta: float
+    strong_clips: Int = Field(ge=1, le=MANY)
+    weak_clips: Int = Field(ge=1, le=MANY)
+    unlabeled_clips: Int = Field(ge=1, le=MANY)
+    consistency: Float = Field(ge=0)
+    warmup_epochs: Int = Field(ge=0, le=MANY)
+    ema: Float = Field(ge=0, le=1)
+    mixup: Float = Field(ge=0, le=1)
+    mixup_beta: Float = Field(ge=1e-06, le=MANY)
 
 
-@dataclass(frozen=True)
+@section
 class TrainConf:
-    batch_size: int
-    max_epochs: int
-    epoch_steps: int | None
-    learning_rate: float
-    gradient_clip: float
-    patience: int | None
+    batch_size: Int = Field(ge=1, le=MANY)
+    max_epochs: Int = Field(ge=1, le=MANY)
+    epoch_steps: Int | None = Field(ge=1, le=MANY)
+    learning_rate: Float = Field(ge=1e-12, le=10)
+    gradient_clip: Float = Field(ge=0, le=MANY)
+    patience: Int | None = Field(ge=1, le=MANY)
     accelerator: str
-    devices: int | None
-    num_nodes: int
+    devices: Int | None = Field(ge=1, le=2**12)
+    num_nodes: Int = Field(ge=1, le=2**12)
     strategy: str
     precision: str
-    threads: int | None
+    threads: Int | None = Field(ge=1, le=2**12)
 
 
-@dataclass(frozen=True)
+@section
 class PostprocessConf:
-    median_filter: int
-    threshold: float
-    operating_points: int
+    median_filter: Int = Field(ge=1, le=9999)
+    threshold: Float = Field(ge=0, le=1)
+    operating_points: Int = Field(ge=1, le=1000)
+
+    @field_validator("median_filter")
+    @classmethod
+    def _is_odd(cls, steps: int) -> int:
+        if steps % 2 == 0:
+            raise ValueError("expected an odd number of output steps")
+        return steps
 
 
-@dataclass(frozen=True)
+@section
 class EnergyConf:
     country_iso_code: str
-    baseline_devtest_kwh: float | None
-    baseline_eval_kwh: float | None
+    baseline_devtest_kwh: Float | None
+    baseline_eval_kwh: Float | None
 
 
-@dataclass(frozen=True)
+@section
 class RunConf:
     """How one process takes part; no part of what the run is."""
 
     shard: str | None
 
 
-@dataclass(frozen=True)
+@section
 class Conf:
     system: str
-    seed: int
+    seed: Int
     data: DataConf
     fetch: FetchConf
-    mini: dict[str, int]
+    mini: dict[MiniSplit, Annotated[Int, Field(ge=0)]]
     features: FeatureConf
     tasks: tuple[str, ...]
     vae: VAEConf
@@ -177,22 +187,23 @@ class Conf:
     energy: EnergyConf
     run: RunConf
 
-    def __post_init__(self) -> None:
-        if self.system not in SYSTEMS:
-            raise fail(f"system: expected one of {', '.join(SYSTEMS)}; got {self.system!r}")
-        for key, known in (("prepare", PREPARE), ("synthetic", SYNTHETIC)):
-            if (value := getattr(self.data, key)) not in known:
-                raise fail(f"data.{key}: expected one of {', '.join(known)}; got {value!r}")
-        unknown = sorted(set(self.tasks) - set(TASKS))
+    @field_validator("system")
+    @classmethod
+    def _is_registered(cls, system: str) -> str:
+        if system not in SYSTEMS:
+            raise ValueError(f"expected one of {', '.join(SYSTEMS)}")
+        return system
+
+    @model_validator(mode="after")
+    def _tasks_fit_the_system(self) -> Conf:
+        unknown = set(self.tasks) - set(TASKS)
         if unknown or len(set(self.tasks)) < len(self.tasks) or not with_head("strong", self.tasks):
-            raise fail(f"tasks: expected some of {', '.join(TASKS)}, a strong one among them; got {list(self.tasks)}")
+            known = ", ".join(TASKS)
+            raise ValueError(f"tasks: expected some of {known}, a strong one among them, got {shown(list(self.tasks))}")
         if not set(needed := SYSTEMS[self.system].tasks) <= set(self.tasks):
-            name, wanted = self.system.replace("_", " "), " and ".join(needed)
-            raise fail(f"tasks: the {name} wants {wanted} among them; got {list(self.tasks)}")
-        if self.data.table.separator not in SEPARATORS:
-            raise fail(f"data.table.separator: expected tab or comma; got {self.data.table.separator!r}")
-        if problem := out_of_range(dataclasses.asdict(self)):
-            raise fail(problem)
+            what = f"the {self.system.replace('_', ' ')} wants {' and '.join(needed)} among them"
+            raise ValueError(f"tasks: {what}, got {list(self.tasks)}")
+        return self
 
 
 def load_conf(*files: Path, settings: list[str] | None = None) -> Conf:
@@ -200,12 +211,8 @@ def load_conf(*files: Path, settings: list[str] | None = None) -> Conf:
 
     Raises RecipeError naming the file, line and key at fault.
     """
-    content = read_yaml(CONF_DIR / "base.yaml")
-    for file in files:
-        merge(content, read_yaml(file), file)
-    for setting in settings or []:
-        merge(content, setting_delta(setting), "--set")
-    return build(Conf, content)
+    sources: list[Source] = [(file, read_yaml(file)) for file in (CONF_DIR / "base.yaml", *files)]
+    return _merged(sources + [("--set", setting_delta(setting)) for setting in settings or []])
 
 
 def data_file(data: str) -> Path:
@@ -213,14 +220,16 @@ def data_file(data: str) -> Path:
     return Path(data) if data.endswith((".yaml", ".yml")) else CONF_DIR / "data" / f"{data}.yaml"
 
 
-def conf_from_dict(content: dict[str, Any]) -> Conf:
-    """The Conf of a nested dict, such as a checkpoint's; keys that came after it was written are as in base.yaml."""
+def conf_from_dict(content: Any, source: Path | str = "configuration") -> Conf:
+    """The Conf of a nested dict, such as a checkpoint's; keys that came after it was written are as in base.yaml.
+
+    source: where it comes from, for errors.
+    """
     if not isinstance(content, dict):
-        raise fail(f"configuration: expected a mapping, got {content!r}")
-    whole = read_yaml(CONF_DIR / "base.yaml")
-    whole["data"]["splits"] = {}  # names of the user's, not keys of ours
-    merge(whole, content, "configuration")
-    return build(Conf, whole)
+        raise fail(f"expected a mapping of configuration keys, got {shown(content)}", path=source)
+    base = read_yaml(CONF_DIR / "base.yaml")
+    base["data"]["splits"] = {}  # names of the user's, not keys of ours
+    return _merged([(CONF_DIR / "base.yaml", base), (source, content)])
 
 
 def conf_to_dict(conf: Conf) -> dict[str, Any]:
@@ -240,6 +249,15 @@ def changed_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
         elif before != after:
             changed.append(prefix + key)
     return changed
+
+
+def _merged(sources: list[Source]) -> Conf:
+    """The Conf of these mappings, each laid over those before it."""
+    content: dict[str, Any] = {}
+    sources = [(source, with_new_names(delta)) for source, delta in sources]
+    for _, delta in sources:
+        merge(content, delta)
+    return build(Conf, content, sources)
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import reprlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,16 @@ import yaml
 
 from recipe_mtlvae.errors import fail
 
+# A file, or another name of what configures, and the mapping in it
+Source = tuple[Path | str, dict[str, Any]]
 # Keys by the names that they had in earlier versions; read still, with a hint
-RENAMED = {"features.mels": "n_mels", "features.hop": "hop_length"}
+RENAMED = {"features.hop": "hop_length", "features.mels": "n_mels"}
 # Mappings whose keys are the user's own, such as the splits of a corpus; a list takes these ones of them
 _OPEN_MAPPINGS = ("data.splits", "fetch.archives", "fetch.splits", "fetch.soundscapes")
+SHOWN_CHARACTERS = 80
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 3
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = SHOWN_CHARACTERS
 
 
 def load_yaml(text: str) -> Any:
@@ -61,32 +69,53 @@ def setting_delta(setting: str) -> dict[str, Any]:
     return delta
 
 
-def merge(content: dict[str, Any], delta: dict[str, Any], source: Path | str, prefix: str = "") -> None:
-    """Lay `delta` over `content` in place; a key that base.yaml does not have is an error.
-
-    A split that is null is left out.
-    """
+def merge(content: dict[str, Any], delta: dict[str, Any], prefix: str = "") -> None:
+    """Lay `delta` over `content` in place. A split that is null is left out; a list of splits takes these ones."""
     for key, value in delta.items():
         name = f"{prefix}{key}"
-        if new := RENAMED.get(name):
-            _hint_renamed(name, new)
-            key, name = new, f"{prefix}{new}"
         if value is None and prefix.rstrip(".") in _OPEN_MAPPINGS:
             content.pop(key, None)
-            continue
-        if key not in content and prefix.rstrip(".") not in _OPEN_MAPPINGS:
-            path, line = (source, _line_of(source, name)) if isinstance(source, Path) else (source, None)
-            known = ", ".join(str(known) for known in content)
-            raise fail(f"unknown key '{name}'", f"the keys there are: {known}", path, line)
-        if isinstance(content.get(key), dict) and isinstance(value, dict):
-            merge(content[key], value, source, f"{name}.")
-            continue
-        if name in _OPEN_MAPPINGS and isinstance(value, list):
+        elif isinstance(content.get(key), dict) and isinstance(value, dict):
+            merge(content[key], value, f"{name}.")
+        elif name in _OPEN_MAPPINGS and isinstance(value, list):
             content[key] = _chosen(content[key], value, name)
-            continue
-        if key in content:
-            _check_kind(content[key], value, name, source)
-        content[key] = value
+        else:
+            content[key] = value
+
+
+def with_new_names(delta: dict[str, Any]) -> dict[str, Any]:
+    """`delta` with its renamed keys by the names that they have now; each is hinted at once a process."""
+    delta = dict(delta)
+    for old, new in RENAMED.items():
+        section, _, key = old.partition(".")
+        if isinstance(delta.get(section), dict) and key in delta[section]:
+            _hint_renamed(old, new)
+            delta[section] = {new if name == key else name: value for name, value in delta[section].items()}
+    return delta
+
+
+def shown(value: Any) -> str:
+    """A value in an error message: about 80 characters of it, whatever its size."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+
+
+def place_of(sources: Sequence[Source], keys: Sequence[str]) -> tuple[Path | str | None, int | None]:
+    """Which source set the key last, or a mapping above it, and in a file the line, counted from 1."""
+    for source, delta in reversed(sources):
+        if _sets(delta, keys):
+            return source, _line_of(source, keys) if isinstance(source, Path) else None
+    return None, None
+
+
+def _sets(delta: Any, keys: Sequence[str]) -> bool:
+    for key in keys:
+        if not isinstance(delta, dict):
+            return True
+        if key not in delta:
+            return False
+        delta = delta[key]
+    return True
 
 
 @functools.cache
@@ -104,19 +133,11 @@ def _chosen(mapping: dict[str, Any], keys: list[Any], name: str) -> dict[str, An
     return {key: entry for key, entry in mapping.items() if key in keys}
 
 
-def _check_kind(old: Any, new: Any, name: str, source: Path | str) -> None:
-    """A mapping is replaced by a mapping only; scalar types are checked where the dataclass is built."""
-    if isinstance(old, dict) != isinstance(new, dict) and old is not None:
-        path, line = (source, _line_of(source, name)) if isinstance(source, Path) else (source, None)
-        expected = "a mapping" if isinstance(old, dict) else "a value"
-        raise fail(f"'{name}': expected {expected}, got {new!r}", path=path, line=line)
-
-
-def _line_of(file: Path, name: str) -> int | None:
-    """The line, counted from 1, on which the dotted key `name` stands in a YAML file."""
+def _line_of(file: Path, keys: Sequence[str]) -> int | None:
+    """The line, counted from 1, on which the key of this path stands in a YAML file, or the last one above it."""
     node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     line = None
-    for part in name.split("."):
+    for part in keys:
         for key, value in getattr(node, "value", []):
             if str(key.value) == part:
                 line, node = key.start_mark.line + 1, value

@@ -1,65 +1,118 @@
-"""Nested mappings, as YAML gives them, checked and built into dataclasses by their type hints."""
+"""Mappings, as YAML gives them, checked and built into frozen pydantic dataclasses: a section a class, a key a field.
+
+`dataclasses.replace` and `asdict` work on them; what `replace` makes is checked again.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import types
-import typing
+import functools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Annotated, Any, TypeVar, get_args
 
-from recipe_mtlvae.conf_files import read_yaml
-from recipe_mtlvae.errors import RecipeError, fail
+from pydantic import BeforeValidator, ConfigDict, Strict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from pydantic_core import ErrorDetails
+
+from recipe_mtlvae.conf_files import Source, place_of, read_yaml, shown
+from recipe_mtlvae.errors import Fault, RecipeError
 
 T = TypeVar("T")
+# How a class becomes a section: unknown keys are errors, and so are numbers that are not finite
+section = functools.partial(
+    dataclass, frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False)
+)
+# What pydantic finds, in our words; {..} are its own figures
+_WORDS = {
+    "int_type": "expected int",
+    "float_type": "expected float",
+    "float_parsing": "expected float",
+    "bool_type": "expected bool",
+    "string_type": "expected str",
+    "tuple_type": "expected a list",
+    "dict_type": "expected a mapping",
+    "dataclass_type": "expected a mapping",
+    "finite_number": "expected a finite number",
+    "literal_error": "expected one of {expected}",
+    "greater_than_equal": "expected at least {ge:g}",
+    "less_than_equal": "expected at most {le:g}",
+}
+_RANGE = ("greater_than_equal", "less_than_equal", "finite_number")
+
+
+def _no_flag(value: Any) -> Any:
+    """A float is also read from text, since YAML takes 5e-4, without a point, for text; but not from true or false."""
+    if isinstance(value, bool):
+        raise ValueError("expected float")
+    return value
+
+
+Int = Annotated[int, Strict()]
+Bool = Annotated[bool, Strict()]
+Float = Annotated[float, BeforeValidator(_no_flag)]
 
 
 def load_as(cls: type[T], file: Path) -> T:
-    """A YAML file of another kind, such as a submission profile, as the dataclass `cls`; every key must be there.
+    """A YAML file of another kind, such as a submission profile, as the section `cls`; every key must be there.
 
     Raises RecipeError naming the file and key at fault.
     """
+    content = read_yaml(file)
+    return build(cls, content, [(file, content)])
+
+
+def build(cls: type[T], content: dict[str, Any], sources: Sequence[Source]) -> T:
+    """`content` as the section `cls`.
+
+    sources: what `content` was merged from, the last one wins. Raises RecipeError naming every key at fault and where
+    it stands.
+    """
     try:
-        return build(cls, read_yaml(file))
-    except RecipeError as error:
-        faults = (fault if fault.path else dataclasses.replace(fault, path=file) for fault in error.faults)
+        return _adapter(cls).validate_python(content)
+    except ValidationError as error:
+        faults = [_fault(cls, found, content, sources) for found in error.errors(include_url=False)]
         raise RecipeError(*faults) from None
 
 
-def build(cls: type[T], content: Any, prefix: str = "") -> T:
-    """`content`, a mapping, as the dataclass `cls`: every field a key, nested dataclasses nested mappings.
+@functools.cache
+def _adapter(cls: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(cls)
 
-    prefix: of the names in errors. Raises RecipeError naming the keys that are missing, unknown or of a wrong type.
+
+def _fault(cls: type, found: ErrorDetails, content: dict[str, Any], sources: Sequence[Source]) -> Fault:
+    """One of pydantic's errors, in a line.
+
+    A check of several values raises ValueError("key: what is wrong"), the key below the section that it is a check of.
     """
-    if not isinstance(content, dict):
-        raise fail(f"'{prefix.rstrip('.')}': expected a mapping, got {content!r}")
-    hints = typing.get_type_hints(cls)
-    missing = [prefix + name for name in hints if name not in content]
-    unknown = [prefix + str(name) for name in content if name not in hints]
-    if missing or unknown:
-        parts = [f"missing {', '.join(missing)}"] * bool(missing) + [f"unknown {', '.join(unknown)}"] * bool(unknown)
-        raise fail("configuration keys: " + ", ".join(parts))
-    return cls(**{name: _convert(hint, content[name], prefix + name) for name, hint in hints.items()})
+    kind, keys, context = found["type"], [str(key) for key in found["loc"] if key != "[key]"], found.get("ctx", {})
+    what = str(context.get("error") or _WORDS.get(kind, found["msg"]).format(**context))
+    if kind in _RANGE:
+        what = _range_of(cls, keys) or what
+    if kind == "value_error" and not what.startswith("expected"):
+        key, _, what = what.partition(": ")
+        keys += key.split(".")
+    if kind == "literal_error":
+        what = what.replace("'", "").replace(" or ", ", ")
+    name = ".".join(keys)
+    path, line = place_of(sources, keys)
+    if kind == "missing":
+        return Fault(f"configuration key '{name}': missing", path=sources[-1][0])
+    if kind == "unexpected_keyword_argument":
+        there = functools.reduce(lambda mapping, key: mapping[key], keys[:-1], content)
+        known = ", ".join(str(key) for key in there if key != keys[-1])
+        return Fault(f"unknown key '{name}'", f"the keys there are: {known}", path, line)
+    got = "" if ", got " in what else f", got {shown(found['input'])}"
+    return Fault(f"configuration key '{name}': {what}{got}", path=path, line=line)
 
 
-def _convert(hint: Any, value: Any, name: str) -> Any:
-    """`value` as the type `hint`, or a RecipeError that names the key."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
-        return None if value is None else _convert(arguments[0], value, name)
-    if dataclasses.is_dataclass(hint):
-        return build(hint, value, f"{name}.")
-    if origin is dict and isinstance(value, dict):
-        return {str(key): _convert(arguments[1], item, f"{name}.{key}") for key, item in value.items()}
-    if origin is tuple and isinstance(value, (list, tuple)):
-        return tuple(_convert(arguments[0], item, f"{name}[{i}]") for i, item in enumerate(value))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is float and isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return float(value)  # YAML takes 5e-4, without a point, for text
-    if origin is None and type(value) is hint:
-        return value
-    expected = getattr(hint, "__name__", str(hint)) if origin is None else {dict: "a mapping", tuple: "a list"}[origin]
-    raise fail(f"configuration key '{name}': expected {expected}, got {value!r} ({type(value).__name__})")
+def _range_of(cls: Any, keys: Sequence[str]) -> str | None:
+    """Both ends of what the field may be, where it has two and is a field of sections alone."""
+    ends: dict[str, float] = {}
+    for key in keys:
+        field = getattr(cls, "__pydantic_fields__", {}).get(key)
+        if field is None:
+            return None
+        cls = next((kind for kind in get_args(field.annotation) if kind is not NoneType), field.annotation)
+        ends = {end: getattr(one, end) for one in field.metadata for end in ("ge", "le") if hasattr(one, end)}
+    return f"expected {ends['ge']:g} to {ends['le']:g}" if len(ends) == 2 else None

@@ -4,8 +4,9 @@ import pickle
 from pathlib import Path
 
 import pytest
+import yaml
 
-from recipe_mtlvae.conf import CONF_DIR, changed_keys, conf_from_dict, conf_to_dict, load_conf
+from recipe_mtlvae.conf import CONF_DIR, changed_keys, conf_from_dict, conf_to_dict, data_file, load_conf
 from recipe_mtlvae.conf_files import _hint_renamed
 from recipe_mtlvae.errors import RecipeError
 
@@ -94,6 +95,13 @@ def test_a_configuration_written_before_a_key_came_has_its_default():
     assert conf_from_dict(older) == load_conf(settings=["vae.latent=32"])
 
 
+def test_the_configuration_of_a_checkpoint_written_at_8fb5b23_is_read():
+    with (Path(__file__).parent / "conf_8fb5b23.yaml").open() as stream:
+        conf = conf_from_dict(yaml.safe_load(stream))
+    now = ["features.hop_length=320", "features.n_mels=64", "vae.latent=32", "data.splits.public=null"]
+    assert conf == load_conf(data_file("mini"), CONF_DIR / "mtlvae_fast.yaml", settings=now)
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(RecipeError, match=r"none\.yaml: no such configuration file"):
         load_conf(tmp_path / "none.yaml")
@@ -114,12 +122,23 @@ def test_changed_keys_are_named_by_their_dotted_path():
         ("data.weak_held_out=1.5", "'data.weak_held_out': expected 0 to 0.9"),
         ("postprocess.median_filter=4", "expected an odd number of output steps"),
         ("postprocess.threshold=7", "'postprocess.threshold': expected 0 to 1"),
-        ("system=crnn", "system: expected one of mtlvae, mean_teacher"),
+        ("system=crnn", "'system': expected one of mtlvae, mean_teacher"),
     ],
 )
 def test_a_number_out_of_its_range_is_refused(setting, words):
     with pytest.raises(RecipeError, match=words):
         load_conf(settings=[setting])
+
+
+def test_the_value_at_fault_is_named_with_the_line_where_it_stands(tmp_path):
+    with pytest.raises(RecipeError, match=r"delta.yaml:3: configuration key 'vae.hidden': expected 1 to 65536, got 0$"):
+        load_conf(delta(tmp_path, "seed: 1\nvae:\n  hidden: 0\n"))
+
+
+def test_a_long_value_is_shown_in_part():
+    with pytest.raises(RecipeError) as error:
+        load_conf(settings=[f"train.max_epochs={list(range(100_000))}"])
+    assert len(str(error.value)) < 160
 
 
 def test_the_mean_teacher_wants_its_three_sets():

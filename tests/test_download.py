@@ -45,7 +45,7 @@ def target(tmp_path: Path) -> Path:
 
 
 def get(fetch: FetchConf, target: Path) -> None:
-    download(find_file(ArchiveConf(RECORD, NAME), fetch), target, fetch)
+    download(find_file(ArchiveConf(record=RECORD, file=NAME), fetch), target, fetch)
 
 
 def ranges(site: Site, path: str) -> list[str | None]:
@@ -55,7 +55,7 @@ def ranges(site: Site, path: str) -> list[str | None]:
 def test_a_record_tells_size_checksum_and_address(fetch: FetchConf, site: Site, path: str) -> None:
     md5 = hashlib.md5(CONTENT).hexdigest()
     expected = RemoteFile(NAME, f"{site.address}{path}", len(CONTENT), md5)
-    assert find_file(ArchiveConf(RECORD, NAME), fetch) == expected
+    assert find_file(ArchiveConf(record=RECORD, file=NAME), fetch) == expected
 
 
 # What passes by itself, one after another, and the ranges that are asked for
@@ -147,12 +147,12 @@ def test_the_wait_that_a_server_asks_for_is_kept(
 
 def test_a_server_that_is_not_there_is_named(site: Site, fetch: FetchConf) -> None:
     with pytest.raises(RecipeError, match=r"127.0.0.1:9/records/7: no connection \(.*refused"):
-        find_file(ArchiveConf(RECORD, NAME), replace(fetch, records="http://127.0.0.1:9/records"))
+        find_file(ArchiveConf(record=RECORD, file=NAME), replace(fetch, records="http://127.0.0.1:9/records"))
 
 
 def test_a_file_that_is_not_in_its_record_is_named(fetch: FetchConf) -> None:
     with pytest.raises(RecipeError, match=r"record 7 has no file other\.zip; the files there are audio\.zip"):
-        find_file(ArchiveConf(RECORD, "other.zip"), fetch)
+        find_file(ArchiveConf(record=RECORD, file="other.zip"), fetch)
 
 
 @pytest.mark.parametrize("answer", [b"[]", b'{"files": [{"key": "audio.zip", "size": 1}]}', b'{"files": 3}'])
@@ -160,13 +160,13 @@ def test_a_record_of_another_form_is_refused(answer: bytes, fetch: FetchConf, si
     site.records.clear()
     site.files[f"/api/records/{RECORD}"] = answer
     with pytest.raises(RecipeError, match="not a record as zenodo describes it"):
-        find_file(ArchiveConf(RECORD, NAME), fetch)
+        find_file(ArchiveConf(record=RECORD, file=NAME), fetch)
 
 
 def test_a_page_instead_of_a_record_is_told(fetch: FetchConf, site: Site) -> None:
     site.always[f"/api/records/{RECORD}"] = "page"
     with pytest.raises(RecipeError, match="a web page or a damaged answer instead of JSON"):
-        find_file(ArchiveConf(RECORD, NAME), fetch)
+        find_file(ArchiveConf(record=RECORD, file=NAME), fetch)
 
 
 def test_only_http_is_fetched(fetch: FetchConf, target: Path) -> None:

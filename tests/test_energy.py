@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import types
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -12,7 +13,7 @@ from recipe_mtlvae.conf import EnergyConf
 from recipe_mtlvae.scoring import energy
 from recipe_mtlvae.scoring.energy import ew_psds, joined, measured
 
-CONF = EnergyConf("FRA", None, None)
+CONF = EnergyConf(country_iso_code="FRA", baseline_devtest_kwh=None, baseline_eval_kwh=None)
 FIGURES = {
     "energy_consumed": 3.0,
     "cpu_energy": 1.0,
@@ -125,7 +126,7 @@ def test_a_gpu_that_codecarbon_does_not_find_is_said_not_to_be_measured(tracker,
 
 
 def test_the_country_of_the_configuration_reaches_the_offline_tracker(tracker, file):
-    with measured(file, "training", EnergyConf("JPN", None, None)):
+    with measured(file, "training", replace(CONF, country_iso_code="JPN")):
         pass
     assert FakeTracker.arguments["country_iso_code"] == "JPN"
     assert FakeTracker.arguments["allow_multiple_runs"] is True

@@ -17,6 +17,7 @@ HEAVY = {
     "pytorch_lightning",
     "matplotlib",
     "pandas",
+    "pydantic",
 }
 
 
@@ -27,7 +28,7 @@ def imported_by(code: str) -> set[str]:
 
 
 def test_the_detector_needs_neither_the_trainer_nor_the_metric_packages():
-    assert imported_by("from recipe_mtlvae import Detector") == {"torch", "numpy", "scipy"}
+    assert imported_by("from recipe_mtlvae import Detector") == {"torch", "numpy", "scipy", "pydantic"}
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,6 @@ def test_the_detector_needs_neither_the_trainer_nor_the_metric_packages():
 def test_a_command_s_help_waits_for_nothing_heavy(argv):
     code = f"import sys, contextlib\nfrom recipe_mtlvae.__main__ import main\nsys.argv[1:] = {argv!r}\n"
     code += "with contextlib.suppress(SystemExit): main()\nNone"
-    assert imported_by(code) <= {"numpy", "scipy"}
+    assert imported_by(code) <= {"numpy", "scipy", "pydantic"}
     if argv == ["--help"]:
         assert imported_by(code) == set()

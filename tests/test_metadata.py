@@ -203,7 +203,8 @@ def test_a_line_of_megabytes_gives_a_short_fault(tmp_path):
     assert len(fault) < len(str(tmp_path)) + 300
 
 
-COMMA, BARE = TableConf("comma", True), TableConf("tab", False)
+COMMA, BARE = TableConf(separator="comma", header=True), TableConf(separator="tab", header=False)
+BARE_COMMA = TableConf(separator="comma", header=False)
 
 
 def test_a_table_may_be_separated_by_commas_with_labels_in_quotes(tmp_path):
@@ -236,8 +237,8 @@ def test_a_table_that_is_not_as_said_is_refused(tmp_path, table, text, words):
             "a.wav,1,2,Dog",
             ":1: expected 4 fields, filename onset offset event_label; got 1; .* data.table.separator",
         ),
-        (TableConf("comma", False), '"a.wav,1,2,Dog', ":1: expected 4 fields"),
-        (TableConf("comma", False), "a.wav,1,2,Whale", ":1: label 'Whale' is not in the class list"),
+        (BARE_COMMA, '"a.wav,1,2,Dog', ":1: expected 4 fields"),
+        (BARE_COMMA, "a.wav,1,2,Whale", ":1: label 'Whale' is not in the class list"),
     ],
 )
 def test_a_faulty_row_of_another_table_is_named_with_its_line(tmp_path, table, row, words):

@@ -64,6 +64,13 @@ def test_a_tag_is_not_shared_by_two_configurations():
         opened("--set", "seed=1", "--set", "vae.hidden=8")
 
 
+def test_a_run_whose_conf_has_earlier_names_goes_on():
+    begun()
+    file = opened().run_dir / "conf.yaml"
+    file.write_text(file.read_text().replace("n_mels:", "mels:").replace("hop_length:", "hop:"))
+    opened()
+
+
 def test_a_tag_is_free_as_long_as_nothing_was_trained_under_it():
     opened("--set", "seed=1")
     assert opened().conf.seed == 42

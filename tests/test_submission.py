@@ -37,8 +37,10 @@ def profile() -> Profile:
     shipped = read_profile()
     affiliation = dataclasses.replace(shipped.authors[0].affiliation, abbreviation="TUX")
     authors = (
-        Author("Roe", "Al", None, False, affiliation),
-        Author("Doe-Müller", "Jo", "jo@tux.org", True, affiliation),
+        Author(lastname="Roe", firstname="Al", email=None, corresponding=False, affiliation=affiliation),
+        dataclasses.replace(
+            shipped.authors[0], lastname="Doe-Müller", firstname="Jo", email="jo@tux.org", affiliation=affiliation
+        ),
     )
     return dataclasses.replace(
         shipped, authors=authors, rules=dataclasses.replace(shipped.rules, classes=("Beep", "Hum"))
@@ -237,7 +239,7 @@ def test_a_name_that_the_profile_misspells_is_an_error() -> None:
 def test_a_profile_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "dcase.yaml"
     file.write_text((Path(__file__).parent.parent / "conf/submission/dcase2022.yaml").read_text() + "\nauthor: me\n")
-    with pytest.raises(RecipeError, match=r"dcase\.yaml: .*unknown author"):
+    with pytest.raises(RecipeError, match=r"dcase\.yaml:117: unknown key 'author'"):
         read_profile(file)
 
 

@@ -1,16 +1,15 @@
-"""What a challenge's year asks of a submission package: conf/submission/<profile>.yaml as dataclasses."""
+"""What a challenge's year asks of a submission package: conf/submission/<profile>.yaml as sections."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from recipe_mtlvae.conf import CONF_DIR
-from recipe_mtlvae.conf_types import load_as
+from recipe_mtlvae.conf_types import Bool, Int, load_as, section
 from recipe_mtlvae.errors import fail
 
 PROFILES = CONF_DIR / "submission"
@@ -21,7 +20,7 @@ UNACCENTED = str.maketrans(
 REHEARSAL = "REHEARSAL, not for submission"  # how `submission.notes` of such a package's meta file begins
 
 
-@dataclass(frozen=True)
+@section
 class Affiliation:
     abbreviation: str
     institute: str
@@ -29,16 +28,16 @@ class Affiliation:
     location: str | None
 
 
-@dataclass(frozen=True)
+@section
 class Author:
     lastname: str
     firstname: str
     email: str | None
-    corresponding: bool
+    corresponding: Bool
     affiliation: Affiliation
 
 
-@dataclass(frozen=True)
+@section
 class SystemText:
     name: str
     abbreviation: str
@@ -46,7 +45,7 @@ class SystemText:
     machine_learning_semi_supervised: str | None
 
 
-@dataclass(frozen=True)
+@section
 class PackagePatterns:
     """File names, with {lastname}, {institute}, {index}, {label} and {threshold} left open."""
 
@@ -60,26 +59,26 @@ class PackagePatterns:
     spare_columns: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@section
 class Rules:
     label: str
     placeholders: tuple[str, ...]
     forbidden: tuple[str, ...]
-    systems: int
-    abbreviation: int
-    corresponding_authors: int
-    operating_points: int
-    nested: bool
+    systems: Int
+    abbreviation: Int
+    corresponding_authors: Int
+    operating_points: Int
+    nested: Bool
     filename: str
     classes: tuple[str, ...]
     class_wise: str
     numbers: dict[str, str]
 
 
-@dataclass(frozen=True)
+@section
 class Profile:
     authors: tuple[Author, ...]
-    index: int
+    index: Int
     report: str | None
     source_code: str | None
     systems: dict[str, SystemText]
