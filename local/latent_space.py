@@ -16,7 +16,9 @@ POSITIONS = np.linspace(-3.0, 3.0, 13)  # standard deviations
 
 
 @torch.inference_mode()
-def latent_space(net: MTLVAE, split: Split, grid: Grid, classes: tuple[str, ...]) -> Latents | None:
+def latent_space(
+    net: MTLVAE, split: Split, grid: Grid, classes: tuple[str, ...], scale_range: tuple[float, float]
+) -> Latents | None:
     """From a strong split's stored features; None where no class ever sounds alone."""
     rng = np.random.default_rng(0)
     means, labels = [], []
@@ -26,7 +28,7 @@ def latent_space(net: MTLVAE, split: Split, grid: Grid, classes: tuple[str, ...]
         if not len(alone):
             continue
         steps = rng.choice(alone, min(STEPS, len(alone)), replace=False)
-        features = scale(torch.from_numpy(split.store.read([row])).float())
+        features = scale(torch.from_numpy(split.store.read([row])).float(), scale_range)
         mu, _ = net.encode(features.to(next(net.parameters()).device))
         means.append(mu[0, steps // net.outputs_per_step].float().cpu().numpy())
         labels += [classes[i] for i in targets[steps].argmax(axis=1)]

@@ -80,7 +80,7 @@ class MeanTeacherTraining(SystemTraining):
                 order = torch.randperm(rows.stop - rows.start, device=decibels.device)
                 decibels[rows] = mix_decibels(decibels[rows], decibels[rows][order], ratio)
                 targets[rows] = ratio * targets[rows] + (1.0 - ratio) * targets[rows][order]
-        return scale(decibels)
+        return scale(decibels, self.conf.features.scale_range)
 
 
 def warm_up(step: int, steps: int) -> float:

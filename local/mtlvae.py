@@ -28,7 +28,7 @@ class MTLVAETraining(SystemTraining):
         return BatchPlan(dict(tasks), even_shares(conf.train.batch_size, list(tasks)))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        features = batch.scaled()
+        features = batch.scaled(self.conf.features.scale_range)
         output = self.net(features, batch.spans)
         terms = mtlvae_losses(output, features, batch, self.net.variational)
         loss = weighted_sum(terms, self.weights)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ from local.callbacks import read_history
 from local.latent_space import latent_space
 from local.predict_split import is_current, predict_split
 from local.stage import Stage, open_stage
-from recipe_mtlvae.conf import conf_to_dict
+from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.corpus.splits import TEST_SPLITS, Split, corpus_classes, open_split, split_names
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import atomic_write, content_hash, file_stamp, write_json
 from recipe_mtlvae.inference.detector import Detector
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
 from recipe_mtlvae.nets.complexity import macs, parameters
-from recipe_mtlvae.nets.official import load_official
+from recipe_mtlvae.nets.official import in_words, load_official
 from recipe_mtlvae.nets.vae import MTLVAE
 from recipe_mtlvae.report.latents import write_latents
 from recipe_mtlvae.scoring.energy import read_energy
@@ -30,6 +31,8 @@ from recipe_mtlvae.scoring.energy import read_energy
 
 def main() -> None:
     stage = open_stage(2, __doc__)
+    if stage.official_checkpoint is not None:
+        stage = replace(stage, conf=_official_conf(stage.conf, stage.official_checkpoint))
     splits = test_splits(stage)
     checkpoint = stage.official_checkpoint or stage.run_dir / "best.ckpt"
     inputs = {
@@ -53,6 +56,13 @@ def main() -> None:
         stage.mark_done(told)
     else:
         print(f"stage 2: share {stage.shard} is done; the last one to end joins them, or stage 2 without run.shard")
+
+
+def _official_conf(conf: Conf, checkpoint: Path) -> Conf:
+    """With the scaling that the toolkit's checkpoint is taken to have, which is said in a line."""
+    scale_range = conf.baseline_checkpoint.scale_range
+    print(f"stage 2: {checkpoint}: {in_words(checkpoint, scale_range)}")
+    return replace(conf, features=replace(conf.features, scale_range=scale_range))
 
 
 def _load(stage: Stage, network: str) -> Checkpoint:
@@ -104,7 +114,7 @@ def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Spl
     energy = read_energy(folder / "energy.json")
     prediction = {split.name: _speed(split, energy[split.name]["seconds"]) for split in splits if split.name in energy}
     if isinstance(checkpoint.net, MTLVAE):
-        latents = latent_space(checkpoint.net, splits[0], detector.grid, classes)
+        latents = latent_space(checkpoint.net, splits[0], detector.grid, classes, checkpoint.conf.features.scale_range)
         if latents is not None:
             write_latents(folder, latents)
     model = _model(checkpoint, read_history(folder / "history.csv"), prediction)

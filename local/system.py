@@ -29,7 +29,7 @@ class SystemTraining(pl.LightningModule):
         self.net = build_network(conf, len(classes))
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Prediction]:
-        features = batch.scaled()
+        features = batch.scaled(self.conf.features.scale_range)
         return {name: getattr(self, name).predict(features) for name in self.networks}
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:

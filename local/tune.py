@@ -64,5 +64,7 @@ def _scores(checkpoint: Checkpoint, data: TaskData) -> np.ndarray:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = checkpoint.net.to(device)
     batches = evaluation_batches(data, "clips", checkpoint.conf.train.batch_size)
-    parts = [net.predict(dataclasses.replace(b, features=b.features.to(device)).scaled()).strong for b in batches]
+    scale_range = checkpoint.conf.features.scale_range
+    moved = (dataclasses.replace(batch, features=batch.features.to(device)) for batch in batches)
+    parts = [net.predict(batch.scaled(scale_range)).strong for batch in moved]
     return torch.cat(parts).float().cpu().numpy()

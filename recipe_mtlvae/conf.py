@@ -10,7 +10,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from recipe_mtlvae.conf_files import Source, merge, read_yaml, setting_delta, shown, with_new_names
 from recipe_mtlvae.conf_types import Bool, Float, Int, build, section
@@ -86,6 +86,15 @@ class FetchConf:
     occurrences: str | None
 
 
+def _rises(bounds: tuple[float, float]) -> tuple[float, float]:
+    if not -MANY <= bounds[0] < bounds[1] <= MANY:
+        raise ValueError("expected two numbers, the lower one first, as [-1, 1]")
+    return bounds
+
+
+ScaleRange = Annotated[tuple[Float, Float], AfterValidator(_rises)]
+
+
 @section
 class FeatureConf:
     sample_rate: Int = Field(ge=1000, le=384000)
@@ -97,6 +106,7 @@ class FeatureConf:
     amplitude_floor: Float
     db_min: Float
     db_max: Float
+    scale_range: ScaleRange
     frames_per_step: Int = Field(ge=1, le=2**10)
 
 
@@ -124,6 +134,11 @@ class MeanTeacherConf:
     ema: Float = Field(ge=0, le=1)
     mixup: Float = Field(ge=0, le=1)
     mixup_beta: Float = Field(ge=1e-06, le=MANY)
+
+
+@section
+class BaselineCheckpointConf:
+    scale_range: ScaleRange
 
 
 @section
@@ -182,6 +197,7 @@ class Conf:
     vae: VAEConf
     loss: LossConf
     mean_teacher: MeanTeacherConf
+    baseline_checkpoint: BaselineCheckpointConf
     train: TrainConf
     postprocess: PostprocessConf
     energy: EnergyConf

@@ -119,7 +119,7 @@ def test_a_batch_holds_its_tasks_side_by_side(tasks):
     batch = MultiTaskData(tasks)[{"strong_synth": [0, 3], "weak": [1], "reconstruction": [2, 4]}]
     assert batch.spans == {"strong_synth": slice(0, 2), "weak": slice(2, 3), "reconstruction": slice(3, 5)}
     assert batch.features.shape == (5, 128, 126) and batch.features.dtype == torch.float16
-    scaled = batch.scaled()
+    scaled = batch.scaled((-1.0, 1.0))
     assert scaled.amin(dim=(1, 2)).tolist() == pytest.approx([-1.0] * 5)
     assert scaled.amax(dim=(1, 2)).tolist() == pytest.approx([1.0] * 5)
 

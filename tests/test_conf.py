@@ -72,6 +72,8 @@ def test_an_unknown_key_is_named_with_file_and_line(tmp_path):
         ("vae.variational=1", "expected bool, got 1"),
         ("data.classes=Dog", "expected a list|expected tuple"),
         ("train=3", "'train': expected a mapping, got 3"),
+        ("features.scale_range=[1, -1]", "features.scale_range.*the lower one first"),
+        ("baseline_checkpoint.scale_range=[0, .nan]", "baseline_checkpoint.scale_range.1.: expected a finite number"),
         ("tasks=[weak]", "a strong one among them"),
         ("tasks=[strong_real, dance]", "expected some of strong_synth"),
         ("seed", "expected key.path=value"),

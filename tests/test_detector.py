@@ -116,7 +116,7 @@ def loudness() -> Detector:
 def test_a_clip_of_the_training_length_is_scored_to_the_last_bit_as_in_validation(tmp_path):
     detector, path = loudness(), recording(tmp_path / "a.wav", 2.0)
     samples = read_audio(path, RATE, 2.0).samples
-    expected = detector.net.predict(scale(detector.log_mel(torch.from_numpy(samples)[None])))
+    expected = detector.net.predict(scale(detector.log_mel(torch.from_numpy(samples)[None]), (-1.0, 1.0)))
     found = detector.detect(path)
     np.testing.assert_array_equal(found.scores, expected.strong[0].numpy())
     np.testing.assert_array_equal(found.weak, expected.weak[0].numpy())

@@ -62,7 +62,7 @@ def test_the_file_agrees_with_python_at_any_length(kind, system, tmp_path):
     export.export(detector, kind, tmp_path / "model")
     for length in (1025, 1600, 5000, 32000, 100_001):
         samples = np.random.default_rng(length).normal(0.0, 0.1, length).astype(np.float32)
-        expected = detector.net.predict(scale(detector.log_mel(torch.from_numpy(samples)[None])))
+        expected = detector.net.predict(scale(detector.log_mel(torch.from_numpy(samples)[None]), (-1.0, 1.0)))
         scores, weak = run_file(kind, tmp_path / "model", samples)
         assert scores.shape == ((1 + length // 256) // 4, 3) and weak.shape == (3,)
         np.testing.assert_allclose(scores, expected.strong[0].numpy(), atol=1e-4)

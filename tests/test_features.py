@@ -86,14 +86,30 @@ def test_other_shapes_are_refused(shape, words):
         LogMel(CONF)(torch.zeros(shape))
 
 
-def test_scaling_takes_each_clip_to_its_own_range():
+@pytest.mark.parametrize(
+    ("scale_range", "expected"),
+    [
+        ((-1.0, 1.0), [[[-1.0, 0.0], [0.5, 1.0]], [[-1.0, -0.5], [0.0, 1.0]]]),
+        ((0.0, 1.0), [[[0.0, 0.5], [0.75, 1.0]], [[0.0, 0.25], [0.5, 1.0]]]),
+    ],
+)
+def test_scaling_takes_each_clip_to_the_whole_range(scale_range, expected):
     log_mel = torch.tensor([[[-50.0, 0.0], [25.0, 50.0]], [[10.0, 20.0], [30.0, 50.0]]])
-    expected = torch.tensor([[[-1.0, 0.0], [0.5, 1.0]], [[-1.0, -0.5], [0.0, 1.0]]])
-    torch.testing.assert_close(scale(log_mel), expected)
+    torch.testing.assert_close(scale(log_mel, scale_range), torch.tensor(expected))
 
 
-def test_a_silent_clip_is_scaled_to_the_lowest_value():
-    assert (scale(torch.full((1, 128, 626), -50.0)) == -1.0).all()
+def test_both_ranges_are_the_toolkits_formulas_to_the_last_bit():
+    """Of its commits 63d8b3b and 471c35a, written out."""
+    log_mel = torch.rand(3, 128, 626, generator=torch.Generator().manual_seed(0)) * 130 - 50
+    for clip, older, newer in zip(log_mel, scale(log_mel, (0.0, 1.0)), scale(log_mel, (-1.0, 1.0)), strict=True):
+        share = (clip - clip.min()) / (clip.max() - clip.min() + 1e-8)
+        assert torch.equal(older, share)
+        assert torch.equal(newer, share * 2 - 1)
+
+
+@pytest.mark.parametrize("scale_range", [(-1.0, 1.0), (0.0, 1.0)])
+def test_a_silent_clip_is_scaled_to_the_lowest_value(scale_range):
+    assert (scale(torch.full((1, 128, 626), -50.0), scale_range) == scale_range[0]).all()
 
 
 def test_bands_without_a_bin_of_their_own_are_at_the_lowest_level():

@@ -52,7 +52,7 @@ def test_without_mixup_features_and_targets_are_the_batchs_own():
     batch = batch_of(conf)
     expected = batch.strong.clone()
     features = MeanTeacherTraining(conf, ("Beep", "Hum"))._mixed(batch)
-    torch.testing.assert_close(features, batch.scaled())
+    torch.testing.assert_close(features, batch.scaled((0.0, 1.0)))
     assert torch.equal(batch.strong, expected)
 
 
@@ -62,8 +62,8 @@ def test_mixup_mixes_labelled_clips_among_their_own_kind_and_leaves_unlabeled_on
     before = batch.weak.clone()
     torch.manual_seed(1)
     features = MeanTeacherTraining(conf, ("Beep", "Hum"))._mixed(batch)
-    torch.testing.assert_close(features[8:], batch.scaled()[8:])
-    assert not torch.allclose(features[:8], batch.scaled()[:8])
+    torch.testing.assert_close(features[8:], batch.scaled((0.0, 1.0))[8:])
+    assert not torch.allclose(features[:8], batch.scaled((0.0, 1.0))[:8])
     assert batch.weak[4:8].sum() == pytest.approx(before[4:8].sum().item())  # a soft mixture keeps the sum
     assert torch.equal(batch.weak[:4], before[:4])
 

@@ -14,7 +14,7 @@ import torch
 
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.nets.crnn import CRNN
-from recipe_mtlvae.nets.official import load_official
+from recipe_mtlvae.nets.official import in_words, load_official
 
 
 def official_content(student: CRNN, teacher: CRNN) -> dict:
@@ -99,6 +99,28 @@ def test_what_else_the_trainer_pickled_does_not_hinder_and_is_not_built(tmp_path
     )
     assert torch.equal(load_official(path).dense.weight, student.dense.weight)
     assert not Foreign.built
+
+
+@pytest.mark.parametrize(
+    ("entries", "hint"),
+    [
+        ({"hyper_parameters": {"net": {"nclass": 27}}}, "net.nclass 27"),
+        ({"hyper_parameters": {"net": {"specaugm_t_p": 0.2}}}, "net.specaugm_t_p"),
+        ({"hyper_parameters": {"training": {"dropstep_recurrent": 0.0}}}, "training.dropstep_recurrent"),
+        ({"pytorch-lightning_version": "2.4.0"}, "pytorch-lightning 2.4"),
+        ({"pytorch-lightning_version": "1.9.5"}, None),
+        ({"pytorch-lightning_version": "1.8.6", "hyper_parameters": {"net": {"nclass": 27}}}, None),
+        ({"hyper_parameters": Call(builtins.eval, "1")}, None),
+        ({}, None),
+    ],
+)
+def test_the_range_taken_is_said_and_a_hint_at_the_other_one_asks_for_the_key(tmp_path, entries, hint):
+    path, *_ = save(tmp_path / "official.ckpt", **entries)
+    taken = "features scaled to [0, 1] (baseline_checkpoint.scale_range)"
+    key = "--set baseline_checkpoint.scale_range=[-1,1]"
+    asked = f"; but {hint} hints at the toolkit since May 2024: if it is from there, {key}" if hint else ""
+    assert in_words(path, (0.0, 1.0)) == taken + asked
+    assert in_words(path, (-1.0, 1.0)) == "features scaled to [-1, 1] (baseline_checkpoint.scale_range)"
 
 
 def test_a_call_in_the_file_is_never_made(tmp_path):

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,11 +12,14 @@ from local import predict_split
 from local.predict import predict, test_splits
 from local.stage import Stage
 from local.train import train
+from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.corpus.splits import open_split
 from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.inputs.log_mel import LogMel
 from recipe_mtlvae.nets.checkpoint import load_checkpoint
 from recipe_mtlvae.nets.crnn import CRNN
 from recipe_mtlvae.scoring.scores import read_scores
-from tests.tiny import make_tiny_corpus, tiny_conf
+from tests.tiny import AUDIO, make_tiny_corpus, tiny_conf
 
 ONE_STEP = ["train.max_epochs=1", "train.epoch_steps=1"]
 SHARES = ["mean_teacher.strong_clips=2", "mean_teacher.weak_clips=2", "mean_teacher.unlabeled_clips=2"]
@@ -61,11 +65,11 @@ def test_student_and_teacher_are_both_scored(root, tmp_path, monkeypatch):
     assert {"training", "validation", "public", "evaluation"} <= set(energy)  # trained with its student
 
 
-def official_file(path: Path, classes: int) -> Path:
+def official_file(path: Path, classes: int, net: CRNN | None = None) -> Path:
     weights = {
         f"sed_{which}.{name}": value
         for which in ("student", "teacher")
-        for name, value in CRNN(classes).state_dict().items()
+        for name, value in (net or CRNN(classes)).state_dict().items()
     }
     torch.save({"state_dict": weights, "hyper_parameters": {}}, path)
     return path
@@ -78,6 +82,39 @@ def test_an_official_checkpoint_is_scored_like_a_run(root, tmp_path, monkeypatch
     for folder in stage.system_dirs().values():
         assert len(read_scores(folder / "scores" / "validation").clips) == 4
         assert json.loads((folder / "model.json").read_text())["training"]["epochs"] == 0
+
+
+def by_hand(log_mel: torch.Tensor, scale_range: list[int]) -> torch.Tensor:
+    """The toolkit's formulas: 471c35a's for [-1, 1], 63d8b3b's for [0, 1]."""
+    low, high = log_mel.amin((1, 2), keepdim=True), log_mel.amax((1, 2), keepdim=True)
+    share = (log_mel - low) / (high - low + 1e-8)
+    return share * 2 - 1 if scale_range == [-1, 1] else share
+
+
+@pytest.mark.parametrize("scale_range", [[-1, 1], [0, 1]])
+def test_an_official_checkpoint_trained_with_either_range_gives_its_own_scores(
+    root, tmp_path, monkeypatch, capsys, scale_range
+):
+    conf = tiny_conf("system=mean_teacher", f"baseline_checkpoint.scale_range={scale_range}")
+    split = open_split(conf, root, "strong_real")
+    features = by_hand(torch.from_numpy(split.store.read(range(6))).float(), scale_range)
+    weak = torch.tensor([[1.0, 0.0], [0.0, 1.0]] * 3)
+    torch.manual_seed(0)
+    net = CRNN(2)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    for _ in range(4):
+        optimizer.zero_grad()
+        torch.nn.functional.binary_cross_entropy(net(features)[1], weak).backward()
+        optimizer.step()
+    stage = Stage(2, conf, root, tmp_path / "run", official_file(tmp_path / "official.ckpt", 2, net))
+    run_stage_2(stage, monkeypatch)
+    assert f"features scaled to {scale_range}" in capsys.readouterr().out
+    samples = read_audio(root / AUDIO / "validation_1.wav", 16000, 2.0).samples
+    log_mel = LogMel(conf.features)(torch.from_numpy(samples)[None])
+    written = read_scores(tmp_path / "run" / "scores" / "validation").clips["validation_1"].scores
+    np.testing.assert_allclose(written, net.predict(by_hand(log_mel, scale_range)).strong[0], atol=2e-6)
+    other = [0, 1] if scale_range == [-1, 1] else [-1, 1]
+    assert np.abs(written - net.predict(by_hand(log_mel, other)).strong[0].numpy()).max() > 0.01
 
 
 def test_an_official_checkpoint_of_other_classes_is_refused(root, tmp_path, monkeypatch):

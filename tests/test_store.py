@@ -142,11 +142,16 @@ def test_a_clip_that_left_the_metadata_leaves_the_store_and_its_part_when_none_i
     assert not (tmp_path / "store" / "part-00002.npy").exists()
 
 
+def test_stores_made_before_keys_were_renamed_are_found():
+    assert store_parts.settings_hash(FEATURES, 10.0) == "b68a87edb4ff"
+
+
 def test_settings_that_move_the_features_make_another_store():
     own = store_parts.settings_hash(FEATURES, SECONDS)
     assert store_parts.settings_hash(replace(FEATURES, n_mels=64), SECONDS) != own
     assert store_parts.settings_hash(FEATURES, 10.0) != own
     assert store_parts.settings_hash(replace(FEATURES, frames_per_step=2), SECONDS) == own
+    assert store_parts.settings_hash(replace(FEATURES, scale_range=(0.0, 1.0)), SECONDS) == own
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])

@@ -204,7 +204,8 @@ class Detector:
 
     @torch.inference_mode()
     def _score(self, batch: list[_Part], progress: Progress | None) -> None:
-        prediction = self.net.predict(scale(torch.stack([part.content.log_mel for part in batch])))
+        log_mel = torch.stack([part.content.log_mel for part in batch])
+        prediction = self.net.predict(scale(log_mel, self.conf.features.scale_range))
         strong, weak = prediction.strong.float().cpu().numpy(), prediction.weak.float().cpu().numpy()
         for part, steps, clip in zip(batch, strong, weak, strict=True):
             recording, window = part.recording, part.content

@@ -142,7 +142,8 @@ class LiveDetector:
         for _, group in itertools.groupby(windows, len):
             waveform = torch.from_numpy(np.stack(list(group))).to(self.detector.device)
             with torch.inference_mode():
-                strong = self.detector.net.predict(scale(self.detector.log_mel(waveform))).strong
+                log_mel = scale(self.detector.log_mel(waveform), self.detector.conf.features.scale_range)
+                strong = self.detector.net.predict(log_mel).strong
             scores += list(strong.float().cpu().numpy())
         return scores
 

@@ -34,9 +34,9 @@ class Batch:
     weak: Tensor  # (batch, classes), zeros where the clip has no labels
     spans: dict[str, slice]  # task -> its rows: each clip's domain
 
-    def scaled(self) -> Tensor:
-        """Features as the networks take them: float32, each clip in [-1, 1]."""
-        return scale(self.features.float())
+    def scaled(self, scale_range: tuple[float, float]) -> Tensor:
+        """Features as the networks take them: float32, each clip in its whole `scale_range`."""
+        return scale(self.features.float(), scale_range)
 
 
 class TaskData(Dataset):

@@ -54,11 +54,16 @@ class LogMel(nn.Module):
         return decibels.clamp(min=self.conf.db_min, max=self.conf.db_max)
 
 
-def scale(log_mel: Tensor) -> Tensor:
-    """(batch, mels, frames) -> the same in [-1, 1], by each clip's own minimum and maximum; constant clips give -1."""
+def scale(log_mel: Tensor, scale_range: tuple[float, float]) -> Tensor:
+    """(batch, mels, frames) -> the same from the lowest to the highest value of `scale_range`, each clip by itself.
+
+    Constant clips give the lowest. The toolkit's formula: to [0, 1] at its commit 63d8b3b (2022), to [-1, 1] since
+    471c35a (May 2024).
+    """
+    least, greatest = scale_range
     low = log_mel.amin(dim=(-2, -1), keepdim=True)
     high = log_mel.amax(dim=(-2, -1), keepdim=True)
-    return 2.0 * (log_mel - low) / (high - low + 1e-8) - 1.0
+    return (log_mel - low) / (high - low + 1e-8) * (greatest - least) + least
 
 
 def band_centres(features: FeatureConf) -> np.ndarray:

@@ -23,6 +23,7 @@ from recipe_mtlvae.files import atomic_write, content_hash, write_json
 PART_BYTES = 32 * 2**20
 PART_CLIPS = 2048  # at most: short clips take time by their number, and processes share parts
 _FORMAT = 2  # raised when the same settings give other features
+_HASHED = {"n_mels": "mels", "hop_length": "hop"}  # keys that were renamed, as in the hash of stores from before
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ class Row:
 
 
 def settings_hash(features: FeatureConf, clip_seconds: float) -> str:
-    """Names the stores of one feature setting; the output grid is no part of it."""
+    """Names the stores of one feature setting; the output grid and the scaling, done when read, are no part of it."""
     settings = dataclasses.asdict(features)
-    del settings["frames_per_step"]
-    return content_hash(_FORMAT, settings, clip_seconds)
+    del settings["frames_per_step"], settings["scale_range"]
+    return content_hash(_FORMAT, {_HASHED.get(key, key): value for key, value in settings.items()}, clip_seconds)
 
 
 def feature_shape(features: FeatureConf, clip_seconds: float) -> tuple[int, int]:

@@ -106,7 +106,7 @@ class CRNN(nn.Module):
         self.dense_softmax = nn.Linear(2 * hidden, classes)
 
     def forward(self, features: Tensor) -> CRNNOutput:
-        """Log-mel scaled to [-1, 1], (batch, mels, frames) -> CRNNOutput with steps = frames // 4."""
+        """Scaled log-mel (batch, mels, frames) -> CRNNOutput with steps = frames // 4."""
         if features.dim() != 3 or features.shape[1] != self.mels or features.shape[2] < self.frames_per_step:
             expected = f"(batch, {self.mels}, frames >= {self.frames_per_step})"
             raise ValueError(f"features: expected {expected}, got {tuple(features.shape)}")

@@ -7,6 +7,7 @@ an inert placeholder, so that no code of the file or of the packages that it nam
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,6 +68,35 @@ def load_official(path: Path | str, which: str = "student") -> CRNN:
         raise fail(what, "expected a checkpoint of the 2022 baseline", path)
     net.load_state_dict(weights)
     return net.eval()
+
+
+def in_words(path: Path | str, scale_range: tuple[float, float]) -> str:
+    """Which range its features are scaled to; where the file hints at another one, how to give that."""
+    taken = [f"{bound:g}" for bound in scale_range]
+    words = f"features scaled to [{', '.join(taken)}] (baseline_checkpoint.scale_range)"
+    hints = _hints_at_newer(_read(Path(path)))
+    if not hints or taken == ["-1", "1"]:
+        return words
+    newer = "--set baseline_checkpoint.scale_range=[-1,1]"
+    return f"{words}; but {', '.join(hints)} hints at the toolkit since May 2024: if it is from there, {newer}"
+
+
+def _hints_at_newer(content: Mapping[str, Any]) -> list[str]:
+    """What the trainer's own notes hold of the toolkit that scales to [-1, 1]. No checkpoint states its range."""
+    version = re.match(r"\d{1,4}\.\d{1,4}", str(content.get("pytorch-lightning_version")))
+    lightning = [int(number) for number in version[0].split(".")] if version else [1, 9]
+    if lightning < [1, 9]:
+        return []
+    settings = content.get("hyper_parameters")
+    settings = settings if isinstance(settings, Mapping) else {}
+    hints = [f"pytorch-lightning {version[0]}"] if lightning >= [2, 0] else []
+    for section, keys in settings.items():
+        for key, value in keys.items() if isinstance(keys, Mapping) else ():
+            if str(key).startswith("specaugm_") or key == "dropstep_recurrent":
+                hints.append(f"{section}.{key}")
+            elif (section, key) == ("net", "nclass") and type(value) is int and value == 27:
+                hints.append("net.nclass 27")
+    return hints[:SHOWN_NAMES]
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -21,9 +21,10 @@ class ClipModel(nn.Module):
         super().__init__()
         self.net = net
         self.log_mel = log_mel
+        self.scale_range = log_mel.conf.scale_range
 
     def forward(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        prediction = self.net.predict(scale(self.log_mel(samples.unsqueeze(0))))
+        prediction = self.net.predict(scale(self.log_mel(samples.unsqueeze(0)), self.scale_range))
         return prediction.strong[0], prediction.weak[0]
 
 

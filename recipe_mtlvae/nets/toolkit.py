@@ -26,6 +26,10 @@ class ToolkitOutput(NamedTuple):
 class ToolkitMTLVAE(nn.Module):
     """MTLVAE with the toolkit's call signature and output.
 
+    It expects log-mel scaled to [-1, 1], as the toolkit scales it since its commit 471c35a of May 2024 and as
+    `features.scale_range` is by default; the toolkit of 2021 to April 2024 gives [0, 1], with which a network must
+    have been trained.
+
     Args:
         net: the network to wrap, its strong-real head before its strong-synthetic one;
             None: a new one of the default size, with one strong head, for the ten DESED classes
@@ -46,7 +50,7 @@ class ToolkitMTLVAE(nn.Module):
         embeddings: Optional[Tensor] = None,  # noqa: UP045
         classes_mask: Optional[Tensor] = None,  # noqa: UP045
     ) -> ToolkitOutput:
-        """Probabilities for log-mel scaled to [-1, 1], (batch, mels, frames); steps = frames // frames_per_step.
+        """Probabilities for log-mel scaled as in training, (batch, mels, frames); steps = frames // frames_per_step.
 
         pad_mask: (batch, 1, steps) bool, True at padding, which then has no say in the clip probability.
         embeddings: not used, this network has no branch for them.

@@ -120,7 +120,7 @@ def _baseline(clips: Sequence[Clip], work: Path, network: CRNN) -> None:
     """Its recipe's test: a resampled copy of each clip, log-mel, scaling, network."""
     for clip in clips:
         extraction.baseline([clip], work)
-        network(scale(torch.from_numpy(np.load(work / "row.npy"))[None]))
+        network(scale(torch.from_numpy(np.load(work / "row.npy"))[None], (-1.0, 1.0)))
 
 
 def main() -> None:

@@ -48,7 +48,7 @@ def mtlvae_step(conf: Conf, batch: Batch) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad()
-        features = batch.scaled()
+        features = batch.scaled((-1.0, 1.0))
         weighted_sum(mtlvae_losses(net(features, batch.spans), features, batch), weights).backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), conf.train.gradient_clip)
         optimizer.step()
@@ -62,7 +62,7 @@ def student_step(batch: Batch) -> Callable[[], None]:
 
     def step() -> None:
         net.zero_grad()
-        supervised(*net(batch.scaled()), batch).backward()
+        supervised(*net(batch.scaled((-1.0, 1.0))), batch).backward()
 
     return step
 
@@ -75,7 +75,7 @@ def mean_teacher_step(batch: Batch) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad()
-        features = batch.scaled()
+        features = batch.scaled((-1.0, 1.0))
         strong, weak = student(features)
         with torch.no_grad():
             teacher_strong, teacher_weak = teacher(features)
