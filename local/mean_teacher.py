@@ -13,12 +13,13 @@ from torch.nn import functional
 from local.system import SystemTraining
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.batches import Batch, BatchPlan, JoinedData, TaskData
-from recipe_mtlvae.inputs.log_mel import scale
 from recipe_mtlvae.tasks import with_head
 
 
 class MeanTeacherTraining(SystemTraining):
     """Student: supervised losses and consistency with the teacher. Teacher: the student's moving average."""
+
+    set_labels = {"weak": "weak", "strong": "strong", "unlabeled": "none"}  # noqa: RUF012  the order of mixup's draws
 
     def __init__(self, conf: Conf, classes: tuple[str, ...]) -> None:
         super().__init__(conf, classes)
@@ -34,7 +35,7 @@ class MeanTeacherTraining(SystemTraining):
         return BatchPlan(sets, clips)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        features = self._mixed(batch)
+        features = batch.scaled(self.conf.features.scale_range)
         strong, weak = self.net(features)
         with torch.no_grad():
             teacher_strong, teacher_weak = self.teacher(features)
@@ -67,21 +68,6 @@ class MeanTeacherTraining(SystemTraining):
         """Exponential warm-up from exp(-5) to 1, of the learning rate and of the consistency."""
         return warm_up(step, self.warm_up_steps)
 
-    def _mixed(self, batch: Batch) -> Tensor:
-        """Scaled features; labelled clips mixed among their own kind, in some batches, with soft targets.
-
-        The mixing is of mel amplitudes, before dB and scaling. `batch`'s targets are changed in place.
-        """
-        settings = self.conf.mean_teacher
-        decibels = batch.features.float()
-        if torch.rand(()) < settings.mixup:
-            for rows, targets in ((batch.spans["weak"], batch.weak), (batch.spans["strong"], batch.strong)):
-                ratio = torch.distributions.Beta(settings.mixup_beta, settings.mixup_beta).sample().item()
-                order = torch.randperm(rows.stop - rows.start, device=decibels.device)
-                decibels[rows] = mix_decibels(decibels[rows], decibels[rows][order], ratio)
-                targets[rows] = ratio * targets[rows] + (1.0 - ratio) * targets[rows][order]
-        return scale(decibels, self.conf.features.scale_range)
-
 
 def warm_up(step: int, steps: int) -> float:
     """exp(-5 (1 - step / steps)^2) until `steps`, then 1."""
@@ -92,8 +78,3 @@ def warm_up_steps(conf: Conf, planned_steps: int) -> int:
     """The steps of the configured epochs, but at most a quarter of the planned ones."""
     epoch_steps = planned_steps // conf.train.max_epochs
     return min(conf.mean_teacher.warmup_epochs * epoch_steps, planned_steps // 4)
-
-
-def mix_decibels(one: Tensor, other: Tensor, ratio: float) -> Tensor:
-    """`ratio` of one amplitude and the rest of the other, all in dB (20 log10)."""
-    return 20.0 * torch.log10(ratio * 10.0 ** (one / 20.0) + (1.0 - ratio) * 10.0 ** (other / 20.0))

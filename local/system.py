@@ -1,4 +1,4 @@
-"""What the trainings of all systems share: validation, seeded noise, logging, what a checkpoint carries."""
+"""What the trainings of all systems share: validation, augmentation, noise, logging, what a checkpoint carries."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import torch
 from torch import Tensor
 
 from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.inputs.augment import augment
 from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 from recipe_mtlvae.nets.prediction import Prediction
 from recipe_mtlvae.systems import SYSTEMS
+from recipe_mtlvae.tasks import TASKS
 
 
 class SystemTraining(pl.LightningModule):
     """A system in training; its own module adds batch_plan, training_step and configure_optimizers."""
 
     warm_up_steps = 0
+    set_labels: Mapping[str, str] = {name: task.labels for name, task in TASKS.items()}  # strong | weak | none, by set
 
     def __init__(self, conf: Conf, classes: tuple[str, ...]) -> None:
         super().__init__()
@@ -35,6 +38,7 @@ class SystemTraining(pl.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         # noise depends on seed, step and process alone: a resumed run draws what an unbroken one draws
         torch.manual_seed((self.conf.seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank)
+        augment(batch, self.conf, self.set_labels)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["recipe"] = recipe_entry(self.conf, self.classes)

@@ -21,6 +21,7 @@ from recipe_mtlvae.tasks import LOSS_TERMS, TASKS, with_head
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 SEPARATORS = {"tab": "\t", "comma": ","}
 MANY = 10**9
+Probability = Annotated[Float, Field(ge=0, le=1)]
 
 MiniSplit = Literal[
     "synthetic_train", "strong_real", "weak", "unlabeled", "synthetic_validation", "validation", "public", "evaluation"
@@ -132,8 +133,15 @@ class MeanTeacherConf:
     consistency: Float = Field(ge=0)
     warmup_epochs: Int = Field(ge=0, le=MANY)
     ema: Float = Field(ge=0, le=1)
-    mixup: Float = Field(ge=0, le=1)
+
+
+@section
+class AugmentConf:
+    mixup: Probability
     mixup_beta: Float = Field(ge=1e-06, le=MANY)
+    mix: Probability
+    shift: Probability
+    band_gain: Probability
 
 
 @section
@@ -198,6 +206,7 @@ class Conf:
     loss: LossConf
     mean_teacher: MeanTeacherConf
     baseline_checkpoint: BaselineCheckpointConf
+    augment: AugmentConf
     train: TrainConf
     postprocess: PostprocessConf
     energy: EnergyConf

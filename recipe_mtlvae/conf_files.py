@@ -16,7 +16,12 @@ from recipe_mtlvae.errors import fail
 # A file, or another name of what configures, and the mapping in it
 Source = tuple[Path | str, dict[str, Any]]
 # Keys by the names that they had in earlier versions; read still, with a hint
-RENAMED = {"features.hop": "hop_length", "features.mels": "n_mels"}
+RENAMED = {
+    "features.hop": "features.hop_length",
+    "features.mels": "features.n_mels",
+    "mean_teacher.mixup": "augment.mixup",
+    "mean_teacher.mixup_beta": "augment.mixup_beta",
+}
 # Mappings whose keys are the user's own, such as the splits of a corpus; a list takes these ones of them
 _OPEN_MAPPINGS = ("data.splits", "fetch.archives", "fetch.splits", "fetch.soundscapes")
 SHOWN_CHARACTERS = 80
@@ -87,10 +92,15 @@ def with_new_names(delta: dict[str, Any]) -> dict[str, Any]:
     """`delta` with its renamed keys by the names that they have now; each is hinted at once a process."""
     delta = dict(delta)
     for old, new in RENAMED.items():
-        section, _, key = old.partition(".")
-        if isinstance(delta.get(section), dict) and key in delta[section]:
+        (section, key), (new_section, new_key) = old.split("."), new.split(".")
+        there, target = delta.get(section), delta.get(new_section, {})
+        if not (isinstance(there, dict) and key in there and isinstance(target, dict)):
+            continue
+        delta[section] = {name: value for name, value in there.items() if name != key}
+        # A whole configuration of another system had the mean teacher's keys too, without effect
+        if section == new_section or delta.get("system", section) == section:
             _hint_renamed(old, new)
-            delta[section] = {new if name == key else name: value for name, value in delta[section].items()}
+            delta[new_section] = {**delta.get(new_section, {}), new_key: there[key]}
     return delta
 
 

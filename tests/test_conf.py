@@ -160,9 +160,20 @@ def test_keys_by_their_earlier_names_are_read_with_a_hint(tmp_path, capsys):
     assert (features.hop_length, features.n_mels) == (200, 64)
     hints = capsys.readouterr().err.splitlines()
     assert hints == [
-        "hint: the key features.hop is called hop_length now",
-        "hint: the key features.mels is called n_mels now",
+        "hint: the key features.hop is called features.hop_length now",
+        "hint: the key features.mels is called features.n_mels now",
     ]
+
+
+def test_the_mean_teachers_mixup_is_read_as_an_augmentation_of_that_system_alone():
+    """A whole configuration of another system had the key too, without effect."""
+    earlier = conf_to_dict(load_conf(settings=["system=mean_teacher"]))
+    del earlier["augment"]
+    earlier["mean_teacher"] |= {"mixup": 0.25, "mixup_beta": 0.3}
+    augment = conf_from_dict(earlier).augment
+    assert (augment.mixup, augment.mixup_beta) == (0.25, 0.3)
+    assert conf_from_dict(earlier | {"system": "mtlvae"}).augment == load_conf().augment
+    assert load_conf(settings=["mean_teacher.mixup=0.125"]).augment.mixup == 0.125
 
 
 def test_a_configuration_can_be_handed_to_worker_processes():
