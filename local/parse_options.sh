@@ -25,6 +25,8 @@ stages: 0 prepare   data and features       3 score    PSDS, F1 -> metrics.json
                         (until its selection score levels off, 200 epochs at most); none (none). Slow on a CPU
   --baseline_checkpoint FILE
                         score the toolkit's official checkpoint beside the system too, student and teacher
+  --submission NAME     the package's challenge year: dcase2022, dcase2023, dcase2024 or a YAML file (dcase2022)
+  --run TAG             a further run for the package, of the same system with another seed; may be repeated
   --set KEY=VALUE       one value of the configuration, such as train.max_epochs=20; may be repeated
   --help
 TEXT
@@ -53,7 +55,7 @@ parse_options() {
         esac
         name=$1
         case $name in
-            --stage | --stop_stage | --conf | --data | --data_root | --soundbank | --tag | --baseline | --baseline_checkpoint | --set) ;;
+            --stage | --stop_stage | --conf | --data | --data_root | --soundbank | --tag | --baseline | --baseline_checkpoint | --submission | --run | --set) ;;
             *) _wrong_usage "unknown option $name" ;;
         esac
         [[ $# -ge 2 ]] || _wrong_usage "$name wants a value"

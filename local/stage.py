@@ -22,7 +22,7 @@ PROJECT = CONF_DIR.parent
 # What training does not read: how data is fetched, where it lies, where the work runs, and what later stages do, whose
 # own inputs' hashes see to it that these run again. It may change under a tag, and nothing is trained again
 NOT_TRAINED_ON = (
-    *("fetch", "baseline_checkpoint", "postprocess", "energy"),
+    *("fetch", "baseline_checkpoint", "postprocess", "energy", "submission"),
     *(f"data.{key}" for key in ("root", "prepare", "reuse", "evaluation")),
     "data.skip_bad",  # given after stage 0 has listed the faults; training refuses other clips than it began with
     *(f"train.{key}" for key in ("accelerator", "devices", "num_nodes", "strategy", "threads")),
@@ -46,6 +46,7 @@ class Stage:
     root: Path  # the corpus, in DESED's layout
     run_dir: Path  # exp/<tag>
     official_checkpoint: Path | None = None  # predict with the toolkit's own weights, instead of the run's
+    runs: tuple[str, ...] = ()  # tags that --run names, for the package
     shard: Shard = ALL  # this process's share of a stage in SHARDED
 
     def done(self, inputs: Any) -> bool:
@@ -79,8 +80,9 @@ def open_stage(number: int, description: str, argv: list[str] | None = None) -> 
     conf = _resolve(options)
     root = Path(options.data_root or conf.data.root or _made_root(conf)).resolve()
     tag = options.tag or f"{Path(options.conf).stem}-{conf.data.name}"
-    if "/" in tag or tag.startswith("."):
-        raise fail(f"--tag {tag}: expected a plain name", "leave out '/' and leading dots")
+    for option, name in (("tag", tag), *(("run", name) for name in options.runs)):
+        if not name or "/" in name or name.startswith("."):
+            raise fail(f"--{option} {name}: expected a plain name", "leave out '/' and leading dots")
     if options.as_baseline:
         conf, tag = _baseline_of(conf, options), baseline_tag(tag)
     official = options.as_official and Path(options.as_official)
@@ -90,7 +92,7 @@ def open_stage(number: int, description: str, argv: list[str] | None = None) -> 
         what = f"run.shard={conf.run.shard}: only stages 0 and 2 are done in shares"
         raise fail(what, "give it with --stage 0 --stop_stage 0, or 2; training takes train.devices")
     shard = shard_of(conf.run.shard) if number in SHARDED else ALL
-    stage = Stage(number, conf, root, PROJECT / "exp" / tag, official, shard)
+    stage = Stage(number, conf, root, PROJECT / "exp" / tag, official, tuple(options.runs), shard)
     _remember_conf(stage)
     return stage
 
@@ -112,6 +114,10 @@ def _parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--data_root", help="folder of the corpus, in DESED's layout")
     parser.add_argument("--soundbank", help="recordings from which the mini corpus is made")
     parser.add_argument("--tag", help="name of the run: everything lands under exp/<tag>/")
+    parser.add_argument("--submission", help="the package's challenge year, or a YAML file")
+    parser.add_argument(
+        "--run", dest="runs", action="append", default=[], help="a further run for the package: its tag"
+    )
     parser.add_argument("--as_baseline", choices=tuple(BASELINES), help="the same stage for the baseline of this run")
     parser.add_argument("--as_official", metavar="FILE", help="the same stage for the toolkit's own checkpoint")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
@@ -138,6 +144,10 @@ def _resolve(options: argparse.Namespace) -> Conf:
         # the labels of the recordings, not of the synthesised sounds, are this corpus's classes
         soundbank = [f"data.soundbank={json.dumps(str(folder))}", f"data.name={folder.name}", "data.classes=null"]
         settings = [*soundbank, *settings]
+    if options.submission:
+        is_file = options.submission.endswith((".yaml", ".yml"))
+        named = str(Path(options.submission).resolve()) if is_file else options.submission
+        settings.append(f"submission={json.dumps(named)}")
     return load_conf(data_file(options.data), Path(options.conf), settings=settings)
 
 

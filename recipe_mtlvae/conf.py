@@ -184,6 +184,7 @@ class EnergyConf:
     country_iso_code: str
     baseline_devtest_kwh: Float | None
     baseline_eval_kwh: Float | None
+    baseline_training_kwh: Float | None
 
 
 @section
@@ -210,6 +211,7 @@ class Conf:
     train: TrainConf
     postprocess: PostprocessConf
     energy: EnergyConf
+    submission: str
     run: RunConf
 
     @field_validator("system")

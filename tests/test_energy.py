@@ -13,7 +13,7 @@ from recipe_mtlvae.conf import EnergyConf
 from recipe_mtlvae.scoring import energy
 from recipe_mtlvae.scoring.energy import ew_psds, joined, measured
 
-CONF = EnergyConf(country_iso_code="FRA", baseline_devtest_kwh=None, baseline_eval_kwh=None)
+CONF = EnergyConf(country_iso_code="FRA", baseline_devtest_kwh=None, baseline_eval_kwh=None, baseline_training_kwh=None)
 FIGURES = {
     "energy_consumed": 3.0,
     "cpu_energy": 1.0,

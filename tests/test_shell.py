@@ -91,6 +91,11 @@ def test_options_reach_the_stage_as_they_are(recipe: Path) -> None:
     assert calls(recipe) == ["-m local.prepare --set=a.b=c d --set=e=--f --tag=-x"]
 
 
+def test_the_package_s_year_and_runs_reach_the_stage(recipe: Path) -> None:
+    run(recipe, "--stage", "5", "--submission", "dcase2024", "--run", "a", "--run=b")
+    assert calls(recipe) == ["-m local.submit --submission=dcase2024 --run=a --run=b"]
+
+
 def test_a_stage_runs_in_the_callers_folder_and_imports_from_the_recipe(recipe: Path) -> None:
     run(recipe, "--stop_stage", "0", PYTHONPATH="/other")
     log = (recipe / "log").read_text().splitlines()

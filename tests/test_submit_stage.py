@@ -4,10 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
+from local import submit
 from local.stage import Stage
-from local.submit import with_baseline_energy
-from tests.tiny import make_tiny_corpus, tiny_conf
+from local.submit import run_folders, with_baseline_energy
+from recipe_mtlvae.conf import conf_to_dict
+from recipe_mtlvae.errors import RecipeError
+from tests.tiny import SETTINGS, make_tiny_corpus, tiny_conf
 
 
 @pytest.fixture
@@ -42,3 +46,56 @@ def test_a_configured_figure_stays(stage, tmp_path):
 def test_without_a_baseline_nothing_is_filled_in(stage):
     write_energy(stage.run_dir, validation=entry(1.0))
     assert with_baseline_energy(stage).energy.baseline_devtest_kwh is None
+
+
+def test_of_the_baselines_training_the_first_epochs_are_counted(stage):
+    baseline = stage.run_dir.with_name("run-baseline")
+    write_energy(stage.run_dir, training=entry(1.0))
+    write_energy(baseline, training=entry(30.0))
+    (baseline / "history.csv").write_text("epoch,seconds\n0,3\n1,1\n2,2\n")  # the first two: 4 of 6 s
+    assert with_baseline_energy(stage, epochs=2).energy.baseline_training_kwh == pytest.approx(20.0)
+    assert with_baseline_energy(stage, epochs=4).energy.baseline_training_kwh is None
+    assert with_baseline_energy(stage).energy.baseline_training_kwh == 30.0
+
+
+def write_conf(folder: Path, *settings: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "conf.yaml").write_text(yaml.safe_dump(conf_to_dict(tiny_conf(*settings))))
+
+
+@pytest.mark.parametrize(
+    ("named", "order"), [((), ["run"]), (("b",), ["run", "b"]), (("b", "run"), ["b", "run"])], ids=str
+)
+def test_a_package_holds_the_run_of_the_tag_and_those_of_run(stage, named, order):
+    for tag, seed in (("run", 42), ("b", 43)):
+        write_conf(stage.run_dir.with_name(tag), f"seed={seed}", f"train.max_epochs={seed}")
+    given = Stage(5, stage.conf, stage.root, stage.run_dir, runs=named)
+    assert [folder.name for folder in run_folders(given)] == order
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        (("lost",), "--run lost: no such run"),
+        (("other",), r"--run other: another system: vae\.hidden"),
+        (("b", "b"), "one of them twice"),
+    ],
+    ids=str,
+)
+def test_runs_of_a_package_are_trainings_of_one_system(stage, named, words):
+    write_conf(stage.run_dir)
+    write_conf(stage.run_dir.with_name("b"), "seed=43")
+    write_conf(stage.run_dir.with_name("other"), "vae.hidden=4")
+    with pytest.raises(RecipeError, match=words):
+        run_folders(Stage(5, stage.conf, stage.root, stage.run_dir, runs=named))
+
+
+def test_without_anything_to_pack_stage_5_is_left_out_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("local.stage.PROJECT", tmp_path)
+    settings = [part for setting in [*SETTINGS, "data.splits.public=null"] for part in ("--set", setting)]
+    monkeypatch.setattr(
+        "sys.argv", ["submit", "--data", "desed", "--data_root", str(tmp_path), "--tag", "t", *settings]
+    )
+    submit.main()
+    shown = capsys.readouterr().out
+    assert shown.startswith("stage 5: left out: no evaluation audio") and len(shown.splitlines()) == 1

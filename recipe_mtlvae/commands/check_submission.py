@@ -7,15 +7,23 @@ import sys
 from pathlib import Path
 
 from recipe_mtlvae.submission.check import check_package
-from recipe_mtlvae.submission.profile import read_profile
+from recipe_mtlvae.submission.found_profile import found_profile
+from recipe_mtlvae.submission.profile import profile_file, read_profile, shipped_profiles
 
 
 def main(argv: list[str]) -> None:
     """Exit code 0 for a package without faults (a rehearsal is named as such), 1 otherwise."""
     parser = argparse.ArgumentParser(prog="python -m recipe_mtlvae check-submission", description=__doc__)
     parser.add_argument("path", type=Path, help="the package, a zip file or a folder")
-    path = parser.parse_args(argv).path
-    report = check_package(path, read_profile())
-    print("\n".join(report.lines(path)), file=sys.stderr if report.faults else sys.stdout)
+    profile_help = f"{', '.join(shipped_profiles())} or a YAML file (found from what the package holds)"
+    parser.add_argument("--profile", metavar="NAME", help=profile_help)
+    options = parser.parse_args(argv)
+    if options.profile is None:
+        name, profile = found_profile(options.path)
+    else:
+        name, profile = options.profile, read_profile(profile_file(options.profile))
+    report = check_package(options.path, profile)
+    lines = [*report.lines(options.path), f"checked as {name}: {profile.challenge}"]
+    print("\n".join(lines), file=sys.stderr if report.faults else sys.stdout)
     if report.faults:
         sys.exit(1)

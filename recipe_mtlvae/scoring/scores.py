@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -43,16 +43,22 @@ def write_scores(folder: Path, clip_id: str, scores: np.ndarray, step_seconds: f
     if not np.isfinite(scores).all():
         raise fail("the network gave scores that are not finite", "its training diverged", folder / f"{clip_id}.tsv")
     edges = (np.arange(len(scores) + 1) * step_seconds).round(6)
-    row = "\t".join(["%.10g", "%.10g", *["%.8g"] * len(classes)]) + "\n"  # 8 digits tell float32 values near 1 apart
     with (
         atomic_write(folder / f"{clip_id}.tsv") as temporary,
         temporary.open("w", encoding="utf-8", newline="\n") as file,
     ):
-        file.write("\t".join(["onset", "offset", *classes]) + "\n")
-        for first in range(0, len(scores), ROWS):
-            part = slice(first, first + ROWS)
-            table = np.column_stack([edges[:-1][part], edges[1:][part], scores[part]])
-            file.write(row * len(table) % tuple(table.ravel().tolist()))
+        file.writelines(score_text(ClipScores(edges, scores), classes))
+
+
+def score_text(clip: ClipScores, classes: Sequence[str]) -> Iterator[str]:
+    """The TSV of one clip, in parts."""
+    edges, scores = clip
+    row = "\t".join(["%.10g", "%.10g", *["%.8g"] * len(classes)]) + "\n"  # 8 digits tell float32 values near 1 apart
+    yield "\t".join(["onset", "offset", *classes]) + "\n"
+    for first in range(0, len(scores), ROWS):
+        part = slice(first, first + ROWS)
+        table = np.column_stack([edges[:-1][part], edges[1:][part], scores[part]])
+        yield row * len(table) % tuple(table.ravel().tolist())
 
 
 def read_scores(folder: Path) -> ScoreFolder:
@@ -88,8 +94,13 @@ def read_scores(folder: Path) -> ScoreFolder:
 
 
 def _read_clip(file: Path) -> tuple[tuple[str, ...], ClipScores]:
+    return parse_scores(file.read_bytes(), file)
+
+
+def parse_scores(content: bytes, file: Path | str) -> tuple[tuple[str, ...], ClipScores]:
+    """The classes and scores of one clip's TSV. Raises RecipeError naming `file` and the line at fault."""
     try:
-        header, *lines = file.read_text(encoding="utf-8").splitlines()
+        header, *lines = content.decode("utf-8").splitlines()
     except (UnicodeDecodeError, ValueError):
         raise fail("expected a table of scores, got an empty file or no text", path=file) from None
     columns = header.split("\t")
@@ -124,7 +135,7 @@ def _numbers(lines: Sequence[str], columns: int) -> np.ndarray | None:
     return values.reshape(len(lines), columns)
 
 
-def _bad_number(file: Path, lines: Sequence[str], columns: int) -> RecipeError:
+def _bad_number(file: Path | str, lines: Sequence[str], columns: int) -> RecipeError:
     """The first row that is wrong, in words."""
     for number, line in enumerate(lines, start=2):
         fields = line.split("\t")

@@ -1,4 +1,4 @@
-"""The meta file of a submission package: label, authors, and the numbers that the challenge asks for."""
+"""The meta file of a submission package: label, authors, and the values that the challenge asks for."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import yaml
 
 from recipe_mtlvae.conf_files import load_yaml, yaml_problem
 from recipe_mtlvae.errors import Fault, RecipeError
+from recipe_mtlvae.submission.counted import CountedFaults
 from recipe_mtlvae.submission.package_files import Package
 from recipe_mtlvae.submission.profile import REHEARSAL, Profile
 
-MAX_META = 2**20  # bytes
+MAX_META = 2**17  # bytes, some 20 times a real one
+MAX_CLASSES = 1000  # of those that a result is listed for
 Key = tuple[Any, ...]  # the names from the root to a value, such as ("submission", "label")
 
 
@@ -24,6 +26,7 @@ class Meta:
 
     faults: list[Fault] = field(default_factory=list)
     left: list[Fault] = field(default_factory=list)  # only in a rehearsal may these be left open
+    warnings: list[Fault] = field(default_factory=list)
     rehearsal: str | None = None
     classes: tuple[str, ...] = ()  # those it lists results for
 
@@ -36,6 +39,7 @@ def check_meta(package: Package, name: str, label: str, profile: Profile) -> Met
     except RecipeError as error:
         meta.faults += error.faults
         return meta
+    meta.faults += _check_characters(document, profile)
     submission = document.get(("submission",))
     if not isinstance(submission, dict):
         meta.faults.append(
@@ -44,19 +48,20 @@ def check_meta(package: Package, name: str, label: str, profile: Profile) -> Met
         return meta
     notes = submission.get("notes")
     meta.rehearsal = notes if isinstance(notes, str) and notes.startswith(REHEARSAL) else None
-    class_wise_key = tuple(profile.rules.class_wise.split("."))
-    class_wise = document.get(class_wise_key)
-    meta.classes = tuple(str(key) for key in class_wise) if isinstance(class_wise, dict) else ()
+    class_wise_key = tuple((profile.rules.class_wise or "").split("."))
+    class_wise = document.get(class_wise_key) if profile.rules.class_wise else None
+    meta.classes = tuple(str(key) for key in list(class_wise)[:MAX_CLASSES]) if isinstance(class_wise, dict) else ()
     if meta.rehearsal is None:
         meta.faults += [
             document.fault((*class_wise_key, known), f"the challenge has no class '{known[:80]}'")
             for known in meta.classes
             if known not in profile.rules.classes
         ]
-    meta.faults += _check_names(document, label, profile)
+    _check_names(document, label, profile, meta)
     meta.faults += _check_authors(document, profile)
-    for key, kind in profile.rules.numbers.items():
-        _check_number(document, tuple(key.split(".")), kind, meta)
+    for key, kind in profile.rules.values.items():
+        for found in document.expand(tuple(key.split("."))):
+            _check_value(document, found, kind, meta)
     return meta
 
 
@@ -68,9 +73,9 @@ class _Document:
         if len(content) > MAX_META:
             raise RecipeError(Fault(f"over {MAX_META} bytes: expected a meta file", path=name))
         try:
-            text = content.decode("utf-8")
-            self.content = load_yaml(text)
-            self.root = yaml.compose(text, Loader=yaml.SafeLoader)
+            self.text = content.decode("utf-8")
+            self.content = load_yaml(self.text)
+            self.root = yaml.compose(self.text, Loader=yaml.SafeLoader)
         except UnicodeDecodeError as error:
             raise RecipeError(Fault(f"not valid YAML: {error}", path=name)) from None
         except yaml.YAMLError as error:
@@ -83,6 +88,24 @@ class _Document:
         for part in key:
             value = value.get(part) if isinstance(value, dict) else None
         return value
+
+    def has(self, key: Key) -> bool:
+        """Whether the key is there, whatever its value."""
+        entries = self.get(key[:-1]) if key[:-1] else self.content
+        return isinstance(entries, dict) and key[-1] in entries
+
+    def key_at(self, line: int) -> Key:
+        """The innermost key whose value begins in this line, counted from 1, or before it."""
+        node, key = self.root, []
+        while isinstance(node, yaml.CollectionNode):
+            pairs = node.value if isinstance(node, yaml.MappingNode) else [(item, item) for item in node.value]
+            before = [(number, pair) for number, pair in enumerate(pairs, 1) if pair[0].start_mark.line < line]
+            if not before or len(key) > 50:  # an alias may lead in a circle
+                break
+            number, (name, value) = before[-1]
+            key.append(name.value if isinstance(node, yaml.MappingNode) else number)
+            node = value
+        return tuple(key)
 
     def line(self, key: Key) -> int | None:
         """The line of the key, or of the deepest part of it that is there."""
@@ -106,28 +129,43 @@ class _Document:
         entries = self.get(key[:star])
         if not isinstance(entries, dict) or not entries:
             return [key[:star]]
-        return [(*key[:star], name, *key[star + 1 :]) for name in entries]
+        return [(*key[:star], name, *key[star + 1 :]) for name in list(entries)[:MAX_CLASSES]]
 
 
-def _check_names(document: _Document, label: str, profile: Profile) -> list[Fault]:
-    faults = []
+def _check_characters(document: _Document, profile: Profile) -> list[Fault]:
+    """Characters that the challenge's reader does not bear, in whatever value, key or comment."""
+    faults = CountedFaults(document.name, "lines")
+    for number, text in enumerate(document.text.splitlines(), start=1):
+        for character in profile.rules.forbidden_characters:
+            if character in text:
+                key = ".".join(map(str, document.key_at(number))) or "a comment"
+                what = f"{key[:200]}: must not hold '{character}'"
+                hint = "the challenge's reader cuts lines there, quoted or not"
+                faults.add(character, Fault(what, hint, document.name, number))
+    return faults.all()
+
+
+def _check_names(document: _Document, label: str, profile: Profile, meta: Meta) -> None:
+    limit = profile.rules.abbreviation
     for name in ("label", "name", "abbreviation"):
         key = ("submission", name)
         value = document.get(key)
         if not isinstance(value, str) or not value.strip():
-            faults.append(document.fault(key, f"expected a text, got {_show(value)}"))
+            meta.faults.append(document.fault(key, f"expected a text, got {_show(value)}"))
             continue
-        faults += [
+        meta.faults += [
             document.fault(key, f"must not hold the word '{word}', got '{value[:80]}'")
             for word in profile.rules.forbidden
             if word.lower() in value.lower()
         ]
         if name == "label" and value != label:
-            faults.append(document.fault(key, f"expected '{label}' like its folder, got '{value[:80]}'"))
-        if name == "abbreviation" and len(value) > profile.rules.abbreviation:
-            limit = profile.rules.abbreviation
-            faults.append(document.fault(key, f"at most {limit} characters, got {len(value)}: '{value[:80]}'"))
-    return faults
+            meta.faults.append(document.fault(key, f"expected '{label}' like its folder, got '{value[:80]}'"))
+        if name == "abbreviation":
+            for most, faults in ((limit.refuse, meta.faults), (limit.warn, meta.warnings)):
+                if most is not None and len(value) > most:
+                    what = f"at most {most} characters, got {len(value)}: '{value[:80]}'"
+                    faults.append(document.fault(key, what))
+                    break
 
 
 def _check_authors(document: _Document, profile: Profile) -> list[Fault]:
@@ -142,8 +180,9 @@ def _check_authors(document: _Document, profile: Profile) -> list[Fault]:
                 faults.append(document.fault(key, f"author {number} has no {part}"))
     corresponding = [author for author in authors if author.get("corresponding")]
     expected = profile.rules.corresponding_authors
-    if len(corresponding) != expected:
-        what = f"expected exactly {expected} with `corresponding: true`, got {len(corresponding)}"
+    if len(corresponding) < expected.least or (expected.most is not None and len(corresponding) > expected.most):
+        number = f"{'exactly' if expected.least == expected.most else 'at least'} {expected.least}"
+        what = f"expected {number} with `corresponding: true`, got {len(corresponding)}"
         faults.append(document.fault(key, what))
     for author in corresponding:
         if "@" not in str(author.get("email")):
@@ -151,14 +190,36 @@ def _check_authors(document: _Document, profile: Profile) -> list[Fault]:
     return faults
 
 
-def _check_number(document: _Document, pattern: Key, kind: str, meta: Meta) -> None:
-    for key in document.expand(pattern):
-        value = document.get(key)
-        is_number = type(value) is int or (type(value) is float and math.isfinite(value) and kind != "integer")
-        if (is_number and value >= 0) or (value is None and kind.endswith("or null")):
-            continue
-        expected = f"expected {'an' if kind[0] in 'aeiou' else 'a'} {kind.removesuffix(' or null')} of at least 0"
-        (meta.left if value is None else meta.faults).append(document.fault(key, f"{expected}, got {_show(value)}"))
+def _check_value(document: _Document, key: Key, kind: str, meta: Meta) -> None:
+    """One value by its kind, profile.KINDS; what is open still, null or NaN, is left for a rehearsal."""
+    value, (kind, _, other) = document.get(key), kind.partition(" or ")
+    if other == "missing" and value is None:
+        return
+    if kind == "anything" or other == "null":
+        if not document.has(key):
+            meta.faults.append(document.fault(key, "is missing", "write null where there is none"))
+        if kind == "anything" or value is None:
+            return
+    unknown = value is None or (isinstance(value, float) and math.isnan(value) and kind == "float")
+    right = (
+        not unknown
+        and {
+            "number": _is_number(value),
+            "integer": type(value) is int and value >= 0,
+            "float": type(value) is float and _is_number(value),
+            "text": isinstance(value, str),
+            "texts": isinstance(value, str)
+            or (isinstance(value, list) and all(isinstance(item, str) for item in value)),
+        }[kind]
+    )
+    if not right:
+        named = {"float": "number with a decimal point", "texts": "text or list of texts"}.get(kind, kind)
+        expected = f"expected {'an' if named[0] in 'aeiou' else 'a'} {named}" + " of at least 0" * ("text" not in kind)
+        (meta.left if unknown else meta.faults).append(document.fault(key, f"{expected}, got {_show(value)}"))
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and value >= 0
 
 
 def _show(value: Any) -> str:

@@ -6,10 +6,12 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field
 
 from recipe_mtlvae.conf import CONF_DIR
-from recipe_mtlvae.conf_types import Bool, Int, load_as, section
+from recipe_mtlvae.conf_types import Bool, Float, Int, load_as, section
 from recipe_mtlvae.errors import fail
 
 PROFILES = CONF_DIR / "submission"
@@ -17,6 +19,9 @@ DEFAULT_PROFILE = PROFILES / "dcase2022.yaml"
 UNACCENTED = str.maketrans(
     {"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe"}
 )
+PHASES = {"training": "training", "devtest": "validation", "evaluation": "evaluation"}  # by name in energy.json
+# What a value of the meta file may be; `texts` is a text or a list of them, `anything` also null
+KINDS = ("number", "integer", "float", "text", "texts", "anything")
 REHEARSAL = "REHEARSAL, not for submission"  # how `submission.notes` of such a package's meta file begins
 
 
@@ -47,16 +52,41 @@ class SystemText:
 
 @section
 class PackagePatterns:
-    """File names, with {lastname}, {institute}, {index}, {label} and {threshold} left open."""
+    """File names, with {lastname}, {institute}, {index}, {label}, {run}, {threshold} and {phase} left open.
 
-    zip: str
+    Outputs that a year does not have are None.
+    """
+
+    zip: str  # below <run>/submission/
     label: str
     meta: str
-    output: str
-    operating_point: str
     report: str
-    columns: tuple[str, ...]
+    runs: Int = Field(ge=1)  # trainings of one system, whose outputs lie side by side
+    events: str | None  # at one threshold
+    operating_points: str | None  # events at each {threshold}
+    scores: str | None  # the folder of a {run}: post-processed scores, one TSV a clip
+    unprocessed: str | None  # the same, not post-processed
+    energy: str | None  # codecarbon's CSV of a {phase} of a {run}
+    energy_phases: tuple[Literal["training", "devtest", "evaluation"], ...]
+    optional: tuple[Literal["events", "operating_points", "scores", "unprocessed"], ...]  # those that may be missing
+    columns: tuple[str, ...]  # of events
     spare_columns: tuple[str, ...]
+
+
+@section
+class Limit:
+    """Above `warn` a warning, above `refuse` a fault; None: no such limit."""
+
+    warn: Int | None
+    refuse: Int | None
+
+
+@section
+class Number:
+    """How many there must be; None: no largest number."""
+
+    least: Int
+    most: Int | None
 
 
 @section
@@ -64,19 +94,24 @@ class Rules:
     label: str
     placeholders: tuple[str, ...]
     forbidden: tuple[str, ...]
-    systems: Int
-    abbreviation: Int
-    corresponding_authors: Int
+    forbidden_characters: str  # anywhere in the meta file
+    systems: Limit
+    abbreviation: Limit
+    corresponding_authors: Number
     operating_points: Int
     nested: Bool
     filename: str
+    clips: Int | None  # in each score folder; another number makes a rehearsal
     classes: tuple[str, ...]
-    class_wise: str
-    numbers: dict[str, str]
+    fill: Float | None  # the score of classes that the network does not know; None: it must know all
+    class_wise: str | None
+    values: dict[str, str]  # keys of the meta file and their kinds
 
 
 @section
 class Profile:
+    challenge: str
+    verified: Bool  # whether a public validator or package confirms these rules
     authors: tuple[Author, ...]
     index: Int
     report: str | None
@@ -84,6 +119,8 @@ class Profile:
     systems: dict[str, SystemText]
     training_data: dict[str, str]
     external_data: dict[str, str]
+    figures: dict[str, Float | None]  # your own, which nothing here measures, by their {name} in `meta`
+    baseline_epochs: Int | None  # of the baseline's training whose energy is asked for; None: all that it trained
     package: PackagePatterns
     rules: Rules
     meta: dict
@@ -101,9 +138,35 @@ class Profile:
         return {**names, "label": fill(self.package.label, names)}
 
 
+def shipped_profiles() -> dict[str, Path]:
+    """The profiles in conf/submission, by name."""
+    return {file.stem: file for file in sorted(PROFILES.glob("*.yaml"))}
+
+
+def profile_file(name: str) -> Path:
+    """What --submission and --profile name: a shipped profile or a YAML file."""
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    shipped = shipped_profiles()
+    if name not in shipped:
+        hint = f"the shipped ones are {', '.join(shipped)}; or give a .yaml file"
+        raise fail(f"no submission profile '{name}'", hint)
+    return shipped[name]
+
+
 def read_profile(file: Path = DEFAULT_PROFILE) -> Profile:
     """Raises RecipeError naming the file and key at fault."""
     profile = load_as(Profile, file)
+    for key in ("label", "filename"):
+        try:
+            re.compile(getattr(profile.rules, key))
+        except re.error as error:
+            raise fail(f"rules.{key}: not a regular expression: {error}", path=file) from None
+    for key, kind in profile.rules.values.items():
+        name, _, other = kind.partition(" or ")
+        if name not in KINDS or other not in ("", "null", "missing"):
+            what = f"rules.values.{key}: {kind!r}: expected one of {', '.join(KINDS)}, with `or null` or `or missing`"
+            raise fail(what, path=file)
     if sum(author.corresponding for author in profile.authors) != 1:
         raise fail("authors: expected exactly one with `corresponding: true`", path=file)
     author = profile.corresponding

@@ -1,0 +1,36 @@
+"""PSDS as the DCASE toolkit of 2023 and 2024 counts it: clips without events are dropped, ours are all counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recipe_mtlvae.scoring.intervals import resample
+from recipe_mtlvae.scoring.metrics import ClipStatistics, clip_statistics
+from recipe_mtlvae.scoring.postprocess import filter_folder
+from recipe_mtlvae.scoring.reference import Reference
+from recipe_mtlvae.scoring.scores import ScoreFolder
+
+
+@dataclass(frozen=True)
+class ToolkitCount:
+    """PSDS over the clips with events."""
+
+    clips: int
+    dropped: int  # without events
+    psds1: float
+    psds2: float
+
+
+def psds_with_events(scores: ScoreFolder, reference: Reference, median_filter: int) -> ToolkitCount:
+    """Of unprocessed `scores` of exactly the reference's clips; median_filter: steps."""
+    filtered = filter_folder(scores, median_filter)
+    return count_with_events(clip_statistics(filtered, {}, reference.truth, reference.durations))
+
+
+def count_with_events(statistics: ClipStatistics) -> ToolkitCount:
+    counted = np.array([bool(statistics.truth[clip]) for clip in statistics.clips])
+    macro = resample(statistics, counted[None]).macro
+    kept = int(counted.sum())
+    return ToolkitCount(kept, len(counted) - kept, float(macro["psds1"][0]), float(macro["psds2"][0]))

@@ -1,0 +1,97 @@
+"""Score folders of a submission package: one TSV a clip, the same clips in each, every file read."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from recipe_mtlvae.errors import Fault, RecipeError
+from recipe_mtlvae.scoring.scores import parse_scores
+from recipe_mtlvae.submission.counted import CountedFaults
+from recipe_mtlvae.submission.package_files import MAX_TABLE, Package
+
+
+@dataclass
+class CheckedFolder:
+    """One score folder."""
+
+    folder: str
+    clips: frozenset[str] = frozenset()
+    digest: int = 0  # of all its scores
+    faults: list[Fault] = field(default_factory=list)
+    left: list[Fault] = field(default_factory=list)  # only in a rehearsal may these be left open
+    warnings: list[Fault] = field(default_factory=list)
+
+
+def check_scores(
+    package: Package, folder: str, names: Sequence[str], clips: int | None, classes: Sequence[str], rehearsal: bool
+) -> CheckedFolder:
+    """Check `names`, the files below `folder`: as many TSVs as there are `clips`, a column for each of the `classes`.
+
+    A rehearsal may have other classes, the same in every file.
+    """
+    result, faults = CheckedFolder(folder), CountedFaults(f"{folder}/", "files")
+    tables = [name for name in names if name.endswith(".tsv") and name.count("/") == folder.count("/") + 1]
+    for name in sorted(set(names) - set(tables)):
+        faults.add("no score file", Fault("is not part of a package", "leave it out", name))
+    if clips is not None and len(tables) != clips:
+        what = f"expected {clips} score files, one for each clip of the evaluation set, got {len(tables)}"
+        result.left.append(Fault(what, path=f"{folder}/"))
+    expected = set(classes)
+    low = high = 0.0
+    for number, name in enumerate(tables):
+        try:
+            content = package.read(name, MAX_TABLE + 1)
+            if len(content) > MAX_TABLE:
+                raise RecipeError(Fault(f"over {MAX_TABLE} bytes: it is not read", path=name))
+            columns, clip = parse_scores(content, name)
+        except RecipeError as error:
+            for fault in error.faults:
+                faults.add(fault.what.partition(",")[0][:40], fault)
+            continue
+        result.digest = zlib.crc32(content, result.digest)
+        if number == 0 and rehearsal and set(columns) != expected:
+            result.left.append(
+                Fault(f"the columns are not the challenge's: {_difference(columns, expected)}", "", name, 1)
+            )
+            expected = set(columns)
+        if set(columns) != expected:
+            faults.add("columns", Fault(f"classes: {_difference(columns, expected)}", "", name, 1))
+        low, high = min(low, float(clip.scores.min())), max(high, float(clip.scores.max()))
+    if low < 0 or high > 1:
+        what = f"scores from {low:g} to {high:g}: probabilities from 0 to 1 are expected"
+        result.warnings.append(Fault(what, path=f"{folder}/"))
+    result.clips = frozenset(name.rpartition("/")[2] for name in tables)
+    result.faults += faults.all()
+    return result
+
+
+def check_together(folders: Sequence[CheckedFolder]) -> list[Fault]:
+    """All folders must be of the same clips."""
+    faults = []
+    for one in folders[1:]:
+        first = folders[0]
+        for here, there in ((first, one), (one, first)):
+            if lost := sorted(here.clips - there.clips):
+                more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+                what = f"lacks clips that {here.folder.rpartition('/')[2]}/ has: {', '.join(lost[:3])}{more}"
+                faults.append(Fault(what, path=f"{there.folder}/"))
+    return faults
+
+
+def copies(folders: Sequence[CheckedFolder]) -> list[Fault]:
+    """Runs are trainings of their own: equal scores are likely one run packed twice."""
+    found = []
+    for i, one in enumerate(folders):
+        twin = next((other for other in folders[:i] if other.clips and other.digest == one.digest), None)
+        if twin is not None:
+            what = f"the same scores as {twin.folder.rpartition('/')[2]}/"
+            found.append(Fault(what, "each run is a training of its own", f"{one.folder}/"))
+    return found
+
+
+def _difference(columns: Sequence[str], expected: set[str]) -> str:
+    lacking, strange = sorted(expected - set(columns)), sorted(set(columns) - expected)
+    parts = [f"{', '.join(lacking)[:300]} missing"] * bool(lacking)
+    return "; ".join(parts + [f"{', '.join(strange)[:300]} not expected"] * bool(strange))

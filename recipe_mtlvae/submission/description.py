@@ -1,0 +1,52 @@
+"""How a system was trained and how it decides, in the words of a meta file, from its configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.labels import Grid
+from recipe_mtlvae.submission.profile import Profile
+
+
+def data_augmentation(conf: Conf) -> str | None:
+    """What is done to training clips beside the noise of the networks themselves."""
+    found = ["mixup"] if conf.system == "mean_teacher" and conf.mean_teacher.mixup > 0 else []
+    return ", ".join(found) or None
+
+
+def embeddings(conf: Conf) -> str | None:
+    """Pretrained ones that the network reads beside log-mel."""
+    return None
+
+
+def training_data(conf: Conf, profile: Profile) -> list[str]:
+    """The profile's names of the sets that the active tasks are trained on."""
+    return [text for task, text in profile.training_data.items() if task in conf.tasks]
+
+
+def external_data(conf: Conf, profile: Profile) -> list[str] | None:
+    """Those that are not the challenge's own, and recordings from which soundscapes were made."""
+    found = [text for task, text in profile.external_data.items() if task in conf.tasks]
+    if conf.data.soundbank is not None:
+        found.append(f"recordings of {Path(conf.data.soundbank).name}")
+    return found or None
+
+
+def semi_supervised(conf: Conf, profile: Profile) -> str | None:
+    """The profile's text, where unlabeled clips are used at all."""
+    return profile.systems[conf.system].machine_learning_semi_supervised if "reconstruction" in conf.tasks else None
+
+
+def post_processing(conf: Conf) -> str | None:
+    """None for a median filter of one step, which changes nothing."""
+    steps = conf.postprocess.median_filter
+    if steps == 1:
+        return None
+    return f"median filtering ({short(steps * Grid.of(conf.features, conf.data.clip_seconds).step_seconds * 1000)} ms)"
+
+
+def short(value: float) -> int | float:
+    """16 rather than 16.0; three decimals at most."""
+    value = round(value, 3)
+    return int(value) if value == int(value) else value

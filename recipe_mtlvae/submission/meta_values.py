@@ -1,0 +1,118 @@
+"""What is known of a system for its package's meta file, by the {names} of the submission profile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.errors import RecipeError, fail
+from recipe_mtlvae.report.runs import Run
+from recipe_mtlvae.scoring.reference import attach
+from recipe_mtlvae.scoring.reference_file import read_written_reference, reference_path
+from recipe_mtlvae.scoring.scores import read_scores
+from recipe_mtlvae.submission import description
+from recipe_mtlvae.submission.profile import Profile
+
+
+def meta_values(runs: Sequence[Run], conf: Conf, profile: Profile, split: str) -> dict[str, Any]:
+    """Of several runs the mean of each figure; None where one was not measured.
+
+    Energy of phases in kWh, dev-test being the validation split; MACs for 10 s of audio. Raises RecipeError where
+    there are no validation scores.
+    """
+    for run in runs:
+        if "validation" not in run.metrics:
+            raise fail("no scores of the validation split", "run stage 3", run.folder)
+    if conf.system not in profile.systems:
+        raise fail(f"the submission profile names no system '{conf.system}'", "add it under `systems`")
+    metrics = [run.metrics["validation"] for run in runs]
+    classes = [scores.get("per_class", {}) for scores in metrics]
+    given = {name: float("nan") if value is None else value for name, value in profile.figures.items()}
+    return {
+        **profile.names,
+        **asdict(profile.systems[conf.system]),
+        "machine_learning_semi_supervised": description.semi_supervised(conf, profile),
+        "authors": [_author(author) for author in map(asdict, profile.authors)],
+        "source_code": profile.source_code,
+        "sample_rate_khz": description.short(conf.features.sample_rate / 1000),
+        "data_augmentation": description.data_augmentation(conf),
+        "embeddings": description.embeddings(conf),
+        "training_data": description.training_data(conf, profile),
+        "external_data": description.external_data(conf, profile),
+        "post_processing": description.post_processing(conf),
+        "threshold": conf.postprocess.threshold,
+        "parameters": runs[0].model.get("parameters"),
+        "macs_10s": runs[0].model.get("macs_10s"),
+        "kwh_training": _kwh(runs, "training"),
+        "kwh_devtest": _kwh(runs, "validation"),
+        "kwh_evaluation": _kwh(runs, split),
+        "kwh_baseline_training": conf.energy.baseline_training_kwh,
+        "kwh_baseline_devtest": conf.energy.baseline_devtest_kwh,
+        "kwh_baseline_evaluation": conf.energy.baseline_eval_kwh,
+        "energy_measured_by": _measured_by(runs[0].energy.get("training", {})),
+        "psds1": _rounded(_mean(scores.get("psds1") for scores in metrics), 4),
+        "psds2": _rounded(_mean(scores.get("psds2") for scores in metrics), 4),
+        "event_f1_percent": _percent(_mean(scores.get("event_f1") for scores in metrics)),
+        **(_psds_with_events(runs, conf) if "_with_events}" in str(profile.meta) else {}),
+        "class_wise": {
+            label: {"F-score": _percent(_mean(by_class.get(label, {}).get("event_f1") for by_class in classes))}
+            for label in classes[0]
+        },
+        **given,
+    }
+
+
+def _psds_with_events(runs: Sequence[Run], conf: Conf) -> dict[str, Any]:
+    """PSDS over the clips with events alone, as the challenge's own tools of 2023 and 2024 count; and these clips."""
+    found = []
+    for run in runs:
+        try:
+            reference = read_written_reference(reference_path(run.folder, "validation"))
+            scores = attach(read_scores(run.folder / "scores" / "validation"), reference, allow_missing=False).scores
+        except RecipeError:  # a run that does not carry its truth or its scores
+            return {"psds1_with_events": None, "psds2_with_events": None, "clips_with_events": None}
+        from recipe_mtlvae.scoring.toolkit_count import psds_with_events  # slow: sed_scores_eval
+
+        found.append(psds_with_events(scores, reference, conf.postprocess.median_filter))
+    return {
+        "psds1_with_events": _rounded(_mean(one.psds1 for one in found), 4),
+        "psds2_with_events": _rounded(_mean(one.psds2 for one in found), 4),
+        "clips_with_events": found[0].clips,
+    }
+
+
+def _author(author: dict[str, Any]) -> dict[str, Any]:
+    """The challenge's readers take any `corresponding` for a yes, so the others must not have the key."""
+    return (
+        author if author["corresponding"] else {k: v for k, v in author.items() if k not in ("corresponding", "email")}
+    )
+
+
+def _kwh(runs: Sequence[Run], phase: str) -> float | None:
+    kwh = _mean(run.energy.get(phase, {}).get("kwh") for run in runs)
+    return None if kwh is None else float(f"{kwh:.6g}")
+
+
+def _measured_by(phase: Mapping[str, Any]) -> str | None:
+    """How, with what and on what: figures are comparable only where these are the same."""
+    parts = [f"codecarbon {phase['codecarbon']}" if phase.get("codecarbon") else None]
+    parts += [phase.get(key) for key in ("mode", "cpu_model", "gpu_model")]
+    return ", ".join(str(part) for part in parts if part) or None
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """None where any is; one alone as it is."""
+    known = list(values)
+    return None if None in known else float(np.mean(known))
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else _rounded(100 * share, 2)
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(float(value), digits)

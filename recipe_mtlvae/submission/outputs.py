@@ -1,0 +1,93 @@
+"""A system's output on a split as a package has it: events, operating points, score folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.corpus.splits import Split
+from recipe_mtlvae.scoring.postprocess import median_filter
+from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder, score_text
+from recipe_mtlvae.submission.profile import Profile, fill, thresholds_of
+
+Files = dict[str, bytes | Callable[[], bytes]]  # by name; thousands of score files are made as they are written
+
+
+def clip_ids(split: Split) -> dict[str, str]:
+    """File names by clip id, sorted by name."""
+    return {clip.path.stem: clip.name for clip in sorted(split.clips, key=lambda clip: clip.name)}
+
+
+def event_outputs(split: Split, scores: ScoreFolder, conf: Conf, profile: Profile) -> Files:
+    patterns, names = profile.package, profile.names
+    thresholds = thresholds_of(conf.postprocess.operating_points)
+    output, *points = event_files(split, scores, conf, [conf.postprocess.threshold, *thresholds], profile)
+    files: Files = {} if patterns.events is None else {fill(patterns.events, names): output}
+    if patterns.operating_points is not None:
+        for threshold, content in zip(thresholds, points, strict=True):
+            files[fill(patterns.operating_points, {**names, "threshold": f"{threshold:.2f}"})] = content
+    return files
+
+
+def score_files(
+    folder: str, split: Split, scores: ScoreFolder, filled: Sequence[str], profile: Profile, steps: int
+) -> Files:
+    """One TSV a clip, with the classes that are `filled`; median-filtered over `steps`."""
+
+    def content(clip: ClipScores) -> bytes:
+        values = median_filter(clip.scores, steps)
+        values = np.hstack([values, np.full((len(values), len(filled)), profile.rules.fill or 0.0)])
+        return "".join(score_text(clip._replace(scores=values), (*scores.classes, *filled))).encode()
+
+    return {f"{folder}/{clip}.tsv": lambda clip=clip: content(scores.clips[clip]) for clip in clip_ids(split)}
+
+
+def event_files(
+    split: Split, scores: ScoreFolder, conf: Conf, thresholds: Sequence[float], profile: Profile
+) -> list[bytes]:
+    """One TSV of events for each threshold, all from the same median-filtered scores.
+
+    Rows are sorted by file name, onset, offset and label. Events end with their clip.
+    """
+    durations = split.durations
+    ids = clip_ids(split)
+    header = ("\t".join(profile.package.columns) + "\n").encode()
+    content = [[header] for _ in thresholds]
+    for clip_id, name in ids.items():
+        edges, clip_scores = scores.clips[clip_id]
+        filtered = median_filter(clip_scores, conf.postprocess.median_filter)
+        rows = _rows(name, filtered, edges, durations[name], scores.classes, thresholds, profile.package.columns)
+        for part, clip_rows in zip(content, rows, strict=True):
+            part.append("".join(clip_rows).encode())
+    return [b"".join(part) for part in content]
+
+
+def _rows(
+    name: str,
+    scores: np.ndarray,
+    edges: np.ndarray,
+    duration: float,
+    classes: Sequence[str],
+    thresholds: Sequence[float],
+    columns: Sequence[str],
+) -> list[list[str]]:
+    """TSV rows of one clip for each threshold: postprocess.to_events for all thresholds in one pass.
+
+    `scores` (steps, classes), `edges` (steps + 1,) and `duration` in seconds.
+    """
+    limits = np.asarray(thresholds, dtype=scores.dtype)[:, None, None]
+    active = np.zeros((len(thresholds), len(classes), len(scores) + 2), dtype=np.int8)
+    active[:, :, 1:-1] = np.greater(scores.T, limits)
+    changes = np.diff(active, axis=2)
+    which, column, first = np.nonzero(changes == 1)  # both scans go in the same order: onsets and offsets pair up
+    last = np.nonzero(changes == -1)[2]
+    times = [f"{time:.3f}" for time in np.minimum(edges, np.floor(duration * 1000 + 1e-6) / 1000)]
+    order = np.lexsort((column, last, first, which))
+    rows: list[list[str]] = [[] for _ in thresholds]
+    for i, j, a, b in np.stack([which, column, first, last], axis=1)[order].tolist():
+        if times[a] != times[b]:  # else the event lies in the padding
+            row = {"filename": name, "onset": times[a], "offset": times[b], "event_label": classes[j]}
+            rows[i].append("\t".join([row[name] for name in columns]) + "\n")
+    return rows
