@@ -13,15 +13,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from recipe_mtlvae.conf_files import Source, merge, read_yaml, setting_delta, shown, with_new_names
-from recipe_mtlvae.conf_types import Bool, Float, Int, build, section
+from recipe_mtlvae.conf_types import MANY, Bool, Float, Int, Probability, build, section
 from recipe_mtlvae.errors import fail
-from recipe_mtlvae.systems import SYSTEMS
+from recipe_mtlvae.systems import SYSTEMS, system_module
 from recipe_mtlvae.tasks import LOSS_TERMS, TASKS, with_head
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 SEPARATORS = {"tab": "\t", "comma": ","}
-MANY = 10**9
-Probability = Annotated[Float, Field(ge=0, le=1)]
 
 MiniSplit = Literal[
     "synthetic_train", "strong_real", "weak", "unlabeled", "synthetic_validation", "validation", "public", "evaluation"
@@ -111,28 +109,9 @@ class FeatureConf:
     frames_per_step: Int = Field(ge=1, le=2**10)
 
 
-@section
-class VAEConf:
-    hidden: Int = Field(ge=1, le=2**16)
-    layers: Int = Field(ge=1, le=64)
-    latent: Int = Field(ge=1, le=2**16)
-    variational: Bool
-    outputs_per_step: Int = Field(ge=1, le=64)
-
-
 Weight = Annotated[Float, Field(ge=0)]
 # Weights of Eq. 1's terms; the module's name lets worker processes be handed a Conf
 LossConf = section(type("LossConf", (), {"__annotations__": dict.fromkeys(LOSS_TERMS, Weight), "__module__": __name__}))
-
-
-@section
-class MeanTeacherConf:
-    strong_clips: Int = Field(ge=1, le=MANY)
-    weak_clips: Int = Field(ge=1, le=MANY)
-    unlabeled_clips: Int = Field(ge=1, le=MANY)
-    consistency: Float = Field(ge=0)
-    warmup_epochs: Int = Field(ge=0, le=MANY)
-    ema: Float = Field(ge=0, le=1)
 
 
 @section
@@ -203,9 +182,9 @@ class Conf:
     mini: dict[MiniSplit, Annotated[Int, Field(ge=0)]]
     features: FeatureConf
     tasks: tuple[str, ...]
-    vae: VAEConf
+    # Each system's own section, which its module in nets/ describes
+    __annotations__.update({system.section: system_module(name).Section for name, system in SYSTEMS.items()})
     loss: LossConf
-    mean_teacher: MeanTeacherConf
     baseline_checkpoint: BaselineCheckpointConf
     augment: AugmentConf
     train: TrainConf

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Strict, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 
@@ -51,6 +51,8 @@ def _no_flag(value: Any) -> Any:
 Int = Annotated[int, Strict()]
 Bool = Annotated[bool, Strict()]
 Float = Annotated[float, BeforeValidator(_no_flag)]
+Probability = Annotated[Float, Field(ge=0, le=1)]
+MANY = 10**9  # an upper end where none is meant, below what overflows
 
 
 def load_as(cls: type[T], file: Path) -> T:

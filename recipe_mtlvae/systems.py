@@ -1,17 +1,20 @@
 """The systems that the recipe trains: everything that lists systems reads this table.
 
-To add one: its line here, `nets/<name>.py` (builds its network), `local/<name>.py` (trains it), and its section in
-conf/base.yaml. Only strings stand here, so that a configuration is read without torch.
+To add one: its line here, `nets/<name>.py` with the types of its section (Section) and what builds its network (build),
+`local/<name>.py` with its training, and its section in conf/base.yaml. Only strings stand here, and those modules in
+nets/ import torch within functions, so that a configuration is read without it.
 """
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
+from types import ModuleType
 
 
 @dataclass(frozen=True)
 class System:
-    """One system: `name`, its key in SYSTEMS, is the configuration's `system` and names its two modules."""
+    """One system; its key in SYSTEMS is the configuration's `system` and names its two modules."""
 
     section: str  # of the configuration: its own settings
     networks: tuple[str, ...]  # their names in its checkpoints; the first is its own, which selects the epoch
@@ -22,8 +25,13 @@ class System:
 
 SYSTEMS = {
     "mtlvae": System("vae", ("net",), "MTLVAETraining"),
-    "mean_teacher": System("mean_teacher", ("net", "teacher"), "MeanTeacherTraining", tasks=("weak", "reconstruction")),
+    "mean_teacher": System("mean_teacher", ("net", "teacher"), "MeanTeacherTraining", ("weak", "reconstruction")),
 }
+
+
+def system_module(name: str) -> ModuleType:
+    """`nets/<name>.py` of a registered system."""
+    return importlib.import_module(f"recipe_mtlvae.nets.{name}")
 
 
 def baselines() -> set[str]:

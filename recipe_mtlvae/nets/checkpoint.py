@@ -6,7 +6,6 @@ which training resumes, and best.ckpt, which detects, are opened alike.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch import nn
 from recipe_mtlvae.conf import Conf, conf_from_dict, conf_to_dict
 from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.files import atomic_write
+from recipe_mtlvae.systems import system_module
 
 FORMAT = 1
 
@@ -35,7 +35,7 @@ class Checkpoint:
 
 def build_network(conf: Conf, classes: int) -> nn.Module:
     """The network of a configuration's system, with random weights."""
-    return importlib.import_module(f"recipe_mtlvae.nets.{conf.system}").build(conf, classes)
+    return system_module(conf.system).build(conf, classes)
 
 
 def recipe_entry(conf: Conf, classes: tuple[str, ...]) -> dict[str, Any]:

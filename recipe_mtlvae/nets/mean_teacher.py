@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
+from recipe_mtlvae.conf_types import MANY, Float, Int, section
+
 if TYPE_CHECKING:
     from recipe_mtlvae.conf import Conf
     from recipe_mtlvae.nets.crnn import CRNN
+
+
+@section
+class Section:
+    """`mean_teacher` of the configuration."""
+
+    strong_clips: Int = Field(ge=1, le=MANY)
+    weak_clips: Int = Field(ge=1, le=MANY)
+    unlabeled_clips: Int = Field(ge=1, le=MANY)
+    consistency: Float = Field(ge=0)
+    warmup_epochs: Int = Field(ge=0, le=MANY)
+    ema: Float = Field(ge=0, le=1)
 
 
 def build(conf: Conf, classes: int) -> CRNN:

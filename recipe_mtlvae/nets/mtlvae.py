@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
+from recipe_mtlvae.conf_types import Bool, Int, section
+
 if TYPE_CHECKING:
     from recipe_mtlvae.conf import Conf
     from recipe_mtlvae.nets.vae import MTLVAE
+
+
+@section
+class Section:
+    """`vae` of the configuration."""
+
+    hidden: Int = Field(ge=1, le=2**16)
+    layers: Int = Field(ge=1, le=64)
+    latent: Int = Field(ge=1, le=2**16)
+    variational: Bool
+    outputs_per_step: Int = Field(ge=1, le=64)
 
 
 def build(conf: Conf, classes: int) -> MTLVAE:
