@@ -38,7 +38,7 @@ class Grid:
     @classmethod
     def of(cls, features: FeatureConf, clip_seconds: float) -> Grid:
         """10 s at the baseline's settings: 626 frames, 156 steps of 64 ms."""
-        frames = 1 + round(clip_seconds * features.sample_rate) // features.hop_length
+        frames = frames_of(features, samples_of(clip_seconds, features.sample_rate))
         step_seconds = features.hop_length * features.frames_per_step / features.sample_rate
         return cls(frames // features.frames_per_step, step_seconds)
 
@@ -55,6 +55,16 @@ class Grid:
     def edges(self, steps: int | None = None) -> np.ndarray:
         """The steps' borders in seconds, one more than there are steps."""
         return np.arange((self.steps if steps is None else steps) + 1) * self.step_seconds
+
+
+def samples_of(clip_seconds: float, sample_rate: int) -> int:
+    """How many samples a clip is cut or padded to."""
+    return round(clip_seconds * sample_rate)
+
+
+def frames_of(features: FeatureConf, samples: int) -> int:
+    """Log-mel frames of so many samples: one is centred on the first sample, then one every hop."""
+    return 1 + samples // features.hop_length
 
 
 def encode_weak(labels: Iterable[str], classes: Sequence[str]) -> np.ndarray:

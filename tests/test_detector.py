@@ -83,6 +83,15 @@ def test_a_long_recording_runs_in_half_overlapping_windows_without_seams(detecto
     assert [(event.onset, event.label) for event in detection.events] == [(0.0, "Beep"), (0.0, "Hum")]
 
 
+@pytest.mark.parametrize(("seconds", "steps"), [(2.03, 51), (5.0, 125)])
+def test_a_clip_length_that_is_no_whole_number_as_a_float_has_one_count_of_frames(tmp_path, seconds, steps):
+    """2.03 * 16000 is 32479.999999999996: 32480 samples, 204 frames, 51 steps of 40 ms."""
+    conf = tiny_conf("features.hop_length=160", "data.clip_seconds=2.03")
+    detector = Detector(Checkpoint(Constant(), conf, ("Beep", "Hum"), 0, 0), device="cpu")
+    assert detector.grid.steps == 51
+    assert detector.detect(recording(tmp_path / "a.wav", seconds)).scores.shape == (steps, 2)
+
+
 def test_windows_of_several_recordings_share_batches_and_come_back_in_order(detector, tmp_path):
     paths = [recording(tmp_path / f"{i}.wav", seconds) for i, seconds in enumerate((5.0, 1.0, 2.0, 7.0))]
     found = list(detector.detect_all(paths, batch_size=4))

@@ -14,6 +14,7 @@ import numpy as np
 
 from recipe_mtlvae.audio.resampling import resample
 from recipe_mtlvae.errors import fail
+from recipe_mtlvae.labels import samples_of
 
 if TYPE_CHECKING:
     import soundfile
@@ -43,7 +44,7 @@ def read_audio(path: Path, sample_rate: int, clip_seconds: float | None, start: 
     samples = resample(samples, rate, sample_rate)[round(before * sample_rate) :]
     duration -= start
     if clip_seconds is not None:
-        length = round(clip_seconds * sample_rate)
+        length = samples_of(clip_seconds, sample_rate)
         samples = samples[:length]
         if len(samples) < length:
             samples = np.pad(samples, (0, length - len(samples)))

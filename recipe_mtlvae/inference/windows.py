@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recipe_mtlvae.audio.streaming import overlapped
 from recipe_mtlvae.inputs.log_mel import LogMel
+from recipe_mtlvae.labels import frames_of, samples_of
 
 TAIL = 0.01  # of a window: a recording this much longer than the training length is still one window
 PIECE = 1 << 15  # samples whose spectra are computed at a time: they stay in the processor's cache
@@ -34,12 +35,12 @@ def cut_windows(blocks: Iterable[np.ndarray], log_mel: LogMel, clip_seconds: flo
     """
     conf = log_mel.conf
     blocks = iter(blocks)
-    length = int(clip_seconds * conf.sample_rate)
+    length = samples_of(clip_seconds, conf.sample_rate)
     head = _head(blocks, int(length * (1 + TAIL)))
     if len(head) <= int(length * (1 + TAIL)):
         yield Window(0, _log_mel(log_mel, np.pad(head[:length], (0, max(length - len(head), 0)))))
         return
-    width, hop = 1 + length // conf.hop_length, steps // 2
+    width, hop = frames_of(conf, length), steps // 2
     held: Tensor | None = None  # log-mel from the latest window's begin on
     latest = -hop
     for piece in log_mel_pieces(itertools.chain([head], blocks), log_mel):

@@ -1,4 +1,4 @@
-"""Log-mel features: the baseline recipe's, with torchaudio's filters."""
+"""Log-mel features, the baseline recipe's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchaudio.functional import melscale_fbanks
 
 from recipe_mtlvae.conf import FeatureConf
 
@@ -15,8 +14,16 @@ BANDS = 16  # of one product: it takes only the bins that these bands touch, a s
 
 
 def mel_filters(conf: FeatureConf) -> Tensor:
-    """(bins, mels): triangles of height 1 on the HTK scale."""
-    return melscale_fbanks(conf.n_fft // 2 + 1, conf.f_min, conf.f_max, conf.n_mels, conf.sample_rate, norm=None)
+    """(bins, mels): triangles of height 1 on the HTK scale, to the last bit torchaudio's, whose order of steps this is.
+
+    A band between two bins is empty.
+    """
+    bins = torch.linspace(0.0, conf.sample_rate // 2, conf.n_fft // 2 + 1)[:, None]  # Hz
+    edges = _hertz(torch.linspace(_mel(conf.f_min), _mel(conf.f_max), conf.n_mels + 2))
+    widths = edges[1:] - edges[:-1]
+    rising = (bins - edges[:-2]) / widths[:-1]
+    falling = (edges[2:] - bins) / widths[1:]
+    return torch.minimum(rising, falling).clamp(min=0.0)
 
 
 class LogMel(nn.Module):
@@ -66,11 +73,15 @@ def scale(log_mel: Tensor, scale_range: tuple[float, float]) -> Tensor:
     return (log_mel - low) / (high - low + 1e-8) * (greatest - least) + least
 
 
-def band_centres(features: FeatureConf) -> np.ndarray:
-    """Centre frequencies of the mel bands in Hz (mels,), on the HTK scale."""
+def band_centres(conf: FeatureConf) -> np.ndarray:
+    """Centre frequencies of the mel bands in Hz (mels,)."""
+    return _hertz(np.linspace(_mel(conf.f_min), _mel(conf.f_max), conf.n_mels + 2)[1:-1])
 
-    def mel(hertz: float) -> float:
-        return 2595.0 * math.log10(1.0 + hertz / 700.0)
 
-    points = np.linspace(mel(features.f_min), mel(features.f_max), features.n_mels + 2)[1:-1]
-    return 700.0 * (10.0 ** (points / 2595.0) - 1.0)
+def _mel(hertz: float) -> float:
+    """The HTK scale."""
+    return 2595.0 * math.log10(1.0 + hertz / 700.0)
+
+
+def _hertz(mel: np.ndarray | Tensor) -> np.ndarray | Tensor:
+    return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)

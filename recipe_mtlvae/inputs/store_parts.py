@@ -19,6 +19,7 @@ import numpy as np
 
 from recipe_mtlvae.conf import FeatureConf
 from recipe_mtlvae.files import atomic_write, content_hash, write_json
+from recipe_mtlvae.labels import frames_of, samples_of
 
 PART_BYTES = 32 * 2**20
 PART_CLIPS = 2048  # at most: short clips take time by their number, and processes share parts
@@ -45,7 +46,7 @@ def settings_hash(features: FeatureConf, clip_seconds: float) -> str:
 
 def feature_shape(features: FeatureConf, clip_seconds: float) -> tuple[int, int]:
     """(mels, frames) of one clip: 128 and 626 for 10 s at the baseline's settings."""
-    return features.n_mels, 1 + round(clip_seconds * features.sample_rate) // features.hop_length
+    return features.n_mels, frames_of(features, samples_of(clip_seconds, features.sample_rate))
 
 
 def clips_per_part(shape: tuple[int, int]) -> int:
