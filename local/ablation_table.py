@@ -15,6 +15,7 @@ from local.stage import PROJECT
 from recipe_mtlvae.conf import CONF_DIR
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import write_text
+from recipe_mtlvae.scoring.scenarios import METRICS
 
 # conf/ablation's systems in the order of the report's figures: file, title, the row's name in conf/published.yaml
 ROWS = {
@@ -28,8 +29,8 @@ ROWS = {
     "strong_real": ("strong real only", "MTL-VAE, strong real only"),
     "deterministic": ("all four, deterministic", "MTL-VAE, deterministic encoder"),
 }
+REPORTED = ROWS["four_tasks"][1]  # whose published figures say which ones the table has
 SPLITS = {"validation": "metrics.json", "public": "metrics_public.json"}
-SCORES = {"event_f1": "EB-F1", "segment_f1": "SB-F1"}
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,14 @@ def main() -> None:
 def table_of(runs: Path, prefix: str) -> str:
     """A Markdown table; ours as the mean over the seeds, with the standard deviation where there are several."""
     published = {row["name"]: row for row in yaml.safe_load((CONF_DIR / "published.yaml").read_text(encoding="utf-8"))}
-    heads = [f"{title}, {split}" for title in SCORES.values() for split in SPLITS]
+    shown = [metric for metric in METRICS if metric.key in published[REPORTED]["validation"]]
+    heads = [f"{metric.short}, {split}" for metric in shown for split in SPLITS]
     lines = ["| system | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
     for system, (title, name) in ROWS.items():
         cells = [
-            _cell(runs, f"{prefix}-{system}", published[name], split, score) for score in SCORES for split in SPLITS
+            _cell(runs, f"{prefix}-{system}", published[name], split, metric.key)
+            for metric in shown
+            for split in SPLITS
         ]
         lines.append(f"| {title} | " + " | ".join(map(_show, cells)) + " |")
     note = "Each cell: ours, then (the report's, on DESED). Macro F1 in %; ours is the mean over the seeds."

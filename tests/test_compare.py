@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,14 @@ from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.report import compared, costs, tables
 from recipe_mtlvae.report.compared import ComparedSystem
-from recipe_mtlvae.report.runs import SCORES
+from recipe_mtlvae.scoring import scenarios
+from recipe_mtlvae.scoring.evaluation import measure, prepare
 from recipe_mtlvae.scoring.intervals import Interval
-from recipe_mtlvae.scoring.metrics import figures
+from recipe_mtlvae.scoring.metrics import Counts, Detections, count, figures
 from recipe_mtlvae.scoring.reference import Reference
 from recipe_mtlvae.scoring.reference_file import read_written_reference, reference_path, write_reference
-from recipe_mtlvae.scoring.scores import write_scores
+from recipe_mtlvae.scoring.scenarios import METRICS, Metric, metric_keys
+from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder, read_scores, write_scores
 from tests.simulated import CLASSES, STEP, STEPS, simulate, statistics_of
 from tests.tiny import tiny_conf
 
@@ -52,7 +54,7 @@ def test_figures_are_those_of_the_metrics(tmp_path: Path) -> None:
     (system,) = opened(("one", make_run(tmp_path / "one")))
     expected = figures(statistics_of(*simulate(CLIPS, seed=1)))
     assert system.results["validation"].macro == pytest.approx(expected.macro, abs=1e-6)
-    assert all(system.results["validation"].intervals[name].low <= expected.macro[name] for name in SCORES)
+    assert all(system.results["validation"].intervals[name].low <= expected.macro[name] for name in metric_keys())
 
 
 def test_runs_of_one_name_are_mean_and_standard_deviation(tmp_path: Path) -> None:
@@ -105,12 +107,13 @@ def test_teacher_in_a_runs_folder_is_a_system_of_its_own(tmp_path: Path) -> None
 def test_intervals_that_are_likely_too_narrow_are_marked(tmp_path: Path) -> None:
     (system,) = opened(("run", make_run(tmp_path / "run", clips=40)))
     result = replace(system.results["validation"], class_clips={"Cat": 9, "Dog": 10})
-    marked = {name for name in SCORES if tables.narrow(result, name)}
+    psds1, _, event_f1, *_ = METRICS
+    marked = {metric.key for metric in METRICS if tables.narrow(result, metric)}
     assert marked == {"psds1", "psds2"}
-    assert tables.narrow(result, "event_f1", "Cat") and not tables.narrow(result, "event_f1", "Dog")
+    assert tables.narrow(result, event_f1, "Cat") and not tables.narrow(result, event_f1, "Dog")
     enough = replace(result, class_clips={"Cat": 10, "Dog": 10})
-    assert not any(tables.narrow(enough, name) for name in SCORES)
-    assert tables.narrow(replace(enough, macro=result.macro | {"psds1": 0.09}), "psds1")
+    assert not any(tables.narrow(enough, metric) for metric in METRICS)
+    assert tables.narrow(replace(enough, macro=result.macro | {"psds1": 0.09}), psds1)
     rows = tables.class_groups([replace(system, results={"validation": result})], "validation")[0].rows
     assert rows[0].note == "in 9 clips" and rows[0].cells[2].spread.endswith("]†")
 
@@ -126,6 +129,67 @@ def test_operating_points_of_one_threshold_give_the_f1_of_the_scores(tmp_path: P
     a, b = opened(("points", tmp_path / "points"), ("run", run))
     for name in ("event_f1", "segment_f1", "intersection_f1"):
         assert a.results["validation"].macro[name] == pytest.approx(b.results["validation"].macro[name]), name
+
+
+def test_operating_points_and_scores_are_not_ranked_by_psds(tmp_path: Path) -> None:
+    run, points = make_run(tmp_path / "run"), tmp_path / "points"
+    points.mkdir()
+    (points / "th_0.5.tsv").write_text("filename\tonset\toffset\tevent_label\nclip0.wav\t0\t1\tDog\n")
+    systems = opened(("points", points), ("run", run))
+    (row,) = tables.difference_groups(systems)[0].rows
+    assert row.note == "PSDS is not measured in one way"
+    stars = {metric.key: cell.best for metric, cell in zip(METRICS, row.cells, strict=True)}
+    assert stars == {"psds1": False, "psds2": False, "event_f1": True, "segment_f1": True, "intersection_f1": True}
+    assert compared.winner(systems, "validation", "psds1") is None
+    assert compared.winner(systems, "validation", "event_f1") is systems[1]
+    assert tables.score_groups(systems, [])[0].rows[0].note.endswith("PSDS at 1 thresholds")
+
+
+def test_class_that_is_never_detected_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = {"a": [Event(1.0, 2.0, "Cat"), Event(3.0, 4.0, "Dog")]}
+    reference = Reference(truth, {"a": 10.0}, 1)
+    edges = np.arange(11.0)
+    scores = ScoreFolder(("Cat", "Dog"), {"a": ClipScores(edges, np.eye(10, 2, -1))})
+    scores.clips["a"].scores[:, 1] = 0.0
+    measure(prepare(scores, reference, 0.5), "test", tmp_path / "m.json", tmp_path / "c.json")
+    assert "never detected: Dog; F1 of a class that is there and never detected counts as 0" in capsys.readouterr().out
+
+
+@dataclass(frozen=True)
+class Tagging:
+    """A made-up scenario: F1 of which classes are in a clip."""
+
+
+@count.register
+def _(scenario: Tagging, clips: Detections) -> Counts:
+    found, there = (
+        np.array([[any(e.label == label for e in events[clip]) for label in clips.classes] for clip in clips.truth])
+        for events in (clips.detected, clips.truth)
+    )
+    return Counts((found & there).astype(int), (found & ~there).astype(int), there.astype(int))
+
+
+def test_metric_is_added_in_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    added = Metric(key="tag_f1", title="clip tagging F1", short="Tag-F1", percent=True, scenario=Tagging())
+    monkeypatch.setattr(scenarios, "METRICS", (*METRICS, added))
+    run, other = make_run(tmp_path / "run"), make_run(tmp_path / "other", seed=2)
+    reference = read_written_reference(reference_path(run, "validation"))
+    output = prepare(read_scores(run / "scores" / "validation"), reference, 0.5)
+    measure(output, "validation", run / "metrics.json", run / "psd_roc_validation.json")
+    assert capsys.readouterr().out.splitlines()[0].endswith("IB-F1 %  Tag-F1 %")
+    figures = json.loads((run / "metrics.json").read_text())
+    assert list(figures["per_class"]["Dog"]) == [*(metric.key for metric in METRICS), "tag_f1"]
+    assert 0.5 < figures["tag_f1"] <= 1.0
+
+    compare.main([str(run), str(other), "--out", str(tmp_path / "out")])
+    content = json.loads((tmp_path / "out" / "comparison.json").read_text())["validation"]
+    assert content["systems"]["run"]["tag_f1"] == pytest.approx(figures["tag_f1"])
+    low, high = content["systems"]["run"]["intervals"]["tag_f1"]
+    assert low <= figures["tag_f1"] <= high
+    assert "tag_f1" in content["differences"][0] and "tag_f1" in content["better_than_all_others"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert '<th scope="col" title="clip tagging F1">Tag-F1 %</th>' in page and "Clip tagging F1" in page
+    assert "Tag-F1 %" in capsys.readouterr().out
 
 
 def test_written_reference_is_read_back(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from recipe_mtlvae.report.compared import ComparedSystem, Result
 from recipe_mtlvae.report.costs import best_selection, cost_rows, kwh_to_reach
-from recipe_mtlvae.report.runs import SCORES, Run
+from recipe_mtlvae.report.runs import Run
+from recipe_mtlvae.scoring.scenarios import metric_keys
 from tests.tiny import tiny_conf
 
 MEASURED = {"machine": "m", "codecarbon": "3.3"}
@@ -17,7 +18,7 @@ def system(name: str, kwh: float | None, selection: list[float], seconds: list[f
     conf = tiny_conf(*settings, *other.get("settings", []))
     energy = {"training": {"kwh": kwh, **MEASURED, **other.get("energy", {})}}
     run = Run(name, Path(name), conf, {}, {}, {"val/selection": selection, "seconds": seconds}, energy, {}, ())
-    result = Result(dict.fromkeys(SCORES, 0.5), {}, {"Beep": {}}, {}, {}, {}, {}, 1, 1, "", (), {}, None, None)
+    result = Result(dict.fromkeys(metric_keys(), 0.5), {}, {"Beep": {}}, {}, {}, {}, {}, 1, 1, "", (), {}, None, None)
     return ComparedSystem(name, (run,), {"other": result}, other.get("converged", True))
 
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from recipe_mtlvae.labels import Event
-from recipe_mtlvae.scoring.intervals import Interval, draw, f1, interval, macro_average, resample
-from recipe_mtlvae.scoring.metrics import NAMES, figures
+from recipe_mtlvae.scoring.f1 import f1, macro
+from recipe_mtlvae.scoring.intervals import Interval, draw, interval, resample
+from recipe_mtlvae.scoring.metrics import figures
+from recipe_mtlvae.scoring.scenarios import metric_keys
 from recipe_mtlvae.scoring.scores import ScoreFolder
 from tests.simulated import CLASSES, simulate, statistics_of
 
@@ -20,7 +22,7 @@ def simulated() -> tuple[ScoreFolder, dict[str, list[Event]]]:
 def test_every_clip_once_gives_the_figures_themselves(simulated: tuple) -> None:
     statistics = statistics_of(*simulated)
     whole, once = figures(statistics), resample(statistics, np.ones((1, 40), dtype=np.int64))
-    for name in NAMES:
+    for name in metric_keys():
         assert once.macro[name][0] == pytest.approx(whole.macro[name], abs=1e-12)
         expected = [whole.per_class[label][name] for label in statistics.classes]
         assert once.per_class[name][0] == pytest.approx(expected, abs=1e-12)
@@ -37,7 +39,7 @@ def test_resample_equals_scoring_the_drawn_clips(simulated: tuple, sample: int) 
     copied = ScoreFolder(CLASSES, {f"{clip} {copy}": folder.clips[clip] for clip, copy in drawn})
     expected = figures(statistics_of(copied, {f"{clip} {copy}": truth[clip] for clip, copy in drawn}))
     found = resample(statistics, weights)
-    for name in NAMES:
+    for name in metric_keys():
         assert found.macro[name][sample] == pytest.approx(expected.macro[name], abs=1e-9), name
 
 
@@ -50,7 +52,7 @@ def test_class_that_is_not_drawn_is_left_out(simulated: tuple) -> None:
         statistics_of(ScoreFolder(CLASSES, {c: folder.clips[c] for c in kept}), {c: truth[c] for c in kept})
     )
     found = resample(statistics, weights.astype(np.int64))
-    for name in NAMES:
+    for name in metric_keys():
         assert np.isnan(found.per_class[name][0, CLASSES.index("Speech")])
         assert found.macro[name][0] == pytest.approx(expected.macro[name], abs=1e-9), name
 
@@ -95,7 +97,7 @@ def test_interval_covers_the_truth_as_often_as_it_says() -> None:
         difficulty = rng.beta(2, 5, size=(150, 1))
         counts = _simulate_counts(rng, 150, 0.8, difficulty)
         weights = draw(150, samples=300, seed=repetition)
-        found = interval(macro_average(f1(*(weights @ count for count in counts))))
+        found = interval(macro(f1(*(weights @ count for count in counts))))
         covered += found.low <= truth <= found.high
     assert 0.91 <= covered / 200 <= 0.98  # 0.95 less what a percentile interval lacks at 150 clips; error of 200: 0.015
 
@@ -106,8 +108,8 @@ def test_paired_interval_covers_the_difference_and_is_narrower_than_unpaired() -
         difficulty = rng.beta(2, 5, size=(150, 1)) * 1.2  # shared by the systems: hard clips are hard for both
         systems = [_simulate_counts(np.random.default_rng(repetition), 150, skill, difficulty) for skill in (0.8, 0.7)]
         weights = draw(150, samples=300, seed=repetition)
-        a, b = (macro_average(f1(*(weights @ count for count in counts))) for counts in systems)
-        other = macro_average(f1(*(draw(150, samples=300, seed=10_000 + repetition) @ count for count in systems[1])))
+        a, b = (macro(f1(*(weights @ count for count in counts))) for counts in systems)
+        other = macro(f1(*(draw(150, samples=300, seed=10_000 + repetition) @ count for count in systems[1])))
         paired, unpaired = interval(a - b), interval(a - other)
         covered += paired.low <= difference <= paired.high
         ratio.append((paired.high - paired.low) / (unpaired.high - unpaired.low))
@@ -118,7 +120,7 @@ def test_paired_interval_covers_the_difference_and_is_narrower_than_unpaired() -
 @pytest.mark.slow
 def test_interval_of_every_figure_covers_the_truth() -> None:
     truth = figures(statistics_of(*simulate(1500, seed=1000))).macro
-    covered = dict.fromkeys(NAMES, 0)
+    covered = dict.fromkeys(metric_keys(), 0)
     for repetition in range(40):
         statistics = statistics_of(*simulate(80, seed=repetition))
         samples = resample(statistics, draw(80, samples=150, seed=repetition))

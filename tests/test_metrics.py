@@ -5,8 +5,9 @@ import pytest
 
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
-from recipe_mtlvae.scoring.metrics import NAMES, clip_statistics, figures, score
+from recipe_mtlvae.scoring.metrics import clip_statistics, figures, score
 from recipe_mtlvae.scoring.postprocess import to_events
+from recipe_mtlvae.scoring.scenarios import metric_keys
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 
 CLASSES = ("Cat", "Dog")
@@ -32,8 +33,8 @@ def measure(detected, truth, classes=CLASSES, duration=10.0):
 def test_perfect_detection_scores_one_everywhere():
     truth = {"a": [Event(1.0, 3.0, "Cat"), Event(5.0, 9.0, "Dog")], "b": []}
     metrics = measure(truth, truth)
-    assert metrics.macro == dict.fromkeys(NAMES, 1.0)
-    assert metrics.per_class["Dog"] == dict.fromkeys(NAMES, 1.0)
+    assert metrics.macro == dict.fromkeys(metric_keys(), 1.0)
+    assert metrics.per_class["Dog"] == dict.fromkeys(metric_keys(), 1.0)
 
 
 def test_event_f1_of_a_hand_counted_clip():
@@ -220,19 +221,19 @@ def test_a_class_without_truth_is_named_and_left_out_of_the_mean():
     truth = {"a": [Event(1.0, 3.0, "Cat")]}
     metrics = measure({"a": [*truth["a"], Event(5.0, 6.0, "Dog")]}, truth)
     assert metrics.absent_classes == ("Dog",)
-    assert metrics.per_class["Dog"] == dict.fromkeys(NAMES)
-    assert metrics.macro == dict.fromkeys(NAMES, 1.0)
+    assert metrics.per_class["Dog"] == dict.fromkeys(metric_keys())
+    assert metrics.macro == dict.fromkeys(metric_keys(), 1.0)
 
 
 def test_no_detection_at_all_scores_zero():
     metrics = measure({}, {"a": [Event(1.0, 3.0, "Cat")], "b": [Event(1.0, 3.0, "Dog")]})
-    assert metrics.macro == dict.fromkeys(NAMES, 0.0)
+    assert metrics.macro == dict.fromkeys(metric_keys(), 0.0)
 
 
 def test_scores_that_are_never_detected_score_zero():
     folder = ScoreFolder(CLASSES, {"a": ClipScores(np.array([0.0, 10.0]), np.full((1, 2), -np.inf))})
     truth = {"a": [Event(1.0, 3.0, "Cat"), Event(1.0, 3.0, "Dog")]}
-    assert score(folder, {}, truth, {"a": 10.0}).macro == dict.fromkeys(NAMES, 0.0)
+    assert score(folder, {}, truth, {"a": 10.0}).macro == dict.fromkeys(metric_keys(), 0.0)
 
 
 def test_events_past_the_duration_stay():

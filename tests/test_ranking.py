@@ -7,13 +7,13 @@ import pytest
 
 from recipe_mtlvae.report import compared, tables
 from recipe_mtlvae.report.compared import ComparedSystem, Result
-from recipe_mtlvae.report.runs import SCORES
 from recipe_mtlvae.scoring.intervals import Resamples
+from recipe_mtlvae.scoring.scenarios import metric_keys
 
 
 def _system(name: str, values: np.ndarray, converged: bool | None = True) -> ComparedSystem:
-    resamples = Resamples((), (), dict.fromkeys(SCORES, values), {})
-    macro = dict.fromkeys(SCORES, float(values.mean()))
+    resamples = Resamples((), (), dict.fromkeys(metric_keys(), values), {})
+    macro = dict.fromkeys(metric_keys(), float(values.mean()))
     result = Result(macro, {}, {}, {}, {}, {}, {}, 1, 1, "", (), {}, resamples, None)
     return ComparedSystem(name, (), {"validation": result}, converged)
 

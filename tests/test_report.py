@@ -24,10 +24,11 @@ from recipe_mtlvae.report import clips, costs, plots, tables, theme
 from recipe_mtlvae.report.clip_plot import clip_chart
 from recipe_mtlvae.report.compared import ComparedSystem, systems_of_runs
 from recipe_mtlvae.report.report import write_report
-from recipe_mtlvae.report.runs import SCORES, open_run, read_published
+from recipe_mtlvae.report.runs import open_run, read_published
 from recipe_mtlvae.scoring.evaluation import measure, prepare
 from recipe_mtlvae.scoring.reference import split_reference
 from recipe_mtlvae.scoring.reference_file import reference_path, write_reference
+from recipe_mtlvae.scoring.scenarios import METRICS, metric_keys
 from recipe_mtlvae.scoring.scores import read_scores, write_scores
 from tests.tiny import make_tiny_corpus, tiny_conf
 
@@ -102,7 +103,7 @@ def written(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Written:
 
 def test_terminal_shows_run_beside_published_figures(written: Written) -> None:
     lines, metrics = written.text.splitlines(), json.loads((written.folder / "metrics.json").read_text())
-    figures = [kind.text(metrics[kind.key]) for kind in tables.SCORE_KINDS]
+    figures = [kind.text(metrics[kind.key]) for kind in METRICS]
     assert lines[1].removeprefix("my <b>run").split()[:5] == figures
     assert any(
         line.startswith("MTL-VAE, all four tasks") and " 32.5 " in line and "on other data" in line for line in lines
@@ -149,8 +150,8 @@ def test_duration_is_readable(seconds: float, text: str) -> None:
 
 def test_tuned_figures_are_rows_of_their_own_after_the_official_ones(run_dir: Path, corpus: Path) -> None:
     metrics = json.loads((run_dir / "metrics.json").read_text())
-    tuned = dict.fromkeys(SCORES, 0.875)
-    tuned |= {"per_class": {label: dict.fromkeys(SCORES, 0.75) for label in CLASSES}}
+    tuned = dict.fromkeys(metric_keys(), 0.875)
+    tuned |= {"per_class": {label: dict.fromkeys(metric_keys(), 0.75) for label in CLASSES}}
     tuned |= {"thresholds": dict.fromkeys(CLASSES, 0.35), "median_filters_seconds": dict.fromkeys(CLASSES, 0.192)}
     (run_dir / "metrics.json").write_text(json.dumps(metrics | {"tuned": tuned}))
     systems = systems_of_runs({"run": run_dir})
@@ -314,9 +315,9 @@ def test_browser_finds_no_error_and_asks_for_nothing(opened: Opened) -> None:
 def test_summary_shows_the_figures_of_metrics_json(opened: Opened) -> None:
     cells = opened.page.locator("#summary tr.own").first.locator("data")
     assert [float(cell.get_attribute("value")) for cell in cells.all()] == pytest.approx(
-        [opened.metrics[key] for key in SCORES]
+        [opened.metrics[key] for key in metric_keys()]
     )
-    assert cells.all_inner_texts() == [kind.text(opened.metrics[kind.key]) for kind in tables.SCORE_KINDS]
+    assert cells.all_inner_texts() == [kind.text(opened.metrics[kind.key]) for kind in METRICS]
 
 
 def test_hostile_class_name_is_shown_as_text(opened: Opened) -> None:

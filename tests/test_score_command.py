@@ -132,7 +132,7 @@ def test_the_psd_roc_is_written_beside_the_metrics(corpus):
 def test_the_table_shows_the_figures(corpus, capsys):
     run(corpus, "--scores", str(corpus / "scores"))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["PSDS1", "PSDS2", "event", "F1", "%", "segment", "F1", "%", "intersection", "F1", "%"]
+    assert lines[0].split() == ["PSDS1", "PSDS2", "EB-F1", "%", "SB-F1", "%", "IB-F1", "%"]
     assert lines[1].split() == ["macro", "1.0000", "1.0000", "100.00", "100.00", "100.00"]
     assert lines[2].split() == ["Bird", "-", "-", "-", "-", "-"]
 

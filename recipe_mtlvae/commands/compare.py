@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import write_json
-from recipe_mtlvae.report.runs import SCORES, networks_of
+from recipe_mtlvae.report.runs import networks_of
 from recipe_mtlvae.scoring.reference import read_reference
+from recipe_mtlvae.scoring.scenarios import metric_keys
 
 if TYPE_CHECKING:  # matplotlib and the metric packages are slow to import
     from recipe_mtlvae.report.clips import Corpus
@@ -42,14 +43,15 @@ def comparison(systems: Sequence[ComparedSystem]) -> dict[str, Any]:
     for split in splits_of(systems):
         measured = [system for system in systems if split in system.results]
         pairs = [(a, b) for i, a in enumerate(measured) for b in measured[i + 1 :]]
-        winners = {name: winner(measured, split, name) for name in SCORES}
+        names = metric_keys()
+        winners = {name: winner(measured, split, name) for name in names}
         content[split] = {
             "clip_list_hash": measured[0].results[split].clip_list_hash,
             "versions": measured[0].results[split].versions,
             "systems": {system.name: _system_entry(system, split) for system in measured},
             "differences": [
                 {"a": a.name, "b": b.name}
-                | {name: _difference_entry(difference(a.results[split], b.results[split], name)) for name in SCORES}
+                | {name: _difference_entry(difference(a.results[split], b.results[split], name)) for name in names}
                 for a, b in pairs
             ],
             "better_than_all_others": {name: best and best.name for name, best in winners.items()},

@@ -15,9 +15,7 @@ from recipe_mtlvae.report.clips import ClipView, Corpus
 from recipe_mtlvae.report.compared import ComparedSystem, Result
 from recipe_mtlvae.report.latents import read_latents
 from recipe_mtlvae.report.runs import Run
-from recipe_mtlvae.scoring.scenarios import PSDS1, PSDS2
-
-SCENARIOS = {"psds1": ("PSDS1", PSDS1), "psds2": ("PSDS2", PSDS2)}
+from recipe_mtlvae.scoring import scenarios
 
 
 @dataclass(frozen=True)
@@ -44,21 +42,21 @@ def classes(systems: Sequence[ComparedSystem], split: str) -> Section:
     labels = _labels(results)
     colours = theme.palette(labels) if len(results) == 1 else theme.palette(list(results), theme.SYSTEM_COLOURS)
     charts = []
-    for kind in tables.SCORE_KINDS if labels else ():
+    for metric in scenarios.METRICS if labels else ():
         values = {
-            name: {label: _scaled(result.per_class[label].get(kind.key), kind.scale) for label in labels}
+            name: {label: _scaled(result.per_class[label].get(metric.key), metric.scale) for label in labels}
             for name, result in results.items()
         }
         intervals = {
             name: {
-                label: (kind.scale * found[kind.key].low, kind.scale * found[kind.key].high)
+                label: (metric.scale * found[metric.key].low, metric.scale * found[metric.key].high)
                 for label, found in result.class_intervals.items()
             }
             for name, result in results.items()
         }
-        axis = "F1 (%)" if kind.scale > 1 else "PSDS (0 to 1)"
-        title = kind.name[:1].upper() + kind.name[1:]
-        charts.append(Chart(Markup(plots.bars(values, intervals, colours, title, axis, kind.scale))))
+        axis = "F1 (%)" if metric.percent else "PSDS (0 to 1)"
+        title = metric.title[:1].upper() + metric.title[1:]
+        charts.append(Chart(Markup(plots.bars(values, intervals, colours, title, axis, metric.scale))))
     text = f"On {tables.split_name(split).lower()}."
     if any(result.class_intervals for result in results.values()):
         text += " Whiskers are 95 % intervals of a bootstrap over clips."
@@ -69,7 +67,7 @@ def classes(systems: Sequence[ComparedSystem], split: str) -> Section:
 
 def psd_roc(systems: Sequence[ComparedSystem], split: str) -> Section:
     charts = []
-    for key, (name, scenario) in SCENARIOS.items():
+    for key, name, scenario in ((one.key, one.short, one.scenario) for one in scenarios.METRICS if one.is_psds):
         curves = {one.name: one.results[split].curves[key] for one in systems if key in _curves(one, split)}
         if curves:
             measured = [one.results[split] for one in systems if split in one.results]

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from recipe_mtlvae.report.opening import Member, open_members
-from recipe_mtlvae.report.runs import SCORES, Run, open_run
+from recipe_mtlvae.report.runs import Run, open_run
+from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.evaluation import SystemOutput
 from recipe_mtlvae.scoring.intervals import Interval, Resamples, draw, interval, resample
 from recipe_mtlvae.scoring.metrics import Metrics, clip_statistics, figures
@@ -31,7 +32,7 @@ FEWEST_EPOCHS = 20  # fewer may lie flat before they begin to rise
 class Result:
     """A system's figures on one split, 0 to 1: the mean of its runs."""
 
-    macro: dict[str, float]  # by runs.SCORES
+    macro: dict[str, float]  # as scenarios.METRICS
     deviation: dict[str, float]  # standard deviation over the runs; empty where there is one
     per_class: dict[str, dict[str, float | None]]  # None where the class has no truth
     intervals: dict[str, Interval]  # of `macro`; empty where the truth is not at hand
@@ -45,6 +46,11 @@ class Result:
     versions: dict[str, str]  # of the packages that measured it
     resamples: Resamples | None
     output: SystemOutput | None  # of the first run
+
+    @property
+    def operating_points(self) -> int | None:
+        """See SystemOutput; what is known from files alone was measured at every score."""
+        return self.output.operating_points if self.output else None
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ class Difference:
 
     value: float
     interval: Interval
+    alike: bool  # whether both were measured in one way: PSDS at so many thresholds, or at every score
 
 
 def compare(sources: Sequence[tuple[str, Path]], given: Reference | None, split: str) -> list[ComparedSystem]:
@@ -103,18 +110,24 @@ def difference(a: Result, b: Result, name: str) -> Difference | None:
     """None where there are no resamples of both."""
     if a.resamples is None or b.resamples is None:
         return None
-    return Difference(a.macro[name] - b.macro[name], interval(a.resamples.macro[name] - b.resamples.macro[name]))
+    found = interval(a.resamples.macro[name] - b.resamples.macro[name])
+    is_psds = any(metric.is_psds for metric in scenarios.METRICS if metric.key == name)
+    alike = not is_psds or a.operating_points == b.operating_points
+    return Difference(a.macro[name] - b.macro[name], found, alike)
 
 
 def winner(systems: Sequence[ComparedSystem], split: str, name: str) -> ComparedSystem | None:
-    """The best ranked system, where it is better than every other ranked one by an interval that excludes zero."""
+    """The best ranked system, where it is better than every other ranked one by an interval that excludes zero.
+
+    None where they were not measured in one way.
+    """
     ranked = [system for system in systems if system.ranked and split in system.results]
     if len(ranked) < 2:
         return None
-    best = max(ranked, key=lambda system: system.results[split].macro[name])
+    best = max(ranked, key=lambda system: system.results[split].macro.get(name, 0.0))
     for other in ranked:
         found = other is best or difference(best.results[split], other.results[split], name)
-        if found is not True and (found is None or not found.interval.low > 0):
+        if found is not True and not (found and found.alike and found.interval.low > 0):
             return None
     return best
 
@@ -148,7 +161,7 @@ def system_of_files(run: Run) -> ComparedSystem:
     for split, metrics in run.metrics.items():
         curves = run.curves.get(split, {})
         results[split] = Result(
-            macro={name: metrics[name] for name in SCORES},
+            macro={name: metrics[name] for name in scenarios.metric_keys() if name in metrics},
             deviation={},
             per_class=metrics.get("per_class", {}),
             intervals={},
@@ -184,15 +197,16 @@ def _result(outputs: list[SystemOutput]) -> Result:
     measured = [_measure(output) for output in outputs]
     metrics, resamples = [item[0] for item in measured], _mean_resamples([item[1] for item in measured])
     first, reference = metrics[0], outputs[0].reference
-    macro = {name: float(np.mean([item.macro[name] for item in metrics])) for name in SCORES}
+    names = scenarios.metric_keys()
+    macro = {name: float(np.mean([item.macro[name] for item in metrics])) for name in names}
     several = len(metrics) > 1
     return Result(
         macro=macro,
-        deviation={name: float(np.std([m.macro[name] for m in metrics], ddof=1)) for name in SCORES} if several else {},
+        deviation={name: float(np.std([m.macro[name] for m in metrics], ddof=1)) for name in names} if several else {},
         per_class={label: _mean_class([item.per_class[label] for item in metrics]) for label in first.per_class},
-        intervals={name: interval(resamples.macro[name]) for name in SCORES},
+        intervals={name: interval(resamples.macro[name]) for name in names},
         class_intervals={
-            label: {name: interval(resamples.per_class[name][:, i]) for name in SCORES}
+            label: {name: interval(resamples.per_class[name][:, i]) for name in names}
             for i, label in enumerate(resamples.classes)
         },
         class_clips=Counter(

@@ -11,7 +11,9 @@ import numpy as np
 from recipe_mtlvae.report.compared import ComparedSystem
 from recipe_mtlvae.report.runs import SPLITS
 from recipe_mtlvae.report.tables import NONE, shown_splits, split_name
+from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.energy import ew_psds
+from recipe_mtlvae.scoring.scenarios import Metric
 from recipe_mtlvae.systems import baselines
 
 NOT_MEASURED, NOT_KNOWN = "not measured", "not known"
@@ -112,14 +114,16 @@ def _ew_psds_rows(systems: Sequence[ComparedSystem]) -> list[tuple[str, Callable
     if baseline is None or len(systems) < 2:
         return []
 
-    def row(phase: str, name: str) -> tuple[str, Callable[[ComparedSystem], str]]:
+    def row(phase: str, metric: Metric) -> tuple[str, Callable[[ComparedSystem], str]]:
         def text(system: ComparedSystem) -> str:
-            value = energy_weighted(system, baseline, phase, name)
+            value = energy_weighted(system, baseline, phase, metric.key)
             return f"{value:.3f}" if value is not None else "not measured alike"
 
-        return f"EW-{name.upper()}, {'dev-test' if phase == 'validation' else phase}", text
+        return f"EW-{metric.short}, {'dev-test' if phase == 'validation' else phase}", text
 
-    return [row(phase, name) for phase in ("training", "validation") for name in ("psds1", "psds2")]
+    return [
+        row(phase, metric) for phase in ("training", "validation") for metric in scenarios.METRICS if metric.is_psds
+    ]
 
 
 def kwh_to_reach(system: ComparedSystem, score: float) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any
 from recipe_mtlvae.corpus import problems
 from recipe_mtlvae.corpus.check import CorpusCheck, SplitCheck
 from recipe_mtlvae.files import write_json
+from recipe_mtlvae.text_table import text_table
 
 NONE = "-"
 LISTED = 1000  # clips of one kind that data_report.json names; the rest is counted
@@ -22,12 +23,7 @@ class Table:
     rows: list[tuple[str, ...]]
 
     def as_text(self) -> str:
-        widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
-        lines = []
-        for first, *others in (self.header, *self.rows):
-            cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
-            lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-        return "\n".join(lines)
+        return text_table([self.header, *self.rows])
 
 
 def split_table(check: CorpusCheck) -> Table:

@@ -14,6 +14,8 @@ from recipe_mtlvae.report.clips import Corpus, clip_views
 from recipe_mtlvae.report.compared import ComparedSystem
 from recipe_mtlvae.report.pages import render
 from recipe_mtlvae.report.runs import read_published
+from recipe_mtlvae.scoring import scenarios
+from recipe_mtlvae.scoring.results import ZERO_F1
 
 CLIPS_EACH = 4  # best, median and worst ones
 TEMPLATE = "report.html"
@@ -38,7 +40,8 @@ def write_report(systems: Sequence[ComparedSystem], corpus: Corpus | None, title
         title=title,
         systems=systems,
         several=several,
-        kinds=tables.SCORE_KINDS,
+        metrics=scenarios.METRICS,
+        zero_f1=ZERO_F1,
         groups=groups,
         spread=any(result.intervals for system in systems for result in system.results.values()),
         seeds=any(len(system.runs) > 1 for system in systems),

@@ -18,7 +18,6 @@ from recipe_mtlvae.systems import SYSTEMS
 
 SPLITS = ("validation", "public")
 GIVEN = " by the given truth"  # after a split's name, where a run's own split has that name
-SCORES = ("psds1", "psds2", "event_f1", "segment_f1", "intersection_f1")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from recipe_mtlvae.machine import cores
 from recipe_mtlvae.report.pages import render
 from recipe_mtlvae.report.sound import FORMAT, snippet
 from recipe_mtlvae.report.theme import palette
+from recipe_mtlvae.scoring.postprocess import stretches
 
 # What bounds the page to some 4 MB, whatever the recordings
 RECORDINGS, EVENTS, SNIPPETS = 1000, 2000, 100
@@ -128,14 +129,12 @@ def strip(events: Iterable[DetectedEvent], duration: float, colours: dict[str, s
     labels = [label for label in colours if label in present]
     bars = []
     for lane, label in enumerate(labels):
-        active = np.zeros(BINS + 2, np.int8)
+        active = np.zeros(BINS, bool)
         for event in (event for event in events if event.label == label):
             first = math.floor(event.onset / duration * BINS)
             last = max(math.ceil(event.offset / duration * BINS), first + 1)
-            active[1 + first : 1 + last] = 1
-        active[-1] = 0
-        changes = np.diff(active)
-        for first, last in zip(np.nonzero(changes == 1)[0], np.nonzero(changes == -1)[0], strict=True):
+            active[first:last] = True
+        for _, first, last in zip(*stretches(active), strict=True):
             bars.append(Bar(1000 * first / BINS, 1000 * (last - first) / BINS, lane, colours[label]))
     return len(labels), bars
 

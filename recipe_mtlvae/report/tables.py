@@ -9,35 +9,15 @@ from typing import Any
 
 from recipe_mtlvae.report.compared import ComparedSystem, Result, difference, winner
 from recipe_mtlvae.report.runs import GIVEN, SPLITS, Published
+from recipe_mtlvae.scoring import scenarios
+from recipe_mtlvae.scoring.scenarios import Metric
 
 SPLIT_NAMES = {"validation": "Validation", "public": "Public evaluation", "evaluation": "Challenge evaluation"}
 NONE = "-"
 TUNED = "tuned"
 FEW_CLIPS, NEAR_ZERO = 10, 0.1  # with fewer of a class, or a PSDS below, the interval is too narrow (see intervals.py)
 NARROW = "†"
-
-
-@dataclass(frozen=True)
-class ScoreKind:
-    """One figure of metrics.json and how it is printed."""
-
-    key: str
-    short: str
-    name: str
-    scale: float  # from metrics.json's 0 to 1 to what is printed
-    decimals: int
-
-    def text(self, value: float | None) -> str:
-        return NONE if value is None else f"{self.scale * value:.{self.decimals}f}"
-
-
-SCORE_KINDS = (
-    ScoreKind("psds1", "PSDS1", "PSDS, scenario 1", 1.0, 3),
-    ScoreKind("psds2", "PSDS2", "PSDS, scenario 2", 1.0, 3),
-    ScoreKind("event_f1", "EB-F1 %", "event-based F1", 100.0, 1),
-    ScoreKind("segment_f1", "SB-F1 %", "segment-based F1", 100.0, 1),
-    ScoreKind("intersection_f1", "IB-F1 %", "intersection-based F1", 100.0, 1),
-)
+NEVER_DETECTED = ", never detected"
 
 
 @dataclass(frozen=True)
@@ -55,7 +35,7 @@ class Row:
     name: str
     note: str
     own: bool  # measured here, not published elsewhere
-    cells: tuple[Cell, ...]  # as SCORE_KINDS
+    cells: tuple[Cell, ...]  # as scenarios.METRICS
 
 
 @dataclass(frozen=True)
@@ -98,7 +78,7 @@ def score_groups(systems: Sequence[ComparedSystem], published: Sequence[Publishe
     """The systems' scores and then the published ones, split by split."""
     groups = []
     for split in splits_of(systems):
-        best = {kind.key: winner(systems, split, kind.key) for kind in SCORE_KINDS}
+        best = {key: winner(systems, split, key) for key in scenarios.metric_keys()}
         rows = []
         for system in systems:
             if split in system.results:
@@ -178,42 +158,46 @@ def published_note(published: Sequence[Published]) -> str:
     )
 
 
-def narrow(result: Result, key: str, label: str | None = None) -> bool:
+def narrow(result: Result, metric: Metric, label: str | None = None) -> bool:
     """Whether the interval of a figure, of a class or over all, is likely too narrow."""
     clips = result.class_clips.values() if label is None else [result.class_clips.get(label, FEW_CLIPS)]
     few = min(clips, default=FEW_CLIPS) < FEW_CLIPS
-    if not key.startswith("psds"):  # F1 over all classes stood the test with rare ones too
+    if not metric.is_psds:  # F1 over all classes stood the test with rare ones too
         return few and label is not None
-    value = result.macro[key] if label is None else result.per_class[label].get(key)
+    value = (result.macro if label is None else result.per_class[label]).get(metric.key)
     return few or (value is not None and value < NEAR_ZERO)
 
 
 def _row(name: str, note: str, scores: Mapping[str, Any], own: bool = False) -> Row:
-    cells = tuple(Cell(kind.text(scores.get(kind.key)), scores.get(kind.key)) for kind in SCORE_KINDS)
+    found = [(metric, scores.get(metric.key)) for metric in scenarios.METRICS]
+    cells = tuple(Cell(metric.text(value), value) for metric, value in found)
     return Row(name, note, own, cells)
 
 
 def _system_row(system: ComparedSystem, split: str, best: Mapping[str, ComparedSystem | None], several: bool) -> Row:
     result, conf = system.results[split], system.runs[0].conf
     cells = tuple(
-        Cell(kind.text(result.macro[kind.key]), result.macro[kind.key], _spread(result, kind), best[kind.key] is system)
-        for kind in SCORE_KINDS
+        Cell(metric.text(value), value, _spread(result, metric), value is not None and best[metric.key] is system)
+        for metric in scenarios.METRICS
+        for value in [result.macro.get(metric.key)]
     )
     notes = [f"measured here, on {conf.data.name}" if conf else "measured here"]
     if len(system.runs) > 1:
         notes.append(f"mean and standard deviation of {len(system.runs)} runs")
+    if result.operating_points is not None:
+        notes.append(f"PSDS at {result.operating_points} thresholds")
     if several and not system.ranked:
         notes.append("not converged: not ranked")
     return Row(system.name, "; ".join(notes), True, cells)
 
 
-def _spread(result: Result, kind: ScoreKind) -> str:
+def _spread(result: Result, metric: Metric) -> str:
     parts = []
-    if kind.key in result.deviation:
-        parts.append(f"± {kind.text(result.deviation[kind.key])}")
-    if kind.key in result.intervals:
-        found = result.intervals[kind.key]
-        parts.append(f"[{kind.text(found.low)}, {kind.text(found.high)}]" + NARROW * narrow(result, kind.key))
+    if metric.key in result.deviation:
+        parts.append(f"± {metric.text(result.deviation[metric.key])}")
+    if metric.key in result.intervals:
+        found = result.intervals[metric.key]
+        parts.append(f"[{metric.text(found.low)}, {metric.text(found.high)}]" + NARROW * narrow(result, metric))
     return "\n".join(parts)
 
 
@@ -228,27 +212,30 @@ def _class_rows(result: Result) -> list[Row]:
     rows = []
     for label, scores in result.per_class.items():
         cells = []
-        for kind in SCORE_KINDS:
-            found = result.class_intervals.get(label, {}).get(kind.key)
-            spread = f"[{kind.text(found.low)}, {kind.text(found.high)}]" if found else ""
-            spread += NARROW * (bool(found) and narrow(result, kind.key, label))
-            cells.append(Cell(kind.text(scores.get(kind.key)), scores.get(kind.key), spread))
+        for metric in scenarios.METRICS:
+            found, value = result.class_intervals.get(label, {}).get(metric.key), scores.get(metric.key)
+            spread = f"[{metric.text(found.low)}, {metric.text(found.high)}]" if found else ""
+            spread += NARROW * (bool(found) and narrow(result, metric, label))
+            cells.append(Cell(metric.text(value), value, spread))
         clips = result.class_clips.get(label)
-        rows.append(Row(label, f"in {_number_of_clips(clips)}" if clips else "", True, tuple(cells)))
+        note = f"in {_number_of_clips(clips)}" if clips else ""
+        note += NEVER_DETECTED * (label in (result.output.undetected if result.output else ()))
+        rows.append(Row(label, note, True, tuple(cells)))
     return rows
 
 
 def _difference_row(a: ComparedSystem, b: ComparedSystem, split: str) -> Row:
     cells = []
-    for kind in SCORE_KINDS:
-        found = difference(a.results[split], b.results[split], kind.key)
+    for metric in scenarios.METRICS:
+        found = difference(a.results[split], b.results[split], metric.key)
         if found is None:
             cells.append(Cell(NONE))
             continue
-        low, high = kind.scale * found.interval.low, kind.scale * found.interval.high
-        spread = f"[{low:+.{kind.decimals}f}, {high:+.{kind.decimals}f}]"
-        spread += NARROW * any(narrow(one.results[split], kind.key) for one in (a, b))
-        text = f"{kind.scale * found.value:+.{kind.decimals}f}"
-        cells.append(Cell(text, found.value, spread, found.interval.excludes_zero and a.ranked and b.ranked))
+        low, high = (metric.text(edge, sign="+") for edge in (found.interval.low, found.interval.high))
+        spread = f"[{low}, {high}]" + NARROW * any(narrow(one.results[split], metric) for one in (a, b))
+        star = found.interval.excludes_zero and found.alike and a.ranked and b.ranked
+        cells.append(Cell(metric.text(found.value, sign="+"), found.value, spread, star))
     young = " and ".join(one.name for one in (a, b) if not one.ranked)
-    return Row(f"{a.name} less {b.name}", f"not converged: {young}" if young else "", True, tuple(cells))
+    notes = [f"not converged: {young}"] if young else []
+    notes += ["PSDS is not measured in one way"] * (len({one.results[split].operating_points for one in (a, b)}) > 1)
+    return Row(f"{a.name} less {b.name}", "; ".join(notes), True, tuple(cells))

@@ -6,44 +6,26 @@ from collections.abc import Sequence
 
 from recipe_mtlvae.report.compared import ComparedSystem
 from recipe_mtlvae.report.costs import CostRow
-from recipe_mtlvae.report.tables import SCORE_KINDS, Cell, Group
+from recipe_mtlvae.report.tables import Group
+from recipe_mtlvae.scoring import scenarios
+from recipe_mtlvae.text_table import text_table
 
 
 def scores_text(groups: Sequence[Group]) -> str:
     """Figures, then what is known of their spread."""
-    width = max(len(row.name) for group in groups for row in group.rows) + 2
-    lines = []
+    headings = [metric.heading for metric in scenarios.METRICS]
+    align = "<" + ">" * len(headings) + "<"
+    tables = []
     for group in groups:
-        lines.append(f"{group.title:<{width}}" + "".join(f"{kind.short:>10}" for kind in SCORE_KINDS))
-        for row in group.rows:
-            cells = "".join(f"{cell.text + '*' * cell.best:>10}" for cell in row.cells)
-            lines.append(f"{row.name:<{width}}{cells}" + (f"   {row.note}" if row.note else ""))
-        lines.append("")
-        spreads = [row for row in group.rows if any(cell.spread for cell in row.cells)]
-        if spreads:
-            columns = [max(len(_one_line(row.cells[i])) for row in spreads) + 2 for i in range(len(SCORE_KINDS))]
-            heads = zip((kind.short for kind in SCORE_KINDS), columns, strict=True)
-            lines.append(f"{'95 % intervals':<{width}}" + "".join(f"{head:>{column}}" for head, column in heads))
-            for row in spreads:
-                cells = zip(map(_one_line, row.cells), columns, strict=True)
-                lines.append(f"{row.name:<{width}}" + "".join(f"{cell:>{column}}" for cell, column in cells))
-            lines.append("")
-    return "\n".join(lines)
+        rows = [[row.name, *(cell.text + "*" * cell.best for cell in row.cells), row.note] for row in group.rows]
+        tables.append(text_table([[group.title, *headings, ""], *rows], align))
+        rows = [[row.name, *(cell.spread.replace("\n", " ") for cell in row.cells)] for row in group.rows]
+        if rows := [row for row in rows if any(row[1:])]:
+            tables.append(text_table([["95 % intervals", *headings], *rows]))
+    return "\n\n".join(tables) + "\n"
 
 
 def costs_text(rows: Sequence[CostRow], systems: Sequence[ComparedSystem]) -> str:
     """What systems cost and cover, a row a quantity."""
-    width = max(len(row.name) for row in rows) + 2
-    columns = [max([len(system.name), *(len(row.cells[i]) for row in rows)]) + 3 for i, system in enumerate(systems)]
-    lines = []
-    if len(systems) > 1:
-        names = "".join(f"{system.name:<{column}}" for system, column in zip(systems, columns, strict=True))
-        lines.append(" " * width + names.rstrip())
-    for row in rows:
-        cells = "".join(f"{cell:<{column}}" for cell, column in zip(row.cells, columns, strict=True))
-        lines.append(f"{row.name:<{width}}{cells.rstrip()}")
-    return "\n".join(lines)
-
-
-def _one_line(cell: Cell) -> str:
-    return cell.spread.replace("\n", " ")
+    head = [["", *(system.name for system in systems)]] if len(systems) > 1 else []
+    return text_table([*head, *([row.name, *row.cells] for row in rows)], "<")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recipe_mtlvae.errors import fail
+from recipe_mtlvae.errors import fail, printable
 from recipe_mtlvae.labels import Event, merge_events
 from recipe_mtlvae.scoring.operating_points import read_operating_points, step_scores
 from recipe_mtlvae.scoring.postprocess import Decoding, filter_folder, odd_steps, step_seconds, to_events
@@ -30,6 +30,14 @@ class SystemOutput:
     threshold: float
     median_filter_seconds: float
     notes: tuple[str, ...]
+    operating_points: int | None = None  # thresholds that PSDS is measured at; None: every score
+
+    @property
+    def undetected(self) -> tuple[str, ...]:
+        """Classes that have truth, and no detection in any clip that counts."""
+        there = {event.label for events in self.reference.truth.values() for event in events}
+        found = {event.label for clip in self.reference.truth for event in self.detected.get(clip, ())}
+        return tuple(label for label in self.scores.classes if label in there - found)
 
 
 @contextlib.contextmanager
@@ -102,7 +110,9 @@ def read_points(folder: Path, reference: Reference, classes: Sequence[str] | Non
     if others := len(named - reference.durations.keys()):
         notes.append(f"{others} clips of the operating points are not in the clip list: left out")
     detected = {clip: merge_events(events) for clip, events in points.events[threshold].items()}
-    return SystemOutput(scores, detected, reference, len(reference.durations), threshold, 0.0, tuple(notes))
+    return SystemOutput(
+        scores, detected, reference, len(reference.durations), threshold, 0.0, tuple(notes), len(points.events)
+    )
 
 
 def measure(
@@ -119,9 +129,11 @@ def measure(
         content["tuned"] = tuned
     results.write(metrics_file, curves_file, content, metrics)
     notes = list(system.notes)
+    if system.undetected:
+        notes.append(f"never detected: {', '.join(system.undetected)}; {results.ZERO_F1}")
     if system.reference.unnamed:
         notes.append(f"{system.reference.unnamed} clips are not in the ground truth: event-free")
-    print("\n".join([results.table(content), *notes]))
+    print("\n".join([results.table(content), *map(printable, notes)]))
 
 
 def measure_tuned(scores: ScoreFolder, reference: Reference, model: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipe_mtlvae.scoring.metrics import NAMES, PSD_SCENARIOS, ClipStatistics
+from recipe_mtlvae.scoring import scenarios
+from recipe_mtlvae.scoring.f1 import f1, macro
+from recipe_mtlvae.scoring.metrics import ClipStatistics
 from recipe_mtlvae.scoring.scenarios import PSDScenario
 from recipe_mtlvae.scoring.statistics import Changes
 
@@ -43,8 +45,8 @@ class Resamples:
 
     clips: tuple[str, ...]
     classes: tuple[str, ...]  # with truth
-    macro: dict[str, np.ndarray]  # by metrics.NAMES: (samples,); nan where a resample has no event
-    per_class: dict[str, np.ndarray]  # by metrics.NAMES: (samples, classes); nan where it has none of the class
+    macro: dict[str, np.ndarray]  # as scenarios.METRICS: (samples,); nan where a resample has no event
+    per_class: dict[str, np.ndarray]  # as scenarios.METRICS: (samples, classes); nan where it has none of the class
 
 
 def draw(clips: int, samples: int = SAMPLES, seed: int = 0) -> np.ndarray:
@@ -55,18 +57,16 @@ def draw(clips: int, samples: int = SAMPLES, seed: int = 0) -> np.ndarray:
 def resample(statistics: ClipStatistics, weights: np.ndarray) -> Resamples:
     """The figures of each resample; `weights` (samples, clips) from `draw`. Weights of 1 give metrics.figures."""
     weights = weights.astype(np.float64)  # matrix products of integers are slow
-    macro, per_class = {}, {}
-    for name, counts in statistics.f1.items():
-        per_class[name] = f1(weights @ counts.tps, weights @ counts.fps, weights @ counts.references)
-        macro[name] = macro_average(per_class[name])
-    for name, scenario in PSD_SCENARIOS.items():
-        macro[name], per_class[name] = _psds(statistics, name, scenario, weights)
-    return Resamples(
-        clips=statistics.clips,
-        classes=statistics.classes,
-        macro={name: macro[name] for name in NAMES},
-        per_class={name: per_class[name] for name in NAMES},
-    )
+    found = Resamples(statistics.clips, statistics.classes, {}, {})
+    for metric in scenarios.METRICS:
+        name = metric.key
+        if metric.is_psds:
+            found.macro[name], found.per_class[name] = _psds(statistics, name, metric.scenario, weights)
+        else:
+            counts = statistics.f1[name]
+            found.per_class[name] = f1(weights @ counts.tps, weights @ counts.fps, weights @ counts.references)
+            found.macro[name] = macro(found.per_class[name])
+    return found
 
 
 def interval(values: np.ndarray) -> Interval:
@@ -78,12 +78,6 @@ def interval(values: np.ndarray) -> Interval:
     return Interval(float(low), float(high))
 
 
-def f1(tps: np.ndarray, fps: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """2 TP / (2 TP + FP + FN), all (..., classes); nan where a class has no reference."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(references > 0, 2 * tps / (tps + fps + references), np.nan)
-
-
 def _truth_totals(statistics: ClipStatistics) -> tuple[np.ndarray, np.ndarray]:
     """Number of truth events, and their hours, each (clips, classes)."""
     number, hours = np.zeros((2, len(statistics.clips), len(statistics.classes)))
@@ -93,13 +87,6 @@ def _truth_totals(statistics: ClipStatistics) -> tuple[np.ndarray, np.ndarray]:
             number[i, j] += 1
             hours[i, j] += (offset - onset) / 3600
     return number, hours
-
-
-def macro_average(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis without nan; nan where all are."""
-    known = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        return np.where(known, values, 0.0).sum(axis=-1) / known.sum(axis=-1)
 
 
 @dataclass(frozen=True)
@@ -171,7 +158,7 @@ def _psds(
         _Ordered.of(statistics.psd[name][label], statistics.classes).within(weights, hours, scenario.max_efpr)
         for label in statistics.classes
     ]
-    macro = np.full(len(weights), np.nan)
+    over_classes = np.full(len(weights), np.nan)
     per_class = np.full((len(weights), len(curves)), np.nan)
     for sample, drawn in enumerate(weights):
         rates = _ct_rates(truth_hours[sample], scenario)
@@ -182,8 +169,8 @@ def _psds(
             stairs.append(_stairs(rate, found / events[sample, j], scenario.max_efpr))
         if stairs:
             per_class[sample, present] = [_area(x, y, scenario.max_efpr) for x, y in stairs]
-            macro[sample] = _macro_area(stairs, scenario)
-    return macro, per_class
+            over_classes[sample] = _macro_area(stairs, scenario)
+    return over_classes, per_class
 
 
 def _ct_rates(truth_hours: np.ndarray, scenario: PSDScenario) -> np.ndarray:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.labels import Event
-from recipe_mtlvae.scoring.scenarios import EVENT, INTERSECTION, PSDS1, PSDS2, SEGMENT, PSDScenario
+from recipe_mtlvae.scoring import scenarios
+from recipe_mtlvae.scoring.f1 import f1
+from recipe_mtlvae.scoring.scenarios import EventScenario, Intersection, PSDScenario, SegmentScenario
 from recipe_mtlvae.scoring.scores import ScoreFolder
 from recipe_mtlvae.scoring.statistics import Changes, changes
 
@@ -21,9 +25,6 @@ with warnings.catch_warnings():
     from sed_scores_eval.collar_based.intermediate_statistics import statistics_fn as collar_counts
     from sed_scores_eval.intersection_based.intermediate_statistics import statistics_fn as intersection_counts
     from sed_scores_eval.segment_based.intermediate_statistics import intermediate_statistics_deltas as segment_deltas
-
-NAMES = ("psds1", "psds2", "event_f1", "segment_f1", "intersection_f1")
-PSD_SCENARIOS = {"psds1": PSDS1, "psds2": PSDS2}
 
 Events = Mapping[str, Sequence[Event]]  # by clip
 
@@ -38,12 +39,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Figures from 0 to 1 by NAMES, over the classes and for each; None where a class has no truth."""
+    """Figures from 0 to 1 as scenarios.METRICS, over the classes and for each; None where a class has no truth."""
 
     macro: dict[str, float]
     per_class: dict[str, dict[str, float | None]]
     absent_classes: tuple[str, ...]  # without truth, left out of `macro`
-    psd_roc: dict[str, Curve]  # psds1, psds2
+    psd_roc: dict[str, Curve]  # of each PSDS
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,8 @@ class Counts:
     references: np.ndarray  # true events or segments
 
     def f1(self) -> np.ndarray:
-        """(classes,), of all clips together."""
-        tps, fps, references = self.tps.sum(axis=0), self.fps.sum(axis=0), self.references.sum(axis=0)
-        return 2 * tps / (tps + fps + references)
+        """(classes,), of all clips together; 0 where all of a class's truth lies past the end of its clips."""
+        return np.nan_to_num(f1(self.tps.sum(axis=0), self.fps.sum(axis=0), self.references.sum(axis=0)))
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,18 @@ class ClipStatistics:
     absent_classes: tuple[str, ...]
     truth: dict[str, list[tuple[float, float, str]]]
     durations: dict[str, float]  # s
-    psd: dict[str, dict[str, Changes]]  # psds1, psds2: by class
-    f1: dict[str, Counts]  # event_f1, segment_f1, intersection_f1
+    psd: dict[str, dict[str, Changes]]  # of each PSDS: by class
+    f1: dict[str, Counts]  # of every other figure
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What `count` counts, clip by clip in one order; events of other classes are in neither."""
+
+    detected: dict[str, list[Event]]
+    truth: dict[str, Sequence[Event]]
+    durations: Mapping[str, float]  # s
+    classes: tuple[str, ...]
 
 
 def score(scores: ScoreFolder, detected: Events, truth: Events, durations: Mapping[str, float]) -> Metrics:
@@ -94,28 +104,24 @@ def clip_statistics(
     classes = tuple(label for label in scores.classes if label in labels)
     if not classes:
         raise fail("no clip that is scored has an event in its truth: there is nothing to measure")
+    psds = [metric for metric in scenarios.METRICS if metric.is_psds]
     changes_by_scenario = changes(
         [scores.clips[clip] for clip in clips],
         [truth[clip] for clip in clips],
         {label: columns[label] for label in classes},
-        [_usable(scenario, classes).criteria for scenario in PSD_SCENARIOS.values()],
+        [_usable(metric.scenario, classes).criteria for metric in psds],
     )
-    detected = {clip: [event for event in detected.get(clip, ()) if event.label in labels] for clip in clips}
+    known = {clip: [event for event in detected.get(clip, ()) if event.label in labels] for clip in clips}
     truth = {clip: truth[clip] for clip in clips}
+    detections = Detections(known, truth, durations, classes)
     return ClipStatistics(
         clips=clips,
         classes=classes,
         absent_classes=tuple(label for label in scores.classes if label not in labels),
         truth={clip: _tuples(events) for clip, events in truth.items()},
         durations={clip: float(durations[clip]) for clip in clips},
-        psd=dict(zip(PSD_SCENARIOS, changes_by_scenario, strict=True)),
-        f1={
-            "event_f1": _event_counts(detected, truth, classes, collar_counts, vars(EVENT)),
-            "segment_f1": _segment_counts(detected, truth, classes, durations),
-            "intersection_f1": _event_counts(
-                detected, truth, classes, intersection_counts, _parameters(INTERSECTION.dtc, INTERSECTION.gtc, None)
-            ),
-        },
+        psd={metric.key: found for metric, found in zip(psds, changes_by_scenario, strict=True)},
+        f1={metric.key: count(metric.scenario, detections) for metric in scenarios.METRICS if not metric.is_psds},
     )
 
 
@@ -123,19 +129,19 @@ def figures(statistics: ClipStatistics) -> Metrics:
     """The metrics of all clips together."""
     macro: dict[str, float] = {}
     per_class: dict[str, dict[str, float | None]] = {
-        label: {} if label in statistics.classes else dict.fromkeys(NAMES)
+        label: {} if label in statistics.classes else dict.fromkeys(scenarios.metric_keys())
         for label in sorted(statistics.classes + statistics.absent_classes)
     }
     psd_roc: dict[str, Curve] = {}
-    for name, scenario in PSD_SCENARIOS.items():
-        macro[name], by_class, psd_roc[name] = _psds(statistics, name, _usable(scenario, statistics.classes))
+    for metric in scenarios.METRICS:
+        name = metric.key
+        if metric.is_psds:
+            macro[name], by_class, psd_roc[name] = _psds(statistics, name, _usable(metric.scenario, statistics.classes))
+        else:
+            values = statistics.f1[name].f1()
+            macro[name], by_class = float(values.mean()), dict(zip(statistics.classes, values.tolist(), strict=True))
         for label, value in by_class.items():
             per_class[label][name] = float(value)
-    for name, counts in statistics.f1.items():
-        f1 = counts.f1()
-        macro[name] = float(f1.mean())
-        for label, value in zip(statistics.classes, f1.tolist(), strict=True):
-            per_class[label][name] = value
     return Metrics(macro, per_class, statistics.absent_classes, psd_roc)
 
 
@@ -154,14 +160,27 @@ def _tuples(events: Sequence[Event]) -> list[tuple[float, float, str]]:
     return [(event.onset, event.offset, event.label) for event in events]
 
 
+@singledispatch
+def count(scenario: Any, detections: Detections) -> Counts:
+    """The counts of one figure; each class of scenario has its own function."""
+    raise TypeError(f"no function counts {type(scenario).__name__}")
+
+
+@count.register
+def _(scenario: EventScenario, detections: Detections) -> Counts:
+    return _event_counts(detections, collar_counts, asdict(scenario))
+
+
+@count.register
+def _(scenario: Intersection, detections: Detections) -> Counts:
+    return _event_counts(detections, intersection_counts, _parameters(scenario.dtc, scenario.gtc, scenario.cttc))
+
+
 def _event_counts(
-    detected: Events,
-    truth: Events,
-    classes: Sequence[str],
-    counts_of: Callable[..., dict[str, np.ndarray]],
-    parameters: Mapping[str, float | None],
+    detections: Detections, counts_of: Callable[..., dict[str, np.ndarray]], parameters: Mapping[str, float | None]
 ) -> Counts:
     """Counts by `counts_of`, one of sed_scores_eval's functions of a clip's detections and truth in one class."""
+    detected, truth, classes = detections.detected, detections.truth, detections.classes
     shape = (len(truth), len(classes))
     counts = Counts(np.zeros(shape, dtype=int), np.zeros(shape, dtype=int), np.zeros(shape, dtype=int))
     for row, clip in enumerate(truth):
@@ -188,13 +207,16 @@ def _times(events: Sequence[Event], classes: Sequence[str]) -> list[list[tuple[f
     return times
 
 
-def _segment_counts(detected: Events, truth: Events, classes: Sequence[str], durations: Mapping[str, float]) -> Counts:
+@count.register
+def _(scenario: SegmentScenario, detections: Detections) -> Counts:
     """Counts of segments, by sed_scores_eval, from scores of 1 where an event was detected."""
+    detected, truth, classes = detections.detected, detections.truth, detections.classes
+    durations = detections.durations
     deltas = segment_deltas(
         {clip: create_score_dataframe(*_binary(events, durations[clip], classes)) for clip, events in detected.items()},
         {clip: _tuples(events) for clip, events in truth.items()},
         {clip: durations[clip] for clip in truth},
-        **vars(SEGMENT),
+        **asdict(scenario),
     )
     cells = [[deltas[clip][label] for label in classes] for clip in truth]  # (score, truth) of each segment
     tps = [[(found * counts["tps"]).sum() for found, counts in row] for row in cells]

@@ -104,6 +104,17 @@ def odd_steps(seconds: float, step: float) -> int:
     return 2 * max(round((seconds / step - 1) / 2), 0) + 1
 
 
+def stretches(active: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The stretches of True along the last axis of `active` (..., steps), in its order: three arrays (stretches,).
+
+    Where each lies in the other axes, flattened; its first step; the step after its last.
+    """
+    bordered = np.pad(active, [(0, 0)] * (active.ndim - 1) + [(1, 1)])
+    changes = np.flatnonzero(bordered[..., 1:] != bordered[..., :-1])  # beginning and end by turns
+    row, step = np.divmod(changes, active.shape[-1] + 1)
+    return row[::2], step[::2], step[1::2]
+
+
 def to_events(
     scores: np.ndarray, edges: np.ndarray, classes: Sequence[str], threshold: float | Sequence[float]
 ) -> list[Event]:
@@ -114,11 +125,7 @@ def to_events(
     """
     if scores.shape != (len(edges) - 1, len(classes)):
         raise ValueError(f"expected scores ({len(edges) - 1}, {len(classes)}), got {scores.shape}")
-    active = np.zeros((len(classes), len(scores) + 2), dtype=np.int8)
-    active[:, 1:-1] = (scores > np.asarray(threshold)).T
-    changes = np.diff(active, axis=1)
-    rows, onsets = np.nonzero(changes == 1)  # both scans go class by class, then in time: they pair up
-    offsets = np.nonzero(changes == -1)[1]
+    rows, onsets, offsets = stretches((scores > np.asarray(threshold)).T)
     order = np.lexsort((rows, offsets, onsets))
     times = np.asarray(edges, dtype=np.float64)
     onset_times, offset_times = times[onsets[order]].tolist(), times[offsets[order]].tolist()

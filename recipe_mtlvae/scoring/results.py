@@ -8,18 +8,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from recipe_mtlvae.errors import printable
 from recipe_mtlvae.files import write_json
-from recipe_mtlvae.scoring.metrics import NAMES, Metrics
+from recipe_mtlvae.scoring import scenarios
+from recipe_mtlvae.scoring.metrics import Metrics
 from recipe_mtlvae.scoring.reference import Reference
+from recipe_mtlvae.text_table import text_table
 
 PACKAGES = ("sed_scores_eval", "numpy", "scipy", "pandas")  # whose versions move results
-TITLES = {
-    "psds1": "PSDS1",
-    "psds2": "PSDS2",
-    "event_f1": "event F1 %",
-    "segment_f1": "segment F1 %",
-    "intersection_f1": "intersection F1 %",
-}
+
+ZERO_F1 = (
+    "F1 of a class that is there and never detected counts as 0, as in sed_scores_eval; "
+    "sed_eval and psds_eval leave the class out of the mean"
+)
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,10 @@ def write(metrics_file: Path, curves_file: Path, content: dict[str, Any], metric
 
 def table(content: dict[str, Any]) -> str:
     """The content of metrics.json for a terminal."""
-    rows = [["", *TITLES.values()], ["macro", *_cells(content)]]
+    rows = [["", *(metric.heading for metric in scenarios.METRICS)], ["macro", *_cells(content)]]
     if "tuned" in content:
         rows.append(["macro, tuned", *_cells(content["tuned"])])
     rows += [[label, *_cells(figures)] for label, figures in content["per_class"].items()]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
     coverage = content["coverage"]
     share = coverage["scored"] / coverage["expected"]
     filtered = content["median_filter_seconds"]
@@ -82,13 +81,8 @@ def table(content: dict[str, Any]) -> str:
     if content["absent_classes"]:
         notes.append(f"without truth, left out: {', '.join(content['absent_classes'])}")
     notes.append(", ".join(f"{name} {number}" for name, number in content["versions"].items()))
-    return "\n".join([*lines, *notes])
+    return "\n".join([text_table(rows), *map(printable, notes)])
 
 
 def _cells(figures: dict[str, float | None]) -> list[str]:
-    """PSDS from 0 to 1 and F1 in percent, as the field prints them."""
-    cells = []
-    for name in NAMES:
-        value = figures[name]
-        cells.append("-" if value is None else f"{value:.4f}" if name.startswith("psds") else f"{100 * value:.2f}")
-    return cells
+    return [metric.text(figures[metric.key], 4) for metric in scenarios.METRICS]

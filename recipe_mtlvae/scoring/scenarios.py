@@ -1,8 +1,9 @@
-"""The official evaluation scenarios of DCASE Task 4, as named constants."""
+"""The official evaluation scenarios of DCASE Task 4, as named constants, and the one table of all figures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,3 +46,48 @@ PSDS2 = PSDScenario(criteria=Intersection(dtc=0.1, gtc=0.1, cttc=0.3), alpha_ct=
 EVENT = EventScenario(onset_collar=0.2, offset_collar=0.2, offset_collar_rate=0.2)
 SEGMENT = SegmentScenario(segment_length=1.0)
 INTERSECTION = Intersection(dtc=0.5, gtc=0.5, cttc=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One figure, 0 to 1, over the classes and for each: its key in every file, and how it is shown."""
+
+    key: str
+    title: str
+    short: str  # heads a column
+    percent: bool
+    scenario: Any  # says how it is computed: a PSDScenario, or a class that metrics.count knows
+
+    @property
+    def heading(self) -> str:
+        return f"{self.short} %" if self.percent else self.short
+
+    @property
+    def is_psds(self) -> bool:
+        return isinstance(self.scenario, PSDScenario)
+
+    @property
+    def scale(self) -> float:
+        """From 0 to 1 to what is printed."""
+        return 100.0 if self.percent else 1.0
+
+    def text(self, value: float | None, decimals: int = 3, sign: str = "") -> str:
+        """As the field prints it: `decimals` of a share, two fewer in percent; "-" where there is none."""
+        if value is None:
+            return "-"
+        return f"{self.scale * value:{sign}.{decimals - 2 * self.percent}f}"
+
+
+# All figures, in the order of every table, chart and file. To add one: a line here, and where its scenario is of a new
+# class a function registered with metrics.count.
+METRICS = (
+    Metric(key="psds1", title="PSDS, scenario 1", short="PSDS1", percent=False, scenario=PSDS1),
+    Metric(key="psds2", title="PSDS, scenario 2", short="PSDS2", percent=False, scenario=PSDS2),
+    Metric(key="event_f1", title="event-based F1", short="EB-F1", percent=True, scenario=EVENT),
+    Metric(key="segment_f1", title="segment-based F1", short="SB-F1", percent=True, scenario=SEGMENT),
+    Metric(key="intersection_f1", title="intersection-based F1", short="IB-F1", percent=True, scenario=INTERSECTION),
+)
+
+
+def metric_keys() -> list[str]:
+    return [metric.key for metric in METRICS]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from recipe_mtlvae.labels import Event, merge_events
+from recipe_mtlvae.scoring.f1 import macro_of_counts
 from recipe_mtlvae.scoring.matching import EventTable, intersection_hits
 from recipe_mtlvae.scoring.scenarios import Intersection
 
@@ -34,9 +35,7 @@ def intersection_f1(
     true, false, references = (
         counts.reshape(-1, len(classes)).sum(axis=0) for counts in (*hits, np.bincount(truth.group, minlength=groups))
     )
-    present = references > 0
-    f1 = 2 * true / np.maximum(true + false + references, 1)
-    return float(f1[present].mean()) if present.any() else 0.0
+    return macro_of_counts(true, false, references)
 
 
 def macro_f1(predicted: np.ndarray, target: np.ndarray) -> float:
@@ -44,6 +43,4 @@ def macro_f1(predicted: np.ndarray, target: np.ndarray) -> float:
     if predicted.shape != target.shape or predicted.ndim != 2:
         raise ValueError(f"expected two arrays (clips, classes), got {predicted.shape} and {target.shape}")
     predicted, target = predicted.astype(bool), target.astype(bool)
-    present = target.any(axis=0)
-    f1 = 2 * (predicted & target).sum(axis=0) / np.maximum(predicted.sum(axis=0) + target.sum(axis=0), 1)
-    return float(f1[present].mean()) if present.any() else 0.0
+    return macro_of_counts((predicted & target).sum(axis=0), (predicted & ~target).sum(axis=0), target.sum(axis=0))

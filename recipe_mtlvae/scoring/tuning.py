@@ -15,8 +15,9 @@ from scipy.ndimage import uniform_filter
 
 from recipe_mtlvae.conf import PostprocessConf
 from recipe_mtlvae.labels import Event, merge_events
+from recipe_mtlvae.scoring.f1 import f1, macro_of_counts
 from recipe_mtlvae.scoring.matching import EventTable, collar_hits, intersection_hits
-from recipe_mtlvae.scoring.postprocess import Decoding
+from recipe_mtlvae.scoring.postprocess import Decoding, stretches
 from recipe_mtlvae.scoring.scenarios import EVENT, INTERSECTION
 
 THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(2, 19))  # 0.1 to 0.9
@@ -146,17 +147,13 @@ def _leaning_f1(counts: _Counts) -> np.ndarray:
     true = counts.true + PRIOR_EVENTS * counts.true.sum(axis=0) / total
     false = counts.false + PRIOR_EVENTS * counts.false.sum(axis=0) / total
     references = counts.references[:, None, None] + PRIOR_EVENTS
-    return 2 * true / (true + false + references)
+    return f1(true, false, references)
 
 
 def _macro(criteria: Sequence[_Counts]) -> float:
     """Mean over the criteria of F1, macro over the classes that there were to find; counts (clips, classes)."""
-    figures = []
-    for counts in criteria:
-        true, false, references = (part.sum(axis=0) for part in (counts.true, counts.false, counts.references))
-        f1 = 2 * true / np.maximum(true + false + references, 1)
-        figures.append(f1[references > 0].mean() if references.any() else 0.0)
-    return float(np.mean(figures))
+    parts = ((counts.true, counts.false, counts.references) for counts in criteria)
+    return float(np.mean([macro_of_counts(*(part.sum(axis=0) for part in counts)) for counts in parts]))
 
 
 def _strong_counts(clips: StrongClips, classes: Sequence[str], step_seconds: float, grid: _Grid) -> list[_Counts]:
@@ -206,9 +203,7 @@ def _active(scores: np.ndarray, grid: _Grid) -> Iterator[tuple[int, int, np.ndar
 
 def _events(active: np.ndarray, step_seconds: float, ends: np.ndarray) -> EventTable:
     """The active stretches of (clips, classes, steps), cut at each group's end in seconds."""
-    bordered = np.pad(active, ((0, 0), (0, 0), (1, 1)))
-    changes = np.flatnonzero(bordered[..., 1:] != bordered[..., :-1])  # onset and offset by turns
-    group, step = np.divmod(changes, active.shape[2] + 1)
-    group, onset, offset = group[::2], step[::2] * step_seconds, step[1::2] * step_seconds
+    group, first, last = stretches(active)
+    onset, offset = first * step_seconds, last * step_seconds
     within = onset < ends[group]
     return EventTable(group[within], onset[within], np.minimum(offset, ends[group])[within])

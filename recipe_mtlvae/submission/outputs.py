@@ -8,7 +8,7 @@ import numpy as np
 
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.corpus.splits import Split
-from recipe_mtlvae.scoring.postprocess import median_filter
+from recipe_mtlvae.scoring.postprocess import median_filter, stretches
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder, score_text
 from recipe_mtlvae.submission.profile import Profile, fill, thresholds_of
 
@@ -78,11 +78,8 @@ def _rows(
     `scores` (steps, classes), `edges` (steps + 1,) and `duration` in seconds.
     """
     limits = np.asarray(thresholds, dtype=scores.dtype)[:, None, None]
-    active = np.zeros((len(thresholds), len(classes), len(scores) + 2), dtype=np.int8)
-    active[:, :, 1:-1] = np.greater(scores.T, limits)
-    changes = np.diff(active, axis=2)
-    which, column, first = np.nonzero(changes == 1)  # both scans go in the same order: onsets and offsets pair up
-    last = np.nonzero(changes == -1)[2]
+    row, first, last = stretches(np.greater(scores.T, limits))
+    which, column = np.divmod(row, len(classes))
     times = [f"{time:.3f}" for time in np.minimum(edges, np.floor(duration * 1000 + 1e-6) / 1000)]
     order = np.lexsort((column, last, first, which))
     rows: list[list[str]] = [[] for _ in thresholds]
