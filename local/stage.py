@@ -19,11 +19,11 @@ from recipe_mtlvae.shards import ALL, Shard, shard_of
 from recipe_mtlvae.systems import SYSTEMS
 
 PROJECT = CONF_DIR.parent
-# What training does not read: how data is fetched, where it lies, where the work runs, and what later stages do, whose
-# own inputs' hashes see to it that these run again. It may change under a tag, and nothing is trained again
+# What training does not read: how data is fetched or made, where it lies, where the work runs, and what later stages
+# do, whose own inputs' hashes see to it that these run again. It may change under a tag, and nothing is trained again
 NOT_TRAINED_ON = (
-    *("fetch", "baseline_checkpoint", "postprocess", "energy", "submission"),
-    *(f"data.{key}" for key in ("root", "prepare", "reuse", "evaluation")),
+    *("fetch", "mini", "baseline_checkpoint", "postprocess", "energy", "submission"),
+    *(f"data.{key}" for key in ("root", "prepare", "synthetic", "reuse", "evaluation")),
     "data.skip_bad",  # given after stage 0 has listed the faults; training refuses other clips than it began with
     *(f"train.{key}" for key in ("accelerator", "devices", "num_nodes", "strategy", "threads")),
 )

@@ -1,7 +1,7 @@
 """The schema: every key of a configuration once, with its type and range, and the checks of several values beside them.
 
-conf/base.yaml alone holds the defaults and their units. A configuration is base.yaml and YAML deltas over it, merged,
-checked and frozen. What is wrong is an error that names file, line and key.
+The YAML files in conf/ alone hold the defaults and their units. A configuration is base.yaml and YAML deltas over it,
+merged, checked and frozen. What is wrong is an error that names file, line and key.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from recipe_mtlvae.conf_files import Source, merge, read_yaml, setting_delta, shown, with_new_names
+from recipe_mtlvae.conf_files import Source, merge, place_of, read_yaml, setting_delta, shown, with_new_names
 from recipe_mtlvae.conf_types import MANY, Bool, Float, Int, Probability, build, section
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.systems import SYSTEMS, system_module
@@ -20,6 +20,8 @@ from recipe_mtlvae.tasks import LOSS_TERMS, TASKS, with_head
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 SEPARATORS = {"tab": "\t", "comma": ","}
+# Keys of one way to get data, data.prepare, which stand in conf/data/<way>.yaml: other data have none of them
+OF_PREPARE = {"fetch": "desed", "data.synthetic": "desed", "data.reuse": "desed", "mini": "mini"}
 
 MiniSplit = Literal[
     "synthetic_train", "strong_real", "weak", "unlabeled", "synthetic_validation", "validation", "public", "evaluation"
@@ -50,8 +52,8 @@ class DataConf:
     soundbank: str | None
     classes: tuple[str, ...] | None
     clip_seconds: Float = Field(ge=0, le=3600)
-    synthetic: Literal["download", "generate"]
-    reuse: tuple[str, ...]
+    synthetic: Literal["download", "generate"] | None = None
+    reuse: tuple[str, ...] = ()
     evaluation: str | None
     skip_bad: Bool
     weak_held_out: Float = Field(ge=0, le=0.9)
@@ -178,8 +180,8 @@ class Conf:
     system: str
     seed: Int
     data: DataConf
-    fetch: FetchConf
-    mini: dict[MiniSplit, Annotated[Int, Field(ge=0)]]
+    fetch: FetchConf | None = None
+    mini: dict[MiniSplit, Annotated[Int, Field(ge=0)]] | None = None
     features: FeatureConf
     tasks: tuple[str, ...]
     # Each system's own section, which its module in nets/ describes
@@ -211,14 +213,27 @@ class Conf:
             raise ValueError(f"tasks: {what}, got {list(self.tasks)}")
         return self
 
+    @model_validator(mode="after")
+    def _is_there_what_prepares(self) -> Conf:
+        way, data = self.data.prepare, self.data
+        for key, value in (("fetch", self.fetch), ("data.synthetic", data.synthetic), ("mini", self.mini)):
+            if OF_PREPARE[key] == way and not value:
+                raise ValueError(f"{key}: data.prepare={way} needs it, as in conf/data/{way}.yaml, got {value}")
+        return self
+
 
 def load_conf(*files: Path, settings: list[str] | None = None) -> Conf:
     """base.yaml, then `files` in order, then `key.path=value` settings (values are YAML).
 
     Raises RecipeError naming the file, line and key at fault.
     """
-    sources: list[Source] = [(file, read_yaml(file)) for file in (CONF_DIR / "base.yaml", *files)]
-    return _merged(sources + [("--set", setting_delta(setting)) for setting in settings or []])
+    sources: list[Source] = [(file, with_new_names(read_yaml(file))) for file in (CONF_DIR / "base.yaml", *files)]
+    sources += [("--set", with_new_names(setting_delta(setting))) for setting in settings or []]
+    content = _merged(sources)
+    for key in _of_other_data(content):
+        what = f"configuration key '{key}': expected data.prepare={OF_PREPARE[key]} beside it"
+        raise fail(f"{what}, got {content['data']['prepare']}", "leave it out", *place_of(sources, key.split(".")))
+    return build(Conf, content, sources)
 
 
 def data_file(data: str) -> Path:
@@ -235,7 +250,12 @@ def conf_from_dict(content: Any, source: Path | str = "configuration") -> Conf:
         raise fail(f"expected a mapping of configuration keys, got {shown(content)}", path=source)
     base = read_yaml(CONF_DIR / "base.yaml")
     base["data"]["splits"] = {}  # names of the user's, not keys of ours
-    return _merged([(CONF_DIR / "base.yaml", base), (source, content)])
+    sources: list[Source] = [(CONF_DIR / "base.yaml", base), (source, with_new_names(content))]
+    whole = _merged(sources)
+    for key in _of_other_data(whole):  # as every configuration had them once
+        section, _, name = key.rpartition(".")
+        del (whole[section] if section else whole)[name]
+    return build(Conf, whole, sources)
 
 
 def conf_to_dict(conf: Conf) -> dict[str, Any]:
@@ -257,13 +277,20 @@ def changed_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
     return changed
 
 
-def _merged(sources: list[Source]) -> Conf:
-    """The Conf of these mappings, each laid over those before it."""
+def _merged(sources: list[Source]) -> dict[str, Any]:
+    """These mappings, each laid over those before it."""
     content: dict[str, Any] = {}
-    sources = [(source, with_new_names(delta)) for source, delta in sources]
     for _, delta in sources:
         merge(content, delta)
-    return build(Conf, content, sources)
+    return content
+
+
+def _of_other_data(content: dict[str, Any]) -> list[str]:
+    """Keys of OF_PREPARE that are given and belong to another way to get data than the one that is named."""
+    data = content.get("data") if isinstance(content.get("data"), dict) else {}
+    given = {**content, **{f"data.{key}": value for key, value in data.items()}}
+    others = set(OF_PREPARE.values()) - {data.get("prepare")}  # with none, either's corpus is taken as it is
+    return [key for key, way in OF_PREPARE.items() if given.get(key) and way in others and len(others) == 1]
 
 
 def _plain(value: Any) -> Any:

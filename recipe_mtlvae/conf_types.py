@@ -73,7 +73,10 @@ def build(cls: type[T], content: dict[str, Any], sources: Sequence[Source]) -> T
     try:
         return _adapter(cls).validate_python(content)
     except ValidationError as error:
-        faults = [_fault(cls, found, content, sources) for found in error.errors(include_url=False)]
+        errors = error.errors(include_url=False)
+        faults = [_fault(cls, found, content, sources) for found in errors if found["type"] != "missing"]
+        if missing := [".".join(map(str, found["loc"])) for found in errors if found["type"] == "missing"]:
+            faults.append(Fault(f"configuration keys: missing {', '.join(missing)}", path=sources[-1][0]))
         raise RecipeError(*faults) from None
 
 
@@ -98,8 +101,6 @@ def _fault(cls: type, found: ErrorDetails, content: dict[str, Any], sources: Seq
         what = what.replace("'", "").replace(" or ", ", ")
     name = ".".join(keys)
     path, line = place_of(sources, keys)
-    if kind == "missing":
-        return Fault(f"configuration key '{name}': missing", path=sources[-1][0])
     if kind == "unexpected_keyword_argument":
         there = functools.reduce(lambda mapping, key: mapping[key], keys[:-1], content)
         known = ", ".join(str(key) for key in there if key != keys[-1])

@@ -104,6 +104,32 @@ def test_the_configuration_of_a_checkpoint_written_at_8fb5b23_is_read():
     assert conf == load_conf(data_file("mini"), CONF_DIR / "mtlvae_fast.yaml", settings=now)
 
 
+@pytest.mark.parametrize(
+    ("data", "setting", "words"),
+    [
+        (
+            "mini",
+            "fetch.attempts=3",
+            "--set: configuration key 'fetch': expected data.prepare=desed beside it, got mini",
+        ),
+        ("mini", "data.synthetic=generate", "'data.synthetic': expected data.prepare=desed beside it, got mini"),
+        ("desed", "mini.weak=3", "'mini': expected data.prepare=mini beside it, got desed"),
+        ("own", "fetch.attempts=3", r"--set: configuration keys: missing fetch\."),
+        ("own", "data.prepare=desed", "'fetch': data.prepare=desed needs it, as in conf/data/desed.yaml"),
+    ],
+)
+def test_keys_of_another_way_to_get_data_are_refused(data, setting, words):
+    with pytest.raises(RecipeError, match=words) as error:
+        load_conf(data_file(data), settings=[setting])
+    assert len(error.value.faults) == 1
+
+
+@pytest.mark.parametrize("data", ["mini", "desed"])
+def test_a_corpus_that_is_made_elsewhere_is_taken_as_it_is(data):
+    conf = load_conf(data_file(data), settings=["data.prepare=none"])
+    assert conf_from_dict(conf_to_dict(conf)) == conf
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(RecipeError, match=r"none\.yaml: no such configuration file"):
         load_conf(tmp_path / "none.yaml")

@@ -12,7 +12,7 @@ import pytest
 
 from local.desed.download import download, part_of
 from local.desed.record import RemoteFile, find_file
-from recipe_mtlvae.conf import ArchiveConf, FetchConf, load_conf
+from recipe_mtlvae.conf import ArchiveConf, FetchConf, data_file, load_conf
 from recipe_mtlvae.errors import RecipeError
 from tests.misbehaving_server import Site, serve
 
@@ -30,7 +30,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def fetch(site: Site) -> FetchConf:
-    fetch = load_conf().fetch
+    fetch = load_conf(data_file("desed")).fetch
     return replace(fetch, records=f"{site.address}/api/records", stall_seconds=0.2, longest_wait=0.01, attempts=3)
 
 

@@ -106,7 +106,7 @@ def test_a_run_of_a_version_without_a_key_goes_on_where_the_key_has_its_default(
 def test_training_depends_on_every_key_but_those_that_it_does_not_read():
     """A section that comes later is among them without being listed."""
     sections = trained_on(opened().conf)
-    unread = {"fetch", "baseline_checkpoint", "postprocess", "energy", "submission"}
+    unread = {"fetch", "mini", "baseline_checkpoint", "postprocess", "energy", "submission"}
     assert sections.keys() == conf_to_dict(opened().conf).keys() - unread
     assert "max_epochs" in sections["train"] and "devices" not in sections["train"]
     assert "skip_bad" not in sections["data"] and "weak_held_out" in sections["data"]

@@ -182,7 +182,7 @@ def test_without_an_evaluation_set_public_is_packed_as_a_rehearsal(profile: Prof
 
 
 def test_the_shipped_example_makes_a_rehearsal_that_passes(corpus: Path, tmp_path: Path) -> None:
-    conf = tiny_conf("data.prepare=mini")
+    conf = tiny_conf("data.prepare=mini", "mini.weak=1")
     run = make_run(tmp_path, conf, "evaluation", EVALUATION)
     submission = build_submission([run], conf, corpus, read_profile())
     assert submission.label == "Lastname_Institute_task4_1"
