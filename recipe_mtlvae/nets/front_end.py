@@ -1,0 +1,69 @@
+"""Convolutions before the recurrent encoder: what a sound looks like in a few frames, whatever its pitch.
+
+The report stacks the frames of one output step side by side (`stack_frames`), so that its recurrent encoder has to learn
+every pitch on its own. A convolution shares its weights over bands and frames, as the baseline's network does, at a
+fraction of its cost: frames and bands are halved before there are many channels. The syntax is Python 3.8's, as in
+vae.py.
+"""
+
+from __future__ import annotations
+
+from typing import List, Sequence  # noqa: UP035  Python 3.8
+
+import torch
+from torch import Tensor, nn
+
+KINDS = ("stack", "separable", "plain")
+
+
+class ConvolutionFrontEnd(nn.Module):
+    """Scaled log-mel to a vector each output step.
+
+    Layer i has widths[i] channels and halves the bands; the first ones halve the frames too, until one step is left of
+    every `frames_per_step`. The first layer is 5x5, the others 3x3, each with batch norm and SiLU.
+
+    Args:
+        mels: bands of the log-mel
+        frames_per_step: feature frames to one output step, a power of two
+        widths: channels of each layer
+        separable: from the third layer on a depthwise 3x3 and a pointwise 1x1 convolution in the place of a 3x3 one,
+            a tenth of its multiplications
+    Attributes:
+        width: values that come out a step
+    """
+
+    def __init__(self, mels: int, frames_per_step: int, widths: Sequence[int], separable: bool) -> None:
+        super().__init__()
+        halvings = frames_per_step.bit_length() - 1  # of the frames
+        if 2**halvings != frames_per_step or halvings > len(widths):
+            raise ValueError(
+                f"frames_per_step: expected a power of two, at most 2^{len(widths)} for {len(widths)} layers; "
+                f"got {frames_per_step}"
+            )
+        self.frames_per_step = frames_per_step
+        layers: List[nn.Module] = []  # noqa: UP006
+        bands = mels
+        for i, (channels_in, channels) in enumerate(zip((1, *widths), widths)):  # noqa: B905
+            stride = (2 if i < halvings else 1, 2)  # frames, bands
+            size = 5 if i == 0 else 3
+            if separable and i > 1:
+                layers += [_convolution(channels_in, channels_in, size, stride, groups=channels_in)]
+                layers += [_convolution(channels_in, channels, 1, (1, 1))]
+            else:
+                layers += [_convolution(channels_in, channels, size, stride)]
+            layers += [nn.BatchNorm2d(channels), nn.SiLU(inplace=True)]
+            bands = (bands + 1) // 2
+        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.width = bands * widths[-1]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, mels, frames) -> (batch, steps, width), steps = frames // frames_per_step"""
+        steps = features.shape[2] // self.frames_per_step
+        frames = features[:, :, : steps * self.frames_per_step].transpose(1, 2)  # (batch, frames, mels)
+        maps = self.layers(frames.unsqueeze(1).contiguous(memory_format=torch.channels_last))
+        return maps.permute(0, 2, 3, 1).flatten(2)  # (batch, steps, bands, channels) -> (batch, steps, width)
+
+
+def _convolution(channels_in: int, channels: int, size: int, stride: Sequence[int], groups: int = 1) -> nn.Conv2d:
+    """Without bias: the batch norm that follows has one."""
+    return nn.Conv2d(channels_in, channels, size, tuple(stride), padding=size // 2, groups=groups, bias=False)
