@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from local.schedule import Plan
 from local.system import SystemTraining
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.batches import Batch, BatchPlan, JoinedData, TaskData
@@ -60,7 +61,7 @@ class MeanTeacherTraining(SystemTraining):
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = torch.optim.Adam(self.net.parameters(), lr=self.conf.train.learning_rate)
-        self.warm_up_steps = warm_up_steps(self.conf, self.trainer.estimated_stepping_batches)
+        self.warm_up_steps = warm_up_steps(self.conf.mean_teacher.warmup_epochs, self.plan)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._ramp)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -74,7 +75,6 @@ def warm_up(step: int, steps: int) -> float:
     return math.exp(-5.0 * (1.0 - min(step, steps) / steps) ** 2) if steps else 1.0
 
 
-def warm_up_steps(conf: Conf, planned_steps: int) -> int:
-    """The steps of the configured epochs, but at most a quarter of the planned ones."""
-    epoch_steps = planned_steps // conf.train.max_epochs
-    return min(conf.mean_teacher.warmup_epochs * epoch_steps, planned_steps // 4)
+def warm_up_steps(epochs: int, plan: Plan) -> int:
+    """The steps of so many epochs, but at most a quarter of the planned ones."""
+    return min(epochs * plan.epoch_steps, plan.steps // 4)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from local.schedule import rate_factor
 from local.system import SystemTraining
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.batches import Batch, BatchPlan, TaskData, even_shares
@@ -24,14 +26,15 @@ class MTLVAETraining(SystemTraining):
 
     @staticmethod
     def batch_plan(conf: Conf, tasks: dict[str, TaskData]) -> BatchPlan:
-        """The report's batch: the active tasks share it evenly."""
-        return BatchPlan(dict(tasks), even_shares(conf.train.batch_size, list(tasks)))
+        """The report's batch: the active tasks share it evenly, unless other shares are configured."""
+        shares = conf.train.shares or even_shares(conf.train.batch_size, list(tasks))
+        return BatchPlan(dict(tasks), {task: shares[task] for task in tasks})
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         features = batch.scaled(self.conf.features.scale_range)
         output = self.net(features, batch.spans)
         terms = mtlvae_losses(output, features, batch, self.net.variational)
-        loss = weighted_sum(terms, self.weights)
+        loss = weighted_sum(terms, self._weights())
         figures = {f"loss/{name}": term for name, term in terms.items()}
         if self.net.variational:
             with torch.no_grad():
@@ -41,5 +44,14 @@ class MTLVAETraining(SystemTraining):
         self.log_figures(batch, loss, figures)
         return loss
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.net.parameters(), lr=self.conf.train.learning_rate)
+    def _weights(self) -> dict[str, float]:
+        """Eq. 1's, the KL divergence's on its way up."""
+        steps = self.conf.vae.kld_warmup_steps
+        risen = min(1.0, (self.global_step + 1) / steps) if steps else 1.0
+        return self.weights | {"kld": risen * self.weights["kld"]}
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        train = self.conf.train
+        optimizer = torch.optim.AdamW(self.net.parameters(), lr=train.learning_rate, weight_decay=train.weight_decay)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(train, self.plan, step))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

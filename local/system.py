@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from local.schedule import Plan
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.augment import augment
 from recipe_mtlvae.inputs.batches import Batch
@@ -23,6 +24,7 @@ class SystemTraining(pl.LightningModule):
 
     warm_up_steps = 0
     set_labels: Mapping[str, str] = {name: task.labels for name, task in TASKS.items()}  # strong | weak | none, by set
+    plan: Plan  # set before the training begins
 
     def __init__(self, conf: Conf, classes: tuple[str, ...]) -> None:
         super().__init__()

@@ -17,6 +17,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from local.callbacks import CollapseWarning, History, Patience, Selection, read_history
+from local.schedule import moving_average, plan_of
 from local.stage import Stage, open_stage, trained_on
 from local.tune import GRID, tune_checkpoint
 from recipe_mtlvae.conf import Conf, TrainConf
@@ -53,6 +54,10 @@ class Data(pl.LightningDataModule):
         tasks = {task: TaskData(splits[TASKS[task].split], grid, self.classes, rows.get(task)) for task in conf.tasks}
         self.plan = system_of(conf).batch_plan(conf, tasks)
         self.validation = TaskData(open_split(conf, root, SELECTION_SPLIT), grid, self.classes)
+
+    @property
+    def epoch_steps(self) -> int:
+        return len(train_loader(self.plan, self.conf.seed, self.conf.train.epoch_steps).sampler)
 
     def train_dataloader(self) -> torch.utils.data.DataLoader:
         share = (self.trainer.global_rank, self.trainer.world_size)
@@ -129,6 +134,7 @@ def train(stage: Stage) -> bool:
     _refuse_fewer_epochs(stage)
     conf, run_dir = stage.conf, stage.run_dir
     processes = processes_of(conf.train)
+    _require_whole_batches(conf, processes)
     if processes.threads is not None:
         torch.set_num_threads(processes.threads)
     torch.set_float32_matmul_precision("high")  # TF32 on a GPU that has it; without effect on a CPU
@@ -136,6 +142,7 @@ def train(stage: Stage) -> bool:
     pl.seed_everything(conf.seed, verbose=False)
     data = Data(conf, stage.root)
     module = system_of(conf)(conf, data.classes)
+    module.plan = plan_of(run_dir / "stages" / "training_plan.json", conf.train, data.epoch_steps)
     trainer = _trainer(conf, run_dir, data, processes)
     last = run_dir / "checkpoints" / "last.ckpt"
     with measured(run_dir / "energy.json", "training", conf.energy):
@@ -162,6 +169,7 @@ def _trainer(conf: Conf, run_dir: Path, data: Data, processes: Processes) -> pl.
             gradient_clip_val=conf.train.gradient_clip or None,
             callbacks=callbacks,
             logger=logger,
+            sync_batchnorm=processes.devices * conf.train.num_nodes > 1 and not on_cpu(conf.train),
             use_distributed_sampler=False,  # the sampler shares each task's clips itself
             num_sanity_val_steps=0,
             enable_model_summary=False,
@@ -193,10 +201,22 @@ def processes_of(train: TrainConf) -> Processes:
 
     On an idle machine two threads that spin are as fast, but beside any other work they stop each other.
     """
-    on_cpu = train.accelerator == "cpu" or (train.accelerator == "auto" and not torch.accelerator.is_available())
-    if train.devices is None and train.strategy == "auto" and on_cpu and cores() > 1:
+    if train.devices is None and train.strategy == "auto" and on_cpu(train) and cores() > 1:
         return Processes(2, "ddp", train.threads or 1)
     return Processes(train.devices or 1, train.strategy, train.threads)
+
+
+def on_cpu(train: TrainConf) -> bool:
+    return train.accelerator == "cpu" or (train.accelerator == "auto" and not torch.accelerator.is_available())
+
+
+def _require_whole_batches(conf: Conf, processes: Processes) -> None:
+    """What the network learns is not to depend on the number of processes, which batch norm's statistics would do."""
+    if conf.system != "mtlvae" or conf.vae.front_end == "stack" or processes.devices * conf.train.num_nodes == 1:
+        return
+    if on_cpu(conf.train):
+        what = f"train.devices: expected 1 on a CPU with vae.front_end {conf.vae.front_end}, got {processes.devices}"
+        raise fail(f"{what}: its batch norm sees the clips of one process only", "set train.devices=1")
 
 
 def system_of(conf: Conf) -> type[pl.LightningModule]:
@@ -214,6 +234,8 @@ def _callbacks(conf: Conf, run_dir: Path, data: Data) -> list[Callback]:
         ModelCheckpoint(run_dir, "best", monitor="val/selection", mode="max", save_weights_only=True, **once_an_epoch),
         ModelCheckpoint(run_dir / "checkpoints", "last", **once_an_epoch),
     ]
+    if conf.train.weight_average:
+        callbacks.append(moving_average(conf.train.weight_average))
     if conf.train.patience is not None:
         callbacks.append(Patience(conf.train.patience))
     return [*callbacks, TQDMProgressBar(refresh_rate=5 if on_terminal else 0)]

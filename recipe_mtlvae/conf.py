@@ -135,7 +135,11 @@ class TrainConf:
     batch_size: Int = Field(ge=1, le=MANY)
     max_epochs: Int = Field(ge=1, le=MANY)
     epoch_steps: Int | None = Field(ge=1, le=MANY)
+    shares: dict[str, Annotated[Int, Field(ge=1, le=MANY)]] | None
     learning_rate: Float = Field(ge=1e-12, le=10)
+    weight_decay: Float = Field(ge=0, le=1)
+    schedule: Literal["constant", "cosine"]
+    weight_average: Float = Field(ge=0, lt=1)
     gradient_clip: Float = Field(ge=0, le=MANY)
     patience: Int | None = Field(ge=1, le=MANY)
     accelerator: str
@@ -211,6 +215,23 @@ class Conf:
         if not set(needed := SYSTEMS[self.system].tasks) <= set(self.tasks):
             what = f"the {self.system.replace('_', ' ')} wants {' and '.join(needed)} among them"
             raise ValueError(f"tasks: {what}, got {list(self.tasks)}")
+        if self.train.shares is not None:
+            shares = self.train.shares
+            if shares.keys() != set(self.tasks) or sum(shares.values()) != self.train.batch_size:
+                what = f"clips of each of {', '.join(self.tasks)}, {self.train.batch_size} (train.batch_size) in all"
+                raise ValueError(f"train.shares: expected {what}, got {shown(shares)}")
+        return self
+
+    @model_validator(mode="after")
+    def _convolutions_fit_the_grid(self) -> Conf:
+        if self.vae.front_end == "stack":
+            return self
+        most, frames = 2 ** len(self.vae.front_end_widths), self.features.frames_per_step
+        if frames.bit_count() != 1 or frames > most:
+            what = f"expected a power of two up to {most} for {len(self.vae.front_end_widths)} vae.front_end_widths"
+            raise ValueError(f"features.frames_per_step: {what}, got {frames}")
+        if self.vae.outputs_per_step != 1:
+            raise ValueError("vae.outputs_per_step: expected 1 with convolutions, which have no wide steps")
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ import torch
 
 from local.callbacks import Selection, read_history
 from local.mean_teacher import MeanTeacherTraining, warm_up, warm_up_steps
+from local.schedule import Plan
 from local.stage import Stage
 from local.train import train
 from recipe_mtlvae.conf import CONF_DIR, load_conf
@@ -29,8 +30,8 @@ def test_the_warm_up_grows_from_exp_minus_5_to_1():
 
 
 def test_with_few_epochs_the_warm_up_shrinks_to_a_quarter_of_the_planned_steps():
-    assert warm_up_steps(conf_of("train.max_epochs=200"), 200 * 100) == 50 * 100
-    assert warm_up_steps(conf_of("train.max_epochs=40"), 40 * 100) == 10 * 100
+    assert warm_up_steps(50, Plan(200, 100)) == 50 * 100
+    assert warm_up_steps(50, Plan(40, 100)) == 10 * 100
 
 
 def batch_of(conf) -> Batch:

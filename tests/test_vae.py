@@ -149,3 +149,25 @@ def test_of_two_strong_heads_the_first_one_of_real_clips_answers():
     assert inference_head("strong", ["strong_real", "strong_synth"]) == "strong_real"
     assert inference_head("strong", ["strong_synth"]) == "strong_synth"
     assert inference_head("weak", ["strong_synth"]) is None
+
+
+@pytest.mark.parametrize("front_end", ["separable", "plain"])
+def test_convolutions_stand_before_the_encoder_and_leave_the_rest_as_it_is(front_end):
+    torch.manual_seed(0)
+    net = MTLVAE(
+        classes=3, mels=32, hidden=4, layers=1, latent=2, front_end=front_end, front_end_widths=(4, 8), dropout=0.2
+    )
+    features = torch.randn(2, 32, 43)
+    output = net(features)
+    assert output.strong_real.shape == (2, 10, 3) and output.reconstruction.shape == (2, 32, 40)
+    assert net.encoder.weight_ih_l0.shape == (12, 8 * 8)  # 32 bands halved twice, 8 channels
+    assert net.eval().predict(features).strong.shape == (2, 10, 3)
+
+
+def test_without_dropout_no_random_number_is_drawn():
+    net = MTLVAE(classes=3, mels=8, hidden=4, layers=1, latent=2, variational=False)
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    net.train()(torch.randn(1, 8, 8, generator=torch.Generator()))
+    assert torch.equal(torch.rand(1), expected)

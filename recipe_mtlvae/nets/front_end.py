@@ -1,9 +1,8 @@
 """Convolutions before the recurrent encoder: what a sound looks like in a few frames, whatever its pitch.
 
-The report stacks the frames of one output step side by side (`stack_frames`), so that its recurrent encoder has to learn
-every pitch on its own. A convolution shares its weights over bands and frames, as the baseline's network does, at a
-fraction of its cost: frames and bands are halved before there are many channels. The syntax is Python 3.8's, as in
-vae.py.
+The report stacks the frames of an output step side by side, so that its recurrent encoder has to learn every pitch on
+its own. A convolution shares its weights over bands and frames, as the baseline's network does, at a fraction of its
+cost: frames and bands are halved before there are many channels. The syntax is Python 3.8's, as in vae.py.
 """
 
 from __future__ import annotations
@@ -12,8 +11,6 @@ from typing import List, Sequence  # noqa: UP035  Python 3.8
 
 import torch
 from torch import Tensor, nn
-
-KINDS = ("stack", "separable", "plain")
 
 
 class ConvolutionFrontEnd(nn.Module):

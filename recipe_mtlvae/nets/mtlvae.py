@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from recipe_mtlvae.conf_types import Bool, Int, section
+from recipe_mtlvae.conf_types import Bool, Float, Int, section
 
 if TYPE_CHECKING:
     from recipe_mtlvae.conf import Conf
@@ -22,6 +22,10 @@ class Section:
     latent: Int = Field(ge=1, le=2**16)
     variational: Bool
     outputs_per_step: Int = Field(ge=1, le=64)
+    front_end: Literal["stack", "separable", "plain"]
+    front_end_widths: tuple[Annotated[Int, Field(ge=1, le=2**12)], ...] = Field(min_length=1, max_length=12)
+    dropout: Float = Field(ge=0, lt=1)
+    kld_warmup_steps: Int = Field(ge=0, le=10**9)
 
 
 def build(conf: Conf, classes: int) -> MTLVAE:
@@ -37,5 +41,8 @@ def build(conf: Conf, classes: int) -> MTLVAE:
         layers=conf.vae.layers,
         latent=conf.vae.latent,
         variational=conf.vae.variational,
+        front_end=conf.vae.front_end,
+        front_end_widths=conf.vae.front_end_widths,
+        dropout=conf.vae.dropout,
         tasks=conf.tasks,
     )

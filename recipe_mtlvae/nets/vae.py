@@ -12,6 +12,7 @@ from typing import Dict, Mapping, NamedTuple, Optional, Sequence  # noqa: UP035 
 import torch
 from torch import Tensor, nn
 
+from recipe_mtlvae.nets.front_end import ConvolutionFrontEnd
 from recipe_mtlvae.nets.gru import BidirectionalGRU
 from recipe_mtlvae.nets.prediction import Prediction
 from recipe_mtlvae.tasks import TASKS, inference_head, with_head
@@ -100,6 +101,10 @@ class MTLVAE(nn.Module):
         latent: dimensions of z a step
         variational: False gives the report's deterministic encoder (Figure 3): z = mu always
         tasks: the heads to build, some of TASKS, a strong one among them
+        front_end: what the encoder sees of a step: `stack`, its frames side by side, as in the report; `separable` or
+            `plain`, convolutions (nets/front_end.py), with outputs_per_step 1
+        front_end_widths: channels of the convolutions
+        dropout: of what the encoder, the posterior and the heads get
     """
 
     def __init__(
@@ -113,6 +118,9 @@ class MTLVAE(nn.Module):
         latent: int = 64,
         variational: bool = True,
         tasks: Sequence[str] = tuple(TASKS),
+        front_end: str = "stack",
+        front_end_widths: Sequence[int] = (16, 32, 64, 96, 128),
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if not with_head("strong", tasks) or set(tasks) - set(TASKS):
@@ -120,9 +128,15 @@ class MTLVAE(nn.Module):
         self.mels = mels
         self.frames_per_step = frames_per_step
         self.outputs_per_step = outputs_per_step
-        stacked = mels * frames_per_step * outputs_per_step
         self.variational = variational
-        self.encoder = BidirectionalGRU(stacked, hidden, layers)
+        if front_end == "stack":
+            self.front_end, width = None, mels * frames_per_step * outputs_per_step
+        else:
+            separable = front_end == "separable"
+            self.front_end = ConvolutionFrontEnd(mels, frames_per_step, front_end_widths, separable)
+            width = self.front_end.width
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()  # which draws no random number
+        self.encoder = BidirectionalGRU(width, hidden, layers)
         self.posterior = nn.Linear(2 * hidden, 2 * latent)
         self.decoder = BidirectionalGRU(latent, hidden, layers)
         sizes = HeadSizes(2 * hidden, classes, mels, frames_per_step, outputs_per_step)
@@ -144,7 +158,10 @@ class MTLVAE(nn.Module):
 
     def encode(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, mels, frames) -> mu and logvar of the posterior, each (batch, recurrent steps, latent)."""
-        mu, logvar = self.posterior(self.encoder(self._stack(features))).chunk(2, dim=-1)
+        self._check(features)
+        seen = self._stack(features) if self.front_end is None else self.front_end(features)
+        encoded = self.encoder(self.dropout(seen))
+        mu, logvar = self.posterior(self.dropout(encoded)).chunk(2, dim=-1)
         return mu, logvar.clamp(*LOGVAR_RANGE)
 
     def sample(self, mu: Tensor, logvar: Tensor) -> Tensor:
@@ -155,7 +172,7 @@ class MTLVAE(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """(batch, recurrent steps, latent) -> (batch, recurrent steps, 2 * hidden), the input of every head."""
-        return self.decoder(z)
+        return self.dropout(self.decoder(z))
 
     @torch.inference_mode()
     def predict(self, features: Tensor) -> Prediction:
@@ -171,14 +188,16 @@ class MTLVAE(nn.Module):
         weak = torch.sigmoid(self.heads[weak_head](decoded, steps)) if weak_head else strong.amax(dim=1)
         return Prediction(strong=strong, weak=weak)
 
+    def _check(self, features: Tensor) -> None:
+        if features.dim() != 3 or features.shape[1] != self.mels or features.shape[2] < self.frames_per_step:
+            expected = f"(batch, {self.mels}, frames >= {self.frames_per_step})"
+            raise ValueError(f"features: expected {expected}, got {tuple(features.shape)}")
+
     def _stack(self, features: Tensor) -> Tensor:
         """(batch, mels, frames) -> (batch, recurrent steps, outputs_per_step * frames_per_step * mels)
 
         Where the last recurrent step has too few output steps, the last frame stands for those that lack.
         """
-        if features.dim() != 3 or features.shape[1] != self.mels or features.shape[2] < self.frames_per_step:
-            expected = f"(batch, {self.mels}, frames >= {self.frames_per_step})"
-            raise ValueError(f"features: expected {expected}, got {tuple(features.shape)}")
         frames = features[:, :, : features.shape[2] // self.frames_per_step * self.frames_per_step]
         if self.outputs_per_step > 1:
             lacking = (self.outputs_per_step - 1) * self.frames_per_step  # at most

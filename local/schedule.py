@@ -1,0 +1,71 @@
+"""How a training goes over its planned steps: the plan, which a continued run keeps, and the learning rate along it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from pytorch_lightning.callbacks import WeightAveraging
+from torch import Tensor
+
+from recipe_mtlvae.conf import TrainConf
+from recipe_mtlvae.errors import fail
+from recipe_mtlvae.files import write_json
+from recipe_mtlvae.inputs.store_parts import read_json
+
+WARM_UP_SHARE = 0.1  # of the planned steps, of a cosine schedule
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run was begun with. Warm-ups and schedules follow it, also where the run goes on for longer."""
+
+    epochs: int
+    epoch_steps: int
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * self.epoch_steps
+
+
+def plan_of(file: Path, train: TrainConf, epoch_steps: int) -> Plan:
+    """The plan in `file`, written there by the first call for a run.
+
+    Raises RecipeError where another number of epochs is asked for and the learning rate ends at zero.
+    """
+    found = read_json(file)
+    if not isinstance(found, dict) or found.keys() != {"epochs", "epoch_steps"}:
+        plan = Plan(train.max_epochs, epoch_steps)
+        write_json(file, asdict(plan))
+        return plan
+    plan = Plan(**found)
+    if train.schedule == "cosine" and train.max_epochs != plan.epochs:
+        what = f"train.max_epochs: this run's learning rate is planned to reach zero after {plan.epochs} epochs"
+        raise fail(f"{what}, {train.max_epochs} are asked for", "give --tag another name for another length", file)
+    return plan
+
+
+def moving_average(factor: float) -> WeightAveraging:
+    """The weights' exponential moving average, in their place in validation and in checkpoints; buffers likewise.
+
+    Early steps count for less than `factor` says, so that the random start is soon forgotten.
+    """
+
+    def average(mean: Tensor, value: Tensor, updates: Tensor) -> Tensor:
+        kept = min(factor, (1.0 + float(updates)) / (10.0 + float(updates)))
+        return torch.lerp(mean.float(), value.float(), 1.0 - kept)
+
+    return WeightAveraging(avg_fn=average)
+
+
+def rate_factor(train: TrainConf, plan: Plan, step: int) -> float:
+    """Of train.learning_rate, at a step counted from 0."""
+    if train.schedule == "constant":
+        return 1.0
+    warm_up = max(1, round(WARM_UP_SHARE * plan.steps))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    done = (step - warm_up) / max(1, plan.steps - warm_up)
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
