@@ -16,7 +16,7 @@ from recipe_mtlvae.corpus import problems
 from recipe_mtlvae.corpus import splits as corpus
 from recipe_mtlvae.corpus.check import CorpusCheck, check_corpus
 from recipe_mtlvae.corpus.splits import Split
-from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError, exit_code_of, fail
+from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError, exit_code_of, fail, warn
 from recipe_mtlvae.files import content_hash, file_stamp
 from recipe_mtlvae.inputs.store import INDEX, StoreJob, build_stores
 from recipe_mtlvae.report.data_report import write_data_report
@@ -92,7 +92,7 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
         *(f"used all the same: {fault}" for fault in kept),
         *_left_out(left_out),
     ):
-        print(f"warning: {warning}", file=sys.stderr)
+        warn(warning)
     print(check_text(check) + f"\nstage 0: {write_data_report(check, root)}")
     stage.mark_done(inputs)
 

@@ -12,7 +12,7 @@ from typing import Any
 from local.stage import LENGTH, Stage, baseline_tag, open_stage, trained_on
 from recipe_mtlvae.conf import Conf, changed_keys, conf_from_dict, conf_to_dict
 from recipe_mtlvae.conf_files import read_yaml
-from recipe_mtlvae.errors import exit_code_of, fail
+from recipe_mtlvae.errors import exit_code_of, fail, printable
 from recipe_mtlvae.files import file_stamp
 from recipe_mtlvae.report.runs import read_run
 from recipe_mtlvae.scoring.energy import read_energy
@@ -36,9 +36,9 @@ def main() -> None:
         print(f"stage 5: {path} is there already")
         return
     submission = build_submission(runs, stage.conf, stage.root, profile)
-    print("\n".join(summary(submission, stage, runs, profile)))
+    print("\n".join(map(printable, summary(submission, stage, runs, profile))))
     report = check_package(submission.path, profile)
-    print("\n".join(report.lines(submission.path)))
+    print("\n".join(map(printable, report.lines(submission.path))))
     if report.faults:
         raise fail(
             f"the package has {len(report.faults)} faults, listed above", "correct them and run stage 5 again", path

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import reprlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from recipe_mtlvae.errors import fail
+from recipe_mtlvae.errors import fail, warn
 
 # A file, or another name of what configures, and the mapping in it
 Source = tuple[Path | str, dict[str, Any]]
@@ -131,7 +130,7 @@ def _sets(delta: Any, keys: Sequence[str]) -> bool:
 @functools.cache
 def _hint_renamed(name: str, new: str) -> None:
     """Once a process, whatever number of files still has it."""
-    print(f"hint: the key {name} is called {new} now", file=sys.stderr)
+    warn(f"the key {name} is called {new} now", "hint")
 
 
 def _chosen(mapping: dict[str, Any], keys: list[Any], name: str) -> dict[str, Any]:

@@ -54,6 +54,12 @@ def refuse_pipe(path: Path) -> None:
             raise fail("is a pipe, not a file", "write its content to a file", path)
 
 
+def read_text(path: Path) -> str:
+    """The whole of a UTF-8 file; RecipeError for a pipe, OSError and UnicodeDecodeError as of any."""
+    refuse_pipe(path)
+    return path.read_text(encoding="utf-8-sig")
+
+
 def file_stamp(path: Path) -> tuple[int, int]:
     """Size (bytes) and time of change (ns), which tell whether a file is still as it was; -1 both where it is not."""
     try:

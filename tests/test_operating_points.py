@@ -24,6 +24,12 @@ def test_thresholds_rise_whatever_the_files_are_called(tmp_path):
     assert list(read_operating_points(tmp_path).events) == [0.1, 0.5, 0.9]
 
 
+def test_a_threshold_may_have_an_exponent(tmp_path):
+    for threshold in ("5e-05", "0.5", "9E-1"):
+        write(tmp_path, threshold)
+    assert list(read_operating_points(tmp_path).events) == [5e-05, 0.5, 0.9]
+
+
 def test_the_score_is_the_highest_threshold_with_a_detection():
     points = OperatingPoints(
         {0.3: {"a": (Event(0.0, 4.0, "Cat"),)}, 0.7: {"a": (Event(1.0, 2.0, "Cat"), Event(5.0, 6.0, "Dog"))}}

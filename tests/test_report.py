@@ -20,11 +20,11 @@ from recipe_mtlvae.corpus.splits import open_split
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inputs.log_mel import band_centres
 from recipe_mtlvae.labels import Event, Grid
-from recipe_mtlvae.report import clips, costs, plots, tables, theme
+from recipe_mtlvae.report import chart_sections, clips, costs, plots, tables, theme
 from recipe_mtlvae.report.clip_plot import clip_chart
-from recipe_mtlvae.report.compared import ComparedSystem, systems_of_runs
+from recipe_mtlvae.report.compared import ComparedSystem, Result, systems_of_runs
 from recipe_mtlvae.report.report import write_report
-from recipe_mtlvae.report.runs import open_run, read_published
+from recipe_mtlvae.report.runs import bare_run, open_run, read_published
 from recipe_mtlvae.scoring.evaluation import measure, prepare
 from recipe_mtlvae.scoring.reference import split_reference
 from recipe_mtlvae.scoring.reference_file import reference_path, write_reference
@@ -249,6 +249,17 @@ def test_class_keeps_its_colour_in_bars_and_clips() -> None:
 def test_charts_take_their_text_colour_from_the_page() -> None:
     svg = plots.lines([1, 2], {"weak": [0.5, math.nan]}, "Loss", "mean", log=True)
     assert "var(--ink)" in svg and theme.INK not in svg
+
+
+def test_charts_of_very_many_classes_show_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    monkeypatch.setattr(plots, "bars", lambda values, *rest: shown.append(list(values["x"])) or "")
+    per_class = {f"{i:03d}": dict.fromkeys(metric_keys(), 0.5) for i in range(theme.ROWS + 1)}
+    result = Result({}, {}, per_class, {}, {}, {}, {}, 1, 1, "", (), {}, None, None)
+    section = chart_sections.classes([ComparedSystem("x", (bare_run(Path(), "x"),), {"v": result}, None)], "v")
+    assert shown == [[f"{i:03d}" for i in range(theme.ROWS)]] * len(METRICS)
+    assert f"The first {theme.ROWS} classes: the table has all." in section.text
+    assert len(section.table[0].rows) == theme.ROWS + 1
 
 
 # --- stage 4

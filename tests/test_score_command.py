@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -147,6 +148,34 @@ def test_bad_input_is_one_line_and_exit_code_1(corpus):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("out", ["/", ".", "out", "points", "/dev/null", "fifo", "points.json"])
+def test_only_a_file_is_written(corpus, out):
+    """Nothing is written beside what is no file, as beside points/, whose curves' name is taken by a folder."""
+    (corpus / "out").mkdir()
+    os.mkfifo(corpus / "fifo")
+    (corpus / "points.psd_roc.json").mkdir()
+    before = sorted(corpus.rglob("*"))
+    files = ["--ground_truth", str(corpus / "test.tsv"), "--durations", str(corpus / "durations.tsv")]
+    with pytest.raises(RecipeError, match="--out: expected a file, this is a"):
+        main(["--scores", str(corpus / "scores"), *files, "--out", str(corpus / out)])
+    assert sorted(corpus.rglob("*")) == before
+
+
+def test_a_pipe_among_the_scores_is_not_waited_for(corpus):
+    os.mkfifo(corpus / "scores" / "pipe.tsv")
+    with pytest.raises(RecipeError, match=r"pipe\.tsv: is a pipe"):
+        run(corpus, "--scores", str(corpus / "scores"))
+    os.mkfifo(corpus / "pipe")
+    files = ["--ground_truth", str(corpus / "test.tsv"), "--durations", str(corpus / "pipe")]
+    with pytest.raises(RecipeError, match="pipe: is a pipe"):
+        main(["--operating_points", str(corpus / "points"), *files, "--out", str(corpus / "m.json")])
+
+
+def test_a_median_filter_longer_than_every_clip_is_refused(corpus):
+    with pytest.raises(RecipeError, match=r"median filter of 1e[+]300 s: the longest clip has 10 s"):
+        run(corpus, "--scores", str(corpus / "scores"), "--median_filter", "1e300")
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -154,7 +183,7 @@ def test_bad_input_is_one_line_and_exit_code_1(corpus):
         ["--scores", "x", "--operating_points", "y"],
         ["--operating_points", "x", "--median_filter", "0.5"],
         ["--operating_points", "x", "--allow_missing"],
-        ["--scores", "x", "--median_filter", "-1"],
+        *(["--scores", "x", "--median_filter", value] for value in ("-1", "nan", "inf", "soon")),
     ],
 )
 def test_wrong_usage_is_exit_code_2(corpus, options, capsys):

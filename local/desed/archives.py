@@ -13,7 +13,7 @@ from local.desed.record import RemoteFile, find_file
 from local.desed.space import UNPACKED
 from local.desed.unpack import is_archive, unpack
 from recipe_mtlvae.conf import ArchiveConf, FetchConf
-from recipe_mtlvae.errors import RecipeError, fail
+from recipe_mtlvae.errors import RecipeError, fail, printable
 
 
 class Archives:
@@ -41,7 +41,7 @@ class Archives:
         path = self._path(name)
         if not path.exists():
             file = self._find(name)
-            print(f"fetching {self.describe(name)}, {byte_text(file.size)}", flush=True)
+            print(printable(f"fetching {self.describe(name)}, {byte_text(file.size)}"), flush=True)
             with self._remembered(name):
                 download(file, path, self.fetch)
         return path

@@ -6,7 +6,6 @@ import email.utils
 import http.client
 import json
 import random
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -14,7 +13,7 @@ from typing import Any
 
 from recipe_mtlvae.conf import FetchConf
 from recipe_mtlvae.corpus.names import show
-from recipe_mtlvae.errors import fail
+from recipe_mtlvae.errors import fail, warn
 
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
@@ -47,7 +46,7 @@ class Patience:
             raise fail(what, "run the same again later: what has come so far is kept", self.url) from None
         seconds = error.wait if error.wait is not None else random.uniform(0.75, 1.25) * 2 ** (self.failed - 1)
         seconds = min(seconds, self.fetch.longest_wait)
-        print(f"{self.url}: {error}; again in {seconds:.0f} s", file=sys.stderr, flush=True)
+        warn(f"{self.url}: {error}; again in {seconds:.0f} s")
         time.sleep(seconds)
 
 

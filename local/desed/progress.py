@@ -8,6 +8,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from recipe_mtlvae.errors import printable
+
 LINE_SECONDS = 30.0  # between two lines, where there is no terminal
 
 
@@ -15,10 +17,10 @@ class Progress:
     """Counts bytes ("B") or clips up to `total`; to be used by one thread."""
 
     def __init__(self, name: str, total: int, unit: str, done: int = 0) -> None:
-        self.name, self.total, self.unit, self.done = name, total, unit, done
+        self.name, self.total, self.unit, self.done = printable(name), total, unit, done
         self._told = time.monotonic()
         size = {"unit": "B", "unit_scale": True, "unit_divisor": 1000} if unit == "B" else {"unit": f" {unit}"}
-        self._bar = tqdm(desc=name, total=total, initial=done, disable=not sys.stderr.isatty(), **size)
+        self._bar = tqdm(desc=self.name, total=total, initial=done, disable=not sys.stderr.isatty(), **size)
 
     def __enter__(self) -> Progress:
         return self

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from local.desed.missing import missing_file, read_missing, write_missing
 from local.desed.reuse import Index, index_of, link_clips
 from local.desed.space import CLIP_BYTES, full_disk_told, require_room
 from recipe_mtlvae.conf import Conf, SplitOriginConf
-from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError
+from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError, printable, warn
 
 WORK = ".fetch"  # under the root: what is under way; gone when all is done
 AUDIOSET = "audioset"  # in fetch.splits: single clips
@@ -141,13 +140,13 @@ def _metadata(tree: Tree, name: str, index: Index) -> None:
     if origin.metadata != origin.audio:
         tree.archives.take(origin.metadata, {split.metadata: target})
         _require_metadata(tree, name)
-        print(f"{name}: metadata from {tree.archives.describe(origin.metadata)}", flush=True)
+        print(printable(f"{name}: metadata from {tree.archives.describe(origin.metadata)}"), flush=True)
         return
     folder, _, file = split.metadata.rpartition("/")
     found = [place / file for place in index.at(folder) if (place / file).is_file()]
     if found:
         link(found[0], target)
-        print(f"{name}: metadata linked from {found[0]}", flush=True)
+        print(printable(f"{name}: metadata linked from {found[0]}"), flush=True)
 
 
 def _require_metadata(tree: Tree, name: str) -> None:
@@ -167,9 +166,9 @@ def _reuse(tree: Tree, name: str, index: Index) -> None:
         f"{name}: {len(lack.clips):,} of {lack.expected:,} clips missing, {linked:,} linked from data.reuse", flush=True
     )
     for line in unfit[:SHOWN_FAULTS]:
-        print(f"warning: {name}: not linked: {line}", file=sys.stderr)
+        warn(f"{name}: not linked: {line}")
     if len(unfit) > SHOWN_FAULTS:
-        print(f"warning: {name}: not linked: {len(unfit) - SHOWN_FAULTS} more", file=sys.stderr)
+        warn(f"{name}: not linked: {len(unfit) - SHOWN_FAULTS} more")
     left = tree.lack(name)
     write_missing(missing_file(tree.root, name), tree.reasons(left), tree.work)
 

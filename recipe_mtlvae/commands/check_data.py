@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from recipe_mtlvae.conf import data_file, load_conf
 from recipe_mtlvae.corpus import problems
 from recipe_mtlvae.corpus.check import check_corpus
 from recipe_mtlvae.corpus.splits import corpus_classes, read_splits
-from recipe_mtlvae.errors import RecipeError, fail
+from recipe_mtlvae.errors import RecipeError, fail, warn
 from recipe_mtlvae.report.data_report import write_data_report
 from recipe_mtlvae.report.data_tables import check_text
 
@@ -27,9 +26,9 @@ def main(argv: list[str]) -> None:
     check = check_corpus(conf, root, files, classes, unlisted)
     print(check_text(check), flush=True)
     for warning in problems.warnings(check):
-        print(f"warning: {warning}", file=sys.stderr)
+        warn(warning)
     for note in problems.notes(check):
-        print(f"note: {note}", file=sys.stderr)
+        warn(note, "note")
     print(write_data_report(check, (options.out or root).resolve()))
     if faults := problems.errors(check):
         raise RecipeError(*faults)

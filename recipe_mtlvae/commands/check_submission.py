@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from recipe_mtlvae.errors import printable
 from recipe_mtlvae.submission.check import check_package
 from recipe_mtlvae.submission.found_profile import found_profile
 from recipe_mtlvae.submission.profile import profile_file, read_profile, shipped_profiles
@@ -24,6 +25,6 @@ def main(argv: list[str]) -> None:
         name, profile = options.profile, read_profile(profile_file(options.profile))
     report = check_package(options.path, profile)
     lines = [*report.lines(options.path), f"checked as {name}: {profile.challenge}"]
-    print("\n".join(lines), file=sys.stderr if report.faults else sys.stdout)
+    print("\n".join(map(printable, lines)), file=sys.stderr if report.faults else sys.stdout)
     if report.faults:
         sys.exit(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from recipe_mtlvae.errors import fail
+from recipe_mtlvae.files import output_file
 from recipe_mtlvae.inference.export import export, require_onnx
 
 
@@ -14,11 +14,10 @@ def main(argv: list[str]) -> None:
     options = _parse(argv)
     if options.format == "onnx":
         require_onnx()
-    if options.out.is_dir():
-        raise fail("--out: expected a file, this is a folder", path=options.out)
+    out = output_file(options.out, "--out")
     from recipe_mtlvae.inference.detector import Detector
 
-    print(export(Detector.load(options.checkpoint, options.network, device="cpu"), options.format, options.out))
+    print(export(Detector.load(options.checkpoint, options.network, device="cpu"), options.format, out))
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
+from recipe_mtlvae.files import output_file
 from recipe_mtlvae.scoring.evaluation import measure, read_points, read_score_folder, uncollected
 from recipe_mtlvae.scoring.reference import read_reference
 
@@ -12,6 +14,8 @@ from recipe_mtlvae.scoring.reference import read_reference
 def main(argv: list[str]) -> None:
     """Raises RecipeError where the input is at fault; argparse exits with 2 on wrong usage."""
     options = _parse(argv)
+    out = output_file(options.out, "--out")
+    curves = output_file(options.out.with_suffix(".psd_roc.json"), "--out")
     with uncollected():
         if options.scores:
             system = read_score_folder(
@@ -20,7 +24,7 @@ def main(argv: list[str]) -> None:
         else:
             reference = read_reference(options.ground_truth, options.durations, None)
             system = read_points(options.operating_points, reference)
-        measure(system, options.ground_truth.stem, options.out, options.out.with_suffix(".psd_roc.json"))
+        measure(system, options.ground_truth.stem, out, curves)
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -33,13 +37,18 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--durations", type=Path, required=True, metavar="TSV", help="filename duration: the clip list")
     parser.add_argument(
-        "--median_filter", type=float, default=0.0, metavar="SECONDS", help="of score folders; default none"
+        "--median_filter", type=_seconds, default=0.0, metavar="SECONDS", help="of score folders; default none"
     )
     parser.add_argument("--allow_missing", action="store_true", help="clips without scores count as event-free")
     parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="metrics.json")
     options = parser.parse_args(argv)
     if options.operating_points and (options.median_filter or options.allow_missing):
         parser.error("--median_filter and --allow_missing are for --scores: operating points are events already")
-    if options.median_filter < 0:
-        parser.error("--median_filter: expected seconds of at least 0")
     return options
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds from 0 on, got {text!r}")
+    return seconds

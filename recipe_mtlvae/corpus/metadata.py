@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import math
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TextIO
 from recipe_mtlvae.conf import SEPARATORS, TableConf
 from recipe_mtlvae.corpus.names import AUDIO_SUFFIXES, bad_name, is_audio_name, show, stem_faults
 from recipe_mtlvae.errors import Fault, RecipeError, fail
+from recipe_mtlvae.files import refuse_pipe
 from recipe_mtlvae.labels import Event
 
 COLUMNS = {
@@ -234,9 +234,7 @@ def _rows(
 
 def _opened(tsv: Path) -> TextIO:
     try:
-        # to open a pipe that nobody writes to would wait for ever; the shell's own are below /dev
-        if stat.S_ISFIFO(tsv.stat().st_mode) and not tsv.is_relative_to("/dev"):
-            raise fail("is a pipe, not a file", "write the table to a file", tsv)
+        refuse_pipe(tsv)
         # only \n ends a line, and bytes that are no UTF-8 are kept, so that faults carry the right line
         return tsv.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n")
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):

@@ -39,7 +39,7 @@ class Section:
 
 def classes(systems: Sequence[ComparedSystem], split: str) -> Section:
     results = {system.name: system.results[split] for system in systems if split in system.results}
-    labels = _labels(results)
+    labels = _labels(results)[: theme.ROWS]
     colours = theme.palette(labels) if len(results) == 1 else theme.palette(list(results), theme.SYSTEM_COLOURS)
     charts = []
     for metric in scenarios.METRICS if labels else ():
@@ -60,6 +60,8 @@ def classes(systems: Sequence[ComparedSystem], split: str) -> Section:
     text = f"On {tables.split_name(split).lower()}."
     if any(result.class_intervals for result in results.values()):
         text += " Whiskers are 95 % intervals of a bootstrap over clips."
+    if any(len(result.per_class) > theme.ROWS for result in results.values()):
+        text += f" The first {theme.ROWS} classes: the table has all."
     if len(results) == 1:
         text += " A class has the same colour in all charts of this page."
     return Section("Scores of each class", text, tuple(charts), tuple(tables.class_groups(systems, split)))

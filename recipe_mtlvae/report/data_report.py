@@ -16,7 +16,7 @@ from recipe_mtlvae.files import write_text
 from recipe_mtlvae.report import data_plots
 from recipe_mtlvae.report.data_tables import class_table, split_table, write_check
 from recipe_mtlvae.report.pages import render
-from recipe_mtlvae.report.theme import PALETTE, palette
+from recipe_mtlvae.report.theme import PALETTE, ROWS, palette
 
 SHOWN_CLIPS = 200  # missing clips of a split, and copies, that the page names
 GOOD, GAP, BAD = PALETTE[0], PALETTE[3], PALETTE[2]
@@ -81,21 +81,23 @@ def _presence(split: SplitCheck) -> dict[str, float]:
 
 def _labels(check: CorpusCheck) -> dict:
     text = "Events as they are trained on: cut at the recording's end, those of one class that overlap as one."
+    text += f" The first {ROWS} classes: the table has all." * (len(check.classes) > ROWS)
     return {"title": "Labels", "text": text, "charts": [Markup(chart) for chart in _label_charts(check)]}
 
 
 def _label_charts(check: CorpusCheck) -> Iterator[str]:
     labelled = [split for split in check.splits if split.labels != "none" and split.usable]
     strong = [split for split in labelled if split.labels == "strong"]
+    classes = check.classes[:ROWS]
     if labelled:
-        clips = {split.name: {label: found.clips for label, found in split.classes.items()} for split in labelled}
-        yield data_plots.dots(clips, check.classes, "Clips a class", "clips; hollow: none")
+        clips = {split.name: {label: split.classes[label].clips for label in classes} for split in labelled}
+        yield data_plots.dots(clips, classes, "Clips a class", "clips; hollow: none")
     if strong:
-        seconds = {split.name: {label: found.seconds for label, found in split.classes.items()} for split in strong}
-        yield data_plots.dots(seconds, check.classes, "Seconds a class", "s of events; hollow: none")
-        lengths = {label: [s for split in strong for s in split.classes[label].lengths] for label in check.classes}
+        seconds = {split.name: {label: split.classes[label].seconds for label in classes} for split in strong}
+        yield data_plots.dots(seconds, classes, "Seconds a class", "s of events; hollow: none")
+        lengths = {label: [s for split in strong for s in split.classes[label].lengths] for label in classes}
         title = "Lengths of the events"
-        yield data_plots.spans(lengths, palette(check.classes), title, "s: median, middle half, 5 to 95 %")
+        yield data_plots.spans(lengths, palette(classes), title, "s: median, middle half, 5 to 95 %")
         parts = ["none", "one", *map(str, range(2, MOST)), f"{MOST} or more"]
         shares = {split.name: dict(zip(parts, _polyphony(split), strict=True)) for split in strong}
         yield data_plots.stacked(shares, {"none": GAP} | palette(parts[1:]), "Events at once", "% of the time")

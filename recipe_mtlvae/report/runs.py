@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import yaml
 from recipe_mtlvae.conf import CONF_DIR, Conf, conf_from_dict
 from recipe_mtlvae.conf_files import load_yaml
 from recipe_mtlvae.errors import RecipeError, fail
+from recipe_mtlvae.files import read_text
 from recipe_mtlvae.systems import SYSTEMS
 
 SPLITS = ("validation", "public")
@@ -111,11 +113,11 @@ def read_published(file: Path | None = None) -> list[Published]:
 def _read_json(file: Path, gaps: list[str]) -> dict[str, Any]:
     """The mapping in `file`; empty, with a gap stated, where there is none."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_text(file))
     except FileNotFoundError:
         gaps.append(f"{file.name} is missing.")
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, RecipeError) as error:
         gaps.append(f"{file.name} cannot be read: {error}.")
         return {}
     if not isinstance(content, dict):
@@ -126,7 +128,7 @@ def _read_json(file: Path, gaps: list[str]) -> dict[str, Any]:
 
 def _read_conf(file: Path, gaps: list[str]) -> Conf | None:
     try:
-        return conf_from_dict(load_yaml(file.read_text(encoding="utf-8")))
+        return conf_from_dict(load_yaml(read_text(file)))
     except FileNotFoundError:
         gaps.append(f"{file.name} is missing.")
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecipeError) as error:
@@ -136,12 +138,11 @@ def _read_conf(file: Path, gaps: list[str]) -> Conf | None:
 
 def _read_history(file: Path, gaps: list[str]) -> dict[str, list[float]]:
     try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
+        rows = list(csv.DictReader(io.StringIO(read_text(file), newline="")))
     except FileNotFoundError:
         gaps.append(f"{file.name} is missing.")
         return {}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error, RecipeError) as error:
         gaps.append(f"{file.name} cannot be read: {error}.")
         return {}
     if not rows:

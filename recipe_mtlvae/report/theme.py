@@ -30,6 +30,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "h")
 INK, LINE, FAINT = "#0a0b0c", "#0d0e0f", "#0c0d0e"  # stand-ins that svg() turns into the theme's variables
 THEME = {INK: "var(--ink)", LINE: "var(--line)", FAINT: "var(--faint)"}
 WIDTH = 4.6  # inches
+ROWS = 60  # of a chart with a row a class: more are slow to draw and nobody's reading
 STYLE = {
     "svg.fonttype": "none",  # text stays text: small, selectable, escaped by matplotlib
     "text.parse_math": False,  # a label may hold a dollar sign

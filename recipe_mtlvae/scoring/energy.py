@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from recipe_mtlvae.conf import EnergyConf
+from recipe_mtlvae.errors import warn
 from recipe_mtlvae.files import content_hash, write_json
 
 ACCUMULATED = "training"  # the phase that goes on where it was stopped; the others are measured anew
@@ -250,4 +251,4 @@ def _text(error: Exception) -> str:
 
 
 def _warn(phase: str, reason: str) -> None:
-    print(f"warning: the energy of {phase} is not measured: {reason}", file=sys.stderr)
+    warn(f"the energy of {phase} is not measured: {reason}")

@@ -74,6 +74,9 @@ def prepare(
     filtered = 0.0
     if seconds or steps > 1:
         step = step_seconds(scores)
+        longest = max(float(item.edges[-1]) for item in scores.clips.values())
+        if seconds > longest:
+            raise fail(f"median filter of {seconds:g} s: the longest clip has {longest:g} s", "give a shorter one")
         steps = odd_steps(seconds, step) if seconds else steps
         scores, filtered = filter_folder(scores, steps), steps * step if steps > 1 else 0.0
     attached = attach(scores, reference, allow_missing)

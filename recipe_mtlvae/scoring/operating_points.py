@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,8 +44,8 @@ def read_operating_points(folder: Path) -> OperatingPoints:
     points: dict[float, dict[str, tuple[Event, ...]]] = {}
     faults: list[Fault] = []
     for file in files:
-        number = re.search(r"\d*\.?\d+$", file.stem)
-        if number is None or float(number[0]) in points:
+        threshold = _threshold(file)
+        if threshold is None or threshold in points:
             faults.append(Fault("expected a name that ends in a threshold of its own, as in th_0.01.tsv", path=file))
             continue
         try:
@@ -53,10 +54,17 @@ def read_operating_points(folder: Path) -> OperatingPoints:
             faults += error.faults
             continue
         faults += metadata.faults
-        points[float(number[0])] = {Path(name).stem: events for name, events in metadata.events.items()}
+        points[threshold] = {Path(name).stem: events for name, events in metadata.events.items()}
     if faults:
         raise RecipeError(*faults)
     return OperatingPoints(dict(sorted(points.items())))
+
+
+def _threshold(file: Path) -> float | None:
+    """The number that ends the file's name: 0.5, 5e-05."""
+    number = re.search(r"\d*\.?\d+(e[-+]?\d+)?$", file.stem, re.IGNORECASE)
+    threshold = float(number[0]) if number else math.inf
+    return threshold if math.isfinite(threshold) else None
 
 
 def step_scores(points: OperatingPoints, classes: Sequence[str], durations: Mapping[str, float]) -> ScoreFolder:

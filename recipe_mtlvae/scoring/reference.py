@@ -11,7 +11,7 @@ import numpy as np
 
 from recipe_mtlvae.corpus.metadata import read_events
 from recipe_mtlvae.errors import Fault, RecipeError, fail
-from recipe_mtlvae.files import content_hash
+from recipe_mtlvae.files import content_hash, read_text
 from recipe_mtlvae.labels import Event, merge_events
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 
@@ -93,8 +93,8 @@ def _by_id(by_name: Mapping[str, object], file: Path) -> dict:
 
 def _read_durations(file: Path) -> dict[str, float]:
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
+        lines = read_text(file).splitlines()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise fail("no such file of durations", "check --durations", file) from None
     except UnicodeDecodeError:
         raise fail("expected a table of durations, got no text", path=file) from None

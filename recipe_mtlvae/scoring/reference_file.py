@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from recipe_mtlvae.errors import fail
-from recipe_mtlvae.files import write_json
+from recipe_mtlvae.files import read_text, write_json
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.scoring.reference import Reference
 
@@ -30,13 +30,13 @@ def write_reference(file: Path, reference: Reference) -> None:
 def read_written_reference(file: Path) -> Reference:
     """What write_reference wrote. Raises RecipeError where there is no such file or it holds something else."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_text(file))
         clips = content["clips"]
         truth = {clip: [Event(*event) for event in entry["events"]] for clip, entry in clips.items()}
         durations = {clip: float(entry["duration"]) for clip, entry in clips.items()}
         return Reference(truth, durations, int(content["expected"]))
     except FileNotFoundError:
         raise fail("this run does not carry its truth", "give --ground_truth and --durations", file) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"expected the truth of a run, as stage 3 writes it ({type(error).__name__})"
         raise fail(what, "give --ground_truth and --durations", file) from None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from recipe_mtlvae.errors import Fault, RecipeError, fail
-from recipe_mtlvae.files import atomic_write
+from recipe_mtlvae.files import atomic_write, refuse_pipe
 
 SLACK = 1e-6  # s, by which neighbouring windows may miss each other: other programs round their times
 ROWS = 10_000  # written at a time, so that hours of scores need no more memory than minutes
@@ -94,6 +94,7 @@ def read_scores(folder: Path) -> ScoreFolder:
 
 
 def _read_clip(file: Path) -> tuple[tuple[str, ...], ClipScores]:
+    refuse_pipe(file)
     return parse_scores(file.read_bytes(), file)
 
 
