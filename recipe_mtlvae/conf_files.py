@@ -147,7 +147,10 @@ def _line_of(file: Path, keys: Sequence[str]) -> int | None:
     node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     line = None
     for part in keys:
-        for key, value in getattr(node, "value", []):
+        entries = node.value if isinstance(node, yaml.CollectionNode) else []
+        if isinstance(node, yaml.SequenceNode):  # whose keys are places in the list
+            entries = [(yaml.ScalarNode("", str(i), item.start_mark), item) for i, item in enumerate(entries)]
+        for key, value in entries:
             if str(key.value) == part:
                 line, node = key.start_mark.line + 1, value
                 break
