@@ -266,6 +266,27 @@ def test_rank_zero_measures(tracker, file, monkeypatch):
     assert read(file)["training"]["kwh"] == 3.0
 
 
+class Recorded(FakeTracker):
+    """Its figures stand in a row of its CSV too."""
+
+    row: ClassVar[dict] = {"run_id": "one", "energy_consumed": 3.0, "latitude": float("nan")}
+
+    def stop(self) -> None:
+        self.final_emissions_data = types.SimpleNamespace(**FIGURES, values=self.row)
+
+
+def test_a_resumed_training_keeps_a_record_a_part_and_a_repeated_prediction_only_its_own(tracker, file):
+    tracker(Recorded)
+    for phase in ("training", "validation") * 2:
+        with measured(file, phase, CONF):
+            pass
+    row = {"run_id": "one", "energy_consumed": 3.0, "latitude": None}
+    assert {phase: entry["records"] for phase, entry in read(file).items()} == {
+        "training": [row, row],
+        "validation": [row],
+    }
+
+
 def test_codecarbon_itself_is_understood(file, monkeypatch, capfd):
     pytest.importorskip("codecarbon")
     monkeypatch.setattr(energy, "_is_rank_zero", lambda: True)
@@ -275,6 +296,7 @@ def test_codecarbon_itself_is_understood(file, monkeypatch, capfd):
     assert entry["kwh"] > 0
     assert entry["kwh"] == pytest.approx(entry["cpu_kwh"] + entry["gpu_kwh"] + entry["ram_kwh"])
     assert entry["mode"].startswith("CPU ")
+    assert [record["energy_consumed"] for record in entry["records"]] == [entry["kwh"]]
     assert "codecarbon" not in capfd.readouterr().err
 
 

@@ -34,6 +34,7 @@ def measured(file: Path, phase: str, conf: EnergyConf, every_process: bool = Fal
 
     The whole machine's CPU and memory are measured, and all GPUs that the process sees. Where nothing could be
     measured, the figures in kWh are null and `reason` says why: never 0. Phase "training" adds to what `file` holds.
+    `records` are codecarbon's own, one a part that was measured, as it would write them into its CSV.
     Under DDP rank 0 alone measures; with `every_process` each does, for `joined` to count once. Never raises an
     exception of its own; the block's pass through.
     """
@@ -189,7 +190,14 @@ def _figures(tracker: Any, data: Any) -> dict[str, Any]:
         "cpu_model": data.cpu_model,
         "gpu_model": data.gpu_model or None,
         "machine": content_hash(platform.node(), data.cpu_model, data.cpu_count),
+        "records": [_record(data)],
     }
+
+
+def _record(data: Any) -> dict[str, Any]:
+    """A row of codecarbon's CSV by column; what is no number there is left open, as JSON has none."""
+    values = getattr(data, "values", {})
+    return {name: None if value != value else value for name, value in values.items()}
 
 
 def _unmeasured(reason: str) -> dict[str, Any]:
@@ -238,7 +246,9 @@ def _sum(before: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
     for name in SUMS:
         parts = (before.get(name), entry.get(name))
         total[name] = None if None in parts else sum(parts)
-    for name in total.keys() - {*SUMS, "reason"}:  # another machine, mode or version: both are named
+    if records := [*before.get("records", ()), *entry.get("records", ())]:
+        total["records"] = records
+    for name in total.keys() - {*SUMS, "reason", "records"}:  # another machine, mode or version: both are named
         parts = dict.fromkeys(str(part[name]) for part in (before, entry) if part.get(name) is not None)
         total[name] = " + ".join(parts) or None
     if total["kwh"] is None:
