@@ -7,14 +7,11 @@ from pathlib import Path
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.submission.profile import Profile
-from recipe_mtlvae.systems import SYSTEMS
 
 
 def data_augmentation(conf: Conf) -> str | None:
     """What is done to training clips beside the noise of the networks themselves."""
-    from recipe_mtlvae.inputs.augment import AUGMENTATIONS  # with torch
-
-    found = [name.replace("_", " ") for name in AUGMENTATIONS if getattr(conf.augment, name) > 0]
+    found = ["mixup"] if conf.system == "mean_teacher" and conf.mean_teacher.mixup > 0 else []
     return ", ".join(found) or None
 
 
@@ -36,9 +33,9 @@ def external_data(conf: Conf, profile: Profile) -> list[str] | None:
     return found or None
 
 
-def semi_supervised(conf: Conf) -> str | None:
-    """The system's way, where unlabeled clips are used at all."""
-    return SYSTEMS[conf.system].semi_supervised if "reconstruction" in conf.tasks else None
+def semi_supervised(conf: Conf, profile: Profile) -> str | None:
+    """The profile's text, where unlabeled clips are used at all."""
+    return profile.systems[conf.system].machine_learning_semi_supervised if "reconstruction" in conf.tasks else None
 
 
 def post_processing(conf: Conf) -> str | None:

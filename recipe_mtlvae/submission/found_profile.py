@@ -17,7 +17,7 @@ LOOKED_AT = 20_000  # files: enough for a system
 
 
 def found_profile(path: Path) -> tuple[str, Profile]:
-    """The shipped profile, with its name, of whose outputs and meta keys the package has the largest share.
+    """The shipped profile, with its name, of whose outputs, labels and meta keys the package has the largest share.
 
     Raises RecipeError where `path` is no package at all.
     """
@@ -33,6 +33,7 @@ def _share(package: Package, profile: Profile) -> float:
     patterns = profile.package
     outputs = [patterns.events, patterns.operating_points, patterns.scores, patterns.unprocessed]
     there = [_holds(names, pattern) for pattern in outputs if pattern is not None]
+    there.append(any(re.fullmatch(profile.rules.label, folder) for folder in list(package.folders)[:LOOKED_AT]))
     meta = next((name for name in names if name.endswith(".meta.yaml")), None)
     content = None
     if meta is not None:

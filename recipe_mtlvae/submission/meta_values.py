@@ -16,7 +16,6 @@ from recipe_mtlvae.scoring.reference_file import read_written_reference, referen
 from recipe_mtlvae.scoring.scores import read_scores
 from recipe_mtlvae.submission import description
 from recipe_mtlvae.submission.profile import Profile
-from recipe_mtlvae.systems import SYSTEMS
 
 
 def meta_values(runs: Sequence[Run], conf: Conf, profile: Profile, split: str) -> dict[str, Any]:
@@ -28,15 +27,15 @@ def meta_values(runs: Sequence[Run], conf: Conf, profile: Profile, split: str) -
     for run in runs:
         if "validation" not in run.metrics:
             raise fail("no scores of the validation split", "run stage 3", run.folder)
+    if conf.system not in profile.systems:
+        raise fail(f"the submission profile names no system '{conf.system}'", "add it under `systems`")
     metrics = [run.metrics["validation"] for run in runs]
     classes = [scores.get("per_class", {}) for scores in metrics]
     given = {name: float("nan") if value is None else value for name, value in profile.figures.items()}
     return {
         **profile.names,
-        "name": SYSTEMS[conf.system].title,
-        "abbreviation": SYSTEMS[conf.system].abbreviation,
-        "machine_learning_method": SYSTEMS[conf.system].method,
-        "machine_learning_semi_supervised": description.semi_supervised(conf),
+        **asdict(profile.systems[conf.system]),
+        "machine_learning_semi_supervised": description.semi_supervised(conf, profile),
         "authors": [_author(author) for author in map(asdict, profile.authors)],
         "source_code": profile.source_code,
         "sample_rate_khz": description.short(conf.features.sample_rate / 1000),
