@@ -147,7 +147,7 @@ def test_a_cache_of_another_writer_is_read_over(tmp_path, clips, line):
 def test_a_cache_of_another_version_is_made_anew(tmp_path, clips, read):
     cache = tmp_path / "cache.jsonl"
     list(scan(clips, cache))
-    cache.write_text(cache.read_text().replace("check 1", "check 0", 1))
+    cache.write_text(cache.read_text().replace("check 2", "check 0", 1))
     read.clear()
     list(scan(clips, cache))
     assert len(read) == len(clips)

@@ -108,16 +108,3 @@ def test_damage_further_on_is_met_at_its_block(tmp_path):
         assert len(next(stream.blocks)) == RATE
         with pytest.raises(RecipeError, match="NaN or infinite"):
             list(stream.blocks)
-
-
-def test_a_flac_without_its_length_is_refused(tmp_path):
-    soundfile.write(tmp_path / "a.flac", noise(RATE), RATE)
-    content = bytearray((tmp_path / "a.flac").read_bytes())
-    content[21] &= 0xF0  # the last 36 bits of STREAMINFO's bytes 10 to 17: the number of samples
-    content[22:26] = bytes(4)
-    (tmp_path / "a.flac").write_bytes(content)
-    with (
-        pytest.raises(RecipeError, match="holds no length in its header; write it anew"),
-        open_stream(tmp_path / "a.flac", RATE),
-    ):
-        pass

@@ -33,12 +33,12 @@ def unfit(path: Path) -> str | None:
     import soundfile
 
     try:
-        read_audio(path, soundfile.info(path).samplerate, None)
+        damage = read_audio(path, soundfile.info(path).samplerate, None).damage
     except RecipeError as error:
         return error.faults[0].what
     except (soundfile.LibsndfileError, OSError) as error:
         return f"is not readable as audio ({getattr(error, 'error_string', error)})"
-    return None
+    return damage and damage.what
 
 
 def link(source: Path, target: Path) -> None:

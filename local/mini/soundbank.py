@@ -17,6 +17,7 @@ import numpy as np
 
 from local.mini.sounds import FOREGROUNDS, REAL_BACKGROUNDS, SAMPLE_RATE, SYNTHETIC_BACKGROUNDS, make_sound
 from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.corpus.audio_stats import SILENT_PEAK
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import atomic_write
 
@@ -155,10 +156,11 @@ def write_wav(file: Path, samples: np.ndarray) -> None:
 
 def _read(file: Path) -> np.ndarray:
     audio = read_audio(file, SAMPLE_RATE, None)
+    elsewhere = "move it out of the soundbank"
     if audio.duration < MIN_SECONDS:
-        raise fail(f"lasts {audio.duration:.3f} s: expected at least {MIN_SECONDS} s", "delete it", file)
-    if not audio.samples.any():
-        raise fail("is silent: no sound to put into a soundscape", "delete it", file)
+        raise fail(f"lasts {audio.duration:.3f} s: expected at least {MIN_SECONDS} s", elsewhere, file)
+    if np.abs(audio.samples).max() < SILENT_PEAK:
+        raise fail("is silent once mixed to mono: no sound to put into a soundscape", elsewhere, file)
     return audio.samples
 
 
@@ -196,7 +198,7 @@ def _list_role(folder: Path, role: str, classes: Sequence[str] | None, faults: l
         ]
         if not labels[entry.name]:
             what = f"no recordings of this label: expected files ending in {', '.join(SUFFIXES)}"
-            faults.append(Fault(what, "add some or delete the folder", entry))
+            faults.append(Fault(what, "add some, or move the folder out of the soundbank", entry))
     if not labels and not faults:
         faults.append(Fault(f"no {role} labels: expected one folder a label", "add some", folder))
     return labels

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recipe_mtlvae.audio.resampling import resample
-from recipe_mtlvae.errors import fail
+from recipe_mtlvae.errors import Fault, fail
 from recipe_mtlvae.labels import samples_of
 
 if TYPE_CHECKING:
-    import soundfile
+    from recipe_mtlvae.audio.recording import Recording
 
 FOREIGN = (".m4a", ".aac", ".wma", ".amr", ".3gp", ".mka")  # audio that libsndfile does not read
 RATES = (1_000, 384_000)  # Hz; a header with another rate is damaged
+LOUDEST = 2.0**31  # of full scale 1: the range of 32-bit integers, if they were written as floats
 _PIECE = 1 << 21  # samples of all channels, decoded at a time
 _MARGIN = 0.02  # s decoded beyond the cut, so that the resampling filter sees what follows
+_AGAIN = "fetch or copy it again"
 
 
 @dataclass(frozen=True)
@@ -31,80 +32,80 @@ class Audio:
 
     samples: np.ndarray  # (n,) float32
     duration: float  # s, of the file from `start` on, before padding or cutting
+    damage: Fault | None = None  # truncated, or with a hole: the samples are what there is, at its true time
 
 
 def read_audio(path: Path, sample_rate: int, clip_seconds: float | None, start: float = 0.0) -> Audio:
     """Read a recording of any rate and channel count; clip_seconds None: all of it, else cut or zero-padded to that.
 
     start: seconds to leave out before. Only what is kept is decoded. Raises RecipeError where the file is missing, is
-    no audio, is truncated, or holds no samples or samples that are no numbers.
+    no audio, or holds no samples or samples that are no numbers.
     """
     before = min(start, _MARGIN)
-    samples, rate, duration = _decode(path, start - before, clip_seconds and before + clip_seconds)
+    with opened(path) as recording:
+        rate = recording.samplerate
+        first = round((start - before) * rate)
+        wanted = recording.frames - first
+        if clip_seconds is not None:
+            wanted = min(wanted, math.ceil((before + clip_seconds + _MARGIN) * rate))
+        recording.seek(first)
+        samples = read_mono(recording, wanted)
+        duration, damage = recording.duration - start, recording.damage
     samples = resample(samples, rate, sample_rate)[round(before * sample_rate) :]
-    duration -= start
     if clip_seconds is not None:
         length = samples_of(clip_seconds, sample_rate)
         samples = samples[:length]
         if len(samples) < length:
             samples = np.pad(samples, (0, length - len(samples)))
-    return Audio(np.ascontiguousarray(samples), duration)
-
-
-def _decode(path: Path, start: float, seconds: float | None) -> tuple[np.ndarray, int, float]:
-    """Mono samples (n,) float32 at the file's own rate, that rate, and the whole file's duration in seconds."""
-    with opened(path) as file:
-        first = round(start * file.samplerate)
-        wanted = max(0, file.frames - first)
-        if seconds is not None:
-            wanted = min(wanted, math.ceil((seconds + _MARGIN) * file.samplerate))
-        file.seek(first)
-        return read_mono(file, path, wanted), file.samplerate, file.frames / file.samplerate
+    return Audio(np.ascontiguousarray(samples), duration, damage)
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[soundfile.SoundFile]:
+def opened(path: Path) -> Iterator[Recording]:
     """A recording, open for reading, once its header is found sound. Raises RecipeError for what is at fault."""
     import soundfile
+
+    from recipe_mtlvae.audio.recording import Recording
 
     if path.is_dir():
         raise fail("is a folder, not an audio file", "move it, or correct the name", path)
     if path.exists() and not path.is_file():
         raise fail("is no plain file", "put the audio itself there", path)
     if not path.is_file():
-        raise fail("no such audio file", "check the name", path)
+        raise fail("no such audio file", "check the name, and where a link leads", path)
     if path.suffix.lower() == ".raw":
         hint = f"say how it is coded, as by: ffmpeg -f s16le -ar 16000 -ac 1 -i {path.name} {path.stem}.wav"
         raise fail("has no header: what is in it, and at which rate, nobody can tell", hint, path)
     if not path.stat().st_size:
-        raise fail("is empty (0 bytes)", "fetch it again or delete it", path)
+        raise fail("is empty (0 bytes)", _AGAIN, path)
     try:
-        lost = _lost_bytes(path)
-    except OSError as error:
-        raise fail(f"cannot be read ({error.strerror})", "check its permissions and its disk", path) from None
-    if lost:
-        raise fail(f"is truncated: {lost} bytes fewer than its header says", "fetch it again or delete it", path)
-    try:
-        with soundfile.SoundFile(path) as file:
-            _check_header(path, file.format, file.samplerate, file.frames)
-            yield file
+        with contextlib.closing(Recording(path)) as recording:
+            _check_header(path, recording)
+            yield recording
     except soundfile.LibsndfileError as error:
-        hint = "fetch it again or delete it"
+        hint = _AGAIN
         if path.suffix.lower() in FOREIGN:
             hint = f"convert it, as by: ffmpeg -i {path.name} {path.stem}.wav"
         raise fail(f"is not readable as audio ({error.error_string})", hint, path) from None
+    except OSError as error:
+        raise fail(f"cannot be read ({error.strerror})", "check its permissions and its disk", path) from None
 
 
-def read_mono(file: soundfile.SoundFile, path: Path, frames: int) -> np.ndarray:
-    """The next `frames` samples, channels averaged: (frames,) float32."""
-    mono = np.empty(frames, np.float32)
-    piece = max(_PIECE // file.channels, 1)  # all channels of a whole recording at once might not fit the memory
+def read_mono(recording: Recording, frames: int) -> np.ndarray:
+    """The next `frames` samples, channels averaged: (n,) float32; fewer where the recording ends.
+
+    Raises RecipeError where nothing of a recording can be decoded, and for samples that are no numbers.
+    """
+    mono = np.empty(max(frames, 0), np.float32)
+    piece = max(_PIECE // recording.channels, 1)  # all channels of a whole recording at once might not fit the memory
     found = 0
-    while found < frames and len(part := file.read(min(piece, frames - found), dtype="float32", always_2d=True)):
+    while found < frames and len(part := recording.read(min(piece, frames - found))):
         mono[found : found + len(part)] = to_mono(part)
         found += len(part)
-    check_samples(path, mono[:found], frames)
-    return mono
+    if not recording.frames:
+        raise fail("holds no samples that can be decoded", _AGAIN, recording.path)
+    check_samples(recording.path, mono[:found])
+    return mono[:found]
 
 
 def to_mono(frames: np.ndarray) -> np.ndarray:
@@ -112,12 +113,13 @@ def to_mono(frames: np.ndarray) -> np.ndarray:
     return frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
 
 
-def check_samples(path: Path, mono: np.ndarray, wanted: int) -> None:
-    """Raises RecipeError where samples are missing or are no numbers."""
-    if len(mono) < wanted:
-        raise fail(f"is truncated: {len(mono)} of {wanted} samples", "fetch it again or delete it", path)
-    if not np.isfinite(mono).all():
-        raise fail("holds samples that are NaN or infinite", "fetch it again or delete it", path)
+def check_samples(path: Path, mono: np.ndarray) -> None:
+    """Raises RecipeError for samples that are no numbers, or none that sound has."""
+    peak = max(float(mono.max()), -float(mono.min())) if len(mono) else 0.0
+    if not math.isfinite(peak):
+        raise fail("holds samples that are NaN or infinite", _AGAIN, path)
+    if peak > LOUDEST:
+        raise fail(f"holds samples as large as {peak:.0e}: full scale is 1", "write it anew from its source", path)
 
 
 # What libsndfile may call a file of each suffix; other suffixes are not checked
@@ -131,30 +133,13 @@ _FORMATS = {
 }
 
 
-def _check_header(path: Path, found: str, rate: int, frames: int) -> None:
+def _check_header(path: Path, recording: Recording) -> None:
     expected = _FORMATS.get(path.suffix.lower())
-    if expected and found not in expected:
-        raise fail(f"is wrongly named: {path.suffix} by name, {found} by content", "convert or rename it", path)
-    if not frames:
-        raise fail("holds no samples", "fetch it again or delete it", path)
-    if frames >= 1 << 62:
-        raise fail("holds no length in its header", "write it anew, as by ffmpeg, to a file and not to a pipe", path)
-    if not RATES[0] <= rate <= RATES[1]:
-        raise fail(f"sample rate {rate} Hz: expected {RATES[0]} to {RATES[1]}", "fetch it again or delete it", path)
-
-
-def _lost_bytes(path: Path) -> int:
-    """Bytes that a RIFF header promises beyond the file's end; libsndfile reads such files as if they were whole."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        kind = file.read(12)
-        if kind[:4] not in (b"RIFF", b"RIFX") or kind[8:12] != b"WAVE":
-            return 0
-        order = "<" if kind[:4] == b"RIFF" else ">"
-        while len(chunk := file.read(8)) == 8:
-            name, length = struct.unpack(f"{order}4sI", chunk)
-            if name == b"data":
-                # tools that write to a pipe put a size near the largest one there
-                return 0 if length >= 0x7FFF0000 else max(0, file.tell() + length - size)
-            file.seek(length + length % 2, 1)
-    return 0
+    if expected and recording.format not in expected:
+        what = f"is wrongly named: {path.suffix} by name, {recording.format} by content"
+        raise fail(what, "convert or rename it", path)
+    if not recording.frames:
+        raise fail("holds no samples", _AGAIN, path)
+    if not RATES[0] <= recording.samplerate <= RATES[1]:
+        rate = f"sample rate {recording.samplerate} Hz: expected {RATES[0]} to {RATES[1]}"
+        raise fail(rate, _AGAIN, path)

@@ -7,12 +7,16 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from recipe_mtlvae.audio.decoding import opened, read_mono
 from recipe_mtlvae.audio.resampling import resample
+from recipe_mtlvae.errors import Fault
+
+if TYPE_CHECKING:
+    from recipe_mtlvae.audio.recording import Recording
 
 BLOCK = 30.0  # s decoded at a time
 _REACH = 0.1  # s to either side that resampling looks: 64 zero crossings at the lowest rate of RATES, rounded up
@@ -23,8 +27,26 @@ T = TypeVar("T")  # np.ndarray | torch.Tensor, sliced alike
 class Stream:
     """A recording that is read while it is used."""
 
-    duration: float  # s, of the whole file by its header
     blocks: Iterator[np.ndarray]  # (n,) float32 each, mono; joined, they are what `read_audio` gives of the whole
+    source: Recording | Samples
+
+    @property
+    def duration(self) -> float:
+        """Seconds of the whole; once it is read, less where its end cannot be decoded."""
+        return self.source.duration
+
+    @property
+    def damage(self) -> Fault | None:
+        """What is wrong with it, as far as it has been read."""
+        return self.source.damage
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Sound in memory."""
+
+    duration: float  # s
+    damage: None = None
 
 
 @contextlib.contextmanager
@@ -34,25 +56,21 @@ def open_stream(
     """A recording at `sample_rate`; of it the stretch of `seconds` from `first` on.
 
     One that is shorter than a block comes in one, to the last bit as if read at once. Raises RecipeError as
-    `read_audio` does; what is damaged further on raises at its block.
+    `read_audio` does; what is no number further on raises at its block.
     """
-    with opened(path) as file:
-        rate = file.samplerate
-        start = min(round(first * rate), file.frames)
-        if start:
-            file.seek(start)
-        raw = (
-            read_mono(file, path, frames)
-            for frames in _lengths(round(min(seconds * rate, file.frames - start)), round(block_seconds * rate))
-        )
-        yield Stream(file.frames / rate, resampled(raw, rate, sample_rate))
+    with opened(path) as recording:
+        rate = recording.samplerate
+        start = min(round(first * rate), recording.frames)
+        recording.seek(start)
+        raw = _blocks(recording, round(min(seconds * rate, recording.frames - start)), round(block_seconds * rate))
+        yield Stream(resampled(raw, rate, sample_rate), recording)
 
 
 def array_stream(samples: np.ndarray, rate: int, sample_rate: int, block_seconds: float = BLOCK) -> Stream:
     """The same of mono samples (n,) float32 in memory."""
     block = round(block_seconds * rate)
     raw = (samples[first : first + block] for first in range(0, len(samples), block))
-    return Stream(len(samples) / rate, resampled(raw, rate, sample_rate))
+    return Stream(resampled(raw, rate, sample_rate), Samples(len(samples) / rate))
 
 
 def resampled(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iterator[np.ndarray]:
@@ -88,5 +106,8 @@ def overlapped(
     yield apply(held)[..., before * given :]
 
 
-def _lengths(total: int, block: int) -> Iterator[int]:
-    return (min(block, total - first) for first in range(0, total, block))
+def _blocks(recording: Recording, count: int, block: int) -> Iterator[np.ndarray]:
+    """The next `count` samples, `block` at a time."""
+    while count > 0 and len(samples := read_mono(recording, min(block, count))):
+        count -= len(samples)
+        yield samples

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def main(argv: list[str]) -> None:
     """Writes what was found in each recording, tables over all of them and summary.html below --out.
 
-    A recording that cannot be read is reported at the end and does not stop the others.
+    A recording that cannot be read is reported at the end and does not stop the others; one that is truncated or
+    damaged is scored as far as it can be decoded, with a warning.
     """
     if any(option.partition("=")[0] == "--stream" for option in argv):  # a command of its own: no recordings, no folder
         from recipe_mtlvae.commands.detect_stream import main as live
@@ -132,12 +133,15 @@ def _run(options: argparse.Namespace, detector: Detector, names: dict[Path, str]
 
     found: list[Found] = []
     faults: list[Fault] = []
+    damaged: list[Fault] = []
     started = time.perf_counter()
     try:
         with Bar(names) as bar:
             for detection in detector.detect_all(names, faults, progress=bar.move):
                 name = names[detection.path]
                 found.append(write_detection(options.out, name, detection, detector.conf.features))
+                if detection.damage:
+                    damaged.append(detection.damage)
                 if options.plot:
                     faults += _plot(options.out / "plots", name, detection, detector)
         spent = time.perf_counter() - started
@@ -145,6 +149,8 @@ def _run(options: argparse.Namespace, detector: Detector, names: dict[Path, str]
         if found:
             earlier = write_tables(options.out, found)
             write_summary(options.out / "summary.html", found, detector, earlier)
+    for fault in damaged:
+        print(f"warning: {fault}", file=sys.stderr)
     if found:
         events, seconds = sum(len(item.events) for item in found), sum(item.duration for item in found)
         text = f"{events} events in {seconds / 60:.1f} minutes of audio, {seconds / spent:.0f} times real time: "

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from recipe_mtlvae.audio.decoding import check_samples, opened, to_mono
+from recipe_mtlvae.errors import fail
 
 SILENT_PEAK = 1e-4  # -80 dB of full scale: what dither leaves of silence is below
+LOUD_PEAK = 10.0  # 20 dB above full scale: floats that hold integers, or no sound at all
 CLIPPED_SHARE = 1e-4  # of the samples: 1 ms of 10 s
 _FULL_SCALE = 0.9999
 _RUN = 3  # samples at full scale side by side: a lone one is a peak
@@ -25,37 +27,49 @@ class AudioStats:
     rate: int  # Hz
     duration: float  # s
     peak: float  # largest magnitude of any channel; 1: full scale
+    level: float  # largest magnitude of the channels' mean, which is what the network hears
     clipped: float  # share of the samples that stand in runs at full scale
     content: str | None  # the same for the same samples, whatever the file's name and format; None where silent
+    damage: str | None  # what is missing in it
 
     @property
     def is_silent(self) -> bool:
-        return self.peak < SILENT_PEAK
+        return self.level < SILENT_PEAK
 
     @property
     def is_clipped(self) -> bool:
         return self.clipped > CLIPPED_SHARE
 
+    @property
+    def is_loud(self) -> bool:
+        return self.peak > LOUD_PEAK
+
 
 def audio_stats(path: Path) -> AudioStats:
     """Read a recording to its end, a block at a time. Raises RecipeError as audio.read_audio does."""
-    with opened(path) as file:
-        dtype = "int16" if file.subtype in _SIXTEEN_BITS else "float32"
+    with opened(path) as recording:
+        dtype = "int16" if recording.subtype in _SIXTEEN_BITS else "float32"
         full = 32768 if dtype == "int16" else 1.0
-        scanned, peak, clipped = hashlib.sha256(), 0.0, 0
-        for begin in range(0, file.frames, _BLOCK):
-            wanted = min(_BLOCK, file.frames - begin)
-            frames = file.read(wanted, dtype=dtype, always_2d=True)
+        scanned, peak, level, clipped = hashlib.sha256(), 0.0, 0.0, 0
+        while len(frames := recording.read(_BLOCK, dtype)):
             mono = to_mono(frames)
-            check_samples(path, mono, wanted)
+            check_samples(path, mono)
             scanned.update(np.ascontiguousarray(mono if dtype == "float32" else np.rint(mono).astype(np.int16)))
-            loudest = max(float(frames.max()), -float(frames.min())) / full
+            level = max(level, _largest(mono) / full)
+            loudest = _largest(frames) / full
             peak = max(peak, loudest)
             if loudest >= _FULL_SCALE:
                 clipped += _in_runs(np.abs(frames.astype(np.float32)) >= _FULL_SCALE * full)
-        duration = file.frames / file.samplerate
-        content = None if peak < SILENT_PEAK else scanned.hexdigest()[:24]
-        return AudioStats(file.samplerate, duration, peak, clipped / (file.frames * file.channels), content)
+        if not recording.frames:
+            raise fail("holds no samples that can be decoded", "fetch or copy it again", path)
+        content = None if level < SILENT_PEAK else scanned.hexdigest()[:24]
+        share = clipped / (recording.frames * recording.channels)
+        damage = recording.damage and recording.damage.what
+        return AudioStats(recording.samplerate, recording.duration, peak, level, share, content, damage)
+
+
+def _largest(samples: np.ndarray) -> float:
+    return max(float(samples.max()), -float(samples.min()))
 
 
 def _in_runs(loud: np.ndarray) -> int:

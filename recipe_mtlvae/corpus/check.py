@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.corpus.audio_stats import AudioStats
+from recipe_mtlvae.corpus.audio_stats import SILENT_PEAK, AudioStats
 from recipe_mtlvae.corpus.cutting import SLACK
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.corpus.scan import FOLDER, scan
@@ -45,7 +45,8 @@ class SplitCheck:
     durations: dict[str, float] = field(default_factory=dict)  # s, by clip name, of the readable recordings
     peaks: array = field(default_factory=lambda: array("f"))
     rates: dict[int, list[str]] = field(default_factory=dict)  # Hz: clips
-    noticed: dict[str, list[str]] = field(default_factory=dict)  # silent, clipped, short, long, late: clips
+    damaged: dict[str, str] = field(default_factory=dict)  # by clip name: what is missing in it
+    noticed: dict[str, list[str]] = field(default_factory=dict)  # silent, cancelled, clipped, loud ...: clips
     classes: dict[str, ClassCheck] = field(default_factory=dict)
     event_free: int = 0
     merged: int = 0  # events that touch or overlap another of their class
@@ -146,7 +147,13 @@ def _add_audio(found: SplitCheck, clip: Clip, stats: AudioStats, clip_seconds: f
     found.rates.setdefault(stats.rate, []).append(clip.name)
     if stats.is_silent:
         found.notice("silent", clip.name)
-    if stats.is_clipped:
+        if stats.peak >= SILENT_PEAK:
+            found.notice("cancelled", clip.name)
+    if stats.damage is not None:
+        found.damaged[clip.name] = stats.damage
+    if stats.is_loud:
+        found.notice("loud", clip.name)
+    elif stats.is_clipped:
         found.notice("clipped", clip.name)
     if abs(stats.duration - clip_seconds) > SLACK:
         found.notice("short" if stats.duration < clip_seconds else "long", clip.name)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import product
 
+from recipe_mtlvae.corpus.audio_stats import LOUD_PEAK
 from recipe_mtlvae.corpus.check import CorpusCheck, SplitCheck
 from recipe_mtlvae.corpus.names import show
 from recipe_mtlvae.corpus.splits import SELECTION_SPLIT, TEST_SPLITS
@@ -52,8 +53,16 @@ def _split_warnings(split: SplitCheck, check: CorpusCheck) -> Iterator[str]:
         yield f"{len(files.missing)} of {files.expected} clips are {where}"
     if files.ignored:
         yield f"{len(files.ignored)} files are no audio by their names, the first {show(files.ignored[0])}"
-    if "silent" in noticed:
-        yield _clips(noticed["silent"], "silent")
+    if split.damaged:
+        (name, what), count = next(iter(split.damaged.items())), len(split.damaged)
+        yield f"{show(name)} {what}" if count == 1 else f"{count} clips are damaged; the first, {show(name)}, {what}"
+    cancelled = noticed.get("cancelled", [])
+    if cancelled:
+        yield _clips(cancelled, "silent once mixed to mono, as the network hears it: the channels are out of phase")
+    if silent := [name for name in noticed.get("silent", ()) if name not in set(cancelled)]:
+        yield _clips(silent, "silent")
+    if "loud" in noticed:
+        yield _clips(noticed["loud"], f"louder than {LOUD_PEAK:g} times full scale: are its samples integers?")
     low = [name for rate, names in split.rates.items() if rate < check.conf.features.sample_rate for name in names]
     if low:
         yield _clips(low, f"sampled below {check.conf.features.sample_rate} Hz: what is higher is not there")
@@ -101,7 +110,7 @@ def _leaks(check: CorpusCheck) -> Iterator[Fault]:
         if test in TEST_SPLITS and _is_leak(trained, test):
             what = f"THE SAME AUDIO IN TRAINING AND TEST: {count} clips of '{trained}' are in '{test}', such as {first}"
             split = check.conf.data.splits[trained]
-            yield Fault(what, "delete their rows here", check.root / split.metadata)
+            yield Fault(what, "take their rows out of this table; the audio may stay", check.root / split.metadata)
 
 
 def _is_leak(one: str, other: str) -> bool:

@@ -23,7 +23,7 @@ from recipe_mtlvae.files import atomic_write, file_stamp
 from recipe_mtlvae.machine import cores
 
 FOLDER = ".checked"
-_FORMAT = "recipe_mtlvae check 1"  # raised when the same file gives other stats
+_FORMAT = "recipe_mtlvae check 2"  # raised when the same file gives other stats
 _CHUNK = 64  # recordings to one task
 Key = tuple[int, int]  # bytes, time of change in ns
 ScanResult = AudioStats | Fault
@@ -115,8 +115,9 @@ def _sound(found: list[Any]) -> bool:
     """Whether this is a line's content as _line writes it: the file may be anybody's."""
     if len(found) == 2:
         return all(isinstance(part, str) for part in found)
-    *numbers, content = found
-    return len(numbers) == 4 and all(isinstance(n, (int, float)) for n in numbers) and isinstance(content, str | None)
+    numbers, texts = found[:5], found[5:]
+    sound = all(isinstance(number, (int, float)) for number in numbers)
+    return sound and len(texts) == 2 and all(isinstance(text, str | None) for text in texts)
 
 
 def _tidy(cache: Path, lines: int, keys: Mapping[str, Key]) -> None:

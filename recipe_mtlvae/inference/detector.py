@@ -36,6 +36,7 @@ class Detection:
     scores: np.ndarray  # (steps, classes), unprocessed probabilities
     weak: np.ndarray  # (classes,) clip probabilities, the largest over the windows
     events: list[DetectedEvent]  # by onset
+    damage: Fault | None = None  # what is missing in the recording
 
 
 class _Recording:
@@ -44,6 +45,7 @@ class _Recording:
     def __init__(self, path: Path | None, scores: JoinedScores) -> None:
         self.path, self.scores = path, scores
         self.duration = 0.0  # s
+        self.damage: Fault | None = None
         self.missing = 0  # windows that are read and not yet scored
         self.read = False
 
@@ -198,6 +200,7 @@ class Detector:
                         stream.blocks, self.log_mel, self.conf.data.clip_seconds, self.grid.steps
                     ):
                         yield _Part(recording, window)
+                    recording.duration, recording.damage = stream.duration, stream.damage  # as it was found to be
                 yield _Part(recording, None)
             except RecipeError as error:
                 yield _Part(recording, error)
@@ -222,7 +225,8 @@ class Detector:
         events = [
             event for event in found if event.label in self.reported and event.offset - event.onset >= self.min_duration
         ]
-        return Detection(recording.path, duration, self.classes, step, scores, recording.scores.weak, events)
+        weak = recording.scores.weak
+        return Detection(recording.path, duration, self.classes, step, scores, weak, events, recording.damage)
 
 
 def mono(samples: np.ndarray) -> np.ndarray:

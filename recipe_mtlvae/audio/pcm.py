@@ -1,0 +1,128 @@
+"""Containers of plain samples (WAV, RF64, W64, AIFF, AU, CAF): what their headers promise and what is there.
+
+A header that promises more than there is belongs to a truncated file; one that promises less, or nothing, was never
+finished: the recorder lost power. Then the samples go on to the end of the file.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from recipe_mtlvae.audio.layout import Layout, Piece
+
+_PIPED = 0x7FFF0000  # bytes; tools that write to a pipe put a size near the largest one there
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How a container writes its chunks."""
+
+    first: int  # where the first chunk begins
+    header: struct.Struct  # name, length
+    counted: int  # bytes of the header that the length includes
+    align: int  # chunks begin at multiples of so many bytes
+    name: bytes  # of the chunk that holds the samples
+    before: int = 0  # bytes of that chunk before the samples
+    types: tuple[bytes, ...] = (b"WAVE",)  # in the bytes from 8 on
+
+
+_KINDS = {
+    b"RIFF": _Kind(12, struct.Struct("<4sI"), 0, 2, b"data"),
+    b"RIFX": _Kind(12, struct.Struct(">4sI"), 0, 2, b"data"),
+    b"RF64": _Kind(12, struct.Struct("<4sI"), 0, 2, b"data"),
+    b"BW64": _Kind(12, struct.Struct("<4sI"), 0, 2, b"data"),
+    b"FORM": _Kind(12, struct.Struct(">4sI"), 0, 2, b"SSND", 8, (b"AIFF", b"AIFC")),
+    b"riff": _Kind(40, struct.Struct("<16sQ"), 24, 8, b"data", 0, (b"\xa5\xd6\x28\xdb",)),  # W64: names are GUIDs
+    b"caff": _Kind(8, struct.Struct(">4sQ"), 0, 1, b"data", 4, (b"desc",)),
+}
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """Where a container's samples are."""
+
+    begin: int
+    length: int | None  # bytes, as promised; None: it says that it does not know
+    place: int  # where this is written, as `form`, with `more` bytes counted beside the samples
+    form: str
+    more: int
+
+
+def pcm_layout(data: bytes, begin: int = 0) -> Layout | None:
+    """The layout of a file (or a map of it) from byte `begin` on; None where it is of another kind."""
+    kind = _KINDS.get(data[begin : begin + 4])
+    if kind and data[begin + 8 : begin + 12] not in kind.types:
+        return None
+    samples = _chunked(data, begin, kind) if kind else _au(data, begin)
+    if samples is None:
+        return None
+    size, there = len(data), len(data) - samples.begin
+    whole = Piece(((begin, size),) if begin else ())
+    if samples.length is None:
+        return Layout((whole,))
+    stated = struct.pack(samples.form, there + samples.more)
+    corrected = Piece(((begin, samples.place), stated, (samples.place + len(stated), size)))
+    if samples.length > there:
+        return Layout((corrected,), truncated=f"{samples.length - there} of {samples.length} bytes are missing")
+    end = samples.begin + samples.length
+    after = end + (begin - end) % (kind.align if kind else 1)
+    if data[after : after + 4] == data[begin : begin + 4] and (following := pcm_layout(data, after)):
+        first, *others = following.pieces
+        joined = Piece(first.parts, first.frames, first.first, first.end, joined=True)
+        return Layout((Piece(((begin, end),)), joined, *others), following.truncated)
+    if not _goes_on(data, after, kind, strict=not samples.length):
+        return Layout((whole,))
+    return Layout((corrected,), truncated=f"its header was never finished, and promises {samples.length} bytes")
+
+
+def _chunked(data: bytes, begin: int, kind: _Kind) -> _Samples | None:
+    long = None  # RF64: where the length is that takes 64 bits
+    for place, name, length in _chunks(data, begin + kind.first, begin, kind):
+        if name == b"ds64":
+            long = place + kind.header.size + 8
+        if name.startswith(kind.name):
+            start = place + kind.header.size + kind.before
+            if long and length == 0xFFFFFFFF:
+                return _Samples(start, struct.unpack_from("<Q", data, long)[0], long, "<Q", 0)
+            form = kind.header.format[0] + kind.header.format[-1]
+            more = kind.before + kind.counted
+            unknown = length >= (_PIPED if form[-1] == "I" else 1 << 62)
+            length = None if unknown else max(0, length - more)
+            return _Samples(start, length, place + kind.header.size - struct.calcsize(form), form, more)
+    return None
+
+
+def _chunks(data: bytes, place: int, begin: int, kind: _Kind) -> Iterator[tuple[int, bytes, int]]:
+    """Each chunk's place, name and length, until one begins beyond the end."""
+    while place + kind.header.size <= len(data):
+        name, length = kind.header.unpack_from(data, place)
+        yield place, name, length
+        place += kind.header.size + max(0, length - kind.counted)
+        place += (begin - place) % kind.align
+
+
+def _au(data: bytes, begin: int) -> _Samples | None:
+    order = {b".snd": ">", b"dns.": "<"}.get(data[begin : begin + 4])
+    if order is None or len(data) < begin + 24:
+        return None
+    start, length = struct.unpack_from(f"{order}II", data, begin + 4)
+    return _Samples(begin + start, None if length >= _PIPED else length, begin + 8, f"{order}I", 0)
+
+
+def _goes_on(data: bytes, after: int, kind: _Kind | None, strict: bool) -> bool:
+    """Whether samples follow from `after` on, and no chunks: of these, strictly, the last ends with the file."""
+    rest = data[after:]
+    if len(rest) < 8 or not rest.strip(b"\0"):
+        return False
+    if kind is None:
+        return True
+    if not strict:
+        return not all(32 <= byte < 127 for byte in rest[:4])
+    place = 0
+    for place, _, length in _chunks(rest, 0, 0, kind):
+        end = place + kind.header.size + max(0, length - kind.counted)
+        if abs(end - len(rest)) <= 1:
+            return False
+    return True

@@ -1,0 +1,213 @@
+"""A sound file as it is decoded: to its real end, each sample at its true time, and what is wrong with it."""
+
+from __future__ import annotations
+
+import functools
+import mmap
+from bisect import bisect_right
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+
+from recipe_mtlvae.audio.flac import flac_layout
+from recipe_mtlvae.audio.layout import Layout, Spliced
+from recipe_mtlvae.audio.mpeg import mpeg_layout
+from recipe_mtlvae.audio.ogg import ogg_layout
+from recipe_mtlvae.audio.pcm import pcm_layout
+from recipe_mtlvae.errors import Fault
+
+HINT = "what is there is used, at its true time; if you have a whole copy, take that"
+_CAREFUL = 1024  # samples decoded at a time where more at once failed
+_BEFORE = 1 << 16  # samples decoded before a place that is sought: an MP3's frames lean on up to 511 bytes before them
+
+
+class _Sequential(soundfile.SoundFile):
+    """Decodes straight on: soundfile would seek after each read to where it should be, and so hide what is missing."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+class Recording:
+    """An open sound file. Where a hole's length is known, it is zeros; else the recording ends there."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises soundfile.LibsndfileError for what is no audio, OSError for what cannot be read."""
+        self.path = path
+        self._source: BinaryIO | Spliced | None = None
+        self._file: _Sequential | None = None
+        self._position = 0
+        self._repaired = False
+        stat = path.stat()
+        try:
+            self._lay(_layout(path, stat.st_size, stat.st_mtime_ns))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def frames(self) -> int:
+        """The length in samples a channel; a damaged end, which shows as it is decoded, makes it less."""
+        return self._ends[-1]
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.frames / self.samplerate
+
+    def seek(self, frame: int) -> None:
+        """Go on reading from there."""
+        self._position = frame
+
+    def read(self, count: int, dtype: str = "float32") -> np.ndarray:
+        """The next `count` samples of each channel (count, channels); fewer where the recording ends."""
+        samples = np.zeros((max(0, min(count, self.frames - self._position)), self.channels), dtype)
+        done = 0
+        while done < len(samples) and self._position < self.frames:
+            i = bisect_right(self._ends, self._position)
+            left = samples[done:]
+            if self._begins[i] > self._position:
+                step = min(len(left), self._begins[i] - self._position)
+            else:
+                step = self._decode(i, left[: self._ends[i] - self._position])
+            done += step
+            self._position += step
+        return samples[:done]
+
+    @property
+    def damage(self) -> Fault | None:
+        """What is wrong with it, as far as it has been read."""
+        said = []
+        ends = [0, *self._ends]
+        holes = [(end, begin) for end, begin in zip(ends, self._begins, strict=False) if begin > end]
+        if holes:
+            where = f"at {holes[0][0] / self.samplerate:.2f} s"
+            if len(holes) > 1:
+                where = f"in {len(holes)} places, the first {where}"
+            missing = sum(begin - end for end, begin in holes) / self.samplerate
+            said.append(f"is damaged {where}: {missing:.2f} s are missing there, and are silent")
+        if self._layout.stopped:
+            said.append(f"is damaged at {self.duration:.2f} s: {self._layout.stopped}")
+        if self._layout.truncated or self._cut:
+            said.append(f"is truncated at {self.duration:.2f} s: {self._layout.truncated or self._cut}")
+        return Fault("; ".join(said), HINT, self.path) if said else None
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        if self._source is not None:
+            self._source.close()
+        self._file = self._source = None
+
+    def _lay(self, layout: Layout) -> None:
+        """Find where the pieces begin and end (samples)."""
+        self._layout, self._cut = layout, ""
+        self._begins: list[int] = []
+        self._ends: list[int] = []
+        base = ahead = 0
+        for i, piece in enumerate(layout.pieces):
+            frames = piece.frames
+            if frames is None or not i or piece.joined:
+                try:
+                    file = self._open(i)
+                except soundfile.LibsndfileError:
+                    if not i:
+                        raise
+                    self._begins.append(self._ends[-1])
+                    self._ends.append(self._ends[-1])
+                    self._cut = "what follows cannot be decoded" if i == len(layout.pieces) - 1 else ""
+                    continue
+                if not i:
+                    self.samplerate, self.channels = file.samplerate, file.channels
+                    self.format, self.subtype = file.format, file.subtype
+                elif (file.samplerate, file.channels) != (self.samplerate, self.channels):
+                    kinds = f"{file.samplerate} Hz in {file.channels} channels"
+                    self._layout = Layout(layout.pieces[:i], stopped=f"another recording follows, of {kinds}")
+                    break
+                frames = file.frames if frames is None else frames
+            end = self._ends[-1] if i else 0
+            if not i or piece.joined:
+                base, ahead = end, 0
+            begin = end if piece.first is None else base + piece.first
+            if piece.end is not None and piece.first is not None:
+                ahead = piece.end - frames  # the stream's own time does not begin with 0
+            elif piece.end is not None:
+                begin = base + piece.end - ahead - frames
+            self._begins.append(begin)
+            self._ends.append(max(end, begin + frames))
+
+    def _open(self, i: int) -> _Sequential:
+        self.close()
+        piece = self._layout.pieces[i]
+        if piece.parts:
+            self._source = Spliced(self.path, piece.parts, piece.open_end)
+            self._file = _Sequential(self._source)
+        else:  # by its number: libsndfile's names are bounded, and soundfile's are UTF-8
+            self._source = self.path.open("rb")
+            self._file = _Sequential(self._source.fileno(), closefd=False)
+        self._opened, self._next = i, 0
+        return self._file
+
+    def _decode(self, i: int, samples: np.ndarray) -> int:
+        """Fill `samples` from piece `i`; how many there were."""
+        try:
+            done = self._filled(i, samples, len(samples))
+        except soundfile.LibsndfileError:
+            self.close()
+            done = -1
+        if done == len(samples):
+            return done
+        if self.format == "FLAC" and not self._repaired:
+            self._repaired = True
+            with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                layout = flac_layout(data, by_frame=True)
+            if layout:
+                self._lay(layout)
+                return 0
+        if done < 0:
+            done = self._careful(i, samples)
+        if i == len(self._ends) - 1:
+            self._cut = f"{self._ends[i] - self._position - done} samples cannot be decoded"
+        self._ends[i] = self._position + done
+        return done
+
+    def _filled(self, i: int, samples: np.ndarray, most: int) -> int:
+        """The same, so many at a time. Raises LibsndfileError where they cannot be decoded."""
+        place = self._position - self._begins[i]
+        if self._file is None or self._opened != i:
+            self._open(i)
+        if place != self._next:
+            self._next = max(0, place - _BEFORE) if self.format in ("MP3", "OGG") else place
+            self._file.seek(self._next)
+            self._next += len(self._file.read(place - self._next, dtype="float32"))
+        done = 0
+        while done < len(samples) and (found := len(self._file.read(out=samples[done : done + most]))):
+            done += found
+            self._next += found
+        return done
+
+    def _careful(self, i: int, samples: np.ndarray) -> int:
+        """The same, up to what cannot be decoded."""
+        place = self._position - self._begins[i]
+        try:
+            return self._filled(i, samples, _CAREFUL)
+        except soundfile.LibsndfileError:
+            done = self._next - place
+            self.close()
+            return max(done, 0)
+
+
+@functools.lru_cache(maxsize=64)  # the windows of a long recording ask for it again and again
+def _layout(path: Path, size: int, changed: int) -> Layout:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data[:4] == b"fLaC":
+            found = flac_layout(data)
+        elif data[:4] == b"OggS":
+            found = ogg_layout(data)
+        elif data[:3] == b"ID3" or data[0] == 0xFF:
+            found = mpeg_layout(data)
+        else:
+            found = pcm_layout(data)
+    return found or Layout()

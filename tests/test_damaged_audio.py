@@ -1,0 +1,251 @@
+"""Damaged files: what can be decoded comes at its true time, and one line says what is missing."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.audio.recording import Recording
+from recipe_mtlvae.audio.streaming import open_stream
+from recipe_mtlvae.errors import RecipeError
+
+RATE = 16000
+SECONDS = 6.0
+TIME = np.arange(round(SECONDS * RATE)) / RATE
+NOISE = 0.02 * np.random.default_rng(0).standard_normal(len(TIME))  # which makes compressed files long
+SWEEP = (0.3 * np.sin(2 * np.pi * (200 + 100 * TIME) * TIME) + NOISE).astype(np.float32)
+COMPRESSED = ("mp3", "ogg", "opus", "flac")
+PLAIN = ("wav", "rf64", "w64", "aiff", "au", "caf")
+
+
+def written(folder: Path, kind: str, samples: np.ndarray = SWEEP) -> Path:
+    path = folder / f"a.{kind}"
+    options = {"opus": {"format": "OGG", "subtype": "OPUS"}, "rf64": {"format": "RF64"}}.get(kind, {})
+    soundfile.write(path, samples, RATE, **options)
+    return path
+
+
+def spoilt(path: Path, begin: float, count: int) -> Path:
+    """`count` bytes from that share of the file on are zeros."""
+    data = bytearray(path.read_bytes())
+    first = round(begin * len(data))
+    data[first : first + count] = bytes(count)
+    path.write_bytes(data)
+    return path
+
+
+def clean(path: Path) -> np.ndarray:
+    return soundfile.read(path, dtype="float32")[0]
+
+
+def said(path: Path) -> str:
+    damage = read_audio(path, RATE, None).damage
+    return damage.what if damage else ""
+
+
+@pytest.mark.parametrize("kind", [*COMPRESSED, *PLAIN])
+def test_a_whole_file_is_as_libsndfile_reads_it_and_nothing_is_said(tmp_path, kind):
+    path = written(tmp_path, kind)
+    np.testing.assert_allclose(read_audio(path, RATE, None).samples, clean(path), atol=1e-6)
+    assert said(path) == ""
+
+
+@pytest.mark.parametrize("kind", [*COMPRESSED, *PLAIN])
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_truncated_file_is_what_is_there_and_says_where_it_ends(tmp_path, kind, share):
+    path = written(tmp_path, kind)
+    whole = clean(path)
+    path.write_bytes(path.read_bytes()[: round(share * path.stat().st_size)])
+    audio = read_audio(path, RATE, None)
+    assert 0.6 * share * SECONDS < audio.duration < share * SECONDS + 0.1
+    np.testing.assert_allclose(audio.samples, whole[: len(audio.samples)], atol=1e-3)
+    assert f"is truncated at {audio.duration:.2f} s: " in said(path)
+
+
+@pytest.mark.parametrize("kind", [*COMPRESSED, *PLAIN])
+def test_joined_files_are_heard_one_after_the_other(tmp_path, kind):
+    path = written(tmp_path, kind)
+    whole = clean(path)
+    path.write_bytes(2 * path.read_bytes())
+    np.testing.assert_allclose(read_audio(path, RATE, None).samples, np.concatenate([whole, whole]), atol=1e-3)
+    assert said(path) == ""
+
+
+def test_a_recording_of_another_rate_that_is_appended_is_not_read_and_named(tmp_path):
+    path = written(tmp_path, "flac")
+    soundfile.write(tmp_path / "b.flac", SWEEP, 8000)
+    path.write_bytes(path.read_bytes() + (tmp_path / "b.flac").read_bytes())
+    assert read_audio(path, RATE, None).duration == SECONDS
+    assert said(path) == "is damaged at 6.00 s: another recording follows, of 8000 Hz in 1 channels"
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
+@pytest.mark.parametrize("where", [0.3, 0.55])
+def test_a_hole_is_silent_and_what_follows_keeps_its_time(tmp_path, kind, where):
+    path = written(tmp_path, kind)
+    whole = clean(path)
+    samples = read_audio(spoilt(path, where, 300), RATE, None).samples
+    assert abs(len(samples) - len(whole)) < 0.01 * RATE
+    wrong = np.flatnonzero(np.abs(samples - whole[: len(samples)]) > 0.02) / RATE
+    hole = np.flatnonzero(samples == 0)
+    assert len(hole) > 0.05 * RATE
+    assert wrong.max() - wrong.min() < 2.5  # a page of an Ogg file is a second, and decoders take some time to begin
+    assert "is damaged at " in said(path)
+
+
+def test_a_hole_is_there_for_a_stretch_that_begins_after_it_too(tmp_path):
+    path = written(tmp_path, "ogg")
+    whole = clean(path)
+    stretch = read_audio(spoilt(path, 0.3, 300), RATE, 1.0, start=4.9).samples
+    np.testing.assert_allclose(stretch, whole[round(4.9 * RATE) :][:RATE], atol=1e-3)
+
+
+def test_an_mp3_of_variable_rate_with_two_holes_ends_at_the_first(tmp_path):
+    path = spoilt(spoilt(written(tmp_path, "mp3"), 0.4, 300), 0.7, 300)
+    assert 0.3 * SECONDS < read_audio(path, RATE, None).duration < 0.45 * SECONDS
+    assert "bytes are no audio, and for how long is not known: what follows is not read" in said(path)
+
+
+def without_xing(data: bytes) -> bytes:
+    """An MP3 without its first frame, which holds the length."""
+    place = next(data.index(mark) for mark in (b"Info", b"Xing") if mark in data)
+    first = data.rindex(b"\xff", 0, place)
+    return data[data.index(data[first : first + 2], place) :]
+
+
+def test_an_mp3_without_its_length_is_decoded_to_its_end(tmp_path):
+    """6 s at 16 kHz are 166.7 frames of 576 samples; the encoder adds two or three."""
+    silence = np.zeros_like(SWEEP[: RATE * 3])
+    path = written(tmp_path, "mp3", np.concatenate([SWEEP[: RATE * 3], silence]))
+    path.write_bytes(without_xing(path.read_bytes()))
+    audio = read_audio(path, RATE, None)
+    assert len(audio.samples) % 576 == 0
+    assert 167 <= len(audio.samples) / 576 <= 171
+    assert audio.damage is None
+
+
+@pytest.mark.parametrize("kind", ["mp3", "ogg", "opus", "flac"])
+@pytest.mark.parametrize("start", [0.7, 2.03, 4.4])
+def test_a_stretch_of_a_compressed_file_is_what_decoding_from_the_start_has_there(tmp_path, kind, start):
+    path = written(tmp_path, kind)
+    whole = clean(path)
+    stretch = read_audio(path, RATE, 1.0, start=start).samples
+    np.testing.assert_allclose(stretch, whole[round(start * RATE) :][:RATE], atol=1e-5)
+
+
+HEADERS = {
+    "wav": (40, "<I", 0),
+    "w64": (96, "<Q", 24),
+    "aiff": (42, ">I", 8),
+    "au": (8, ">I", 0),
+    "caf": (4084, ">Q", 4),
+}
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+@pytest.mark.parametrize("promised", [0, 3200])
+def test_a_header_that_was_never_finished_is_read_to_the_files_end(tmp_path, kind, promised):
+    path = written(tmp_path, kind)
+    whole = clean(path)
+    place, form, more = HEADERS[kind]
+    data = bytearray(path.read_bytes())
+    struct.pack_into(form, data, place, promised + more)
+    path.write_bytes(data)
+    np.testing.assert_array_equal(read_audio(path, RATE, None).samples, whole)
+    assert said(path) == f"is truncated at 6.00 s: its header was never finished, and promises {promised} bytes"
+
+
+def test_a_wav_two_bytes_short_is_read_and_says_so(tmp_path):
+    path = written(tmp_path, "wav")
+    path.write_bytes(path.read_bytes()[:-2])
+    assert len(read_audio(path, RATE, None).samples) == len(SWEEP) - 1
+    assert said(path) == "is truncated at 6.00 s: 2 of 192000 bytes are missing"
+
+
+def test_chunks_after_the_samples_are_no_samples(tmp_path):
+    path = written(tmp_path, "wav")
+    path.write_bytes(path.read_bytes() + b"LIST\x04\0\0\0\x80\x81\x82\x83")
+    assert (len(read_audio(path, RATE, None).samples), said(path)) == (len(SWEEP), "")
+
+
+def test_a_flac_without_its_length_is_decoded_to_its_end(tmp_path):
+    path = written(tmp_path, "flac")
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0  # the last 36 bits of STREAMINFO's bytes 10 to 17: the number of samples
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    assert (read_audio(path, RATE, None).duration, said(path)) == (SECONDS, "")
+
+
+def test_the_first_seconds_of_a_damaged_recording_are_cut_as_of_a_whole_one(tmp_path):
+    path = spoilt(written(tmp_path, "flac"), 0.7, 300)
+    audio = read_audio(path, RATE, 2.0)
+    np.testing.assert_allclose(audio.samples, SWEEP[: 2 * RATE], atol=1e-4)
+
+
+def test_a_stream_of_a_damaged_file_is_as_long_as_what_it_gives(tmp_path):
+    path = written(tmp_path, "flac")
+    path.write_bytes(path.read_bytes()[:-3000])
+    with open_stream(path, RATE, 0.5) as stream:
+        samples = np.concatenate(list(stream.blocks))
+    assert len(samples) / RATE == stream.duration
+    assert "is truncated" in stream.damage.what
+
+
+def test_what_cannot_be_decoded_at_all_is_refused(tmp_path):
+    path = written(tmp_path, "flac")
+    spoilt(path, 0.0, path.stat().st_size)
+    with pytest.raises(RecipeError, match="is not readable as audio"):
+        read_audio(path, RATE, None)
+
+
+@pytest.mark.parametrize("name", ["f" * 200 + "/" + "g" * 200, "\udcff"])
+def test_a_path_that_libsndfile_cannot_take_is_read(tmp_path, name):
+    folder = tmp_path.joinpath(*[name] * 3)
+    folder.mkdir(parents=True)
+    path = written(tmp_path, "wav").rename(folder / "a.wav")
+    assert read_audio(path, RATE, None).duration == SECONDS
+
+
+def test_samples_beyond_any_level_are_refused(tmp_path):
+    samples = SWEEP.copy()
+    samples[100] = 1e18
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
+    with pytest.raises(RecipeError, match=r"holds samples as large as 1e\+18: full scale is 1; write it anew"):
+        read_audio(tmp_path / "a.wav", RATE, None)
+
+
+@pytest.mark.parametrize("kind", [*COMPRESSED, *PLAIN])
+def test_no_damage_is_a_traceback(tmp_path, kind):
+    """Cuts, flips and zeros anywhere: either samples, or one line."""
+    path = written(tmp_path, kind, SWEEP[: 2 * RATE])
+    data = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        bad = bytearray(data)
+        first, count = int(rng.integers(len(bad))), int(rng.integers(1, 400))
+        change = rng.integers(3)
+        if change == 0:
+            del bad[first : first + count]
+        elif change == 1:
+            bad[first : first + count] = rng.bytes(count)
+        else:
+            del bad[first:]
+        path.write_bytes(bad or b"x")
+        try:
+            with open_stream(path, RATE, 0.5) as stream:
+                assert all(np.isfinite(block).all() for block in stream.blocks)
+        except RecipeError as error:
+            assert str(error).startswith(str(path))
+
+
+def test_an_open_recording_is_closed_with_its_damage_still_known(tmp_path):
+    recording = Recording(spoilt(written(tmp_path, "ogg"), 0.5, 300))
+    recording.read(len(SWEEP))
+    recording.close()
+    assert "is damaged" in str(recording.damage)
