@@ -167,7 +167,7 @@ def test_the_same_audio_in_training_and_test_is_an_error_that_names_both(root):
     (fault,) = problems.errors(checked(root))
     assert str(fault) == (
         f"{root}/{STRONG}: THE SAME AUDIO IN TRAINING AND TEST: 1 clips of 'strong_real' are in 'validation', "
-        "such as 'strong_real_4.wav' and 'validation_2.wav'; delete their rows here"
+        "such as 'strong_real_4.wav' and 'validation_2.wav'; take their rows out of this table; the audio may stay"
     )
 
 

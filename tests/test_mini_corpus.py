@@ -399,7 +399,7 @@ def test_unfit_recordings_are_all_named_and_nothing_is_left(soundbank: Path, tmp
     told = "\n".join(str(fault) for fault in error.value.faults)
     assert len(error.value.faults) == 3
     assert "text.wav: is not readable as audio" in told
-    assert "silent.wav: is silent" in told
+    assert "silent.wav: is silent once mixed to mono" in told
     assert "short.wav: lasts 0.010 s" in told
     assert not [path for path in root.rglob("*") if path.is_file()]
 
