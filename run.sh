@@ -5,6 +5,8 @@ set -euo pipefail
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=local/parse_options.sh
 source "$root/local/parse_options.sh"
+# shellcheck source=local/run_child.sh
+source "$root/local/run_child.sh"
 # shellcheck source=local/setup.sh
 source "$root/local/setup.sh"
 
@@ -21,7 +23,7 @@ export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 export MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-33554432}" MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-4294967296}"
 
 run_stage() {
-    "$PYTHON" -m "local.${stages[$1]}" ${STAGE_OPTIONS[@]+"${STAGE_OPTIONS[@]}"} "${@:2}"
+    run_child "$PYTHON" -m "local.${stages[$1]}" ${STAGE_OPTIONS[@]+"${STAGE_OPTIONS[@]}"} "${@:2}"
 }
 
 for ((stage = STAGE; stage <= STOP_STAGE; stage++)); do
@@ -39,7 +41,9 @@ for ((stage = STAGE; stage <= STOP_STAGE; stage++)); do
         run_stage "$stage" "--as_official=$BASELINE_CHECKPOINT" || code=$?
     fi
     if [[ $code != 0 ]]; then
-        echo "== stage $stage: ${stages[stage]} failed after $((SECONDS - begin)) s"
+        ended=failed
+        [[ $SIGNALS == 0 ]] || ended=interrupted
+        echo "== stage $stage: ${stages[stage]} $ended after $((SECONDS - begin)) s"
         exit "$code"
     fi
     echo "== stage $stage: ${stages[stage]} done in $((SECONDS - begin)) s"

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import yaml
 
-from local.stage import PROJECT
 from recipe_mtlvae.conf import CONF_DIR
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import write_text
@@ -42,10 +41,11 @@ class Cell:
 
 
 def main() -> None:
-    if len(sys.argv) != 2:
-        raise fail("usage: python -m local.ablation_table PREFIX")
-    table = table_of(PROJECT / "exp", sys.argv[1])
-    file = PROJECT / "exp" / f"{sys.argv[1]}.md"
+    if len(sys.argv) != 3:
+        raise fail("usage: python -m local.ablation_table EXP_DIR PREFIX")
+    runs, prefix = Path(sys.argv[1]), sys.argv[2]
+    table = table_of(runs, prefix)
+    file = runs / f"{prefix}.md"
     write_text(file, table)
     print(f"{table}\nwritten to {file}")
 

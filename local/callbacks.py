@@ -76,6 +76,20 @@ class Selection(pl.Callback):
         return macro_f1(scores > self.threshold, targets > 0)
 
 
+class EndProcesses(pl.Callback):
+    """Where training ends before its time, the processes beside this one end at once.
+
+    They may wait for this one, and it for them.
+    """
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        processes = getattr(trainer.strategy.launcher, "procs", [])
+        ended, processes[:] = processes[:], []  # else Lightning's observer, which has the same list, kills this one
+        for process in ended:
+            process.kill()
+            process.wait()
+
+
 def _gather(parts: list[np.ndarray], data: TaskData) -> np.ndarray:
     """All clips' scores in the set's order, from the processes' shares (process r has clips r, r + world, ...)."""
     mine = np.concatenate(parts)

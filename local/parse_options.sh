@@ -21,6 +21,7 @@ stages: 0 prepare   data and features       3 score    PSDS, F1 -> metrics.json
   --data_root DIR       folder of the corpus, in DESED's layout
   --soundbank DIR       recordings to make the mini corpus from
   --tag NAME            name of the run (<conf>-<data>)
+  --exp_dir DIR         folder of the runs (exp/ beside run.sh)
   --baseline MODE       train the baseline's mean-teacher CRNN beside the system: equal_epochs (as many epochs) or converged
                         (until its selection score levels off, 200 epochs at most); none (none). Slow on a CPU
   --baseline_checkpoint FILE
@@ -55,7 +56,7 @@ parse_options() {
         esac
         name=$1
         case $name in
-            --stage | --stop_stage | --conf | --data | --data_root | --soundbank | --tag | --baseline | --baseline_checkpoint | --submission | --run | --set) ;;
+            --stage | --stop_stage | --conf | --data | --data_root | --soundbank | --tag | --exp_dir | --baseline | --baseline_checkpoint | --submission | --run | --set) ;;
             *) _wrong_usage "unknown option $name" ;;
         esac
         [[ $# -ge 2 ]] || _wrong_usage "$name wants a value"

@@ -44,7 +44,7 @@ class Stage:
     number: int
     conf: Conf
     root: Path  # the corpus, in DESED's layout
-    run_dir: Path  # exp/<tag>
+    run_dir: Path  # <exp_dir>/<tag>
     official_checkpoint: Path | None = None  # predict with the toolkit's own weights, instead of the run's
     runs: tuple[str, ...] = ()  # tags that --run names, for the package
     shard: Shard = ALL  # this process's share of a stage in SHARDED
@@ -92,7 +92,7 @@ def open_stage(number: int, description: str, argv: list[str] | None = None) -> 
         what = f"run.shard={conf.run.shard}: only stages 0 and 2 are done in shares"
         raise fail(what, "give it with --stage 0 --stop_stage 0, or 2; training takes train.devices")
     shard = shard_of(conf.run.shard) if number in SHARDED else ALL
-    stage = Stage(number, conf, root, PROJECT / "exp" / tag, official, tuple(options.runs), shard)
+    stage = Stage(number, conf, root, Path(options.exp_dir).resolve() / tag, official, tuple(options.runs), shard)
     _remember_conf(stage)
     return stage
 
@@ -113,7 +113,8 @@ def _parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--data", default="mini", help="mini, desed or a YAML file")
     parser.add_argument("--data_root", help="folder of the corpus, in DESED's layout")
     parser.add_argument("--soundbank", help="recordings from which the mini corpus is made")
-    parser.add_argument("--tag", help="name of the run: everything lands under exp/<tag>/")
+    parser.add_argument("--tag", help="name of the run: everything lands under <exp_dir>/<tag>/")
+    parser.add_argument("--exp_dir", default=str(PROJECT / "exp"), help="folder of the runs")
     parser.add_argument("--submission", help="the package's challenge year, or a YAML file")
     parser.add_argument(
         "--run", dest="runs", action="append", default=[], help="a further run for the package: its tag"

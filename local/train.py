@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressB
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from local.callbacks import CollapseWarning, History, Patience, Selection, read_history
+from local.callbacks import CollapseWarning, EndProcesses, History, Patience, Selection, read_history
 from local.schedule import moving_average, plan_of
 from local.stage import Stage, open_stage, trained_on
 from local.tune import GRID, tune_checkpoint
@@ -144,11 +144,11 @@ def train(stage: Stage) -> bool:
     module = system_of(conf)(conf, data.classes)
     module.plan = plan_of(run_dir / "stages" / "training_plan.json", conf.train, data.epoch_steps)
     trainer = _trainer(conf, run_dir, data, processes)
+    # On SIGTERM, Lightning waits for processes that wait for this one; ours alone is to answer (interrupts.py)
+    trainer._signal_connector._sigterm_notifier_fn = lambda *_: None
     last = run_dir / "checkpoints" / "last.ckpt"
     with measured(run_dir / "energy.json", "training", conf.energy):
         trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     if trainer.is_global_zero:
         _note_memory(run_dir / "training.json", trainer.world_size)
         tune_checkpoint(run_dir / "best.ckpt", data.validation, data.weak_validation, conf.postprocess)
@@ -229,6 +229,7 @@ def _callbacks(conf: Conf, run_dir: Path, data: Data) -> list[Callback]:
     once_an_epoch = {"save_on_train_epoch_end": True, "enable_version_counter": False}
     callbacks = [
         Selection(data.validation, data.weak_validation, conf.postprocess.median_filter, conf.postprocess.threshold),
+        EndProcesses(),
         CollapseWarning(),
         History(run_dir / "history.csv", sum(data.plan.clips.values()), show=not on_terminal),
         ModelCheckpoint(run_dir, "best", monitor="val/selection", mode="max", save_weights_only=True, **once_an_epoch),

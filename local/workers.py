@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from recipe_mtlvae.errors import Fault, RecipeError
+from recipe_mtlvae.processes import held_back
 
 
 def set_up_worker(folder: Path) -> None:
     """To be called in a new worker, which works inside `folder`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to tell of
     logging.disable(logging.CRITICAL)  # desed tells of every file that it writes
     os.chdir(folder)  # desed globs its folders: a root with brackets in its path would be found empty
 
@@ -25,7 +24,9 @@ def run(processes: ProcessPoolExecutor, function: Callable[[Any], Iterable[Fault
     from tqdm import tqdm
 
     faults: list[Fault] = []
-    for fault in tqdm(processes.map(function, items, chunksize=4), name, len(items), disable=None):
+    with held_back():
+        results = processes.map(function, items, chunksize=4)
+    for fault in tqdm(results, name, len(items), disable=None):
         faults += fault
     if faults:
         raise RecipeError(*faults)

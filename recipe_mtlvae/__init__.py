@@ -5,6 +5,20 @@
 
 from __future__ import annotations
 
+import sys
+
+if sys.argv[:1] == ["-m"]:  # Python looks for the main module, as of `python -m recipe_mtlvae` or `-m local.train`
+    import os
+
+    # It would look for every other module in the caller's folder first, and run a numpy.py that lies there
+    if not sys.flags.safe_path and os.path.realpath(sys.path[0]) != os.path.dirname(os.path.dirname(__file__)):
+        del sys.path[0]
+        os.environ["PYTHONSAFEPATH"] = "1"  # for the processes that this one starts
+
+    from recipe_mtlvae import interrupts
+
+    interrupts.at_start()
+
 import importlib
 from typing import Any
 

@@ -1,10 +1,11 @@
-"""The command line: `python -m recipe_mtlvae <command>`. Imports only the command that is asked for."""
+"""The command line: `recipe-mtlvae <command>` or `python -m recipe_mtlvae <command>`. Imports only that command."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 
+from recipe_mtlvae import interrupts
 from recipe_mtlvae.errors import exit_code_of
 
 # name: (module with a `main(argv)`, what it does)
@@ -20,16 +21,20 @@ COMMANDS = {
 
 def main() -> int:
     """Exit codes: 0 done; 1 the input is at fault; 2 wrong usage."""
-    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    interrupts.at_start()
+    return exit_code_of(lambda: _run(*sys.argv[1:]))
+
+
+def _run(name: str = "", *arguments: str) -> None:
     if name in COMMANDS:
-        return exit_code_of(lambda: importlib.import_module(COMMANDS[name][0]).main(sys.argv[2:]))
-    usage = "usage: python -m recipe_mtlvae <command> [options]\n\ncommands (each has its own --help):\n"
-    usage += "".join(f"  {command:<18}{text}\n" for command, (_, text) in COMMANDS.items())
-    if name in ("-h", "--help"):
-        print(usage, end="")
-        return 0
-    print(usage, end="", file=sys.stderr)
-    return 2
+        return importlib.import_module(COMMANDS[name][0]).main(list(arguments))
+    wrong = name not in ("-h", "--help")
+    out = sys.stderr if wrong else sys.stdout
+    print("usage: python -m recipe_mtlvae <command> [options]\n\ncommands (each has its own --help):", file=out)
+    for command, (_, text) in COMMANDS.items():
+        print(f"  {command:<18}{text}", file=out)
+    if wrong:
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recipe_mtlvae import interrupts
+
 SHOWN_FAULTS = 50  # a terminal's worth; the rest is counted
 
 
@@ -68,20 +70,27 @@ def fail(what: str, hint: str = "", path: Path | str | None = None, line: int | 
 def exit_code_of(main: Callable[[], None]) -> int:
     """Run `main`; 0 when it returns, 1 with a clear line on standard error when the input is at fault."""
     try:
-        main()
-        sys.stdout.flush()
-    except RecipeError as error:
+        with interrupts.raised():
+            main()
+            sys.stdout.flush()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or interrupts.came():
+            interrupts.say()
+        elif not _say(error):
+            raise
+        return 1
+    return 0
+
+
+def _say(error: BaseException) -> bool:
+    """Print what is the input's or the system's fault; False for any other error."""
+    if isinstance(error, RecipeError):
         for line in fault_lines(error.faults):
             warn(line, "error")
-        return 1
-    except OSError as error:  # a full disk, a folder that cannot be written
+    elif isinstance(error, OSError):  # a full disk, a folder that cannot be written
         if not isinstance(error, BrokenPipeError):  # the reader of our output went away (`... | head`)
             # atomic_write names its files
             warn(f"{error.filename or 'standard output'}: {error.strerror or error}", "error")
         if error.filename is None:  # what is left in it would fail again at the end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        warn("interrupted; run the same command again to go on", "error")
-        return 1
-    return 0
+    return isinstance(error, (RecipeError, OSError))

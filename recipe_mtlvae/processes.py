@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -21,6 +23,16 @@ def start_processes(set_up: Callable[..., None], *arguments: Any, workers: int |
     return ProcessPoolExecutor(
         workers or cores(), mp_context=context, initializer=_begin, initargs=(set_up, *arguments)
     )
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Processes that are started within, by handing work on, never see Ctrl-C; this one sees it afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(set_up: Callable[..., None], *arguments: Any) -> None:

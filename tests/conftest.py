@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,11 @@ from recipe_mtlvae.errors import exit_code_of
 from tests.misbehaving_server import Site, serve
 from tests.tiny import make_tiny_corpus, tiny_conf
 from tests.tiny_desed import YoutubeDL, make_site, settings
+
+# A shell starts background work with signals ignored, and children inherit that: they get the default for a handler
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

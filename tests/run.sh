@@ -11,4 +11,4 @@ set_up recipe tests
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" PYTHONSAFEPATH=1
 # Small tensors: a second thread only waits for the first
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-"$PYTHON" -m pytest -c "$root/pyproject.toml" "$root/tests" "$@"
+exec "$PYTHON" -m pytest -c "$root/pyproject.toml" "$root/tests" "$@"

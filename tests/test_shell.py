@@ -52,7 +52,7 @@ def recipe(tmp_path: Path) -> Path:
     """A folder with a space in its name that holds run.sh beside a set-up that only notes its call."""
     folder = tmp_path / "a recipe"
     (folder / "local").mkdir(parents=True)
-    for name in ("run.sh", "local/parse_options.sh"):
+    for name in ("run.sh", "local/parse_options.sh", "local/run_child.sh"):
         shutil.copy(PROJECT / name, folder / name)
     (folder / "local" / "setup.sh").write_text(SET_UP)
     (folder / "python").write_text(PYTHON)

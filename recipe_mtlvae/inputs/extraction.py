@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -25,7 +23,7 @@ from recipe_mtlvae.files import file_stamp
 from recipe_mtlvae.inputs.log_mel import LogMel
 from recipe_mtlvae.inputs.store_parts import Row, feature_shape, write_part
 from recipe_mtlvae.machine import cores
-from recipe_mtlvae.processes import start_processes
+from recipe_mtlvae.processes import held_back, start_processes
 
 BATCH_SAMPLES = 320_000  # to one call of LogMel: larger spectra are memory that the system hands out anew each time
 FEW = 200  # clips that are done sooner than processes have started
@@ -77,7 +75,7 @@ def _in_processes(
     try:
         while True:
             while len(running) < 2 * workers and (task := next(waiting, None)):
-                with _interrupts_blocked():  # for the processes that the first call starts; this one stops them
+                with held_back():  # this process stops them
                     running.add(pool.submit(_work, task))
             if not running:
                 break
@@ -90,16 +88,6 @@ def _in_processes(
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Processes started within never see Ctrl-C; this one sees it afterwards."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _worker: dict[str, Any] = {}  # of a worker process, set once

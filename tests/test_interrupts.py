@@ -1,0 +1,199 @@
+"""Ctrl-C, SIGTERM and SIGHUP at any moment, closed standard streams, foreign modules in the caller's folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recipe_mtlvae.errors import exit_code_of, fail
+from tests.children import LIMIT, PROJECT, child, python, running, wait_for
+from tests.tiny import make_tiny_corpus, save_tiny_checkpoint, tiny_conf
+
+LINE = "error: interrupted; run the same command again to go on\n"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+DETECT = (sys.executable, "-m", "recipe_mtlvae", "detect", "--checkpoint", "none.ckpt", "--out", "out")
+
+
+def sends(number: int) -> None:
+    """What a command does that gets a signal while it works."""
+    os.kill(os.getpid(), number)
+    pytest.fail("went on")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_at_work_is_one_line_and_exit_code_1(number, capfd):
+    assert exit_code_of(lambda: sends(number)) == 1
+    assert capfd.readouterr().err == LINE
+
+
+def test_handlers_are_as_before_afterwards():
+    before = [signal.getsignal(number) for number in SIGNALS]
+    exit_code_of(lambda: None)
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_an_error_that_an_interrupt_made_is_not_told(capfd):
+    def main() -> None:
+        try:
+            sends(signal.SIGTERM)
+        except KeyboardInterrupt:  # C code does so with an import that is interrupted
+            raise ImportError("numpy failed to import") from None
+
+    assert exit_code_of(main) == 1
+    assert capfd.readouterr().err == LINE
+
+
+def test_of_several_processes_the_first_one_says_it(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with child(sys.executable, "-c", "from tests.test_interrupts import *\nexit_code_of(lambda: sends(15))") as process:
+        assert process.communicate(timeout=LIMIT) == ("", "")
+    assert process.returncode == 1
+
+
+def test_a_second_signal_within_a_second_changes_nothing(capfd):
+    """Ctrl-C in a terminal comes to run.sh, which hands it on, and to the stage."""
+    saved = []
+
+    def main() -> None:
+        try:
+            sends(signal.SIGINT)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            saved.append("the tables")
+
+    assert exit_code_of(main) == 1
+    assert saved == ["the tables"]
+
+
+def test_output_that_cannot_be_written_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "recipe_mtlvae", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=LIMIT,
+        )
+    assert (done.returncode, done.stderr) == (1, "error: standard output: No space left on device\n")
+
+
+@pytest.fixture
+def slow_import(tmp_path: Path) -> dict[str, str]:
+    """Variables for a Python in which torch takes for ever to import; tmp_path/importing is there once it begins."""
+    text = f"import time\nopen({str(tmp_path / 'importing')!r}, 'w').close()\ntime.sleep({LIMIT})\n"
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "torch.py").write_text(text)
+    (tmp_path / "slow" / "pytorch_lightning.py").write_text(text)
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    return python(PYTHONPATH=f"{tmp_path / 'slow'}:{PROJECT}")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    "command", [(*DETECT, "a.wav"), (sys.executable, "-m", "local.train")], ids=("detect", "stage")
+)
+def test_a_signal_while_packages_import_is_one_line(tmp_path, slow_import, command, number):
+    with child(*command, cwd=tmp_path, env=slow_import) as process:
+        wait_for((tmp_path / "importing").exists, process)
+        process.send_signal(number)
+        assert process.communicate(timeout=LIMIT) == ("", LINE)
+    assert process.returncode == 1
+
+
+def test_a_signal_that_is_ignored_from_the_start_stays_so(tmp_path, slow_import):
+    """`nohup python -m recipe_mtlvae ...` goes on when the terminal closes."""
+    command = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh", *DETECT, "a.wav")
+    with child(*command, cwd=tmp_path, env=slow_import) as process:
+        wait_for((tmp_path / "importing").exists, process)
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=LIMIT)[1] == LINE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "closed"),
+    [
+        ("detect --stream - --checkpoint {0}", "<&-"),
+        ("detect --stream - --checkpoint {0}", "<&- >&- 2>&-"),
+        ("detect --checkpoint {0} --out out none.wav", "2>&-"),
+        ("--help", ">&-"),
+    ],
+)
+def test_closed_streams_make_no_traceback(tmp_path, arguments, closed):
+    checkpoint = save_tiny_checkpoint(tmp_path / "best.ckpt")
+    line = f"{sys.executable} -m recipe_mtlvae {arguments.format(checkpoint)} {closed}"
+    with child("sh", "-c", line, cwd=tmp_path, env=python()) as process:
+        out, err = process.communicate(timeout=LIMIT)
+    assert out == "" and "Traceback" not in err and len(err.splitlines()) <= 2
+
+
+def test_a_module_of_the_callers_folder_is_not_run(tmp_path):
+    for name in ("numpy", "torch", "signal", "yaml"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('run')\n")
+    done = subprocess.run(
+        [*DETECT, "none.wav"], cwd=tmp_path, env=python(), capture_output=True, text=True, timeout=LIMIT
+    )
+    assert (done.returncode, done.stderr) == (1, "error: none.wav: no such file or folder\n")
+
+
+SLEEPER = """#!/usr/bin/env bash
+trap 'echo "error: interrupted" >&2; sleep 0.3; echo saved; exit 1' TERM
+echo working
+for ((i = 0; i < 1200; i++)); do sleep 0.1; done
+"""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_run_sh_hands_a_signal_on_and_waits_for_the_stage(tmp_path, number):
+    (tmp_path / "local").mkdir()
+    for name in ("run.sh", "local/parse_options.sh", "local/run_child.sh"):
+        (tmp_path / name).write_bytes((PROJECT / name).read_bytes())
+    (tmp_path / "local" / "setup.sh").write_text(f"set_up() {{ PYTHON={tmp_path}/python; }}\n")
+    (tmp_path / "python").write_text(SLEEPER)
+    (tmp_path / "python").chmod(0o755)
+    with child("bash", tmp_path / "run.sh", "--stage", "1") as process:
+        assert process.stdout.readline() == "== stage 1: train\n"
+        assert process.stdout.readline() == "working\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=LIMIT)
+        assert not running(process.pid)
+    assert process.returncode == 1
+    assert err == "error: interrupted\n"
+    assert out.startswith("saved\n== stage 1: train interrupted after")
+
+
+TINY = """
+data: {name: tiny, prepare: none, classes: [Beep, Hum], clip_seconds: 2.0}
+vae: {hidden: 16, latent: 8}
+train: {batch_size: 8, epoch_steps: null, accelerator: cpu, devices: 2, strategy: ddp, threads: 1}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to_all", [False, True])
+def test_two_processes_in_an_epoch_end_in_one_line(tmp_path, to_all):
+    corpus = make_tiny_corpus(tmp_path / "corpus", tiny_conf())
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    command = [sys.executable, "-m", "local.train", "--data", tmp_path / "tiny.yaml", "--data_root", corpus]
+    command += ["--exp_dir", tmp_path, "--tag", "t", "--set=train.max_epochs=100000"]
+    history = tmp_path / "t" / "history.csv"
+    with child(*command, env=python()) as process:
+        wait_for(lambda: history.exists() and len(history.read_text().splitlines()) > 2, process)
+        os.killpg(process.pid, signal.SIGTERM) if to_all else process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=LIMIT)
+        assert not running(process.pid)
+    assert process.returncode == 1
+    assert [line for line in err.splitlines() if "features:" not in line] == [LINE.strip()]
+
+
+def test_bad_input_is_told_as_ever(capsys):
+    def main() -> None:
+        raise fail("wrong")
+
+    assert exit_code_of(main) == 1
+    assert capsys.readouterr().err == "error: wrong\n"
