@@ -21,7 +21,7 @@ from recipe_mtlvae.corpus.splits import TEST_SPLITS, Split, corpus_classes, open
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import atomic_write, content_hash, file_stamp, write_json
 from recipe_mtlvae.inference.detector import Detector
-from recipe_mtlvae.labels import frames_of, samples_of
+from recipe_mtlvae.inputs.transforms import Transforms
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
 from recipe_mtlvae.nets.complexity import macs, parameters
 from recipe_mtlvae.nets.official import in_words, load_official
@@ -142,11 +142,11 @@ def _speed(split: Split, seconds: float) -> dict[str, float]:
 def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: dict[str, Any]) -> dict[str, Any]:
     """What the network costs, and how it was trained."""
     features = checkpoint.conf.features
-    frames = frames_of(features, samples_of(10.0, features.sample_rate))
+    clip = torch.zeros(1, 10 * features.sample_rate)
     return {
         "system": checkpoint.conf.system,
         "parameters": parameters(checkpoint.net),
-        "macs_10s": macs(checkpoint.net.cpu(), torch.zeros(1, features.n_mels, frames)),
+        "macs_10s": macs(checkpoint.net.cpu(), **Transforms(checkpoint.conf)(clip)),
         "classes": list(checkpoint.classes),
         "sample_rate": features.sample_rate,
         "decoding": _by_class(checkpoint),

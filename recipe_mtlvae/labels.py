@@ -38,9 +38,8 @@ class Grid:
     @classmethod
     def of(cls, features: FeatureConf, clip_seconds: float) -> Grid:
         """10 s at the baseline's settings: 626 frames, 156 steps of 64 ms."""
-        frames = frames_of(features, samples_of(clip_seconds, features.sample_rate))
         step_seconds = features.hop_length * features.frames_per_step / features.sample_rate
-        return cls(frames // features.frames_per_step, step_seconds)
+        return cls(steps_of(features, samples_of(clip_seconds, features.sample_rate)), step_seconds)
 
     def encode(self, events: Iterable[Event], classes: Sequence[str]) -> np.ndarray:
         """Many-hot targets (steps, classes), float32: onsets floored, offsets ceiled, as the baseline does."""
@@ -65,6 +64,11 @@ def samples_of(clip_seconds: float, sample_rate: int) -> int:
 def frames_of(features: FeatureConf, samples: int) -> int:
     """Log-mel frames of so many samples: one is centred on the first sample, then one every hop."""
     return 1 + samples // features.hop_length
+
+
+def steps_of(features: FeatureConf, samples: int) -> int:
+    """Output steps of so many samples."""
+    return frames_of(features, samples) // features.frames_per_step
 
 
 def encode_weak(labels: Iterable[str], classes: Sequence[str]) -> np.ndarray:

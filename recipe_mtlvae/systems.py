@@ -1,8 +1,8 @@
 """The systems that the recipe trains: everything that lists systems reads this table.
 
-To add one: its line here, `nets/<name>.py` with the types of its section (Section) and what builds its network (build),
-`local/<name>.py` with its training, and its section in conf/base.yaml. Only strings stand here, and those modules in
-nets/ import torch within functions, so that a configuration is read without it.
+To add one: its line here, `nets/<name>.py` with the types of its section (Section), what its network takes (inputs) and
+what builds it (build), `local/<name>.py` with its training, and its section in conf/base.yaml. Only strings stand here,
+and those modules in nets/ import torch within functions, so that a configuration is read without it.
 """
 
 from __future__ import annotations

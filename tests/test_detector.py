@@ -15,6 +15,7 @@ from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inference.detector import Detector, mono
 from recipe_mtlvae.inference.windows import JoinedScores, cut_windows
 from recipe_mtlvae.inputs.log_mel import scale
+from recipe_mtlvae.inputs.mel_transform import LogMel
 from recipe_mtlvae.labels import DetectedEvent
 from recipe_mtlvae.nets.checkpoint import Checkpoint
 from recipe_mtlvae.nets.prediction import Prediction
@@ -30,10 +31,10 @@ class Constant(torch.nn.Module):
 
     windows = 0
 
-    def predict(self, features: torch.Tensor) -> Prediction:
-        self.windows += len(features)
-        steps = features.shape[2] // 4
-        return Prediction(torch.full((len(features), steps, 2), 0.75), torch.full((len(features), 2), 0.5))
+    def predict(self, log_mel: torch.Tensor) -> Prediction:
+        self.windows += len(log_mel)
+        steps = log_mel.shape[2] // 4
+        return Prediction(torch.full((len(log_mel), steps, 2), 0.75), torch.full((len(log_mel), 2), 0.5))
 
 
 @pytest.fixture
@@ -112,8 +113,8 @@ def test_an_unreadable_recording_stops_the_others_only_where_nobody_collects_fau
 class Loudness(torch.nn.Module):
     """A network that scores a step by its loudest frame, as scaled, so that scores tell where they come from."""
 
-    def predict(self, features: torch.Tensor) -> Prediction:
-        frames = features.amax(dim=1)[:, : features.shape[2] // 4 * 4]
+    def predict(self, log_mel: torch.Tensor) -> Prediction:
+        frames = log_mel.amax(dim=1)[:, : log_mel.shape[2] // 4 * 4]
         loud = (frames.unflatten(1, (-1, 4)).amax(dim=2) + 1) / 2
         return Prediction(torch.stack([loud, 1 - loud], dim=2), torch.stack([loud.amax(1), 1 - loud.amin(1)], dim=1))
 
@@ -125,7 +126,7 @@ def loudness() -> Detector:
 def test_a_clip_of_the_training_length_is_scored_to_the_last_bit_as_in_validation(tmp_path):
     detector, path = loudness(), recording(tmp_path / "a.wav", 2.0)
     samples = read_audio(path, RATE, 2.0).samples
-    expected = detector.net.predict(scale(detector.log_mel(torch.from_numpy(samples)[None]), (-1.0, 1.0)))
+    expected = detector.net.predict(scale(LogMel(detector.conf.features)(torch.from_numpy(samples)[None]), (-1.0, 1.0)))
     found = detector.detect(path)
     np.testing.assert_array_equal(found.scores, expected.strong[0].numpy())
     np.testing.assert_array_equal(found.weak, expected.weak[0].numpy())
@@ -134,14 +135,14 @@ def test_a_clip_of_the_training_length_is_scored_to_the_last_bit_as_in_validatio
 @pytest.mark.parametrize("seconds", [2.1, 3.3, 10.0, 75.0])
 def test_streamed_windows_are_stretches_of_the_whole_log_mel(tmp_path, seconds):
     detector, path = loudness(), recording(tmp_path / "a.wav", seconds)
-    whole = detector.log_mel(torch.from_numpy(read_audio(path, RATE, None).samples)[None])[0]
+    whole = LogMel(detector.conf.features)(torch.from_numpy(read_audio(path, RATE, None).samples)[None])[0]
     with open_stream(path, RATE, 4.0) as stream:
-        windows = list(cut_windows(stream.blocks, detector.log_mel, 2.0, 31))
+        windows = list(cut_windows(stream.blocks, detector.transforms, 31))
     assert [window.first_step for window in windows[:-1]] == [15 * i for i in range(len(windows) - 1)]
     assert windows[-1].first_step == (whole.shape[1] - 126) // 4
     for window in windows:
         expected = whole[:, 4 * window.first_step : 4 * window.first_step + 126]
-        torch.testing.assert_close(window.log_mel, expected, rtol=0, atol=1e-4)  # dB
+        torch.testing.assert_close(window.values["log_mel"], expected, rtol=0, atol=1e-4)  # dB
 
 
 def test_neighbouring_windows_are_weighted_by_triangles():

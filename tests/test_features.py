@@ -11,7 +11,8 @@ from torchaudio.functional import melscale_fbanks
 from torchaudio.transforms import MelSpectrogram
 
 from recipe_mtlvae.conf import FeatureConf, load_conf
-from recipe_mtlvae.inputs.log_mel import LogMel, mel_filters, scale
+from recipe_mtlvae.inputs.log_mel import scale
+from recipe_mtlvae.inputs.mel_transform import LogMel, mel_filters
 from recipe_mtlvae.inputs.store_parts import feature_shape
 
 CONF: FeatureConf = load_conf().features

@@ -26,9 +26,9 @@ STEP = 0.064  # s
 class Ears(torch.nn.Module):
     """Scores 0.9 for a class in each step in which its tone is loud, whatever stands around it."""
 
-    def predict(self, features: torch.Tensor) -> Prediction:
-        steps = features.shape[2] // 4
-        frames = features[:, :, : 4 * steps].unflatten(2, (steps, 4)).mean(dim=3)  # (1, mels, steps)
+    def predict(self, log_mel: torch.Tensor) -> Prediction:
+        steps = log_mel.shape[2] // 4
+        frames = log_mel[:, :, : 4 * steps].unflatten(2, (steps, 4)).mean(dim=3)  # (1, mels, steps)
         levels = torch.stack([frames[:, band] for band in BANDS], dim=2)
         strong = torch.where(levels > 0.4, 0.9, 0.1)
         return Prediction(strong, strong.amax(dim=1))

@@ -15,7 +15,7 @@ from local.train import train
 from recipe_mtlvae.audio.decoding import read_audio
 from recipe_mtlvae.corpus.splits import open_split
 from recipe_mtlvae.errors import RecipeError
-from recipe_mtlvae.inputs.log_mel import LogMel
+from recipe_mtlvae.inputs.mel_transform import LogMel
 from recipe_mtlvae.nets.checkpoint import load_checkpoint
 from recipe_mtlvae.nets.crnn import CRNN
 from recipe_mtlvae.scoring.scores import read_scores

@@ -24,7 +24,7 @@ from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inputs import extraction as extract
 from recipe_mtlvae.inputs import store_parts
 from recipe_mtlvae.inputs.extraction import PartTask
-from recipe_mtlvae.inputs.log_mel import LogMel
+from recipe_mtlvae.inputs.mel_transform import LogMel
 from recipe_mtlvae.inputs.store import Store, StoreJob, StoreReport, build_store, build_stores
 
 FEATURES = load_conf().features

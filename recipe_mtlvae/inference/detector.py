@@ -17,7 +17,7 @@ from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.inference.decoding_options import ByClass, chosen_decoding, known_classes
 from recipe_mtlvae.inference.prefetch import prefetched
 from recipe_mtlvae.inference.windows import JoinedScores, Window, cut_windows
-from recipe_mtlvae.inputs.log_mel import LogMel, scale
+from recipe_mtlvae.inputs.transforms import Transforms, scaled
 from recipe_mtlvae.labels import DetectedEvent, Grid
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
 from recipe_mtlvae.scoring.postprocess import Decoding
@@ -88,7 +88,7 @@ class Detector:
         self.conf, self.classes = checkpoint.conf, checkpoint.classes
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.net = checkpoint.net.to(self.device)
-        self.log_mel = LogMel(self.conf.features).to(self.device)
+        self.transforms = Transforms(self.conf).to(self.device)
         self.grid = Grid.of(self.conf.features, self.conf.data.clip_seconds)
         decoding = Decoding.fixed(self.conf.postprocess, len(self.classes))
         if checkpoint.decoding is not None:
@@ -190,15 +190,13 @@ class Detector:
             yield self._finish(recording)
 
     def _read(self, sources: Iterable[_Source]) -> Iterator[_Part]:
-        """Decodes, resamples, computes the log-mel and cuts it."""
+        """Decodes, resamples, computes the inputs and cuts them."""
         for path, source in sources:
             recording = _Recording(path, JoinedScores(len(self.classes), self.grid.steps))
             try:
                 with source as stream:
                     recording.duration = stream.duration
-                    for window in cut_windows(
-                        stream.blocks, self.log_mel, self.conf.data.clip_seconds, self.grid.steps
-                    ):
+                    for window in cut_windows(stream.blocks, self.transforms, self.grid.steps, self.device):
                         yield _Part(recording, window)
                     recording.duration, recording.damage = stream.duration, stream.damage  # as it was found to be
                 yield _Part(recording, None)
@@ -207,8 +205,9 @@ class Detector:
 
     @torch.inference_mode()
     def _score(self, batch: list[_Part], progress: Progress | None) -> None:
-        log_mel = torch.stack([part.content.log_mel for part in batch])
-        prediction = self.net.predict(scale(log_mel, self.conf.features.scale_range))
+        inputs = self.transforms.inputs
+        values = {name: torch.stack([part.content.values[name] for part in batch]) for name in inputs}
+        prediction = self.net.predict(**scaled(inputs, values, self.grid.steps))
         strong, weak = prediction.strong.float().cpu().numpy(), prediction.weak.float().cpu().numpy()
         for part, steps, clip in zip(batch, strong, weak, strict=True):
             recording, window = part.recording, part.content

@@ -68,9 +68,9 @@ def require_onnx() -> None:
 
 
 def _least_samples(detector: Detector) -> int:
-    """So that the ends can be mirrored and one step comes out."""
+    """So that the inputs can be computed and one step comes out."""
     features = detector.conf.features
-    return max(features.n_fft // 2 + 1, (features.frames_per_step - 1) * features.hop_length)
+    return max(detector.transforms.least_samples, (features.frames_per_step - 1) * features.hop_length)
 
 
 def _write_torchscript(detector: Detector, file: Path) -> None:
@@ -78,7 +78,7 @@ def _write_torchscript(detector: Detector, file: Path) -> None:
 
     from recipe_mtlvae.nets.portable import ClipModel
 
-    model = ClipModel(detector.net, detector.log_mel).eval()
+    model = ClipModel(detector.net, detector.transforms).eval()
     with torch.no_grad():
         traced = torch.jit.trace(model, torch.from_numpy(_clip(detector, 1.0)), check_trace=False)
     torch.jit.save(traced, str(file), _extra_files={"recipe.json": json.dumps(metadata(detector))})
@@ -101,9 +101,10 @@ def _write_onnx(detector: Detector, file: Path) -> None:
     import onnx
     import torch
 
-    from recipe_mtlvae.nets.portable import ClipModel, RealLogMel
+    from recipe_mtlvae.inputs.transforms import Transforms
+    from recipe_mtlvae.nets.portable import ClipModel
 
-    model = ClipModel(detector.net, RealLogMel(detector.conf.features)).eval()
+    model = ClipModel(detector.net, Transforms(detector.conf, real=True)).eval()
     torch.onnx.export(
         model,
         (torch.from_numpy(_clip(detector, 1.0)),),
@@ -145,7 +146,7 @@ def _deviation(detector: Detector, runtime: Runtime) -> float:
 
     from recipe_mtlvae.nets.portable import ClipModel
 
-    model = ClipModel(detector.net, detector.log_mel).eval()
+    model = ClipModel(detector.net, detector.transforms).eval()
     largest = 0.0
     for share in LENGTHS:
         samples = _clip(detector, share)

@@ -129,21 +129,19 @@ class LiveDetector:
         before = self._heard - len(self._samples)
         part = self._samples[self._sample(first) - before : self._sample(end) - before]
         samples = resample(part, self.rate, features.sample_rate)
-        length = max((end - first) * features.hop_length * features.frames_per_step, features.n_fft // 2 + 1)
+        whole = (end - first) * features.hop_length * features.frames_per_step
+        length = max(whole, self.detector.transforms.least_samples)
         return np.pad(samples[:length], (0, max(0, length - len(samples))))
 
     def _scores(self, windows: Sequence[np.ndarray]) -> list[np.ndarray]:
         """(steps, classes) each; windows of one length share a batch."""
         import torch
 
-        from recipe_mtlvae.inputs.log_mel import scale
-
         scores: list[np.ndarray] = []
         for _, group in itertools.groupby(windows, len):
             waveform = torch.from_numpy(np.stack(list(group))).to(self.detector.device)
             with torch.inference_mode():
-                log_mel = scale(self.detector.log_mel(waveform), self.detector.conf.features.scale_range)
-                strong = self.detector.net.predict(log_mel).strong
+                strong = self.detector.net.predict(**self.detector.transforms(waveform)).strong
             scores += list(strong.float().cpu().numpy())
         return scores
 

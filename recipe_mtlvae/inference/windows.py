@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recipe_mtlvae.audio.streaming import overlapped
-from recipe_mtlvae.inputs.log_mel import LogMel
-from recipe_mtlvae.labels import frames_of, samples_of
+from recipe_mtlvae.inputs.registry import Input
+from recipe_mtlvae.inputs.transforms import Transforms
 
 TAIL = 0.01  # of a window: a recording this much longer than the training length is still one window
 PIECE = 1 << 15  # samples whose spectra are computed at a time: they stay in the processor's cache
@@ -24,47 +23,86 @@ class Window:
     """A stretch of a recording, as long as the clips in training."""
 
     first_step: int  # of the recording's grid
-    log_mel: Tensor  # (mels, frames), dB, unscaled
+    values: dict[str, Tensor]  # by input: (width, steps), unscaled
 
 
-def cut_windows(blocks: Iterable[np.ndarray], log_mel: LogMel, clip_seconds: float, steps: int) -> Iterator[Window]:
+def cut_windows(
+    blocks: Iterable[np.ndarray], transforms: Transforms, steps: int, device: torch.device | str = "cpu"
+) -> Iterator[Window]:
     """Windows of `steps` output steps that overlap by half, of the samples in `blocks`, (n,) float32 each.
 
     A recording up to the training length is padded with zeros, as in training. In a longer one, windows are stretches
-    of its log-mel; the last one ends with the recording, so that none holds zeros, which would move its scaling.
+    of its inputs' values; the last one ends with the recording, so that none holds zeros, which would move its scaling.
     """
-    conf = log_mel.conf
-    blocks = iter(blocks)
-    length = samples_of(clip_seconds, conf.sample_rate)
+    inputs, blocks = transforms.inputs, iter(blocks)
+    length = next(iter(inputs.values())).clip_samples
     head = _head(blocks, int(length * (1 + TAIL)))
     if len(head) <= int(length * (1 + TAIL)):
-        yield Window(0, _log_mel(log_mel, np.pad(head[:length], (0, max(length - len(head), 0)))))
+        samples = np.pad(head[:length], (0, max(length - len(head), 0)))
+        compute = {name: _computing(transform, device) for name, transform in transforms.by_name.items()}
+        yield Window(0, {name: compute[name](samples) for name in inputs})
         return
-    width, hop = frames_of(conf, length), steps // 2
-    held: Tensor | None = None  # log-mel from the latest window's begin on
-    latest = -hop
-    for piece in log_mel_pieces(itertools.chain([head], blocks), log_mel):
-        held = piece if held is None else torch.cat([held, piece], dim=1)
-        skip = 0 if latest < 0 else hop * conf.frames_per_step
-        while held.shape[1] >= skip + width:
-            held, latest = held[:, skip:], latest + hop
-            skip = hop * conf.frames_per_step
-            yield Window(latest, held[:, :width])
-    if left := (held.shape[1] - width) // conf.frames_per_step:
-        yield Window(latest + left, held[:, left * conf.frames_per_step :][:, :width])
+    copies = itertools.tee(itertools.chain([head], blocks), len(inputs))
+    pieces = {
+        name: value_pieces(own, inputs[name], transforms.by_name[name], device)
+        for name, own in zip(inputs, copies, strict=True)
+    }
+    tracks = {name: _Track(inputs[name], pieces[name]) for name in inputs}
+    latest = first = 0
+    while all(track.holds(first) for track in tracks.values()):
+        yield Window(first, {name: track.window(first) for name, track in tracks.items()})
+        latest, first = first, first + steps // 2
+    if (last := min(track.last_window for track in tracks.values())) > latest:
+        yield Window(last, {name: track.window(last) for name, track in tracks.items()})
 
 
-def log_mel_pieces(blocks: Iterable[np.ndarray], log_mel: LogMel) -> Iterator[Tensor]:
-    """(mels, frames) each; joined, they are the log-mel of the joined blocks."""
-    reach = math.ceil(log_mel.conf.n_fft / 2 / log_mel.conf.hop_length)
+class _Track:
+    """One input along a recording: its values from the latest window's begin on."""
+
+    def __init__(self, source: Input, pieces: Iterator[Tensor]) -> None:
+        features = source.conf.features
+        self.width, self.hop = source.shape[1], source.hop  # steps of a window, samples to one
+        self.step = features.hop_length * features.frames_per_step  # samples to an output step
+        self.pieces = pieces
+        self.first = 0  # number of the first one held
+        self.held = next(pieces)
+
+    def holds(self, step: int) -> bool:
+        """Whether the recording goes on to the end of the window that begins with an output step."""
+        end = -(-step * self.step // self.hop) + self.width
+        while (lacking := end - self.first - self.held.shape[1]) > 0 and (piece := next(self.pieces, None)) is not None:
+            self.held = torch.cat([self.held, piece], dim=1)
+        return lacking <= 0
+
+    @property
+    def last_window(self) -> int:
+        """The output step with which the last window begins, at the recording's end."""
+        return (self.first + self.held.shape[1] - self.width) * self.hop // self.step
+
+    def window(self, step: int) -> Tensor:
+        """(width, steps); between two values where the input's steps do not begin with the output step."""
+        begin, between = divmod(step * self.step, self.hop)
+        self.held, self.first = self.held[:, begin - self.first :], begin
+        values = self.held[:, : self.width]
+        return torch.lerp(values, self.held[:, 1 : self.width + 1], between / self.hop) if between else values
+
+
+def value_pieces(
+    blocks: Iterable[np.ndarray], source: Input, transform: nn.Module, device: torch.device | str = "cpu"
+) -> Iterator[Tensor]:
+    """(width, steps) each; joined, they are the input's values of the joined blocks."""
     pieces = (block[first : first + PIECE] for block in blocks for first in range(0, len(block), PIECE))
-    return overlapped(pieces, lambda samples: _log_mel(log_mel, samples), log_mel.conf.hop_length, 1, reach)
+    return overlapped(pieces, _computing(transform, device), source.hop, 1, source.reach)
 
 
-@torch.inference_mode()
-def _log_mel(log_mel: LogMel, samples: np.ndarray) -> Tensor:
-    """(n,) -> (mels, frames), where the module computes."""
-    return log_mel(torch.from_numpy(samples).to(log_mel.window.device)[None])[0]
+def _computing(transform: nn.Module, device: torch.device | str) -> Callable[[np.ndarray], Tensor]:
+    """(samples,) -> (width, steps)"""
+
+    @torch.inference_mode()
+    def compute(samples: np.ndarray) -> Tensor:
+        return transform(torch.from_numpy(samples).to(device)[None])[0]
+
+    return compute
 
 
 def _head(blocks: Iterator[np.ndarray], length: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from recipe_mtlvae.conf import FeatureConf
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import file_stamp
-from recipe_mtlvae.inputs.log_mel import LogMel
+from recipe_mtlvae.inputs.mel_transform import LogMel
 from recipe_mtlvae.inputs.store_parts import Row, feature_shape, write_part
 from recipe_mtlvae.machine import cores
 from recipe_mtlvae.processes import held_back, start_processes

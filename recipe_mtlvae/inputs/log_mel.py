@@ -1,64 +1,57 @@
-"""Log-mel features, the baseline recipe's."""
+"""The input `log_mel`: the baseline recipe's log-mel spectrogram, in dB until it is scaled."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from recipe_mtlvae.conf import FeatureConf
+from recipe_mtlvae.conf import Conf, FeatureConf
+from recipe_mtlvae.files import content_hash
+from recipe_mtlvae.inputs.registry import Input
+from recipe_mtlvae.labels import frames_of
 
-BANDS = 16  # of one product: it takes only the bins that these bands touch, a sixth of a full product's work
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-
-def mel_filters(conf: FeatureConf) -> Tensor:
-    """(bins, mels): triangles of height 1 on the HTK scale, to the last bit torchaudio's, whose order of steps this is.
-
-    A band between two bins is empty.
-    """
-    bins = torch.linspace(0.0, conf.sample_rate // 2, conf.n_fft // 2 + 1)[:, None]  # Hz
-    edges = _hertz(torch.linspace(_mel(conf.f_min), _mel(conf.f_max), conf.n_mels + 2))
-    widths = edges[1:] - edges[:-1]
-    rising = (bins - edges[:-2]) / widths[:-1]
-    falling = (edges[2:] - bins) / widths[1:]
-    return torch.minimum(rising, falling).clamp(min=0.0)
+_FORMAT = 2  # raised when the same settings give other values
+_HASHED = {"n_mels": "mels", "hop_length": "hop"}  # keys that were renamed, as in the hash of stores from before
 
 
-class LogMel(nn.Module):
-    """Waveform to log-mel in dB, unscaled: frames centred every `hop_length` samples, ends mirrored.
+class LogMelInput(Input):
+    """128 bands in 626 frames of 10 s at the baseline's settings; `features` of the configuration."""
 
-    Mel amplitudes (HTK scale, unnormalised filters, symmetric Hamming window) as in the DCASE 2022 baseline;
-    faster on a CPU than torchaudio's MelSpectrogram, since bands are multiplied with the bins that they touch alone.
-    """
+    def __init__(self, conf: Conf) -> None:
+        super().__init__(conf)
+        features = conf.features
+        self.width, self.hop = features.n_mels, features.hop_length
+        self.least_samples = features.n_fft // 2 + 1  # so that the ends can be mirrored
+        self.reach = math.ceil(features.n_fft / 2 / features.hop_length)
 
-    def __init__(self, conf: FeatureConf) -> None:
-        super().__init__()
-        self.conf = conf
-        self.register_buffer("window", torch.hamming_window(conf.n_fft, periodic=False), persistent=False)
-        self.spans: list[slice] = []  # bins of each group of bands
-        for number, bands in enumerate(mel_filters(conf).split(BANDS, dim=1)):
-            touched = bands.any(dim=1).nonzero().flatten().tolist() or [0]
-            self.spans.append(slice(touched[0], touched[-1] + 1))
-            self.register_buffer(f"filters_{number}", bands[self.spans[-1]].contiguous(), persistent=False)
+    @property
+    def key(self) -> str:
+        """The output grid and the scaling, done when read, are no part of it."""
+        settings = dataclasses.asdict(self.conf.features)
+        del settings["frames_per_step"], settings["scale_range"]
+        hashed = {_HASHED.get(key, key): value for key, value in settings.items()}
+        return content_hash(_FORMAT, hashed, self.conf.data.clip_seconds)
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        """(batch, samples) in [-1, 1] -> (batch, n_mels, 1 + samples // hop_length) in dB in [db_min, db_max]."""
-        if waveform.ndim != 2:
-            raise ValueError(f"expected a waveform (batch, samples), got shape {tuple(waveform.shape)}")
-        if waveform.shape[1] <= self.conf.n_fft // 2:
-            raise ValueError(f"expected more than {self.conf.n_fft // 2} samples to mirror, got {waveform.shape[1]}")
-        half = self.conf.n_fft // 2
-        mirrored = nn.functional.pad(waveform[:, None], (half, half), mode="reflect")[:, 0]
-        frames = mirrored.unfold(1, self.conf.n_fft, self.conf.hop_length)  # (batch, frames, n_fft)
-        spectrum = torch.view_as_real(torch.fft.rfft(frames * self.window))  # (batch, frames, bins, 2)
-        # not abs(): torch's is 3 times as slow, guarding against squares that overflow
-        amplitudes = (spectrum[..., 0].square() + spectrum[..., 1].square()).sqrt()
-        groups = [amplitudes[..., span] @ self.get_buffer(f"filters_{i}") for i, span in enumerate(self.spans)]
-        mels = torch.cat(groups, dim=2).transpose(1, 2)  # (batch, mels, frames)
-        decibels = 20.0 * torch.log10(mels.clamp(min=self.conf.amplitude_floor))
-        return decibels.clamp(min=self.conf.db_min, max=self.conf.db_max)
+    def steps(self, samples: int) -> int:
+        return frames_of(self.conf.features, samples)
+
+    def transform(self, real: bool = False) -> nn.Module:
+        from recipe_mtlvae.inputs.mel_transform import LogMel, RealLogMel
+
+        return (RealLogMel if real else LogMel)(self.conf.features)
+
+    def scale(self, values: Tensor) -> Tensor:
+        return scale(values, self.conf.features.scale_range)
+
+    def mix(self, one: Tensor, other: Tensor, factor: float = 1.0, other_factor: float = 1.0) -> Tensor:
+        """Amplitudes are added, all in dB (20 log10)."""
+        return 20.0 * (factor * 10.0 ** (one / 20.0) + other_factor * 10.0 ** (other / 20.0)).log10()
 
 
 def scale(log_mel: Tensor, scale_range: tuple[float, float]) -> Tensor:
@@ -75,13 +68,14 @@ def scale(log_mel: Tensor, scale_range: tuple[float, float]) -> Tensor:
 
 def band_centres(conf: FeatureConf) -> np.ndarray:
     """Centre frequencies of the mel bands in Hz (mels,)."""
-    return _hertz(np.linspace(_mel(conf.f_min), _mel(conf.f_max), conf.n_mels + 2)[1:-1])
+    return hertz_of(np.linspace(mel_of(conf.f_min), mel_of(conf.f_max), conf.n_mels + 2)[1:-1])
 
 
-def _mel(hertz: float) -> float:
+def mel_of(hertz: float) -> float:
     """The HTK scale."""
     return 2595.0 * math.log10(1.0 + hertz / 700.0)
 
 
-def _hertz(mel: np.ndarray | Tensor) -> np.ndarray | Tensor:
+def hertz_of(mel: np.ndarray | Tensor) -> np.ndarray | Tensor:
+    """The inverse of mel_of."""
     return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)

@@ -25,7 +25,7 @@ FORMAT = 1
 class Checkpoint:
     """A network ready to predict, and what it was trained with."""
 
-    net: nn.Module  # in eval mode; has predict(features) -> Prediction
+    net: nn.Module  # in eval mode; has predict(**inputs) -> Prediction, the inputs by name
     conf: Conf
     classes: tuple[str, ...]
     epoch: int | None  # counted from 0; None: unknown, as of weights trained elsewhere

@@ -12,11 +12,11 @@ def parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
 
 
-def macs(net: nn.Module, features: torch.Tensor) -> int:
+def macs(net: nn.Module, *inputs: torch.Tensor, **named_inputs: torch.Tensor) -> int:
     """Multiply-accumulates of one forward pass in eval mode, of matrix products and convolutions.
 
-    `features` (1, mels, frames) on the CPU: torch's counter does not see into cuDNN's recurrent kernels.
+    The inputs of one clip on the CPU: torch's counter does not see into cuDNN's recurrent kernels.
     """
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        net.eval()(features)
+        net.eval()(*inputs, **named_inputs)
     return counter.get_total_flops() // 2

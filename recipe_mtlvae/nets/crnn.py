@@ -105,12 +105,12 @@ class CRNN(nn.Module):
         self.dense = nn.Linear(2 * hidden, classes)
         self.dense_softmax = nn.Linear(2 * hidden, classes)
 
-    def forward(self, features: Tensor) -> CRNNOutput:
+    def forward(self, log_mel: Tensor) -> CRNNOutput:
         """Scaled log-mel (batch, mels, frames) -> CRNNOutput with steps = frames // 4."""
-        if features.dim() != 3 or features.shape[1] != self.mels or features.shape[2] < self.frames_per_step:
+        if log_mel.dim() != 3 or log_mel.shape[1] != self.mels or log_mel.shape[2] < self.frames_per_step:
             expected = f"(batch, {self.mels}, frames >= {self.frames_per_step})"
-            raise ValueError(f"features: expected {expected}, got {tuple(features.shape)}")
-        maps = self.cnn(features.transpose(1, 2).unsqueeze(1))  # (batch, channels, steps, 1)
+            raise ValueError(f"log_mel: expected {expected}, got {tuple(log_mel.shape)}")
+        maps = self.cnn(log_mel.transpose(1, 2).unsqueeze(1))  # (batch, channels, steps, 1)
         hidden = self.dropout(self.rnn(maps.squeeze(-1).transpose(1, 2)))  # (batch, steps, 2 * hidden)
         strong = torch.sigmoid(self.dense(hidden))  # (batch, steps, classes)
         # The classes compete for each step: a softmax over classes, not over time
@@ -119,7 +119,7 @@ class CRNN(nn.Module):
         return CRNNOutput(strong=strong.transpose(1, 2), weak=weak)
 
     @torch.inference_mode()
-    def predict(self, features: Tensor) -> Prediction:
+    def predict(self, log_mel: Tensor) -> Prediction:
         """Scaled log-mel (batch, mels, frames) -> strong (batch, steps, classes) and weak (batch, classes).
 
         Dropout is off and batch norm takes its running statistics, whatever mode the network is in.
@@ -127,7 +127,7 @@ class CRNN(nn.Module):
         training = self.training
         self.eval()
         try:
-            strong, weak = self(features)
+            strong, weak = self(log_mel)
         finally:
             self.train(training)
         return Prediction(strong=strong.transpose(1, 2), weak=weak)

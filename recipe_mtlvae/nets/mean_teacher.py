@@ -25,6 +25,11 @@ class Section:
     ema: Float = Field(ge=0, le=1)
 
 
+def inputs(conf: Conf) -> tuple[str, ...]:
+    """What the network takes, of inputs/registry.py."""
+    return ("log_mel",)
+
+
 def build(conf: Conf, classes: int) -> CRNN:
     """A network of random weights for so many event classes."""
     from recipe_mtlvae.nets.crnn import CRNN

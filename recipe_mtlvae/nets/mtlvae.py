@@ -28,6 +28,11 @@ class Section:
     kld_warmup_steps: Int = Field(ge=0, le=10**9)
 
 
+def inputs(conf: Conf) -> tuple[str, ...]:
+    """What the network takes, of inputs/registry.py."""
+    return ("log_mel",)
+
+
 def build(conf: Conf, classes: int) -> MTLVAE:
     """A network of random weights for so many event classes."""
     from recipe_mtlvae.nets.vae import MTLVAE

@@ -142,24 +142,24 @@ class MTLVAE(nn.Module):
         sizes = HeadSizes(2 * hidden, classes, mels, frames_per_step, outputs_per_step)
         self.heads = nn.ModuleDict({task: _new_head(task, sizes) for task in TASKS if task in tasks})
 
-    def forward(self, features: Tensor, rows: Mapping[str, slice] | None = None) -> VAEOutput:
+    def forward(self, log_mel: Tensor, rows: Mapping[str, slice] | None = None) -> VAEOutput:
         """Scaled log-mel (batch, mels, frames) -> VAEOutput; steps = frames // frames_per_step.
 
         z is sampled from the posterior in training mode, and is mu in eval mode. `rows`, as Batch.spans: the clips
         that each task's head is run on; a head that is not named is not run. None: all heads on all clips.
         """
-        mu, logvar = self.encode(features)
+        mu, logvar = self.encode(log_mel)
         z = self.sample(mu, logvar)
         decoded = self.decode(z)
-        steps = features.shape[2] // self.frames_per_step
+        steps = log_mel.shape[2] // self.frames_per_step
         run = [task for task in self.heads if rows is None or task in rows]
         outputs = {task: self.heads[task](decoded if rows is None else decoded[rows[task]], steps) for task in run}
         return VAEOutput(outputs, mu, logvar, z)
 
-    def encode(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, mels, frames) -> mu and logvar of the posterior, each (batch, recurrent steps, latent)."""
-        self._check(features)
-        seen = self._stack(features) if self.front_end is None else self.front_end(features)
+        self._check(log_mel)
+        seen = self._stack(log_mel) if self.front_end is None else self.front_end(log_mel)
         encoded = self.encoder(self.dropout(seen))
         mu, logvar = self.posterior(self.dropout(encoded)).chunk(2, dim=-1)
         return mu, logvar.clamp(*LOGVAR_RANGE)
@@ -175,14 +175,14 @@ class MTLVAE(nn.Module):
         return self.dropout(self.decoder(z))
 
     @torch.inference_mode()
-    def predict(self, features: Tensor) -> Prediction:
+    def predict(self, log_mel: Tensor) -> Prediction:
         """Scaled log-mel (batch, mels, frames) -> probabilities, with the inference heads.
 
         Strong: the strong-real head, or strong-synthetic where that task is off. Weak: the weak head,
         or the maximum over steps of the strong one where that task is off.
         """
-        decoded = self.decode(self.encode(features)[0])
-        steps = features.shape[2] // self.frames_per_step
+        decoded = self.decode(self.encode(log_mel)[0])
+        steps = log_mel.shape[2] // self.frames_per_step
         strong_head, weak_head = (inference_head(kind, self.heads) for kind in ("strong", "weak"))
         strong = torch.sigmoid(self.heads[strong_head](decoded, steps))
         weak = torch.sigmoid(self.heads[weak_head](decoded, steps)) if weak_head else strong.amax(dim=1)

@@ -16,8 +16,8 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from recipe_mtlvae.audio.streaming import open_stream
 from recipe_mtlvae.files import atomic_write
 from recipe_mtlvae.inference.detector import Detection, Detector
-from recipe_mtlvae.inference.windows import log_mel_pieces
-from recipe_mtlvae.inputs.log_mel import LogMel, band_centres
+from recipe_mtlvae.inference.windows import value_pieces
+from recipe_mtlvae.inputs.log_mel import LogMelInput, band_centres
 from recipe_mtlvae.report.clip_plot import draw_spectrogram
 from recipe_mtlvae.report.theme import STYLE, palette, wrapped
 
@@ -43,18 +43,18 @@ def write_pictures(folder: Path, name: str, detection: Detection, detector: Dete
     return files
 
 
-def spectrogram(path: Path, log_mel: LogMel, begin: float, end: float) -> tuple[np.ndarray, float]:
+def spectrogram(path: Path, log_mel: LogMelInput, begin: float, end: float) -> tuple[np.ndarray, float]:
     """Log-mel in dB (mels, columns) of a stretch in seconds, and the seconds of a column; at most COLUMNS of them.
 
     Of the frames that share a column, the loudest shows.
     """
-    conf = log_mel.conf
+    conf = log_mel.conf.features
     with open_stream(path, conf.sample_rate, first=begin, seconds=end - begin) as stream:
         blocks = list(stream.blocks)
-    short = conf.n_fft // 2 + 1 - sum(map(len, blocks))  # as many samples as the first frame mirrors
+    short = log_mel.least_samples - sum(map(len, blocks))
     if short > 0:
         blocks.append(np.zeros(short, np.float32))
-    frames = np.concatenate([piece.cpu().numpy() for piece in log_mel_pieces(blocks, log_mel)], axis=1)
+    frames = np.concatenate(list(value_pieces(blocks, log_mel, log_mel.transform())), axis=1)
     pooled = math.ceil(frames.shape[1] / COLUMNS)
     columns = np.maximum.reduceat(frames, np.arange(0, frames.shape[1], pooled), axis=1)
     return columns, pooled * conf.hop_length / conf.sample_rate
@@ -68,7 +68,7 @@ def _figure(detection: Detection, detector: Detector, begin: float, end: float) 
         grid = figure.add_gridspec(2, 1, height_ratios=heights)
         below = figure.add_subplot(grid[1, 0])
         above = figure.add_subplot(grid[0, 0], sharex=below)
-        columns, seconds = spectrogram(detection.path, detector.log_mel, begin, end)
+        columns, seconds = spectrogram(detection.path, LogMelInput(detector.conf), begin, end)
         draw_spectrogram(figure, above, columns, band_centres(detector.conf.features), seconds, begin)
         above.set_title(_title(detection, begin, end), fontsize=9.5)
         _draw_classes(below, detection, detector, rows, begin, end)

@@ -19,7 +19,7 @@ from local.train import Data, Processes, _quiet, _trainer, system_of
 from recipe_mtlvae.audio.decoding import read_audio
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.batches import Batch
-from recipe_mtlvae.inputs.log_mel import LogMel
+from recipe_mtlvae.inputs.mel_transform import LogMel
 from tests.benchmarks.corpus import corpus_conf, make_corpus
 from tests.benchmarks.timing import Goal, Line
 from tests.benchmarks.training import mean_teacher_step, mtlvae_step, random_batch

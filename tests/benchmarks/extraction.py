@@ -28,7 +28,7 @@ from recipe_mtlvae.audio.resampling import resample
 from recipe_mtlvae.conf import load_conf
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.inputs.extraction import PartTask, extract_part
-from recipe_mtlvae.inputs.log_mel import LogMel
+from recipe_mtlvae.inputs.mel_transform import LogMel
 from tests.benchmarks.timing import Goal, Line, Way, race
 
 SECONDS, FILE_RATE = 10.0, 44_100

@@ -1,0 +1,79 @@
+"""What networks see of a clip: named inputs, each with a rate, a width and a store of its own.
+
+To add one: a file with its subclass of Input, its line in INPUTS, and its name among what a system's network takes:
+`inputs` in nets/<system>.py.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.labels import samples_of
+from recipe_mtlvae.systems import system_module
+
+if TYPE_CHECKING:  # torch is slow to import, and stores are opened without it
+    from torch import Tensor, nn
+
+# By name: module, class
+INPUTS = {
+    "log_mel": ("recipe_mtlvae.inputs.log_mel", "LogMelInput"),
+}
+
+
+class Input(ABC):
+    """One input of a configuration, computed from a waveform of features.sample_rate.
+
+    What a store holds of it and what a long recording is cut from are its values (batch, width, steps) at its own rate,
+    unscaled. A network takes them on_grid, then scaled.
+    """
+
+    width: int  # values a step
+    hop: int  # samples from one step to the next
+    reach: int  # steps to either side whose samples a step's values depend on
+    least_samples: int  # that a waveform must have
+
+    def __init__(self, conf: Conf) -> None:
+        self.conf = conf
+        self.clip_samples = samples_of(conf.data.clip_seconds, conf.features.sample_rate)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(width, steps) of one clip."""
+        return self.width, self.steps(self.clip_samples)
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """Hash of all that the values of a clip depend on, which names the folder of its stores."""
+
+    @abstractmethod
+    def steps(self, samples: int) -> int:
+        """Its steps of a waveform of so many samples."""
+
+    @abstractmethod
+    def transform(self, real: bool = False) -> nn.Module:
+        """What computes it: (batch, samples) in [-1, 1] -> (batch, width, steps). real: without complex numbers."""
+
+    @abstractmethod
+    def scale(self, values: Tensor) -> Tensor:
+        """Values on the grid as the network takes them."""
+
+    def on_grid(self, values: Tensor, steps: int) -> Tensor:
+        """Values with a whole number of them to each of a clip's `steps` output steps, at their true times."""
+        return values
+
+    def mix(self, one: Tensor, other: Tensor, factor: float = 1.0, other_factor: float = 1.0) -> Tensor:
+        """Values on the grid of two clips that sound together, each by its factor."""
+        return factor * one + other_factor * other
+
+
+def inputs_of(conf: Conf) -> dict[str, Input]:
+    """What the network of a configuration takes, by name: the keyword arguments of its forward and predict."""
+    inputs = {}
+    for name in system_module(conf.system).inputs(conf):
+        module, kind = INPUTS[name]
+        inputs[name] = getattr(importlib.import_module(module), kind)(conf)
+    return inputs

@@ -1,0 +1,36 @@
+"""From waveforms to all that a network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.inputs.registry import Input, inputs_of
+from recipe_mtlvae.labels import steps_of
+
+
+class Transforms(nn.Module):
+    """What computes the inputs of a configuration's network; real: without complex numbers, as ONNX wants."""
+
+    def __init__(self, conf: Conf, real: bool = False) -> None:
+        super().__init__()
+        self.conf = conf
+        self.inputs = inputs_of(conf)
+        self.by_name = nn.ModuleDict({name: source.transform(real) for name, source in self.inputs.items()})
+
+    @property
+    def least_samples(self) -> int:
+        """So many a waveform must have."""
+        return max(source.least_samples for source in self.inputs.values())
+
+    def forward(self, waveform: Tensor) -> dict[str, Tensor]:
+        """(batch, samples) in [-1, 1] -> what the network takes, by name."""
+        values = {name: transform(waveform) for name, transform in self.by_name.items()}
+        return scaled(self.inputs, values, steps_of(self.conf.features, waveform.shape[1]))
+
+
+def scaled(inputs: Mapping[str, Input], values: Mapping[str, Tensor], steps: int) -> dict[str, Tensor]:
+    """Values (batch, width, steps) of clips of so many output steps -> what the network takes, by name."""
+    return {name: source.scale(source.on_grid(values[name], steps)) for name, source in inputs.items()}
