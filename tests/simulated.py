@@ -6,7 +6,7 @@ import numpy as np
 
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.scoring.metrics import ClipStatistics, clip_statistics
-from recipe_mtlvae.scoring.postprocess import to_events
+from recipe_mtlvae.scoring.postprocess import events_above
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 
 CLASSES = ("Cat", "Dog", "Speech")
@@ -35,5 +35,4 @@ def simulate(clips: int, seed: int) -> tuple[ScoreFolder, dict[str, list[Event]]
 
 
 def statistics_of(folder: ScoreFolder, truth: dict[str, list[Event]]) -> ClipStatistics:
-    detected = {clip: to_events(item.scores, item.edges, CLASSES, 0.5) for clip, item in folder.clips.items()}
-    return clip_statistics(folder, detected, truth, dict.fromkeys(folder.clips, STEPS * STEP))
+    return clip_statistics(folder, events_above(folder, 0.5), truth, dict.fromkeys(folder.clips, STEPS * STEP))

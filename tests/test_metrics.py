@@ -6,7 +6,7 @@ import pytest
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.scoring.metrics import clip_statistics, figures, score
-from recipe_mtlvae.scoring.postprocess import to_events
+from recipe_mtlvae.scoring.postprocess import events_above
 from recipe_mtlvae.scoring.scenarios import metric_keys
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 
@@ -181,7 +181,7 @@ def test_all_figures_are_those_of_sed_scores_eval(noisy):
         "segment_f1": segment_based.fscore(frames, tuples, durations, 0.5, segment_length=1.0)[0],
         "intersection_f1": intersection_based.fscore(frames, tuples, 0.5, dtc_threshold=0.5, gtc_threshold=0.5)[0],
     }
-    detected = {clip: to_events(item.scores, item.edges, folder.classes, 0.5) for clip, item in folder.clips.items()}
+    detected = events_above(folder, 0.5)
     metrics = score(folder, detected, truth, durations)
 
     assert metrics.macro["psds1"] == pytest.approx(psds1, abs=1e-12)
@@ -207,7 +207,7 @@ def test_the_area_under_the_psd_roc_is_the_psds(noisy):
 
 def test_counts_of_clips_add_up_to_the_figures(noisy):
     folder, truth, durations = noisy
-    detected = {clip: to_events(item.scores, item.edges, folder.classes, 0.5) for clip, item in folder.clips.items()}
+    detected = events_above(folder, 0.5)
     statistics = clip_statistics(folder, detected, truth, durations)
     counts = statistics.f1["event_f1"]
     assert counts.references.shape == (60, 3)

@@ -78,6 +78,12 @@ def test_faulty_durations_are_named_with_their_line(files, rows, message):
         read_reference(*files(["a.wav\t0\t1\tCat"], rows), None)
 
 
+def test_durations_that_a_spreadsheet_wrote_are_read(files):
+    truth, durations = files(["a.wav\t0.0\t1.0\tCat"], [])
+    durations.write_bytes(b'\xef\xbb\xbf"filename"\t"duration"\t\r\n"a.wav"\t10\t\r\n\r\n')
+    assert read_reference(truth, durations, None).durations == {"a": 10.0}
+
+
 def test_durations_with_other_columns_are_refused(files):
     with pytest.raises(RecipeError, match=r"durations.tsv:1: .* filename and duration, got 'name length'"):
         read_reference(*files(["a.wav\t0\t1\tCat"], ["a.wav\t10"], header="name\tlength"), None)

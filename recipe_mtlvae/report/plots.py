@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
-from matplotlib import ticker
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from recipe_mtlvae.report.latents import Latents, main_directions
 from recipe_mtlvae.report.theme import (
-    DASHES,
     INK,
     LINE,
     MARKERS,
-    STYLE,
-    SYSTEM_COLOURS,
-    WIDTH,
+    chart,
     colour_bar,
     frequency_axis,
+    legend,
+    log_axis,
     palette,
-    plain_axes,
     svg,
+    system_look,
     wrapped,
 )
 
@@ -42,10 +38,8 @@ def bars(
     """
     systems, classes = list(values), list(next(iter(values.values())))
     height = 0.72 / len(systems)
-    with matplotlib.rc_context(STYLE):
-        inches = len(classes) * (0.27 if len(systems) == 1 else 0.1 + 0.14 * len(systems))
-        figure = Figure(figsize=(WIDTH, 0.75 + inches + 0.25 * (len(systems) > 1)), layout="constrained")
-        axes = plain_axes(figure.subplots(), title, axis, "")
+    inches = len(classes) * (0.27 if len(systems) == 1 else 0.1 + 0.14 * len(systems))
+    with chart(title, axis, "", 0.75 + inches + 0.25 * (len(systems) > 1)) as axes:
         for i, system in enumerate(systems):
             rows = np.arange(len(classes)) + (i - (len(systems) - 1) / 2) * height
             colour = [colours[name] for name in classes] if len(systems) == 1 else colours[system]
@@ -63,8 +57,8 @@ def bars(
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
         if len(systems) > 1:
-            figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, handlelength=1.2)
-        return svg(figure, title)
+            legend(axes)
+        return svg(axes.figure, title)
 
 
 def _end_of_bar(
@@ -82,20 +76,17 @@ def _end_of_bar(
 
 def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str, limit: float, axis: str) -> str:
     """PSD-ROC: effective true positive rate over effective false positives an hour, one step line a name. SVG text."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
-        axes = plain_axes(figure.subplots(), title, axis, "effective true positive rate")
+    with chart(title, axis, "effective true positive rate") as axes:
         for i, (name, (x, y)) in enumerate(curves.items()):
-            colour = SYSTEM_COLOURS[i % len(SYSTEM_COLOURS)]
             x, y = np.append(x, max(limit, x[-1])), np.append(y, y[-1])  # the rate holds until the limit
-            axes.step(x, y, where="post", color=colour, linestyle=DASHES[i % len(DASHES)], linewidth=1.8, label=name)
+            axes.step(x, y, where="post", linewidth=1.8, label=name, **system_look(i))
             if len(curves) == 1:
-                axes.fill_between(x, y, step="post", color=colour, alpha=0.12, linewidth=0)
+                axes.fill_between(x, y, step="post", color=system_look(i)["color"], alpha=0.12, linewidth=0)
         axes.set_xlim(0.0, limit)
         axes.set_ylim(0.0, 1.0)
         if len(curves) > 1:
-            figure.legend(loc="outside lower left", ncols=2, handlelength=2.2)
-        return svg(figure, title)
+            legend(axes, length=2.2)
+        return svg(axes.figure, title)
 
 
 def lines(
@@ -110,67 +101,54 @@ def lines(
 
     `best` names the line whose highest point is marked by an upright.
     """
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
-        axes = plain_axes(figure.subplots(), title, "epoch", axis)
+    with chart(title, "epoch", axis) as axes:
         for name, colour in palette(list(series)).items():
             marker = "o" if len(epochs) < 3 else None
             axes.plot(epochs, series[name], color=colour, linewidth=1.8, marker=marker, markersize=4, label=name)
         if log:
             axes.set_yscale("log")
-            axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
-            axes.yaxis.set_major_formatter("{x:g}")  # plain numbers: powers of ten would need math text
-            axes.yaxis.set_minor_locator(ticker.NullLocator())
+            log_axis(axes.yaxis, 8)
         if best is not None and np.isfinite(series[best]).any():
             axes.axvline(epochs[int(np.nanargmax(series[best]))], color=LINE, linewidth=1.0, linestyle="--", zorder=0)
         axes.xaxis.get_major_locator().set_params(integer=True)
         if len(series) > 1:
-            figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1.2)
-        return svg(figure, title)
+            legend(axes, 3, 1.4, columnspacing=1.2)
+        return svg(axes.figure, title)
 
 
 def selections(histories: Mapping[str, Mapping[str, Sequence[float]]], title: str, axis: str) -> str:
     """The selection score of each system over the epochs, from histories by name. SVG text."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
-        axes = plain_axes(figure.subplots(), title, "epoch", axis)
+    with chart(title, "epoch", axis) as axes:
         for i, (name, history) in enumerate(histories.items()):
             epochs = np.asarray(history["epoch"]) + 1
-            look = {"color": SYSTEM_COLOURS[i % len(SYSTEM_COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
-            axes.plot(epochs, history["val/selection"], linewidth=1.8, label=name, **look)
+            axes.plot(epochs, history["val/selection"], linewidth=1.8, label=name, **system_look(i))
         axes.xaxis.get_major_locator().set_params(integer=True)
-        figure.legend(loc="outside lower left", ncols=2, handlelength=2.2)
-        return svg(figure, title)
+        legend(axes, length=2.2)
+        return svg(axes.figure, title)
 
 
 def scatter(points: Mapping[str, tuple[float, float, tuple[float, float] | None]], title: str, x: str, y: str) -> str:
     """One point a system: (x above 0, y, interval of y), x on a log scale. SVG text."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
-        axes = plain_axes(figure.subplots(), title, x, y)
+    with chart(title, x, y) as axes:
         for i, (name, (cost, score, interval)) in enumerate(points.items()):
-            colour = SYSTEM_COLOURS[i % len(SYSTEM_COLOURS)]
+            colour = system_look(i)["color"]
             if interval is not None:
                 axes.plot((cost, cost), interval, color=colour, linewidth=1.4)
             axes.plot(cost, score, MARKERS[i % len(MARKERS)], color=colour, markersize=8, label=name)
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0), numticks=6))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_locator(ticker.NullLocator())
+        log_axis(axes.xaxis, 6)
         axes.margins(x=0.2)
         axes.set_ylim(bottom=0.0)
-        figure.legend(loc="outside lower left", ncols=2, handlelength=1.2)
-        return svg(figure, title)
+        legend(axes)
+        return svg(axes.figure, title)
 
 
 def latent_points(latents: Latents, colours: Mapping[str, str], title: str) -> str:
     """mu on its two main directions, coloured by class. SVG text."""
     directions, shares = main_directions(latents.mu)
     places = (latents.mu - latents.mu.mean(axis=0)) @ directions.T
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
-        names = [f"direction {i + 1} ({100 * share:.0f} % of the variance)" for i, share in enumerate(shares)]
-        axes = plain_axes(figure.subplots(), title, names[0], names[-1])
+    names = [f"direction {i + 1} ({100 * share:.0f} % of the variance)" for i, share in enumerate(shares)]
+    with chart(title, names[0], names[-1], 4.0) as axes:
         for i, (name, colour) in enumerate(colours.items()):
             mine = places[latents.label == name]
             if len(mine):
@@ -178,20 +156,18 @@ def latent_points(latents: Latents, colours: Mapping[str, str], title: str) -> s
                 axes.scatter(
                     mine[:, 0], mine[:, -1], s=14, c=colour, marker=marker, alpha=0.7, linewidths=0, label=name
                 )
-        figure.legend(loc="outside lower left", ncols=2, handlelength=0.8, markerscale=1.6, columnspacing=1.0)
-        return svg(figure, title)
+        legend(axes, length=0.8, markerscale=1.6, columnspacing=1.0)
+        return svg(axes.figure, title)
 
 
 def traversal(latents: Latents, frequencies: np.ndarray, title: str) -> str:
     """What is decoded of a walk along the main direction of the latent space. SVG text."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
-        axes = plain_axes(figure.subplots(), title, "position (standard deviations)", "kHz")
+    with chart(title, "position (standard deviations)", "kHz") as axes:
         extent = (latents.positions[0], latents.positions[-1], -0.5, latents.traversal.shape[1] - 0.5)
         image = axes.imshow(
             latents.traversal.T, origin="lower", aspect="auto", extent=extent, cmap="magma", interpolation="none"
         )
         frequency_axis(axes, frequencies)
         axes.grid(visible=False)
-        colour_bar(figure, image, axes, "level, scaled")
-        return svg(figure, title)
+        colour_bar(axes.figure, image, axes, "level, scaled")
+        return svg(axes.figure, title)

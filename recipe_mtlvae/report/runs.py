@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,10 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     return Run(
         name=name or folder.name,
         folder=folder,
-        conf=_read_conf(folder / "conf.yaml", gaps),
+        conf=_read(folder / "conf.yaml", gaps, lambda text: conf_from_dict(load_yaml(text))),
         metrics=metrics,
         curves={split: curve for split, curve in curves.items() if curve},
-        history=_read_history(folder / "history.csv", gaps),
+        history=_read(folder / "history.csv", gaps, _history) or {},
         energy=_read_json(folder / "energy.json", gaps),
         model=_read_json(folder / "model.json", gaps),
         gaps=tuple(gaps),
@@ -111,43 +112,31 @@ def read_published(file: Path | None = None) -> list[Published]:
 
 
 def _read_json(file: Path, gaps: list[str]) -> dict[str, Any]:
-    """The mapping in `file`; empty, with a gap stated, where there is none."""
-    try:
-        content = json.loads(read_text(file))
-    except FileNotFoundError:
-        gaps.append(f"{file.name} is missing.")
-        return {}
-    except (OSError, ValueError, RecursionError, RecipeError) as error:
-        gaps.append(f"{file.name} cannot be read: {error}.")
-        return {}
-    if not isinstance(content, dict):
-        gaps.append(f"{file.name} holds no mapping.")
-        return {}
-    return content
+    return _read(file, gaps, _mapping) or {}
 
 
-def _read_conf(file: Path, gaps: list[str]) -> Conf | None:
+def _read(file: Path, gaps: list[str], parse: Callable[[str], Any]) -> Any:
+    """What `parse` makes of the file's text; None, with a gap stated, where it is missing or damaged."""
     try:
-        return conf_from_dict(load_yaml(read_text(file)))
+        return parse(read_text(file))
     except FileNotFoundError:
         gaps.append(f"{file.name} is missing.")
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecipeError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError, csv.Error, RecipeError) as error:
         gaps.append(f"{file.name} cannot be read: {error}.")
     return None
 
 
-def _read_history(file: Path, gaps: list[str]) -> dict[str, list[float]]:
-    try:
-        rows = list(csv.DictReader(io.StringIO(read_text(file), newline="")))
-    except FileNotFoundError:
-        gaps.append(f"{file.name} is missing.")
-        return {}
-    except (OSError, UnicodeDecodeError, csv.Error, RecipeError) as error:
-        gaps.append(f"{file.name} cannot be read: {error}.")
-        return {}
+def _mapping(text: str) -> dict[str, Any]:
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("it holds no mapping")
+    return content
+
+
+def _history(text: str) -> dict[str, list[float]]:
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
     if not rows:
-        gaps.append(f"{file.name} holds no epoch.")
-        return {}
+        raise ValueError("it holds no epoch")
     return {name: [_number(row[name]) for row in rows] for name in rows[0] if name}
 
 

@@ -6,15 +6,17 @@ A chart is some 330 points wide, so that its text stays legible on a phone; the 
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import matplotlib
 import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
@@ -58,6 +60,29 @@ STYLE = {
 def palette(names: Sequence[str], colours: Sequence[str] = PALETTE) -> dict[str, str]:
     """A colour for each name, the same for the same list; where there are too few, colours come again."""
     return {name: colours[i % len(colours)] for i, name in enumerate(names)}
+
+
+@contextlib.contextmanager
+def chart(title: str, x: str, y: str, height: float = 3.0) -> Iterator[Axes]:
+    """Axes to draw on in the page's style, `height` in inches; svg() belongs inside."""
+    with matplotlib.rc_context(STYLE):
+        yield plain_axes(Figure(figsize=(WIDTH, height), layout="constrained").subplots(), title, x, y)
+
+
+def system_look(number: int) -> dict[str, str]:
+    """Colour and dashes of a system's line."""
+    return {"color": SYSTEM_COLOURS[number % len(SYSTEM_COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+
+
+def log_axis(axis: Axis, ticks: int = 9, subs: Sequence[float] = (1.0, 2.0, 5.0), text: str = "{x:g}") -> None:
+    """Ticks of a logarithmic axis in plain numbers: powers of ten would need math text."""
+    axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=ticks))
+    axis.set_major_formatter(text)
+    axis.set_minor_locator(ticker.NullLocator())
+
+
+def legend(axes: Axes, columns: int = 2, length: float = 1.2, **look: float) -> None:
+    axes.figure.legend(loc="outside lower left", ncols=columns, handlelength=length, **look)
 
 
 def plain_axes(axes: Axes, title: str, x: str, y: str) -> Axes:

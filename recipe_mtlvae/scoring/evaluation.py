@@ -12,7 +12,7 @@ from typing import Any
 from recipe_mtlvae.errors import fail, printable
 from recipe_mtlvae.labels import Event, merge_events
 from recipe_mtlvae.scoring.operating_points import read_operating_points, step_scores
-from recipe_mtlvae.scoring.postprocess import Decoding, filter_folder, odd_steps, step_seconds, to_events
+from recipe_mtlvae.scoring.postprocess import Decoding, events_above, odd_steps, step_seconds
 from recipe_mtlvae.scoring.reference import Reference, attach, read_reference
 from recipe_mtlvae.scoring.scores import ScoreFolder, read_scores
 
@@ -78,7 +78,8 @@ def prepare(
         if seconds > longest:
             raise fail(f"median filter of {seconds:g} s: the longest clip has {longest:g} s", "give a shorter one")
         steps = odd_steps(seconds, step) if seconds else steps
-        scores, filtered = filter_folder(scores, steps), steps * step if steps > 1 else 0.0
+        decoding = Decoding((threshold,) * len(scores.classes), (steps,) * len(scores.classes))
+        scores, filtered = decoding.filtered(scores), steps * step if steps > 1 else 0.0
     attached = attach(scores, reference, allow_missing)
     notes = []
     if seconds and abs(filtered - seconds) > 1e-6:
@@ -87,10 +88,7 @@ def prepare(
         notes.append(f"{attached.missing} clips without scores count as event-free")
     if attached.others:
         notes.append(f"{attached.others} scored clips are not in the clip list: left out")
-    detected = {
-        clip: to_events(item.scores, item.edges, scores.classes, threshold)
-        for clip, item in attached.scores.clips.items()
-    }
+    detected = events_above(attached.scores, threshold)
     scored = len(reference.durations) - attached.missing
     return SystemOutput(attached.scores, detected, reference, scored, threshold, filtered, tuple(notes))
 
@@ -126,8 +124,7 @@ def measure(
     from recipe_mtlvae.scoring.metrics import score
 
     metrics = score(system.scores, system.detected, system.reference.truth, system.reference.durations)
-    setting = results.Setting(split, system.scored, system.threshold, system.median_filter_seconds)
-    content = results.as_dict(metrics, system.reference, setting)
+    content = results.as_dict(metrics, system, split)
     if tuned is not None:
         content["tuned"] = tuned
     results.write(metrics_file, curves_file, content, metrics)
@@ -149,8 +146,9 @@ def measure_tuned(scores: ScoreFolder, reference: Reference, model: Mapping[str,
     fields = {name: [model[name][label] for label in scores.classes] for name in ("thresholds", "median_filters")}
     decoding = Decoding.from_dict(fields)
     kept = attach(scores, reference, allow_missing=False).scores
-    detected = {clip: decoding.events(item.scores, item.edges, kept.classes) for clip, item in kept.clips.items()}
-    metrics = score(decoding.filtered(kept), detected, reference.truth, reference.durations)
+    filtered = decoding.filtered(kept)
+    detected = events_above(filtered, decoding.thresholds)
+    metrics = score(filtered, detected, reference.truth, reference.durations)
     step = step_seconds(kept)
     return {
         **metrics.macro,

@@ -80,12 +80,6 @@ def median_filter(scores: np.ndarray, size: int) -> np.ndarray:
     return scores if size == 1 else _median_filter(scores, size=(size, 1), mode="reflect")
 
 
-def filter_folder(folder: ScoreFolder, size: int) -> ScoreFolder:
-    """`median_filter` of every clip."""
-    clips = {clip: item._replace(scores=median_filter(item.scores, size)) for clip, item in folder.clips.items()}
-    return ScoreFolder(folder.classes, clips)
-
-
 def step_seconds(folder: ScoreFolder) -> float:
     """The length of all windows but each clip's last, which may be cut.
 
@@ -131,3 +125,8 @@ def to_events(
     onset_times, offset_times = times[onsets[order]].tolist(), times[offsets[order]].tolist()
     labels = [classes[row] for row in rows[order]]
     return [Event(onset, offset, label) for onset, offset, label in zip(onset_times, offset_times, labels, strict=True)]
+
+
+def events_above(folder: ScoreFolder, threshold: float | Sequence[float]) -> dict[str, list[Event]]:
+    """`to_events` of every clip."""
+    return {clip: to_events(item.scores, item.edges, folder.classes, threshold) for clip, item in folder.clips.items()}

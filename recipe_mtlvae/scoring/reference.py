@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,30 +95,26 @@ def _by_id(by_name: Mapping[str, object], file: Path) -> dict:
 
 def _read_durations(file: Path) -> dict[str, float]:
     try:
-        lines = read_text(file).splitlines()
+        reader = csv.DictReader(io.StringIO(read_text(file)), delimiter="\t", restval="")
+        header = reader.fieldnames or []
+        if not {"filename", "duration"} <= set(header):
+            raise fail(f"expected columns filename and duration, got {' '.join(header)!r}", path=file, line=1)
+        rows = [(reader.line_num, row["filename"], row["duration"]) for row in reader]
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise fail("no such file of durations", "check --durations", file) from None
-    except UnicodeDecodeError:
-        raise fail("expected a table of durations, got no text", path=file) from None
-    header = lines[0].split("\t") if lines else []
-    if not {"filename", "duration"} <= set(header):
-        raise fail(f"expected columns filename and duration, got {' '.join(header)!r}", path=file, line=1)
-    places = header.index("filename"), header.index("duration")
+    except (UnicodeDecodeError, csv.Error):
+        raise fail("expected a table of durations, got no text", "save it as UTF-8", file) from None
     durations: dict[str, float] = {}
     faults = []
-    for number, line in enumerate(lines[1:], start=2):
-        fields = line.split("\t")
-        if not line:
-            continue
-        name, seconds = (fields[place] if place < len(fields) else "" for place in places)
+    for number, name, text in rows:
         if name in durations:
-            faults.append(Fault(f"a second duration of {name}", "delete one", file, number))
+            faults.append(Fault(f"a second duration of {name}", "leave one", file, number))
         try:
-            durations[name] = float(seconds)
+            durations[name] = float(text)
         except ValueError:
             durations[name] = np.nan
         if not 0 < durations[name] < np.inf:
-            faults.append(Fault(f"expected a duration above 0 s, got {seconds!r}", "", file, number))
+            faults.append(Fault(f"expected a duration above 0 s, got {text!r}", "", file, number))
     if not durations:
         raise fail("expected at least one clip, got none", path=file)
     if faults:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recipe_mtlvae.errors import printable
 from recipe_mtlvae.files import write_json
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.metrics import Metrics
-from recipe_mtlvae.scoring.reference import Reference
 from recipe_mtlvae.text_table import text_table
+
+if TYPE_CHECKING:
+    from recipe_mtlvae.scoring.evaluation import SystemOutput  # which imports this one
 
 PACKAGES = ("sed_scores_eval", "numpy", "scipy", "pandas")  # whose versions move results
 
@@ -23,27 +24,17 @@ ZERO_F1 = (
 )
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What a score depends on beside the scores and the truth."""
-
-    split: str
-    scored: int  # clips with scores; the reference's others count as event-free
-    threshold: float  # of the events that F1 counts
-    median_filter_seconds: float  # 0: none
-
-
-def as_dict(metrics: Metrics, reference: Reference, setting: Setting) -> dict[str, Any]:
+def as_dict(metrics: Metrics, system: SystemOutput, split: str) -> dict[str, Any]:
     """The content of metrics.json."""
     return {
-        "split": setting.split,
+        "split": split,
         **metrics.macro,
         "per_class": metrics.per_class,
         "absent_classes": list(metrics.absent_classes),
-        "coverage": {"scored": setting.scored, "expected": reference.expected},
-        "clip_list_hash": reference.clip_list_hash,
-        "median_filter_seconds": setting.median_filter_seconds,
-        "threshold": setting.threshold,
+        "coverage": {"scored": system.scored, "expected": system.reference.expected},
+        "clip_list_hash": system.reference.clip_list_hash,
+        "median_filter_seconds": system.median_filter_seconds,
+        "threshold": system.threshold,
         "versions": versions(),
     }
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from recipe_mtlvae.scoring.intervals import resample
 from recipe_mtlvae.scoring.metrics import ClipStatistics, clip_statistics
-from recipe_mtlvae.scoring.postprocess import filter_folder
+from recipe_mtlvae.scoring.postprocess import Decoding
 from recipe_mtlvae.scoring.reference import Reference
 from recipe_mtlvae.scoring.scores import ScoreFolder
 
@@ -25,7 +25,8 @@ class ToolkitCount:
 
 def psds_with_events(scores: ScoreFolder, reference: Reference, median_filter: int) -> ToolkitCount:
     """Of unprocessed `scores` of exactly the reference's clips; median_filter: steps."""
-    filtered = filter_folder(scores, median_filter)
+    classes = len(scores.classes)
+    filtered = Decoding((0.5,) * classes, (median_filter,) * classes).filtered(scores)
     return count_with_events(clip_statistics(filtered, {}, reference.truth, reference.durations))
 
 

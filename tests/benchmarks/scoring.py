@@ -14,7 +14,7 @@ from recipe_mtlvae.labels import Event, merge_events
 from recipe_mtlvae.scoring.evaluation import uncollected
 from recipe_mtlvae.scoring.intervals import draw, resample
 from recipe_mtlvae.scoring.metrics import ClipStatistics, Metrics, clip_statistics, figures
-from recipe_mtlvae.scoring.postprocess import filter_folder, to_events
+from recipe_mtlvae.scoring.postprocess import Decoding, events_above
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder, read_scores, write_scores
 from tests.benchmarks import fifty_thresholds
 from tests.benchmarks.timing import Goal, Line, Way, race
@@ -56,8 +56,8 @@ def generated(clips: int, seed: int) -> Generated:
 
 
 def statistics_of(system: Generated) -> ClipStatistics:
-    scores = filter_folder(system.scores, FILTER)
-    detected = {clip: to_events(item.scores, item.edges, CLASSES, 0.5) for clip, item in scores.clips.items()}
+    scores = Decoding((0.5,) * len(CLASSES), (FILTER,) * len(CLASSES)).filtered(system.scores)
+    detected = events_above(scores, 0.5)
     return clip_statistics(scores, detected, system.truth, system.durations)
 
 
