@@ -8,9 +8,11 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from recipe_mtlvae.errors import RecipeError
@@ -110,6 +112,62 @@ def test_memory_does_not_grow_with_the_stream(detector):
     assert max(sizes) <= 2 * RATE  # 2 s, the training length
 
 
+class Recorded(LiveDetector):
+    """Keeps every window that the network is given, and decides nothing."""
+
+    windows: list[tuple[int, int, np.ndarray]]
+
+    def _window(self, first: int, end: int) -> np.ndarray:
+        self.windows.append((first, end, super()._window(first, end)))
+        return self.windows[-1][2]
+
+    def _scores(self, windows: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [np.zeros((self.detector.grid.steps, len(TONES)), np.float32) for _ in windows]
+
+
+@pytest.fixture(scope="module")
+def long_detector() -> Detector:
+    """Of windows of 10 s."""
+    conf = tiny_conf("postprocess.median_filter=1", "data.clip_seconds=10.0")
+    return Detector(Checkpoint(Ears(), conf, tuple(TONES), 0, 0), device="cpu")
+
+
+@pytest.mark.parametrize("latency", [1.0, 4.0])
+def test_every_window_of_a_stream_of_any_length_holds_what_was_heard(long_detector, latency):
+    """0.1 to 25 s in steps of 0.1: no sample is missing or moved, zeros stand past the end alone."""
+    stream = np.random.default_rng(0).standard_normal(25 * RATE).astype(np.float32)
+    padded = np.pad(stream, (0, RATE))
+    for tenths in range(1, 251):
+        live, heard = Recorded(long_detector, RATE, latency), tenths * RATE // 10
+        live.windows = []
+        for first in range(0, heard, RATE):
+            list(live.feed(stream[first : min(first + RATE, heard)]))
+        list(live.finish())
+        padded[heard : heard + 1024] = 0
+        assert live.windows[-1][1] == -(-heard // 1024)
+        for first, end, window in live.windows[-40:]:
+            np.testing.assert_array_equal(window[: 1024 * (end - first)], padded[1024 * first : 1024 * end])
+            assert end - first == min(end, 156)
+        padded[heard : heard + 1024] = stream[heard : heard + 1024] if heard < len(stream) else 0
+
+
+@pytest.mark.parametrize("seconds", np.arange(2.1, 7.0, 0.7).round(1))
+def test_the_last_steps_are_decided_as_those_of_the_last_seconds_at_once(detector, seconds):
+    decided = []
+
+    class Last(LiveDetector):
+        def _decide(self, first: int, scores: np.ndarray, end: int) -> Iterator[LiveEvent]:
+            decided.append((first, scores))
+            return super()._decide(first, scores, end)
+
+    samples = tone(float(seconds), [(seconds - 0.8, seconds - 0.2, "Hum"), (seconds - 0.3, seconds, "Beep")])
+    listen(Last(detector, RATE, 0.5), samples, 1000)
+    first, scores = decided[-1]
+    last = samples[1024 * first :]
+    at_once = detector.detect(np.pad(last, (0, -len(last) % 1024)), RATE).scores
+    np.testing.assert_array_equal(scores, at_once[: len(scores)])
+
+
 @pytest.mark.parametrize("latency", [0.0, -1.0, 0.05, 5.0])
 def test_a_latency_out_of_range_is_refused(detector, latency):
     with pytest.raises(RecipeError, match=r"--latency .*: expected 0.128 to 0.96 s"):
@@ -125,9 +183,32 @@ def test_pcm_is_cut_anywhere_and_its_channels_are_averaged():
     np.testing.assert_allclose(np.concatenate(list(pcm(source, "s16le", 2))), [0.25, -1.0, 2 / 32768])
 
 
-def test_a_file_with_a_header_is_refused():
+@pytest.mark.parametrize("kind", ["WAV", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3"])
+@pytest.mark.parametrize("piece", [100, 100_000])
+def test_a_file_with_a_header_is_refused(kind, piece):
+    file = io.BytesIO()
+    soundfile.write(file, tone(3.0, []), RATE, format=kind)
+
+    class Pieces(io.BytesIO):
+        def read1(self, size: int = -1) -> bytes:
+            return self.read(piece)
+
     with pytest.raises(RecipeError, match="raw PCM, got a file with a header"):
-        list(pcm(io.BytesIO(b"RIFF" + bytes(100)), "s16le", 1))
+        list(pcm(Pieces(file.getvalue()), "s16le", 1))
+
+
+def test_an_mp3_without_any_header_is_refused():
+    file = io.BytesIO()
+    soundfile.write(file, tone(3.0, []), RATE, format="MP3")
+    data = file.getvalue()
+    second = data.index(data[:2], 2)
+    with pytest.raises(RecipeError, match="raw PCM, got a file with a header"):
+        list(pcm(io.BytesIO(data[second:]), "s16le", 1))
+
+
+def test_sound_that_begins_as_an_mp3_frame_by_chance_is_sound():
+    samples = np.array([-1025, *range(5000)], "<i2")  # FF FB
+    assert sum(map(len, pcm(io.BytesIO(samples.tobytes()), "s16le", 1))) == 5001
 
 
 def test_floats_that_are_no_numbers_are_refused():

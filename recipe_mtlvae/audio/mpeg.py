@@ -93,6 +93,18 @@ def mpeg_layout(data: bytes, begin: int = 0) -> Layout | None:
     return Layout(tuple(pieces), truncated=left)
 
 
+def begins_with_frames(data: bytes) -> bool:
+    """Whether three frames of one kind follow each other from the first byte on."""
+    position, kinds = 0, set()
+    for _ in range(3):
+        frame = _frame(data, position)
+        kinds.add(frame and frame.kind)
+        if frame is None or len(kinds) > 1:
+            return False
+        position += frame.length
+    return True
+
+
 def _first_piece(run: _Run, samples: int, joined: bool, alone: bool) -> Piece:
     """A recording's first frames."""
     if not run.promised:

@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from recipe_mtlvae.audio.mpeg import begins_with_frames
 from recipe_mtlvae.audio.resampling import resample
 from recipe_mtlvae.errors import fail
 
 if TYPE_CHECKING:  # torch is slow to import
     from recipe_mtlvae.inference.detector import Detector
 
+# How files with a header begin, which is not sound
+HEADERS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b".snd", b"dns.", b"caff", b"fLaC", b"OggS", b"ID3")
+HEAD = 8192  # bytes in which three frames of an MP3 without a header are found
 FORMATS = {"s16le": ("<i2", 32768.0), "s32le": ("<i4", 2147483648.0), "f32le": ("<f4", 1.0)}  # dtype, full scale
 WARM_UP = 2.0  # s heard before the first decision: the scaling of less than that makes noise loud
 FEWEST_STEPS = 2  # between two runs of the network, which take some 40 ms each
@@ -78,9 +82,8 @@ class LiveDetector:
 
     def finish(self) -> Iterator[LiveEvent]:
         """What is left at the end of the stream."""
-        end = math.ceil(self.heard / self.step - 1e-6)
-        if end > self._decided:
-            yield from self._listen([end], 0)
+        if self._steps_begun() > self._decided:
+            yield from self._listen([self._steps_begun()], 0)
         for column, (onset, confidence) in self._open.items():
             yield self._event(column, onset, self.heard, confidence)
         self._open = {}
@@ -89,6 +92,10 @@ class LiveDetector:
         """Whole steps."""
         steps = round(self._heard / self.rate / self.step)
         return steps if self._sample(steps) <= self._heard else steps - 1
+
+    def _steps_begun(self) -> int:
+        """The last one may be heard in part."""
+        return math.ceil(self.heard / self.step - 1e-6)
 
     def _sample(self, step: int) -> int:
         """The number of the first sample of a step."""
@@ -146,8 +153,9 @@ class LiveDetector:
         return scores
 
     def _forget(self) -> None:
-        """Samples that no window will need any more."""
-        kept = self._sample(max(0, self._run + self.every - self.detector.grid.steps))
+        """Samples that no window will need any more: neither the next one nor the last, were the stream to end now."""
+        end = min(self._run + self.every, self._steps_begun())
+        kept = self._sample(max(0, end - self.detector.grid.steps))
         self._samples = self._samples[max(0, kept - (self._heard - len(self._samples))) :]
 
     def _event(self, column: int, onset: float, offset: float | None, confidence: float) -> LiveEvent:
@@ -164,13 +172,12 @@ def pcm(source: BinaryIO, sample_format: str, channels: int) -> Iterator[np.ndar
     """
     dtype, full = FORMATS[sample_format]
     frame = channels * np.dtype(dtype).itemsize
-    held = b""
-    begun = False
+    held = head = b""
     while data := source.read1(READ):
         held += data
-        if not begun and len(held) >= 4:
-            begun = True
-            if held[:4] in (b"RIFF", b"fLaC", b"OggS"):
+        if len(head) < HEAD:
+            head += data
+            if head.startswith(HEADERS) or begins_with_frames(head):
                 raise fail("--stream -: expected raw PCM, got a file with a header", "arecord -t raw, ffmpeg -f s16le")
         whole = len(held) // frame * frame
         samples = np.frombuffer(held[:whole], dtype).reshape(-1, channels).mean(axis=1, dtype=np.float64) / full
