@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from recipe_mtlvae.conf import CONF_DIR
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import write_text
+from recipe_mtlvae.report.runs import Published, read_published, read_run
 from recipe_mtlvae.scoring.scenarios import METRICS
 
 # conf/ablation's systems in the order of the report's figures: file, title, the row's name in conf/published.yaml
@@ -29,7 +26,6 @@ ROWS = {
     "deterministic": ("all four, deterministic", "MTL-VAE, deterministic encoder"),
 }
 REPORTED = ROWS["four_tasks"][1]  # whose published figures say which ones the table has
-SPLITS = {"validation": "metrics.json", "public": "metrics_public.json"}
 
 
 @dataclass(frozen=True)
@@ -52,28 +48,29 @@ def main() -> None:
 
 def table_of(runs: Path, prefix: str) -> str:
     """A Markdown table; ours as the mean over the seeds, with the standard deviation where there are several."""
-    published = {row["name"]: row for row in yaml.safe_load((CONF_DIR / "published.yaml").read_text(encoding="utf-8"))}
-    shown = [metric for metric in METRICS if metric.key in published[REPORTED]["validation"]]
-    heads = [f"{metric.short}, {split}" for metric in shown for split in SPLITS]
+    published = {row.name: row for row in read_published()}
+    splits = list(published[REPORTED].splits)
+    shown = [metric for metric in METRICS if metric.key in published[REPORTED].scores(splits[0])]
+    heads = [f"{metric.short}, {split}" for metric in shown for split in splits]
     lines = ["| system | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
     for system, (title, name) in ROWS.items():
         cells = [
             _cell(runs, f"{prefix}-{system}", published[name], split, metric.key)
             for metric in shown
-            for split in SPLITS
+            for split in splits
         ]
         lines.append(f"| {title} | " + " | ".join(map(_show, cells)) + " |")
     note = "Each cell: ours, then (the report's, on DESED). Macro F1 in %; ours is the mean over the seeds."
     return "\n".join([*lines, "", note]) + "\n"
 
 
-def _cell(runs: Path, stem: str, published: dict, split: str, score: str) -> Cell:
+def _cell(runs: Path, stem: str, published: Published, split: str, score: str) -> Cell:
     seeds = re.compile(re.escape(stem) + r"-\d+")  # not the baselines that --baseline trains beside them
-    files = sorted(file for file in runs.glob(f"{stem}-*/{SPLITS[split]}") if seeds.fullmatch(file.parent.name))
-    if not files:
-        raise fail(f"no run of {stem} has {SPLITS[split]}", "run local/ablation.sh", runs)
-    values = [100 * json.loads(file.read_text(encoding="utf-8"))[score] for file in files]
-    return Cell(values, 100 * published[split][score])
+    folders = sorted(folder for folder in runs.glob(f"{stem}-*") if seeds.fullmatch(folder.name))
+    scores = [metrics[split] for folder in folders if split in (metrics := read_run(folder).metrics)]
+    if not scores:
+        raise fail(f"no run of {stem} has scores of {split}", "run local/ablation.sh", runs)
+    return Cell([100 * found[score] for found in scores], 100 * published.scores(split)[score])
 
 
 def _show(cell: Cell) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities import rank_zero_warn
 
+from recipe_mtlvae.conf import PostprocessConf
 from recipe_mtlvae.files import atomic_write
-from recipe_mtlvae.inputs.batches import TaskData
+from recipe_mtlvae.inputs.batches import JoinedData, TaskData
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.nets.prediction import Prediction
 from recipe_mtlvae.scoring.postprocess import median_filter, to_events
@@ -24,56 +26,58 @@ from recipe_mtlvae.scoring.selection import intersection_f1, macro_f1
 class Selection(pl.Callback):
     """The score by which the best epoch is chosen, as in the baseline recipe.
 
-    Intersection F1 on the synthetic validation split (strong probabilities) + macro F1 on the held-out part
-    of the weak set (clip probabilities), where there is one. Each network of the module gets its own score, the
-    first one's counts.
+    Intersection F1 on the strong select splits (strong probabilities), their mean, + macro F1 on the held-out part of
+    the weak set and the weak select splits (clip probabilities), where there are any. Each network of the module gets
+    its own score, the first one's counts.
     """
 
-    def __init__(self, strong: TaskData, weak: TaskData | None, filter_steps: int, threshold: float) -> None:
-        self.sets = (strong, weak)
-        self.filter_steps = filter_steps
-        self.threshold = threshold
+    def __init__(
+        self, strong: Sequence[TaskData], weak: TaskData | JoinedData | None, decoding: PostprocessConf
+    ) -> None:
+        self.strong, self.weak = strong, weak
+        self.decoding = decoding
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.seen: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {name: ([], []) for name in module.networks}
+        sets = len(self.strong) + 1
+        self.seen: dict[str, list[list[np.ndarray]]] = {name: [[] for _ in range(sets)] for name in module.networks}
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: dict[str, Prediction], *args: Any
     ) -> None:
         dataloader_idx = args[2] if len(args) > 2 else 0
         for name, prediction in outputs.items():
-            scores = prediction.weak if dataloader_idx else prediction.strong
+            scores = prediction.strong if dataloader_idx < len(self.strong) else prediction.weak
             self.seen[name][dataloader_idx].append(scores.float().cpu().numpy())
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         selection = {}
-        for name, (strong, weak) in self.seen.items():
+        for name, (*strong, weak) in self.seen.items():
             prefix = "val/" if name == "net" else f"val/{name}_"
-            scores = {f"{prefix}intersection_f1": self._intersection_f1(_gather(strong, self.sets[0]))}
-            if self.sets[1] is not None:
-                scores[f"{prefix}weak_f1"] = self._weak_f1(_gather(weak, self.sets[1]))
+            pairs = zip(strong, self.strong, strict=True)
+            found = [self._intersection_f1(_gather(parts, data), data) for parts, data in pairs]
+            scores = {f"{prefix}intersection_f1": sum(found) / len(found)}
+            if self.weak is not None:
+                scores[f"{prefix}weak_f1"] = self._weak_f1(_gather(weak, self.weak), self.weak)
             module.log_dict(scores, sync_dist=True)  # the same on every process
             selection[name] = sum(scores.values())
         module.log("val/selection", selection[module.networks[0]], prog_bar=True, sync_dist=True)
 
-    def _intersection_f1(self, scores: np.ndarray) -> float:
+    def _intersection_f1(self, scores: np.ndarray, data: TaskData) -> float:
         """`scores` (clips, steps, classes)"""
-        data = self.sets[0]
         detected: dict[str, list[Event]] = {}
         truth: dict[str, tuple[Event, ...]] = {}
         edges = data.grid.edges()
         for row, clip_scores in zip(data.rows, scores, strict=True):
             clip = data.split.clips[row]
-            smoothed = median_filter(clip_scores, self.filter_steps)
-            detected[clip.name] = to_events(smoothed, edges, data.classes, self.threshold)
+            smoothed = median_filter(clip_scores, self.decoding.median_filter)
+            detected[clip.name] = to_events(smoothed, edges, data.classes, self.decoding.threshold)
             truth[clip.name] = clip.events or ()
         return intersection_f1(detected, truth, data.classes)
 
-    def _weak_f1(self, scores: np.ndarray) -> float:
+    def _weak_f1(self, scores: np.ndarray, data: TaskData | JoinedData) -> float:
         """`scores` (clips, classes)"""
-        data = self.sets[1]
         targets = np.stack([data.targets(i)[1] for i in range(len(data))])
-        return macro_f1(scores > self.threshold, targets > 0)
+        return macro_f1(scores > self.decoding.threshold, targets > 0)
 
 
 class EndProcesses(pl.Callback):
@@ -90,7 +94,7 @@ class EndProcesses(pl.Callback):
             process.wait()
 
 
-def _gather(parts: list[np.ndarray], data: TaskData) -> np.ndarray:
+def _gather(parts: list[np.ndarray], data: TaskData | JoinedData) -> np.ndarray:
     """All clips' scores in the set's order, from the processes' shares (process r has clips r, r + world, ...)."""
     mine = np.concatenate(parts)
     if not torch.distributed.is_initialized():

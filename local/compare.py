@@ -22,12 +22,11 @@ def main() -> None:
         print(f"stage 4: {page} is there already")
         return
     # matplotlib and the metric packages, only where there is work
-    from recipe_mtlvae.report.clips import Corpus
     from recipe_mtlvae.report.compared import systems_of_runs
     from recipe_mtlvae.report.report import write_report
 
     systems = systems_of_runs(run_folders(stage))
-    print(write_report(systems, Corpus(stage.conf, stage.root), stage.run_dir.name, page))
+    print(write_report(systems, stage.corpus, stage.run_dir.name, page))
     print(f"\nstage 4: {page}")
     stage.mark_done(inputs)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from recipe_mtlvae.corpus.splits import Split
 from recipe_mtlvae.inputs.log_mel import scale
+from recipe_mtlvae.inputs.prepared import Split
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.nets.vae import MTLVAE
 from recipe_mtlvae.report.latents import Latents, main_directions

@@ -1,4 +1,4 @@
-"""Stage 2: score folders of the test splits and the evaluation set, from their audio files, each with its energy."""
+"""Stage 2: score folders of all test splits and select splits, from their audio files, each with its energy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from local.callbacks import read_history
@@ -17,10 +18,11 @@ from local.latent_space import latent_space
 from local.predict_split import is_current, predict_split
 from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import Conf, conf_to_dict
-from recipe_mtlvae.corpus.splits import TEST_SPLITS, Split, corpus_classes, open_split, split_names
+from recipe_mtlvae.corpus.splits import of_role
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import atomic_write, content_hash, file_stamp, write_json
 from recipe_mtlvae.inference.detector import Detector
+from recipe_mtlvae.inputs.prepared import Split, open_split
 from recipe_mtlvae.inputs.transforms import Transforms
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
 from recipe_mtlvae.nets.complexity import macs, parameters
@@ -34,7 +36,7 @@ def main() -> None:
     stage = open_stage(2, __doc__)
     if stage.official_checkpoint is not None:
         stage = replace(stage, conf=_official_conf(stage.conf, stage.official_checkpoint))
-    splits = test_splits(stage)
+    splits = predicted_splits(stage)
     checkpoint = stage.official_checkpoint or stage.run_dir / "best.ckpt"
     inputs = {
         "checkpoint": file_stamp(checkpoint) if checkpoint.exists() else None,
@@ -71,7 +73,7 @@ def _load(stage: Stage, network: str) -> Checkpoint:
     if stage.official_checkpoint is None:
         return load_checkpoint(stage.run_dir / "best.ckpt", network)
     net = load_official(stage.official_checkpoint, "teacher" if network == "teacher" else "student")
-    classes = corpus_classes(stage.conf, stage.root)
+    classes = stage.corpus.classes
     if net.dense.out_features != len(classes):
         what = f"a network of {net.dense.out_features} classes; the corpus has {', '.join(classes)}"
         raise fail(what, "score it on DESED's classes", stage.official_checkpoint)
@@ -90,10 +92,9 @@ def _share_training(run_dir: Path, folder: Path) -> None:
         write_json(folder / "energy.json", own | {"training": students["training"]})
 
 
-def test_splits(stage: Stage) -> list[Split]:
-    """The prepared splits to predict; the evaluation set only where there is one."""
-    there = split_names(stage.conf, stage.root)
-    return [open_split(stage.conf, stage.root, name) for name in TEST_SPLITS if name in there]
+def predicted_splits(stage: Stage) -> list[Split]:
+    """The prepared test splits, the evaluation set among them where there is one, then the select splits."""
+    return [open_split(stage.corpus, name) for name in of_role(stage.corpus.splits, "test", "select")]
 
 
 def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Split], key: str) -> bool:
@@ -101,7 +102,7 @@ def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Spl
 
     The last share adds what tells of the network: model.json, latents.npz. key: the hash of the inputs.
     """
-    classes = corpus_classes(stage.conf, stage.root)
+    classes = stage.corpus.classes
     if checkpoint.classes != classes:
         what = f"the checkpoint's classes are {', '.join(checkpoint.classes)}; the corpus has {', '.join(classes)}"
         raise fail(what, "give --tag another name and train there", stage.run_dir / "best.ckpt")
@@ -114,8 +115,9 @@ def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Spl
         return False
     energy = read_energy(folder / "energy.json")
     prediction = {split.name: _speed(split, energy[split.name]["seconds"]) for split in splits if split.name in energy}
-    if isinstance(checkpoint.net, MTLVAE):
-        latents = latent_space(checkpoint.net, splits[0], detector.grid, classes, checkpoint.conf.features.scale_range)
+    labelled = next((split for split in splits if split.truth), None)
+    if isinstance(checkpoint.net, MTLVAE) and labelled:
+        latents = latent_space(checkpoint.net, labelled, detector.grid, classes, checkpoint.conf.features.scale_range)
         if latents is not None:
             write_latents(folder, latents)
     model = _model(checkpoint, read_history(folder / "history.csv"), prediction)
@@ -134,8 +136,8 @@ def device_of_process() -> str | None:
 
 def _speed(split: Split, seconds: float) -> dict[str, float]:
     """Of one process, from audio file to scores; where several shared the split, their mean."""
-    audio_seconds = float(split.store.durations.sum())
-    print(f"stage 2: {split.name}: {len(split.clips)} clips, {audio_seconds / seconds:.0f} times real time")
+    audio_seconds = float(np.sum(list(split.seconds.values())))
+    print(f"stage 2: {split.name}: {len(split.recordings)} clips, {audio_seconds / seconds:.0f} times real time")
     return {"seconds": seconds, "audio_seconds": audio_seconds, "times_real_time": audio_seconds / seconds}
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from recipe_mtlvae.conf import EnergyConf
 from recipe_mtlvae.corpus.metadata import Clip
-from recipe_mtlvae.corpus.splits import Split
 from recipe_mtlvae.files import write_text
 from recipe_mtlvae.inference.detector import Detector
 from recipe_mtlvae.inference.windows import TAIL
+from recipe_mtlvae.inputs.prepared import Split
 from recipe_mtlvae.scoring.energy import joined, measured, note_energy, read_energy
 from recipe_mtlvae.scoring.scores import write_scores
 from recipe_mtlvae.shards import Shard
@@ -46,18 +46,18 @@ def predict_split(detector: Detector, split: Split, scores: Path, key: str, shar
             _join(whole, scores, split.name, key)
         return
     gathered.mkdir(parents=True, exist_ok=True)
-    blocks = [split.clips[start : start + BLOCK] for start in range(0, len(split.clips), BLOCK)]
+    blocks = [split.recordings[start : start + BLOCK] for start in range(0, len(split.recordings), BLOCK)]
     there = set(os.listdir(gathered))
     missing = [block for block in shard.take(blocks) if not all(_tsv(clip) in there for clip in block)]
     if missing:
-        if split.store.durations.max() <= detector.conf.data.clip_seconds * (1 + TAIL):
+        if max(split.seconds.values()) <= detector.conf.data.clip_seconds * (1 + TAIL):
             missing = [
                 [clip for block in missing for clip in block]
             ]  # a block is a batch, even if the next one is read meanwhile
         _work_off(missing, detector, split.name, gathered, shard, energy)
     there = set(os.listdir(gathered)) if gathered.is_dir() else set()
     busy = any(name.startswith(".busy-") for name in there) and shard.count > 1
-    if not busy and all(_tsv(clip) in there for clip in split.clips):
+    if not busy and all(_tsv(clip) in there for clip in split.recordings):
         with contextlib.suppress(FileNotFoundError):  # another share, that ended at the same time, joins them
             gathered.rename(whole)
             _join(whole, scores, split.name, key)

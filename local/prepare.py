@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from local.stage import Stage, open_stage
-from recipe_mtlvae.conf import Conf, conf_to_dict
+from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.corpus import problems
-from recipe_mtlvae.corpus import splits as corpus
 from recipe_mtlvae.corpus.check import CorpusCheck, check_corpus
-from recipe_mtlvae.corpus.splits import Split
+from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError, exit_code_of, fail, warn
 from recipe_mtlvae.files import content_hash, file_stamp
+from recipe_mtlvae.inputs.prepared import Split, open_split, store_folder, stored_clips
 from recipe_mtlvae.inputs.store import INDEX, StoreJob, build_stores
 from recipe_mtlvae.report.data_report import write_data_report
 from recipe_mtlvae.report.data_tables import check_text
@@ -46,10 +46,8 @@ def obtain(stage: Stage) -> CorpusCheck:
         from local.desed.steps import complete
 
         complete(conf, root)
-    _require_files(conf, root)
-    classes = corpus.corpus_classes(conf, root)
-    files, unlisted = corpus.read_splits(conf, root, classes)
-    return check_corpus(conf, root, files, classes, unlisted)
+    _require_files(stage.corpus)
+    return check_corpus(stage.corpus, *stage.corpus.all_files())
 
 
 def prepare(stage: Stage, check: CorpusCheck) -> None:
@@ -58,9 +56,9 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
     Raises RecipeError with the faults of all splits, after everything has been read; with data.skip_bad they are
     told as warnings, and the clips that they concern are left out.
     """
-    conf, root = stage.conf, stage.root
-    inputs = _inputs(conf, root)
-    if stage.done(inputs) and _has_stores(conf, root):
+    conf, root, corpus = stage.conf, stage.root, stage.corpus
+    inputs = _inputs(corpus)
+    if stage.done(inputs) and _has_stores(corpus):
         print(check_text(check) + f"\nstage 0: {root} is prepared already")
         return
     faults = problems.errors(check)
@@ -68,23 +66,22 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
         print(f"stage 0: {write_data_report(check, root)}")
         print(f"{len(faults)} faults; --set data.skip_bad=true goes on without what they concern", file=sys.stderr)
         raise RecipeError(*faults)
-    seconds = conf.data.clip_seconds
     jobs = [
         StoreJob(
-            corpus.stored_clips(split.files, split.durations, seconds),
-            corpus.store_folder(conf, root, split.name),
+            stored_clips(corpus, split.files, split.durations),
+            store_folder(conf, root, split.name),
             split.unreadable,
         )
         for split in check.splits
     ]
-    reports = build_stores(jobs, conf.features, seconds, shard=stage.shard)
+    reports = build_stores(jobs, conf.features, conf.data.clip_seconds, shard=stage.shard)
     if changed := [fault for report in reports for fault in report.faults]:
         raise RecipeError(*changed)  # the check could read these recordings: they were changed in between
     if waiting := sum(report.waiting for report in reports):
         print(f"stage 0: share {stage.shard} is done; {waiting} clips of others are not: the last to end joins them,")
         print("or stage 0 without run.shard, which does what is missing")
         return
-    _require_clips([corpus.open_split(conf, root, split.name) for split in check.splits], faults)
+    _require_clips([open_split(corpus, split.name) for split in check.splits], faults)
     kept = problems.leaks(check)
     left_out = [fault for fault in faults if fault not in kept]
     for warning in (
@@ -97,35 +94,32 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
     stage.mark_done(inputs)
 
 
-def _require_files(conf: Conf, root: Path) -> None:
+def _require_files(corpus: Corpus) -> None:
     """Name all that is missing at once, before any work."""
     faults = []
-    for name, split in conf.data.splits.items():
-        for kind, path in (("metadata file", root / split.metadata), ("audio folder", root / split.audio)):
+    for name, split in corpus.conf.data.splits.items():
+        for kind, path in (("metadata file", corpus.root / split.metadata), ("audio folder", corpus.audio(name))):
             if not path.exists():
                 faults.append(Fault(f"split '{name}' has no {kind}", "put it there, or correct data.splits", path))
-    evaluation = corpus.evaluation_folder(conf, root)
-    if evaluation and not evaluation.is_dir():
-        faults.append(Fault("no such folder of audio", "correct data.evaluation", evaluation))
+    if corpus.evaluation and not corpus.evaluation.is_dir():
+        faults.append(Fault("no such folder of audio", "correct data.evaluation", corpus.evaluation))
     if faults:
         raise RecipeError(*faults)
 
 
-def _inputs(conf: Conf, root: Path) -> dict:
+def _inputs(corpus: Corpus) -> dict:
     """What this stage's results hang on: the settings, and every file's name, size and time of change."""
-    settings = conf_to_dict(conf)
-    folders = [root / split.audio for split in conf.data.splits.values()]
-    if evaluation := corpus.evaluation_folder(conf, root):
-        folders.append(evaluation)
-    metadata = [file_stamp(root / split.metadata) for split in conf.data.splits.values()]
+    settings = conf_to_dict(corpus.conf)
+    folders = [corpus.audio(name) for name in corpus.splits]
+    metadata = [file_stamp(corpus.root / split.metadata) for split in corpus.conf.data.splits.values()]
     audio = [
         content_hash(sorted((name, *file_stamp(folder / name)) for name in os.listdir(folder))) for folder in folders
     ]
     return {"data": settings["data"], "features": settings["features"], "metadata": metadata, "audio": audio}
 
 
-def _has_stores(conf: Conf, root: Path) -> bool:
-    folders = (corpus.store_folder(conf, root, name) for name in corpus.split_names(conf, root))
+def _has_stores(corpus: Corpus) -> bool:
+    folders = (store_folder(corpus.conf, corpus.root, name) for name in corpus.splits)
     return all((folder / INDEX).exists() for folder in folders)
 
 

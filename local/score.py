@@ -1,4 +1,4 @@
-"""Stage 3: PSDS and F1 of the score folders, for validation and public, with a table on screen."""
+"""Stage 3: PSDS and F1 of the score folders of test and select splits with strong labels, with a table on screen."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any
 
 from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import conf_to_dict
-from recipe_mtlvae.corpus.splits import open_split
+from recipe_mtlvae.corpus.splits import scored_splits
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import file_stamp
+from recipe_mtlvae.inputs.prepared import open_split
+from recipe_mtlvae.report.runs import metrics_name
 from recipe_mtlvae.scoring.evaluation import measure, measure_tuned, prepare
 from recipe_mtlvae.scoring.reference import Reference, split_reference
 from recipe_mtlvae.scoring.reference_file import reference_path, write_reference
 from recipe_mtlvae.scoring.scores import read_scores
 
-SPLITS = {"validation": "metrics.json", "public": "metrics_public.json"}
-
 
 def main() -> None:
     stage = open_stage(3, __doc__)
     tasks = [
-        _Task(folder, split)
+        _Task(folder, split, folder / metrics_name(split, stage.conf))
         for folder in stage.system_dirs().values()
-        for split in SPLITS
+        for split in scored_splits(stage.conf)
         if (folder / "scores" / split).is_dir()
     ]
     if not tasks:
         raise fail("no scores to measure", "run stage 2 first", stage.run_dir / "scores")
     splits = {task.split for task in tasks}
-    references = {split: split_reference(open_split(stage.conf, stage.root, split)) for split in splits}
+    references = {split: split_reference(open_split(stage.corpus, split)) for split in splits}
     inputs = {
         str(task.scores.relative_to(stage.run_dir)): _inputs(task.scores, references[task.split]) for task in tasks
     }
@@ -52,14 +52,11 @@ class _Task:
 
     folder: Path  # the network's, as Stage.system_dirs says
     split: str
+    metrics: Path
 
     @property
     def scores(self) -> Path:
         return self.folder / "scores" / self.split
-
-    @property
-    def metrics(self) -> Path:
-        return self.folder / SPLITS[self.split]
 
     @property
     def truth(self) -> Path:

@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 
 from recipe_mtlvae.conf import CONF_DIR, Conf, changed_keys, conf_from_dict, conf_to_dict, data_file, load_conf
 from recipe_mtlvae.conf_files import read_yaml
+from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
 from recipe_mtlvae.shards import ALL, Shard, shard_of
@@ -49,6 +51,10 @@ class Stage:
     runs: tuple[str, ...] = ()  # tags that --run names, for the package
     shard: Shard = ALL  # this process's share of a stage in SHARDED
 
+    @cached_property
+    def corpus(self) -> Corpus:
+        return Corpus(self.conf, self.root)
+
     def done(self, inputs: Any) -> bool:
         """Whether this stage ran to its end with these same inputs (any JSON-able value)."""
         return _read_stamp(self._stamp) == content_hash(inputs)
@@ -68,7 +74,7 @@ class Stage:
 
 def trained_on(conf: Conf) -> dict[str, Any]:
     """The configuration without what training does not read."""
-    return _without(NOT_TRAINED_ON, conf_to_dict(conf))
+    return _trained_on(conf_to_dict(conf))
 
 
 def open_stage(number: int, description: str, argv: list[str] | None = None) -> Stage:
@@ -167,7 +173,7 @@ def _remember_conf(stage: Stage) -> None:
     begun = (stage.run_dir / "checkpoints").exists() or (stage.run_dir / "scores").exists()
     if begun and file.exists():
         earlier = conf_to_dict(conf_from_dict(read_yaml(file), file))  # keys that came after it have their defaults
-        changed = changed_keys(*(_without((*NOT_TRAINED_ON, *LENGTH), conf) for conf in (earlier, content)))
+        changed = changed_keys(*(_without(LENGTH, _trained_on(conf)) for conf in (earlier, content)))
         if changed:
             what = f"this tag holds a run with another {', '.join(changed)}"
             raise fail(what, "give --tag another name, or delete the folder", stage.run_dir)
@@ -181,6 +187,11 @@ def _without(keys: Collection[str], content: dict[str, Any], prefix: str = "") -
         for name, value in content.items()
         if prefix + name not in keys
     }
+
+
+def _trained_on(content: dict[str, Any]) -> dict[str, Any]:
+    tests = [f"data.splits.{name}" for name, split in content["data"]["splits"].items() if split["role"] == "test"]
+    return _without((*NOT_TRAINED_ON, *tests), content)
 
 
 def _read_stamp(file: Path) -> str | None:

@@ -14,10 +14,10 @@ from recipe_mtlvae.conf import Conf, changed_keys, conf_from_dict, conf_to_dict
 from recipe_mtlvae.conf_files import read_yaml
 from recipe_mtlvae.errors import exit_code_of, fail, printable
 from recipe_mtlvae.files import file_stamp
-from recipe_mtlvae.report.runs import read_run
+from recipe_mtlvae.report.runs import metrics_name, read_run
 from recipe_mtlvae.scoring.energy import read_energy
 from recipe_mtlvae.submission.check import check_package
-from recipe_mtlvae.submission.package import REHEARSAL_SPLIT, Submission, build_submission, submission_split
+from recipe_mtlvae.submission.package import Submission, build_submission, submission_split
 from recipe_mtlvae.submission.profile import Profile, fill, profile_file, read_profile
 from recipe_mtlvae.systems import SYSTEMS
 
@@ -25,10 +25,10 @@ from recipe_mtlvae.systems import SYSTEMS
 def main() -> None:
     stage = open_stage(5, __doc__)
     profile = read_profile(profile_file(stage.conf.submission))
-    if submission_split(stage.conf, stage.root) is None:
-        print(f"stage 5: left out: no evaluation audio (data.evaluation) and no split '{REHEARSAL_SPLIT}' to pack")
+    if submission_split(stage.corpus, profile) is None:
+        print("stage 5: left out: no evaluation audio (data.evaluation) and no test split beside dev-test to pack")
         return
-    stage = dataclasses.replace(stage, conf=with_baseline_energy(stage, profile.baseline_epochs))
+    stage = dataclasses.replace(stage, conf=with_baseline_energy(stage, profile))
     runs = run_folders(stage)
     path = stage.run_dir / "submission" / fill(profile.package.zip, profile.names)
     inputs = submission_inputs(stage, runs, profile)
@@ -65,15 +65,15 @@ def run_folders(stage: Stage) -> list[Path]:
     return folders
 
 
-def with_baseline_energy(stage: Stage, epochs: int | None = None) -> Conf:
+def with_baseline_energy(stage: Stage, profile: Profile) -> Conf:
     """The configuration, with the baseline's energy where --baseline measured it alike and none is configured.
 
-    Alike is on this machine, by the same codecarbon. epochs: of its training; None: all of them.
+    Alike is on this machine, by the same codecarbon; of its training the profile's epochs count.
     """
-    split = submission_split(stage.conf, stage.root)
+    split, epochs = submission_split(stage.corpus, profile), profile.baseline_epochs
     baseline = stage.run_dir.with_name(baseline_tag(stage.run_dir.name))
     ours, theirs = read_energy(stage.run_dir / "energy.json"), read_energy(baseline / "energy.json")
-    keys = {"baseline_training_kwh": "training", "baseline_devtest_kwh": "validation", "baseline_eval_kwh": split}
+    keys = {"baseline_training_kwh": "training", "baseline_devtest_kwh": profile.devtest, "baseline_eval_kwh": split}
     measured = {}
     for key, phase in keys.items():
         one, other = ours.get(phase, {}), theirs.get(phase, {})
@@ -96,8 +96,8 @@ def submission_inputs(stage: Stage, runs: Sequence[Path], profile: Profile) -> d
     conf = conf_to_dict(stage.conf)
     files = [Path(profile.report)] if profile.report else []
     for run in runs:
-        files += [run / name for name in ("metrics.json", "model.json", "energy.json")]
-        files += sorted((run / "scores" / (submission_split(stage.conf, stage.root) or "")).glob("*.tsv"))
+        files += [run / name for name in (metrics_name(profile.devtest, stage.conf), "model.json", "energy.json")]
+        files += sorted((run / "scores" / (submission_split(stage.corpus, profile) or "")).glob("*.tsv"))
     stats = [(str(file), *file_stamp(file)) for file in files if file.exists()]
     sections = {key: conf[key] for key in ("system", "data", "features", "tasks", "postprocess", "energy")}
     text = profile_file(stage.conf.submission).read_text(encoding="utf-8")
@@ -118,11 +118,11 @@ def summary(submission: Submission, stage: Stage, runs: Sequence[Path], profile:
         lines.append(f"  {len(submission.filled)} classes that the network does not know have a fixed score: {unknown}")
     lines.append(f"  parameters {_shown(values['parameters'])}, MACs for 10 s {_shown(values['macs_10s'])}")
     scores = (("PSDS1", "psds1"), ("PSDS2", "psds2"), ("event-based F1 (%)", "event_f1_percent"))
-    lines.append("  validation: " + ", ".join(f"{name} {_shown(values[key])}" for name, key in scores))
+    lines.append("  dev-test: " + ", ".join(f"{name} {_shown(values[key])}" for name, key in scores))
     if values.get("psds1_with_events") is not None:
         count = f"over the {values['clips_with_events']} clips with events alone"
         figures = f"PSDS1 {_shown(values['psds1_with_events'])}, PSDS2 {_shown(values['psds2_with_events'])}"
-        lines.append(f"  validation as the toolkit of 2023 and 2024 counts, {count}: {figures}")
+        lines.append(f"  dev-test as the toolkit of 2023 and 2024 counts, {count}: {figures}")
     phases = ("training", "devtest", "evaluation", "baseline_training", "baseline_devtest", "baseline_evaluation")
     asked = [phase for phase in phases if f"{{kwh_{phase}}}" in str(profile.meta)]
     energy = [f"{phase.replace('_', ' ')} {_shown(values[f'kwh_{phase}'])}" for phase in asked]

@@ -7,6 +7,7 @@ import json
 import resource
 import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,15 +22,17 @@ from local.schedule import moving_average, plan_of
 from local.stage import Stage, open_stage, trained_on
 from local.tune import GRID, tune_checkpoint
 from recipe_mtlvae.conf import Conf, TrainConf
-from recipe_mtlvae.corpus.splits import SELECTION_SPLIT, corpus_classes, open_split
+from recipe_mtlvae.corpus.splits import Corpus, of_role
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import content_hash, write_json
 from recipe_mtlvae.inputs.batches import (
     TaskData,
     evaluation_batches,
     hold_out,
+    joined,
     train_loader,
 )
+from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.machine import cores
 from recipe_mtlvae.scoring.energy import measured
@@ -40,20 +43,24 @@ from recipe_mtlvae.tasks import TASKS
 class Data(pl.LightningDataModule):
     """The sets that training and model selection use, each process's own share of them."""
 
-    def __init__(self, conf: Conf, root: Path) -> None:
+    def __init__(self, corpus: Corpus) -> None:
         super().__init__()
-        self.conf = conf
-        self.classes = corpus_classes(conf, root)
-        grid = Grid.of(conf.features, conf.data.clip_seconds)
-        needed = {TASKS[task].split for task in conf.tasks} | ({"weak"} & conf.data.splits.keys())
-        splits = {name: open_split(conf, root, name) for name in needed}
-        rows, self.weak_validation = {}, None
-        if "weak" in splits:
-            rows["weak"], held = hold_out(len(splits["weak"].clips), conf.data.weak_held_out, conf.seed)
-            self.weak_validation = TaskData(splits["weak"], grid, self.classes, held)
-        tasks = {task: TaskData(splits[TASKS[task].split], grid, self.classes, rows.get(task)) for task in conf.tasks}
+        self.conf = conf = corpus.conf
+        self.classes = corpus.classes
+        self.splits = {name: open_split(corpus, name) for name in learned_splits(conf)}
+        weak = splits_of_task(conf, "weak")  # of which some are held out, whether or not that task is active
+        rows = hold_out([len(self.splits[name].clips) for name in weak], conf.data.weak_held_out, conf.seed)
+        kept = {name: own for name, (own, _) in zip(weak, rows, strict=True)}
+        held = [self._set(name, own) for name, (_, own) in zip(weak, rows, strict=True)]
+        tasks = {task: joined([self._set(n, kept.get(n)) for n in splits_of_task(conf, task)]) for task in conf.tasks}
         self.plan = system_of(conf).batch_plan(conf, tasks)
-        self.validation = TaskData(open_split(conf, root, SELECTION_SPLIT), grid, self.classes)
+        select = {name: conf.data.splits[name].labels for name in of_role(conf.data.splits, "select")}
+        self.strong_selection = [self._set(name) for name, labels in select.items() if labels == "strong"]
+        self.weak_selection = joined([*held, *(self._set(name) for name, labels in select.items() if labels == "weak")])
+
+    def _set(self, name: str, rows: Sequence[int] | None = None) -> TaskData:
+        """The clips of a split, or these rows of them."""
+        return TaskData(self.splits[name], Grid.of(self.conf.features, self.conf.data.clip_seconds), self.classes, rows)
 
     @property
     def epoch_steps(self) -> int:
@@ -65,48 +72,54 @@ class Data(pl.LightningDataModule):
 
     def val_dataloader(self) -> list[torch.utils.data.DataLoader]:
         share = (self.conf.train.batch_size, self.trainer.global_rank, self.trainer.world_size)
-        loaders = [evaluation_batches(self.validation, "strong_synth", *share)]
-        if self.weak_validation is not None:
-            loaders.append(evaluation_batches(self.weak_validation, "weak", *share))
+        loaders = [evaluation_batches(data, "strong", *share) for data in self.strong_selection]
+        if self.weak_selection is not None:
+            loaders.append(evaluation_batches(self.weak_selection, "weak", *share))
         return loaders
 
 
 def main() -> None:
     stage = open_stage(1, __doc__)
-    inputs = training_inputs(stage)
+    _require_splits(stage.conf)
+    data = Data(stage.corpus)
+    inputs = training_inputs(data)
     if stage.done(inputs) and (stage.run_dir / "best.ckpt").exists():
         print(f"stage 1: {stage.run_dir} is trained already")
         return
     _refuse_other_data(stage, inputs["clips"])
-    if train(stage):
+    if train(stage, data):
         stage.mark_done(inputs)
 
 
-def training_inputs(stage: Stage) -> dict:
+def training_inputs(data: Data) -> dict:
     """What best.ckpt depends on: the configuration, the clips with their labels, what is tuned at the end."""
-    _require_splits(stage.conf)
-    names = [
-        name for name in (*(task.split for task in TASKS.values()), SELECTION_SPLIT) if name in stage.conf.data.splits
-    ]
-    splits = [open_split(stage.conf, stage.root, name) for name in names]
+    splits = data.splits.values()
     clips = [(clip.name, clip.events, sorted(clip.labels or ())) for split in splits for clip in split.clips]
     seconds = [split.durations for split in splits]
-    fixed = [stage.conf.postprocess.threshold, stage.conf.postprocess.median_filter]
+    fixed = [data.conf.postprocess.threshold, data.conf.postprocess.median_filter]
     known = {"clips": content_hash(str(clips), seconds), "tuning": [GRID, fixed]}
-    return trained_on(stage.conf) | known
+    return trained_on(data.conf) | known
+
+
+def splits_of_task(conf: Conf, task: str) -> list[str]:
+    """The splits that train a task, in the order of the YAML."""
+    return [name for name in of_role(conf.data.splits, "train") if conf.data.splits[name].task == task]
+
+
+def learned_splits(conf: Conf) -> list[str]:
+    """The splits that training opens: those of every task, active or not, then those to select by."""
+    return [*(name for task in TASKS for name in splits_of_task(conf, task)), *of_role(conf.data.splits, "select")]
 
 
 def _require_splits(conf: Conf) -> None:
     """Own data may have fewer splits than DESED; what is trained needs its own, and one to select by."""
-    there = conf.data.splits
     for task in conf.tasks:
-        if TASKS[task].split not in there:
-            raise fail(
-                f"task '{task}' learns from the split '{TASKS[task].split}'; there is none", "leave it out of tasks"
-            )
-    if SELECTION_SPLIT not in there:
-        hint = "name a strongly labelled one so in data.splits: the epoch with its best F1 is kept"
-        raise fail(f"there is no split '{SELECTION_SPLIT}'", hint)
+        if not splits_of_task(conf, task):
+            hint = f"leave it out of tasks, or give a split role: train, task: {task}"
+            raise fail(f"task '{task}' has no split to learn from", hint)
+    if not any(conf.data.splits[name].labels == "strong" for name in of_role(conf.data.splits, "select")):
+        hint = "give one role: select in data.splits: the epoch with its best F1 is kept"
+        raise fail("there is no strongly labelled split to select by", hint)
 
 
 def _refuse_other_data(stage: Stage, clips: str) -> None:
@@ -126,10 +139,10 @@ def _refuse_fewer_epochs(stage: Stage) -> None:
         raise fail(what, f"set {trained} or more, or give --tag another name", stage.run_dir)
 
 
-def train(stage: Stage) -> bool:
+def train(stage: Stage, data: Data | None = None) -> bool:
     """Train, from the last checkpoint where there is one; leaves best.ckpt, tuned, and history.csv in the run.
 
-    Of several processes, the first one finishes the work: true there.
+    data: the stage's, where it is opened already. Of several processes, the first one finishes the work: true there.
     """
     _refuse_fewer_epochs(stage)
     conf, run_dir = stage.conf, stage.run_dir
@@ -140,7 +153,7 @@ def train(stage: Stage) -> bool:
     torch.set_float32_matmul_precision("high")  # TF32 on a GPU that has it; without effect on a CPU
     _quiet()
     pl.seed_everything(conf.seed, verbose=False)
-    data = Data(conf, stage.root)
+    data = data or Data(stage.corpus)
     module = system_of(conf)(conf, data.classes)
     module.plan = plan_of(run_dir / "stages" / "training_plan.json", conf.train, data.epoch_steps)
     trainer = _trainer(conf, run_dir, data, processes)
@@ -151,7 +164,7 @@ def train(stage: Stage) -> bool:
         trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
     if trainer.is_global_zero:
         _note_memory(run_dir / "training.json", trainer.world_size)
-        tune_checkpoint(run_dir / "best.ckpt", data.validation, data.weak_validation, conf.postprocess)
+        tune_checkpoint(run_dir / "best.ckpt", data.strong_selection, data.weak_selection, conf.postprocess)
     return trainer.is_global_zero
 
 
@@ -228,7 +241,7 @@ def _callbacks(conf: Conf, run_dir: Path, data: Data) -> list[Callback]:
     on_terminal = sys.stderr.isatty()
     once_an_epoch = {"save_on_train_epoch_end": True, "enable_version_counter": False}
     callbacks = [
-        Selection(data.validation, data.weak_validation, conf.postprocess.median_filter, conf.postprocess.threshold),
+        Selection(data.strong_selection, data.weak_selection, conf.postprocess),
         EndProcesses(),
         CollapseWarning(),
         History(run_dir / "history.csv", sum(data.plan.clips.values()), show=not on_terminal),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from recipe_mtlvae.conf import PostprocessConf
-from recipe_mtlvae.inputs.batches import TaskData, evaluation_batches
+from recipe_mtlvae.inputs.batches import JoinedData, TaskData, evaluation_batches
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint, write_decoding
 from recipe_mtlvae.scoring.tuning import MEDIAN_FILTERS, PRIOR_EVENTS, THRESHOLDS, StrongClips, Tuning, WeakClips, tune
 from recipe_mtlvae.systems import SYSTEMS
@@ -17,7 +18,9 @@ from recipe_mtlvae.systems import SYSTEMS
 GRID = [THRESHOLDS, MEDIAN_FILTERS, PRIOR_EVENTS]  # a run that was tuned over another one is tuned again
 
 
-def tune_checkpoint(path: Path, strong: TaskData, weak: TaskData | None, fixed: PostprocessConf) -> None:
+def tune_checkpoint(
+    path: Path, strong: Sequence[TaskData], weak: TaskData | JoinedData | None, fixed: PostprocessConf
+) -> None:
     """Tune each network of the checkpoint on the clips that selected it, and write that into it."""
     networks = SYSTEMS[load_checkpoint(path).conf.system].networks
     tunings = {name: _tune(load_checkpoint(path, name), strong, weak, fixed) for name in networks}
@@ -38,28 +41,27 @@ def in_words(tuning: Tuning) -> str:
     )
 
 
-def _tune(checkpoint: Checkpoint, strong: TaskData, weak: TaskData | None, fixed: PostprocessConf) -> Tuning:
-    scores = _scores(checkpoint, strong)
+def _tune(
+    checkpoint: Checkpoint, strong: Sequence[TaskData], weak: TaskData | JoinedData | None, fixed: PostprocessConf
+) -> Tuning:
+    scores = np.concatenate([_scores(checkpoint, data) for data in strong])
+    events = [data.split.clips[row].events or () for data in strong for row in data.rows]
+    durations = np.concatenate([data.split.store.durations[data.rows] for data in strong])
+    classes = checkpoint.classes
     return tune(
-        StrongClips(
-            scores,
-            [strong.split.clips[row].events or () for row in strong.rows],
-            np.asarray(strong.split.store.durations)[strong.rows],
-        ),
-        _weak_clips(checkpoint, weak)
-        if weak
-        else WeakClips(scores[:0], np.zeros((0, len(strong.classes)), dtype=bool)),
-        strong.classes,
-        strong.grid.step_seconds,
+        StrongClips(scores, events, durations),
+        _weak_clips(checkpoint, weak) if weak else WeakClips(scores[:0], np.zeros((0, len(classes)), dtype=bool)),
+        classes,
+        strong[0].grid.step_seconds,
         fixed,
     )
 
 
-def _weak_clips(checkpoint: Checkpoint, weak: TaskData) -> WeakClips:
+def _weak_clips(checkpoint: Checkpoint, weak: TaskData | JoinedData) -> WeakClips:
     return WeakClips(_scores(checkpoint, weak), np.stack([weak.targets(index)[1] for index in range(len(weak))]) > 0)
 
 
-def _scores(checkpoint: Checkpoint, data: TaskData) -> np.ndarray:
+def _scores(checkpoint: Checkpoint, data: TaskData | JoinedData) -> np.ndarray:
     """Strong probabilities (clips, steps, classes), from the stored features."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = checkpoint.net.to(device)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from recipe_mtlvae.conf_files import Source, merge, place_of, read_yaml, setting_delta, shown, with_new_names
+from recipe_mtlvae.conf_splits import SplitConf, complete_splits, name_of_split
 from recipe_mtlvae.conf_types import MANY, Bool, Float, Int, Probability, build, section
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.systems import SYSTEMS, system_module
@@ -22,17 +23,6 @@ CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 SEPARATORS = {"tab": "\t", "comma": ","}
 # Keys of one way to get data, data.prepare, which stand in conf/data/<way>.yaml: other data have none of them
 OF_PREPARE = {"fetch": "desed", "data.synthetic": "desed", "data.reuse": "desed", "mini": "mini"}
-
-MiniSplit = Literal[
-    "synthetic_train", "strong_real", "weak", "unlabeled", "synthetic_validation", "validation", "public", "evaluation"
-]
-
-
-@section
-class SplitConf:
-    metadata: str
-    audio: str
-    labels: Literal["strong", "weak", "none"]
 
 
 @section
@@ -58,7 +48,7 @@ class DataConf:
     skip_bad: Bool
     weak_held_out: Float = Field(ge=0, le=0.9)
     table: TableConf
-    splits: dict[str, SplitConf]
+    splits: dict[Annotated[str, AfterValidator(name_of_split)], SplitConf]
 
 
 @section
@@ -185,7 +175,7 @@ class Conf:
     seed: Int
     data: DataConf
     fetch: FetchConf | None = None
-    mini: dict[MiniSplit, Annotated[Int, Field(ge=0)]] | None = None
+    mini: dict[str, Annotated[Int, Field(ge=0)]] | None = None
     features: FeatureConf
     tasks: tuple[str, ...]
     # Each system's own section, which its module in nets/ describes
@@ -303,6 +293,7 @@ def _merged(sources: list[Source]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for _, delta in sources:
         merge(content, delta)
+    complete_splits(content, read_yaml(CONF_DIR / "base.yaml")["data"]["splits"])
     return content
 
 

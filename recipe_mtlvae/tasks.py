@@ -13,8 +13,7 @@ from typing import Collection, NamedTuple  # noqa: UP035  Python 3.8
 class Task(NamedTuple):
     """One objective with clips, a head and a loss term of its own."""
 
-    split: str  # DESED's name of the split that it learns from
-    labels: str  # which that split has: strong | weak | none
+    labels: str  # of the splits that it learns from, at least: strong | weak | none
     head: str  # kind, a key of nets/vae.py: HEADS
     loss: str  # kind, a key of nets/losses.py: LOSSES
     real: bool = True  # its clips are recordings, as those at inference
@@ -22,10 +21,10 @@ class Task(NamedTuple):
 
 # In the order in which heads are built and initialised
 TASKS = {
-    "strong_synth": Task("synthetic_train", "strong", "strong", "strong_bce", real=False),
-    "weak": Task("weak", "weak", "weak", "weak_bce"),
-    "reconstruction": Task("unlabeled", "none", "reconstruction", "reconstruction_mse"),
-    "strong_real": Task("strong_real", "strong", "strong", "strong_bce"),
+    "strong_synth": Task("strong", "strong", "strong_bce", real=False),
+    "weak": Task("weak", "weak", "weak_bce"),
+    "reconstruction": Task("none", "reconstruction", "reconstruction_mse"),
+    "strong_real": Task("strong", "strong", "strong_bce"),
 }
 LOSS_TERMS = (*TASKS, "kld")  # one a task, and the KL divergence of the posterior
 # Heads of the adapter's own network: the toolkit mixes synthetic and real clips in one strong set, for one head

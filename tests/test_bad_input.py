@@ -18,8 +18,9 @@ import soundfile
 
 import local.stage
 from local import prepare
-from recipe_mtlvae.corpus.splits import open_split
+from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import exit_code_of
+from recipe_mtlvae.inputs.prepared import open_split
 from tests.tiny import AUDIO, RATE, SETTINGS, VALIDATION, append, tiny_conf
 
 CLIP = f"{AUDIO}/validation_1.wav"
@@ -296,7 +297,7 @@ def test_skip_bad_goes_on_and_lowers_the_coverage(root, stage0):
     outcome = stage0(root, "data.skip_bad=true")
     assert outcome.code == 0
     assert len([line for line in outcome.warnings if line.startswith("left out: ")]) == 2
-    split = open_split(tiny_conf("data.skip_bad=true"), root, "validation")
+    split = open_split(Corpus(tiny_conf("data.skip_bad=true"), root), "validation")
     assert (len(split.clips), split.expected) == (2, 4)
     assert "50.0 %" in outcome.out
 
@@ -313,7 +314,7 @@ def test_a_recording_that_breaks_off_after_its_first_clip_is_left_out_of_the_fea
     samples[30 * RATE] = np.nan
     soundfile.write(root / CLIP, samples, RATE, subtype="FLOAT")
     assert stage0(root, "data.skip_bad=true").code == 0
-    split = open_split(tiny_conf("data.skip_bad=true"), root, "validation")
+    split = open_split(Corpus(tiny_conf("data.skip_bad=true"), root), "validation")
     assert Path(CLIP).name not in {clip.name for clip in split.clips}
     assert (len(split.clips), split.expected) == (3, 4)
 

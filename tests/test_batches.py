@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning_fabric.utilities import move_data_to_device
 
-from recipe_mtlvae.corpus.splits import open_split
+from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inputs.batches import (
     BatchPlan,
@@ -20,6 +20,7 @@ from recipe_mtlvae.inputs.batches import (
     hold_out,
     train_loader,
 )
+from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.labels import Grid
 from tests.tiny import make_tiny_corpus, tiny_conf
 
@@ -91,19 +92,19 @@ def test_a_set_smaller_than_its_share_is_refused():
 
 
 def test_hold_out_parts_are_disjoint_complete_and_seeded():
-    kept, held = hold_out(1578, 0.1, seed=42)
+    ((kept, held),) = hold_out([1578], 0.1, seed=42)
     assert len(held) == 158 and sorted([*kept, *held]) == list(range(1578))
-    assert np.array_equal(held, hold_out(1578, 0.1, seed=42)[1])
+    assert np.array_equal(held, hold_out([1578], 0.1, seed=42)[0][1])
 
 
 def test_a_weak_set_of_few_clips_still_holds_one_out():
-    kept, held = hold_out(4, 0.1, seed=42)
+    ((kept, held),) = hold_out([4], 0.1, seed=42)
     assert (len(kept), len(held)) == (3, 1)
 
 
 def test_a_weak_set_that_would_be_held_out_whole_is_refused():
     with pytest.raises(RecipeError, match="nothing would be left of 1 weak clips"):
-        hold_out(1, 0.1, seed=42)
+        hold_out([1], 0.1, seed=42)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,9 @@ def tasks(tmp_path_factory) -> dict[str, TaskData]:
     root = make_tiny_corpus(tmp_path_factory.mktemp("corpus"), conf)
     grid = Grid.of(conf.features, conf.data.clip_seconds)
     names = {"strong_synth": "synthetic_train", "weak": "weak", "reconstruction": "unlabeled"}
-    return {task: TaskData(open_split(conf, root, name), grid, conf.data.classes) for task, name in names.items()}
+    return {
+        task: TaskData(open_split(Corpus(conf, root), name), grid, conf.data.classes) for task, name in names.items()
+    }
 
 
 def test_a_batch_holds_its_tasks_side_by_side(tasks):

@@ -15,7 +15,7 @@ import soundfile
 from recipe_mtlvae.commands import check_data
 from recipe_mtlvae.corpus import problems
 from recipe_mtlvae.corpus.check import CorpusCheck, SplitCheck, check_corpus
-from recipe_mtlvae.corpus.splits import corpus_classes, read_splits
+from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import exit_code_of
 from recipe_mtlvae.report.data_report import write_data_report
 from tests.tiny import AUDIO, RATE, SETTINGS, VALIDATION, append, tiny_conf
@@ -26,10 +26,8 @@ HEADER = "filename\tonset\toffset\tevent_label\n"
 
 
 def checked(root: Path, *settings: str) -> CorpusCheck:
-    conf = tiny_conf(*settings)
-    classes = corpus_classes(conf, root)
-    files, unlisted = read_splits(conf, root, classes)
-    return check_corpus(conf, root, files, classes, unlisted)
+    corpus = Corpus(tiny_conf(*settings), root)
+    return check_corpus(corpus, *corpus.all_files())
 
 
 def validation(root: Path) -> SplitCheck:

@@ -40,7 +40,7 @@ def make_run(folder: Path, seed: int = 1, classes: tuple[str, ...] = CLASSES, cl
         noisy = np.clip(item.scores + (seed > 1) * noise.normal(0.0, 0.3, size=item.scores.shape), 0.0, 1.0)
         write_scores(folder / "scores" / "validation", clip, noisy, STEP, classes)
     conf = tiny_conf(f"data.classes={json.dumps(CLASSES)}", "postprocess.median_filter=1")
-    (folder / "conf.yaml").write_text(yaml.safe_dump(conf_to_dict(conf)))
+    (folder / "conf.yaml").write_text(yaml.safe_dump(conf_to_dict(conf), sort_keys=False))
     reference = Reference(truth, dict.fromkeys(truth, STEPS * STEP), clips)
     write_reference(reference_path(folder, "validation"), reference)
     return folder
@@ -328,7 +328,7 @@ def test_page_of_one_clip_states_what_it_lacks(tmp_path: Path) -> None:
     given = ["--ground_truth", str(tmp_path / "truth.tsv"), "--durations", str(tmp_path / "durations.tsv")]
     compare.main(["--run", f"alone={scores}", *given, "--out", str(tmp_path / "out")])
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "truth, 1 clip<" in page and "in 1 clip<" in page
+    assert "Truth, 1 clip<" in page and "in 1 clip<" in page
     assert '<th scope="row">Classes without truth, truth</th><td>Cat, Speech</td>' in page
     assert "no truth" in page  # in place of their bars
     assert '<th scope="row">Energy, training</th><td>not measured</td>' in page

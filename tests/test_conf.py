@@ -48,7 +48,7 @@ def test_a_configuration_survives_the_way_through_a_dict():
 
 
 def test_a_user_may_add_splits_of_their_own():
-    conf = load_conf(settings=["data.splits.mine={metadata: m.tsv, audio: a, labels: strong}"])
+    conf = load_conf(settings=["data.splits.mine={metadata: m.tsv, audio: a, labels: strong, role: test}"])
     assert conf.data.splits["mine"].audio == "a"
 
 

@@ -9,17 +9,10 @@ import numpy as np
 import pytest
 
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.corpus.splits import (
-    EVALUATION,
-    corpus_classes,
-    evaluation_folder,
-    open_split,
-    read_files,
-    split_names,
-    store_folder,
-    training_events,
-)
+from recipe_mtlvae.conf_splits import EVALUATION
+from recipe_mtlvae.corpus.splits import Corpus, training_events
 from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.inputs.prepared import open_split, store_folder
 from recipe_mtlvae.inputs.store import StoreJob, build_stores
 from recipe_mtlvae.inputs.store_parts import feature_shape
 from recipe_mtlvae.labels import Event, Grid
@@ -29,44 +22,43 @@ CONF = tiny_conf()
 
 
 def build(conf: Conf, root: Path, name: str, skipped: Sequence[str] = ()) -> None:
-    files = read_files(conf, root, name, corpus_classes(conf, root))
-    clips = [clip for clip in files.clips if clip.name not in skipped]
+    clips = [clip for clip in Corpus(conf, root).files(name).clips if clip.name not in skipped]
     job = StoreJob(clips, store_folder(conf, root, name), skipped)
     build_stores([job], conf.features, conf.data.clip_seconds, 1)
 
 
 def test_classes_are_the_configurations(root):
-    assert corpus_classes(CONF, root) == ("Beep", "Hum")
+    assert Corpus(CONF, root).classes == ("Beep", "Hum")
 
 
 def test_classes_are_else_all_labels_of_all_labeled_splits_sorted(root):
     append(root / "metadata/train/weak.tsv", "weak_x.wav\tWhistle,Air")
     append(root / VALIDATION, "validation_x.wav\t0\t1\tBuzz")
     conf = tiny_conf("data.classes=null")
-    assert corpus_classes(conf, root) == ("Air", "Beep", "Buzz", "Hum", "Whistle")
+    assert Corpus(conf, root).classes == ("Air", "Beep", "Buzz", "Hum", "Whistle")
 
 
 def test_classes_of_unreadable_metadata_name_every_file(root):
     (root / VALIDATION).unlink()
     (root / "metadata/train/weak.tsv").write_text("name\n")
     with pytest.raises(RecipeError) as error:
-        corpus_classes(tiny_conf("data.classes=null"), root)
+        _ = Corpus(tiny_conf("data.classes=null"), root).classes
     assert len(error.value.faults) == 2
 
 
 def test_the_evaluation_set_is_a_split_where_there_is_one(root, tmp_path):
-    assert split_names(CONF, root) == [*COUNTS, EVALUATION]
-    assert EVALUATION not in split_names(CONF, tmp_path)
+    assert list(Corpus(CONF, root).splits) == [*COUNTS, EVALUATION]
+    assert EVALUATION not in Corpus(CONF, tmp_path).splits
 
 
 def test_the_evaluation_set_may_be_any_folder(root, tmp_path):
     conf = tiny_conf(f"data.evaluation={tmp_path}/given")
-    assert evaluation_folder(conf, root) == tmp_path / "given"
+    assert Corpus(conf, root).evaluation == tmp_path / "given"
 
 
 def test_clips_stand_in_the_stores_order_with_their_labels(root):
     build(CONF, root, "validation")
-    split = open_split(CONF, root, "validation")
+    split = open_split(Corpus(CONF, root), "validation")
     assert [clip.name for clip in split.clips] == split.store.names
     assert split.clips[1].events == (Event(0.375, 1.375, "Hum"),)
     assert split.expected == 4
@@ -75,7 +67,7 @@ def test_clips_stand_in_the_stores_order_with_their_labels(root):
 
 def test_an_evaluation_split_has_neither_events_nor_labels(root):
     build(CONF, root, EVALUATION)
-    split = open_split(CONF, root, EVALUATION)
+    split = open_split(Corpus(CONF, root), EVALUATION)
     assert [clip.name for clip in split.clips] == [f"any name {number}.wav" for number in range(3)]
     assert {(clip.events, clip.labels) for clip in split.clips} == {(None, None)}
     assert split.truth == {}
@@ -84,10 +76,10 @@ def test_an_evaluation_split_has_neither_events_nor_labels(root):
 def test_clips_that_are_not_on_disk_lower_the_coverage_and_leave_the_truth(root):
     (root / AUDIO / "validation_2.wav").unlink()
     build(CONF, root, "validation")
-    split = open_split(CONF, root, "validation")
+    split = open_split(Corpus(CONF, root), "validation")
     assert (len(split.clips), split.expected) == (3, 4)
     assert "validation_2.wav" not in split.truth
-    assert read_files(CONF, root, "validation", CONF.data.classes).missing == ["validation_2.wav"]
+    assert Corpus(CONF, root).files("validation").missing == ["validation_2.wav"]
 
 
 def test_the_truth_is_as_published_and_keeps_event_free_clips(root):
@@ -98,7 +90,7 @@ def test_the_truth_is_as_published_and_keeps_event_free_clips(root):
         "validation_1.wav\t0.5\t1.0\tHum\n"
     )
     build(CONF, root, "validation")
-    assert open_split(CONF, root, "validation").truth == {
+    assert open_split(Corpus(CONF, root), "validation").truth == {
         "validation_0.wav": (),
         "validation_1.wav": (Event(1.0, 3.5, "Hum"), Event(0.5, 1.0, "Hum")),
     }
@@ -116,23 +108,23 @@ def test_a_split_that_changed_is_not_opened(root, change, words):
     build(CONF, root, "validation")
     change(root)
     with pytest.raises(RecipeError, match=words):
-        open_split(CONF, root, "validation")
+        open_split(Corpus(CONF, root), "validation")
 
 
 def test_a_split_that_is_not_prepared_says_so(root):
     with pytest.raises(RecipeError, match="no finished feature store for these settings; run stage 0"):
-        open_split(CONF, root, "validation")
+        open_split(Corpus(CONF, root), "validation")
 
 
 def test_other_feature_settings_are_not_prepared(root):
     build(CONF, root, "validation")
     with pytest.raises(RecipeError, match="run stage 0"):
-        open_split(tiny_conf("features.n_mels=64"), root, "validation")
+        open_split(Corpus(tiny_conf("features.n_mels=64"), root), "validation")
 
 
 def test_an_unknown_split_is_refused(root):
     with pytest.raises(RecipeError, match="no split 'dev'; the splits are synthetic_train"):
-        open_split(CONF, root, "dev")
+        open_split(Corpus(CONF, root), "dev")
 
 
 def test_with_skip_bad_bad_clips_and_rows_lower_the_coverage(root):
@@ -140,7 +132,7 @@ def test_with_skip_bad_bad_clips_and_rows_lower_the_coverage(root):
     append(root / VALIDATION, "validation_3.wav\t2\t1\tHum")
     conf = tiny_conf("data.skip_bad=true")
     build(conf, root, "validation", ["validation_2.wav"])
-    split = open_split(conf, root, "validation")
+    split = open_split(Corpus(conf, root), "validation")
     assert ([clip.name for clip in split.clips], split.expected) == (["validation_0.wav", "validation_1.wav"], 4)
 
 
@@ -148,12 +140,12 @@ def test_a_store_with_skipped_clips_is_not_opened_without_skip_bad(root):
     (root / AUDIO / "validation_2.wav").write_text("text")
     build(tiny_conf("data.skip_bad=true"), root, "validation", ["validation_2.wav"])
     with pytest.raises(RecipeError, match="run stage 0"):
-        open_split(CONF, root, "validation")
+        open_split(Corpus(CONF, root), "validation")
 
 
 def test_clips_of_the_same_stem_are_refused(root):
     append(root / VALIDATION, "validation_3.flac\t0\t1\tHum")
-    (fault,) = read_files(CONF, root, "validation", CONF.data.classes).faults
+    (fault,) = Corpus(CONF, root).files("validation").faults
     assert "'validation_3.flac' and 'validation_3.wav' differ in their suffix alone" in str(fault)
 
 

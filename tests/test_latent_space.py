@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from local.latent_space import POSITIONS, latent_space
-from recipe_mtlvae.corpus.splits import open_split
+from recipe_mtlvae.corpus.splits import Corpus
+from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.nets.vae import MTLVAE
 from recipe_mtlvae.tasks import TASKS
@@ -16,7 +17,7 @@ from tests.tiny import make_tiny_corpus, tiny_conf
 def split_and_grid(tmp_path_factory):
     conf = tiny_conf()
     root = make_tiny_corpus(tmp_path_factory.mktemp("corpus"), conf)
-    return open_split(conf, root, "validation"), Grid.of(conf.features, conf.data.clip_seconds)
+    return open_split(Corpus(conf, root), "validation"), Grid.of(conf.features, conf.data.clip_seconds)
 
 
 def network(**options) -> MTLVAE:

@@ -13,8 +13,9 @@ import soundfile
 import local.stage
 from local import predict, prepare, score, train
 from recipe_mtlvae.conf import CONF_DIR, load_conf
-from recipe_mtlvae.corpus.splits import corpus_classes, open_split
+from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError, exit_code_of
+from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.scoring.scores import read_scores
 
@@ -72,18 +73,18 @@ def test_the_example_is_ten_lines():
 
 
 def test_classes_are_those_of_the_tables(root):
-    assert corpus_classes(load_conf(EXAMPLE), root) == ("Robin", "Wren")
+    assert Corpus(load_conf(EXAMPLE), root).classes == ("Robin", "Wren")
 
 
 @pytest.mark.slow
 def test_long_recordings_are_cut_for_training_with_their_labels(root, done):
-    split = open_split(load_conf(EXAMPLE), root, "strong_real")
+    split = open_split(Corpus(load_conf(EXAMPLE), root), "strong_real")
     events = {clip.name: clip.events for clip in split.clips}
     assert events["train, 1.wav/0.000"] == (Event(1.0, 4.0, "Wren"),)
     assert events["train, 1.wav/4.000"] == (Event(0.0, 4.0, "Wren"),)
     assert events["train, 1.wav/5.000"] == (Event(0.0, 3.0, "Wren"),)
     assert events["train, 0.wav"] == (Event(1.0, 2.0, "Robin"),)
-    assert (split.recordings, len(split.clips)) == (6, 2 * (1 + 3 + 4))
+    assert (len(split.recordings), len(split.clips)) == (6, 2 * (1 + 3 + 4))
 
 
 @pytest.mark.slow
@@ -103,8 +104,8 @@ def test_scores_tell_their_coverage_and_clip_list(done):
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("tasks=[strong_real, weak]", "task 'weak' learns from the split 'weak'; there is none; leave it out of tasks"),
-        ("data.splits.synthetic_validation=null", "there is no split 'synthetic_validation'; name a strongly labelled"),
+        ("tasks=[strong_real, weak]", "task 'weak' has no split to learn from; leave it out of tasks"),
+        ("data.splits.synthetic_validation=null", "there is no strongly labelled split to select by; give one"),
     ],
 )
 def test_training_says_which_split_it_lacks(setting, words):

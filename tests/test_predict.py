@@ -9,13 +9,14 @@ import torch
 
 from local import predict as stage_2
 from local import predict_split
-from local.predict import predict, test_splits
+from local.predict import predict, predicted_splits
 from local.stage import Stage
 from local.train import train
 from recipe_mtlvae.audio.decoding import read_audio
-from recipe_mtlvae.corpus.splits import open_split
+from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inputs.mel_transform import LogMel
+from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.nets.checkpoint import load_checkpoint
 from recipe_mtlvae.nets.crnn import CRNN
 from recipe_mtlvae.scoring.scores import read_scores
@@ -23,7 +24,6 @@ from tests.tiny import AUDIO, make_tiny_corpus, tiny_conf
 
 ONE_STEP = ["train.max_epochs=1", "train.epoch_steps=1"]
 SHARES = ["mean_teacher.strong_clips=2", "mean_teacher.weak_clips=2", "mean_teacher.unlabeled_clips=2"]
-test_splits.__test__ = False  # a function of the recipe, not a test
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_an_official_checkpoint_trained_with_either_range_gives_its_own_scores(
     root, tmp_path, monkeypatch, capsys, scale_range
 ):
     conf = tiny_conf("system=mean_teacher", f"baseline_checkpoint.scale_range={scale_range}")
-    split = open_split(conf, root, "strong_real")
+    split = open_split(Corpus(conf, root), "strong_real")
     features = by_hand(torch.from_numpy(split.store.read(range(6))).float(), scale_range)
     weak = torch.tensor([[1.0, 0.0], [0.0, 1.0]] * 3)
     torch.manual_seed(0)
@@ -128,7 +128,7 @@ def test_a_checkpoint_of_another_class_list_is_refused(root, tmp_path):
     train(Stage(1, tiny_conf(*ONE_STEP), root, tmp_path))
     other = Stage(2, tiny_conf("data.classes=[Beep, Hum, Ring]"), root, tmp_path)
     with pytest.raises(RecipeError, match="the checkpoint's classes are Beep, Hum; the corpus has Beep, Hum, Ring"):
-        predict(other, load_checkpoint(tmp_path / "best.ckpt"), tmp_path, test_splits(other), "key")
+        predict(other, load_checkpoint(tmp_path / "best.ckpt"), tmp_path, predicted_splits(other), "key")
 
 
 def test_a_prediction_that_broke_leaves_no_score_folder_and_goes_on(root, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ import yaml
 import local.compare
 import local.stage
 from recipe_mtlvae.conf import CONF_DIR, conf_to_dict
-from recipe_mtlvae.corpus.splits import open_split
+from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inputs.log_mel import band_centres
+from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.labels import Event, Grid
 from recipe_mtlvae.report import chart_sections, clips, costs, plots, tables, theme
 from recipe_mtlvae.report.clip_plot import clip_chart
@@ -55,10 +57,10 @@ def make_run(folder: Path, root: Path) -> Path:
     """A run folder as the stages leave it, of four validation and three public clips."""
     conf, rng = _conf(), np.random.default_rng(1)
     folder.mkdir(parents=True)
-    (folder / "conf.yaml").write_text(yaml.safe_dump(conf_to_dict(conf)))
+    (folder / "conf.yaml").write_text(yaml.safe_dump(conf_to_dict(conf), sort_keys=False))
     grid, after = Grid.of(conf.features, conf.data.clip_seconds), conf.postprocess
     for split, metrics in (("validation", "metrics.json"), ("public", "metrics_public.json")):
-        prepared = open_split(conf, root, split)
+        prepared = open_split(Corpus(conf, root), split)
         for clip in prepared.clips:
             scores = 0.7 * grid.encode(clip.events, CLASSES) + 0.4 * rng.random((grid.steps, len(CLASSES)))
             write_scores(folder / "scores" / split, Path(clip.name).stem, scores, grid.step_seconds, CLASSES)
@@ -89,7 +91,7 @@ class Written:
 
 def report(folder: Path, root: Path) -> Written:
     systems = systems_of_runs({folder.name: folder})
-    text = write_report(systems, clips.Corpus(_conf(), root), folder.name, folder / "report.html")
+    text = write_report(systems, Corpus(_conf(), root), folder.name, folder / "report.html")
     return Written(folder, text, (folder / "report.html").read_text())
 
 
@@ -109,14 +111,14 @@ def test_terminal_shows_run_beside_published_figures(written: Written) -> None:
         line.startswith("MTL-VAE, all four tasks") and " 32.5 " in line and "on other data" in line for line in lines
     )
     assert any(line.startswith("Official baseline 2022 ") and " 40.1 " in line for line in lines)
-    assert "Clips scored, validation         4 of 4 (100 %)" in lines
+    assert any(re.fullmatch(r"Clips scored, validation +4 of 4 \(100 %\)", line) for line in lines)
 
 
 @pytest.mark.parametrize(("data", "note"), [("mini", "on other data: DESED"), ("desed", "its authors' copy of DESED")])
 def test_published_figures_tell_their_data(run_dir: Path, data: str, note: str) -> None:
     conf = yaml.safe_load((run_dir / "conf.yaml").read_text())
     conf["data"]["name"] = data
-    (run_dir / "conf.yaml").write_text(yaml.safe_dump(conf))
+    (run_dir / "conf.yaml").write_text(yaml.safe_dump(conf, sort_keys=False))
     groups = tables.score_groups(systems_of_runs({"run": run_dir}), read_published())
     assert all(row.note.endswith(note) for group in groups for row in group.rows if not row.own)
 
@@ -194,7 +196,7 @@ def test_page_of_a_run_with_scores_alone_states_its_gaps(run_dir: Path, corpus: 
 def test_without_features_clips_are_shown_by_their_events(run_dir: Path, tmp_path: Path) -> None:
     gaps: list[str] = []
     systems = systems_of_runs({"run": run_dir})
-    views = clips.clip_views(systems, "validation", clips.Corpus(_conf(), tmp_path / "no corpus"), 4, gaps)
+    views = clips.clip_views(systems, "validation", Corpus(_conf(), tmp_path / "no corpus"), 4, gaps)
     assert [view.log_mel for view in views] == [None] * 4 and views[0].lanes["truth"]
     assert len(gaps) == 1 and gaps[0].startswith("The test clips are shown without spectrogram and sound")
 
@@ -269,7 +271,7 @@ def test_stage_is_skipped_while_its_inputs_are_the_same(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     conf = tmp_path / "tiny.yaml"
-    conf.write_text(yaml.safe_dump(conf_to_dict(_conf())))
+    conf.write_text(yaml.safe_dump(conf_to_dict(_conf()), sort_keys=False))
     run_dir = make_run(tmp_path / "exp" / "tiny-tiny", corpus)
     monkeypatch.setattr(local.stage, "PROJECT", tmp_path)
     argv = ["compare", "--conf", str(conf), "--data", str(CONF_DIR / "data" / "mini.yaml"), "--data_root", str(corpus)]
@@ -286,7 +288,7 @@ def test_stage_is_skipped_while_its_inputs_are_the_same(
     assert "measured here" in capsys.readouterr().out
 
 
-def _write_no_charts(systems: list[ComparedSystem], corpus: clips.Corpus, title: str, file: Path) -> str:
+def _write_no_charts(systems: list[ComparedSystem], corpus: Corpus, title: str, file: Path) -> str:
     file.write_text(f"{title} on {corpus.root}")
     return "measured here"
 

@@ -8,8 +8,9 @@ import pytest
 
 import local.stage
 from local import score
-from recipe_mtlvae.corpus.splits import open_split
+from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.scoring.scores import write_scores
 from tests.tiny import SETTINGS, make_tiny_corpus, tiny_conf
@@ -22,7 +23,7 @@ def run(tmp_path, monkeypatch):
     root = make_tiny_corpus(tmp_path / "corpus", conf)
     grid = Grid(steps=40, step_seconds=0.05)
     for name in ("validation", "public"):
-        for clip in open_split(conf, root, name).clips:
+        for clip in open_split(Corpus(conf, root), name).clips:
             targets = grid.encode(clip.events, conf.data.classes)
             write_scores(tmp_path / "exp/t/scores" / name, Path(clip.name).stem, targets, 0.05, conf.data.classes)
     monkeypatch.setattr(local.stage, "PROJECT", tmp_path)

@@ -5,7 +5,7 @@ import yaml
 
 from local import stage as stages
 from local.stage import open_stage, trained_on
-from recipe_mtlvae.conf import conf_to_dict
+from recipe_mtlvae.conf import conf_to_dict, load_conf
 from recipe_mtlvae.errors import RecipeError
 
 
@@ -110,6 +110,15 @@ def test_training_depends_on_every_key_but_those_that_it_does_not_read():
     assert sections.keys() == conf_to_dict(opened().conf).keys() - unread
     assert "max_epochs" in sections["train"] and "devices" not in sections["train"]
     assert "skip_bad" not in sections["data"] and "weak_held_out" in sections["data"]
+
+
+def test_training_does_not_depend_on_test_splits():
+    def splits(*settings: str) -> dict:
+        return trained_on(load_conf(settings=list(settings)))["data"]["splits"]
+
+    more = "data.splits.{}={{metadata: m.tsv, audio: a, labels: strong, role: {}}}"
+    assert "validation" not in splits()
+    assert splits(more.format("kitchen", "test")) == splits() != splits(more.format("kitchen", "select"))
 
 
 def test_a_damaged_configuration_of_a_run_is_named():

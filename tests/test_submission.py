@@ -63,7 +63,7 @@ def make_run(run_dir: Path, conf: Conf, split: str, names: list[str]) -> Path:
     }
     for name, content in contents.items():
         (run_dir / name).write_text(json.dumps(content))
-    (run_dir / "conf.yaml").write_text(yaml.safe_dump(conf_to_dict(conf)))
+    (run_dir / "conf.yaml").write_text(yaml.safe_dump(conf_to_dict(conf), sort_keys=False))
     return run_dir
 
 
@@ -239,7 +239,7 @@ def test_a_name_that_the_profile_misspells_is_an_error() -> None:
 def test_a_profile_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "dcase.yaml"
     file.write_text((Path(__file__).parent.parent / "conf/submission/dcase2022.yaml").read_text() + "\nauthor: me\n")
-    with pytest.raises(RecipeError, match=r"dcase\.yaml:132: unknown key 'author'"):
+    with pytest.raises(RecipeError, match=r"dcase\.yaml:133: unknown key 'author'"):
         read_profile(file)
 
 

@@ -1,6 +1,7 @@
 """Stage 5: what it takes from the baseline that was trained beside the run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from local.stage import Stage
 from local.submit import run_folders, with_baseline_energy
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.submission.profile import read_profile
 from tests.tiny import SETTINGS, make_tiny_corpus, tiny_conf
+
+PROFILE = read_profile()
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ def entry(kwh: float, machine: str = "here") -> dict:
 def test_the_baselines_energy_is_filled_in_where_it_was_measured_alike(stage):
     write_energy(stage.run_dir, validation=entry(1.0), evaluation=entry(2.0))
     write_energy(stage.run_dir.with_name("run-baseline"), validation=entry(30.0), evaluation=entry(40.0, "elsewhere"))
-    energy = with_baseline_energy(stage).energy
+    energy = with_baseline_energy(stage, PROFILE).energy
     assert (energy.baseline_devtest_kwh, energy.baseline_eval_kwh) == (30.0, None)
 
 
@@ -40,12 +44,12 @@ def test_a_configured_figure_stays(stage, tmp_path):
     write_energy(stage.run_dir, validation=entry(1.0))
     write_energy(stage.run_dir.with_name("run-baseline"), validation=entry(30.0))
     given = Stage(5, tiny_conf("energy.baseline_devtest_kwh=7.0"), stage.root, stage.run_dir)
-    assert with_baseline_energy(given).energy.baseline_devtest_kwh == 7.0
+    assert with_baseline_energy(given, PROFILE).energy.baseline_devtest_kwh == 7.0
 
 
 def test_without_a_baseline_nothing_is_filled_in(stage):
     write_energy(stage.run_dir, validation=entry(1.0))
-    assert with_baseline_energy(stage).energy.baseline_devtest_kwh is None
+    assert with_baseline_energy(stage, PROFILE).energy.baseline_devtest_kwh is None
 
 
 def test_of_the_baselines_training_the_first_epochs_are_counted(stage):
@@ -53,9 +57,11 @@ def test_of_the_baselines_training_the_first_epochs_are_counted(stage):
     write_energy(stage.run_dir, training=entry(1.0))
     write_energy(baseline, training=entry(30.0))
     (baseline / "history.csv").write_text("epoch,seconds\n0,3\n1,1\n2,2\n")  # the first two: 4 of 6 s
-    assert with_baseline_energy(stage, epochs=2).energy.baseline_training_kwh == pytest.approx(20.0)
-    assert with_baseline_energy(stage, epochs=4).energy.baseline_training_kwh is None
-    assert with_baseline_energy(stage).energy.baseline_training_kwh == 30.0
+    assert with_baseline_energy(
+        stage, replace(PROFILE, baseline_epochs=2)
+    ).energy.baseline_training_kwh == pytest.approx(20.0)
+    assert with_baseline_energy(stage, replace(PROFILE, baseline_epochs=4)).energy.baseline_training_kwh is None
+    assert with_baseline_energy(stage, PROFILE).energy.baseline_training_kwh == 30.0
 
 
 def write_conf(folder: Path, *settings: str) -> None:

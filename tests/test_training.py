@@ -10,11 +10,12 @@ import torch
 
 from local.callbacks import CollapseWarning, read_history
 from local.stage import Stage
-from local.train import Processes, _refuse_other_data, processes_of, train, training_inputs
+from local.train import Data, Processes, _refuse_other_data, processes_of, train, training_inputs
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
-from recipe_mtlvae.corpus.splits import open_split
+from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inference.detector import Detector
+from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.nets.checkpoint import load_checkpoint, write_decoding
 from tests.tiny import SETTINGS, make_tiny_corpus, tiny_conf
 
@@ -98,15 +99,15 @@ def test_a_run_that_broke_within_an_epoch_goes_on_from_the_last_whole_one(run, r
 def test_every_shipped_system_trains_a_step_and_detects(file, root, tmp_path):
     conf = load_conf(file, settings=[*SETTINGS, "train.max_epochs=1", "train.epoch_steps=1"])
     trained(tmp_path, root, conf)
-    detection = Detector.load(tmp_path / "best.ckpt").detect(open_split(conf, root, "validation").clips[0].path)
+    detection = Detector.load(tmp_path / "best.ckpt").detect(open_split(Corpus(conf, root), "validation").clips[0].path)
     assert detection.scores.shape == (31, 2)  # 2 s: 126 frames, 31 whole steps
     assert len(read_history(tmp_path / "history.csv")) == 1
 
 
 def test_training_on_clips_that_changed_under_it_is_refused(root, tmp_path):
     stage = Stage(1, tiny_conf(), root, tmp_path)
-    _refuse_other_data(stage, training_inputs(stage)["clips"])
-    _refuse_other_data(stage, training_inputs(stage)["clips"])
+    _refuse_other_data(stage, training_inputs(Data(stage.corpus))["clips"])
+    _refuse_other_data(stage, training_inputs(Data(stage.corpus))["clips"])
     with pytest.raises(RecipeError, match="clips or labels have changed since this run's training began"):
         _refuse_other_data(stage, "another hash")
 

@@ -11,7 +11,8 @@ import soundfile
 from recipe_mtlvae.audio.decoding import read_audio
 from recipe_mtlvae.corpus.cutting import cut_recordings, named_clip, window, window_starts
 from recipe_mtlvae.corpus.metadata import Clip
-from recipe_mtlvae.corpus.splits import open_split, read_files, store_folder, stored_clips
+from recipe_mtlvae.corpus.splits import Corpus
+from recipe_mtlvae.inputs.prepared import open_split, store_folder, stored_clips
 from recipe_mtlvae.inputs.store import build_store
 from recipe_mtlvae.labels import Event
 from tests.tiny import AUDIO, RATE, tiny_conf
@@ -69,9 +70,10 @@ def test_a_recording_of_one_clip_stays_as_it_is():
 
 
 def build(root: Path, name: str) -> None:
-    files = read_files(CONF, root, name, CONF.data.classes)
+    corpus = Corpus(CONF, root)
+    files = corpus.files(name)
     durations = {clip.name: soundfile.info(clip.path).duration for clip in files.clips}
-    clips = stored_clips(files, durations, CONF.data.clip_seconds)
+    clips = stored_clips(corpus, files, durations)
     build_store(clips, store_folder(CONF, root, name), CONF.features, CONF.data.clip_seconds, 1)
 
 
@@ -79,11 +81,12 @@ def test_a_training_split_holds_the_windows_and_counts_the_recordings(root):
     samples = np.concatenate([np.zeros(2 * RATE), 0.5 * np.ones(2 * RATE), np.zeros(RATE)])
     soundfile.write(root / STRONG, samples, RATE)
     build(root, "strong_real")
-    split = open_split(CONF, root, "strong_real")
+    split = open_split(Corpus(CONF, root), "strong_real")
     names = ["strong_real_1.wav/0.000", "strong_real_1.wav/2.000", "strong_real_1.wav/3.000"]
     assert [clip.name for clip in split.clips if clip.start is not None] == names
-    assert (len(split.clips), split.recordings, split.expected) == (8, 6, 6)
+    assert (len(split.clips), len(split.recordings), split.expected) == (8, 6, 6)
     assert [split.durations[name] for name in names] == [2.0, 2.0, 2.0]
+    assert split.seconds == {clip.name: 5.0 if clip.name == "strong_real_1.wav" else 2.0 for clip in split.recordings}
     loud = {name: split.store.read([split.store.names.index(name)]).max() for name in names}
     assert loud[names[0]] == CONF.features.db_min < loud[names[1]]
 
@@ -91,7 +94,7 @@ def test_a_training_split_holds_the_windows_and_counts_the_recordings(root):
 def test_a_test_split_keeps_long_recordings_whole(root):
     soundfile.write(root / AUDIO / "validation_1.wav", 0.1 * np.ones(5 * RATE), RATE)
     build(root, "validation")
-    split = open_split(CONF, root, "validation")
+    split = open_split(Corpus(CONF, root), "validation")
     assert [clip.name for clip in split.clips] == [f"validation_{number}.wav" for number in range(4)]
     assert split.durations["validation_1.wav"] == 5.0
 

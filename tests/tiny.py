@@ -10,7 +10,8 @@ import soundfile
 import torch
 
 from recipe_mtlvae.conf import Conf, load_conf
-from recipe_mtlvae.corpus.splits import read_files, split_names, store_folder
+from recipe_mtlvae.corpus.splits import Corpus
+from recipe_mtlvae.inputs.prepared import store_folder
 from recipe_mtlvae.inputs.store import build_store
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 
@@ -66,9 +67,11 @@ def make_tiny_corpus(root: Path, conf: Conf, stores: bool = True, counts: Mappin
     for number in range(3):
         _write_clip(root / "audio" / "eval" / "evaluation" / f"any name {number}.wav", "Beep", 0.5, 1.5, rng)
     if stores:
-        for name in split_names(conf, root):
-            files = read_files(conf, root, name, conf.data.classes)
-            build_store(files.clips, store_folder(conf, root, name), conf.features, conf.data.clip_seconds, 1)
+        corpus = Corpus(conf, root)
+        for name in corpus.splits:
+            build_store(
+                corpus.files(name).clips, store_folder(conf, root, name), conf.features, conf.data.clip_seconds, 1
+            )
     return root
 
 

@@ -53,7 +53,7 @@ def generate(conf: Conf, root: Path, work: Path, name: str, archives: Archives) 
         fetch_bank(root, work, archives)
     figures = read_occurrences(conf, work / "occurrences.json")
     labels = {*figures, *(label for entry in figures.values() for label in entry["co-occurences"]["classes"])}
-    bank = require_sounds(folder, "validation" if "validation" in name else "train", labels)
+    bank = require_sounds(folder, "train" if split.role == "train" else "validation", labels)
     settings = _settings(conf, name)
     key = content_hash(settings, figures, listing(folder))
     marker = _marker(conf, root, name)

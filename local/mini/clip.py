@@ -28,6 +28,7 @@ class Origin:
 ORIGINS = {
     "synthetic_train": Origin(False, "train", name="{index}.wav"),
     "synthetic_validation": Origin(False, "held_out", name="{index}.wav"),
+    "real_validation": Origin(True, "held_out", event_free=0.05),
     "strong_real": Origin(True, "train"),
     "weak": Origin(True, "train"),
     "unlabeled": Origin(True, "train", event_free=0.05),

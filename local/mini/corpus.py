@@ -22,7 +22,7 @@ from local.mini.clip import ORIGINS, Bench, Task, make_clip, make_sound_file, se
 from local.mini.soundbank import Sound, listing, recorded, synthesised
 from local.workers import run
 from recipe_mtlvae.conf import Conf, conf_to_dict
-from recipe_mtlvae.corpus.splits import EVALUATION
+from recipe_mtlvae.conf_splits import EVALUATION
 from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
 from recipe_mtlvae.processes import start_processes
@@ -39,7 +39,8 @@ def corpus_key(conf: Conf) -> str:
     """A hash of all that determines the corpus: names its folder. Raises RecipeError where the soundbank is unfit."""
     sounds = listing(Path(conf.data.soundbank)) if conf.data.soundbank else None
     splits = conf_to_dict(conf)["data"]["splits"]
-    parts = (conf.mini, conf.data.seed, conf.data.clip_seconds, conf.data.classes, splits, sounds, GENERATOR_VERSION)
+    splits = {name: {key: split[key] for key in ("metadata", "audio", "labels")} for name, split in splits.items()}
+    parts = (_clips(conf), conf.data.seed, conf.data.clip_seconds, conf.data.classes, splits, sounds, GENERATOR_VERSION)
     return content_hash(*parts)
 
 
@@ -51,9 +52,9 @@ def make_corpus(conf: Conf, root: Path, workers: int | None = None) -> None:
     key = corpus_key(conf)
     if _is_complete(root, key):
         return
-    made = {name: clips for name, clips in conf.mini.items() if name in conf.data.splits or name == EVALUATION}
-    conf = replace(conf, mini=made)
     _check(conf)
+    made = {name: clips for name, clips in _clips(conf).items() if name in conf.data.splits or name == EVALUATION}
+    conf = replace(conf, mini=made)
     sounds = _sounds(conf)
     print(f"making the mini corpus: {sum(conf.mini.values())} clips in {root}", flush=True)
     write_json(root / CORPUS_FILE, {"key": key, "complete": False})
@@ -102,10 +103,15 @@ def _make_sounds(processes: ProcessPoolExecutor, sounds: list[Sound], root: Path
         raise
 
 
+def _clips(conf: Conf) -> dict[str, int]:
+    """Clips by split, of those that are made."""
+    return {split: clips for split, clips in conf.mini.items() if clips}
+
+
 def _check(conf: Conf) -> None:
-    for split, clips in conf.mini.items():
-        if clips < (split != EVALUATION):
-            raise fail(f"mini.{split}: expected at least 1 clip, got {clips}")
+    for split in conf.mini:
+        if split not in ORIGINS:
+            raise fail(f"mini.{split}: the mini corpus has no such split", f"expected some of {', '.join(ORIGINS)}")
     if conf.data.seed < 0:
         raise fail(f"data.seed: expected 0 or more, got {conf.data.seed}")
     if conf.data.clip_seconds < 1.0:

@@ -8,7 +8,7 @@ from pathlib import Path
 from recipe_mtlvae.conf import data_file, load_conf
 from recipe_mtlvae.corpus import problems
 from recipe_mtlvae.corpus.check import check_corpus
-from recipe_mtlvae.corpus.splits import corpus_classes, read_splits
+from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError, fail, warn
 from recipe_mtlvae.report.data_report import write_data_report
 from recipe_mtlvae.report.data_tables import check_text
@@ -21,9 +21,8 @@ def main(argv: list[str]) -> None:
     root = options.data_root.resolve()
     if not root.is_dir():
         raise fail("no such folder", "give the folder of a corpus: --data_root DIR", root)
-    classes = corpus_classes(conf, root)
-    files, unlisted = read_splits(conf, root, classes)
-    check = check_corpus(conf, root, files, classes, unlisted)
+    corpus = Corpus(conf, root)
+    check = check_corpus(corpus, *corpus.all_files())
     print(check_text(check), flush=True)
     for warning in problems.warnings(check):
         warn(warning)

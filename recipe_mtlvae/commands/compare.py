@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import write_json
 from recipe_mtlvae.report.runs import networks_of
@@ -15,7 +16,6 @@ from recipe_mtlvae.scoring.reference import read_reference
 from recipe_mtlvae.scoring.scenarios import metric_keys
 
 if TYPE_CHECKING:  # matplotlib and the metric packages are slow to import
-    from recipe_mtlvae.report.clips import Corpus
     from recipe_mtlvae.report.compared import ComparedSystem, Difference
 
 
@@ -26,7 +26,7 @@ def main(argv: list[str]) -> None:
     from recipe_mtlvae.report.compared import compare
     from recipe_mtlvae.report.report import write_report
 
-    split = options.ground_truth.stem if options.ground_truth else "validation"
+    split = options.ground_truth.stem if options.ground_truth else None
     named = [networks_of(name, folder).items() for name, folder in (*_named(options.runs), *options.run)]
     systems = compare([one for networks in named for one in networks], given, split)
     print(write_report(systems, _corpus(systems), " · ".join(one.name for one in systems), options.out / "report.html"))
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
 def comparison(systems: Sequence[ComparedSystem]) -> dict[str, Any]:
     """The page's figures for other programs: scores with intervals, paired differences, winners, by split."""
     from recipe_mtlvae.report.compared import difference, winner
-    from recipe_mtlvae.report.tables import splits_of
+    from recipe_mtlvae.report.tables import is_selection, splits_of
 
     content: dict[str, Any] = {}
     for split in splits_of(systems):
@@ -46,6 +46,7 @@ def comparison(systems: Sequence[ComparedSystem]) -> dict[str, Any]:
         names = metric_keys()
         winners = {name: winner(measured, split, name) for name in names}
         content[split] = {
+            "role": "select" if is_selection(systems, split) else "test",
             "clip_list_hash": measured[0].results[split].clip_list_hash,
             "versions": measured[0].results[split].versions,
             "systems": {system.name: _system_entry(system, split) for system in measured},
@@ -78,8 +79,6 @@ def _difference_entry(found: Difference | None) -> dict[str, Any] | None:
 
 def _corpus(systems: Sequence[ComparedSystem]) -> Corpus | None:
     """Where the first run that tells it has its clips."""
-    from recipe_mtlvae.report.clips import Corpus
-
     for run in (run for system in systems for run in system.runs):
         try:
             root = Path(json.loads((run.folder / "corpus.json").read_text(encoding="utf-8"))["root"])

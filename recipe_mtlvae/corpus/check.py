@@ -17,7 +17,7 @@ from recipe_mtlvae.corpus.audio_stats import SILENT_PEAK, AudioStats
 from recipe_mtlvae.corpus.cutting import SLACK
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.corpus.scan import FOLDER, scan
-from recipe_mtlvae.corpus.splits import SplitFiles
+from recipe_mtlvae.corpus.splits import Corpus, SplitFiles
 from recipe_mtlvae.errors import Fault
 from recipe_mtlvae.labels import Event, cut_events, merge_events
 
@@ -41,6 +41,7 @@ class SplitCheck:
 
     files: SplitFiles
     labels: str  # strong | weak | none
+    role: str  # train | select | test
     faults: list[Fault] = field(default_factory=list)  # of the metadata, then of recordings
     durations: dict[str, float] = field(default_factory=dict)  # s, by clip name, of the readable recordings
     peaks: array = field(default_factory=lambda: array("f"))
@@ -98,10 +99,8 @@ class CorpusCheck:
 
 
 def check_corpus(
-    conf: Conf,
-    root: Path,
+    corpus: Corpus,
     files: Sequence[SplitFiles],
-    classes: Sequence[str],
     unlisted: Sequence[Fault] = (),
     workers: int | None = None,
 ) -> CorpusCheck:
@@ -112,29 +111,27 @@ def check_corpus(
     pause = 0.5 if sys.stderr.isatty() else 30.0  # s; a log file needs few lines
     scanned: dict[str, list[tuple[str, str]]] = {}
     with tqdm(total=sum(len(listed.clips) for listed in files), desc="check", unit=" clips", mininterval=pause) as bar:
-        splits = [_check_split(conf, root, listed, classes, scanned, bar, workers) for listed in files]
+        splits = [_check_split(corpus, listed, scanned, bar, workers) for listed in files]
     twins = [same for same in scanned.values() if len(same) > 1]
-    return CorpusCheck(conf, root, tuple(classes), splits, twins, tuple(unlisted))
+    return CorpusCheck(corpus.conf, corpus.root, corpus.classes, splits, twins, tuple(unlisted))
 
 
 def _check_split(
-    conf: Conf,
-    root: Path,
+    corpus: Corpus,
     files: SplitFiles,
-    classes: Sequence[str],
     scanned: dict[str, list[tuple[str, str]]],
     bar: tqdm,
     workers: int | None,
 ) -> SplitCheck:
     """One split; what is scanned in its clips is added to `scanned`, by content."""
-    split = conf.data.splits.get(files.name)
-    found = SplitCheck(files, split.labels if split else "none", list(files.faults))
-    found.classes = {label: ClassCheck() for label in classes} if found.labels != "none" else {}
-    for clip, stats in scan(files.clips, root / FOLDER / f"{files.name}.jsonl", workers, bar.update):
+    split = corpus.splits[files.name]
+    found = SplitCheck(files, split.labels, split.role, list(files.faults))
+    found.classes = {label: ClassCheck() for label in corpus.classes} if found.labels != "none" else {}
+    for clip, stats in scan(files.clips, corpus.root / FOLDER / f"{files.name}.jsonl", workers, bar.update):
         if isinstance(stats, Fault):
             found.faults.append(stats)
             continue
-        _add_audio(found, clip, stats, conf.data.clip_seconds)
+        _add_audio(found, clip, stats, corpus.conf.data.clip_seconds)
         _add_labels(found, clip, stats.duration)
         if stats.content is not None:
             scanned.setdefault(stats.content, []).append((files.name, clip.name))

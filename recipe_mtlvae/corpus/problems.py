@@ -9,7 +9,6 @@ from itertools import product
 from recipe_mtlvae.corpus.audio_stats import LOUD_PEAK
 from recipe_mtlvae.corpus.check import CorpusCheck, SplitCheck
 from recipe_mtlvae.corpus.names import show
-from recipe_mtlvae.corpus.splits import SELECTION_SPLIT, TEST_SPLITS
 from recipe_mtlvae.errors import Fault
 
 
@@ -29,11 +28,11 @@ def warnings(check: CorpusCheck) -> list[str]:
     said = [f"{split.name}: {text}" for split in check.splits for text in _split_warnings(split, check)]
     places = {split.name: place for place, split in enumerate(check.splits)}
     for (one, other), (count, first) in _shared(check).items():
-        if places[one] <= places[other] and not _is_leak(one, other):
+        if places[one] <= places[other] and not _is_leak(check, one, other):
             what = f"clips have the same audio as ones of {other}"
             what = "of its clips are copies of others" if one == other else what
             said.append(f"{one}: {count} {what}, such as {first}")
-    trained = [split for split in check.splits if split.labels != "none" and split.name not in TEST_SPLITS]
+    trained = [split for split in check.splits if split.labels != "none" and split.role == "train"]
     unseen = [label for label in check.classes if not any(split.classes[label].clips for split in trained)]
     if trained and unseen:
         said.append(f"no clip to train on has {', '.join(unseen)}")
@@ -74,7 +73,7 @@ def _split_warnings(split: SplitCheck, check: CorpusCheck) -> Iterator[str]:
         yield f"{split.past} events end after their clip, {by}: cut for training, as published for scoring"
     if split.merged:
         yield f"{split.merged} events touch or overlap another of their class: merged for training, for scoring too"
-    if "long" in noticed and split.labels == "weak" and split.name not in TEST_SPLITS:
+    if "long" in noticed and split.labels == "weak" and split.role != "test":
         yield _clips(noticed["long"], "cut into windows that all take the labels of the whole")
 
 
@@ -82,7 +81,7 @@ def _split_notes(split: SplitCheck, check: CorpusCheck) -> Iterator[str]:
     noticed, seconds = split.noticed, check.conf.data.clip_seconds
     if "short" in noticed:
         yield _clips(noticed["short"], f"shorter than {seconds:g} s: padded")
-    if "long" in noticed and split.name in TEST_SPLITS:
+    if "long" in noticed and split.role == "test":
         yield _clips(noticed["long"], f"longer than {seconds:g} s: scored whole")
     elif "long" in noticed and split.labels != "weak":
         yield _clips(noticed["long"], f"longer than {seconds:g} s: cut into windows, the labels with them")
@@ -107,15 +106,19 @@ def _clips(names: list[str], what: str) -> str:
 
 def _leaks(check: CorpusCheck) -> Iterator[Fault]:
     for (trained, test), (count, first) in _shared(check).items():
-        if test in TEST_SPLITS and _is_leak(trained, test):
+        if _role(check, test) == "test" and _is_leak(check, trained, test):
             what = f"THE SAME AUDIO IN TRAINING AND TEST: {count} clips of '{trained}' are in '{test}', such as {first}"
             split = check.conf.data.splits[trained]
             yield Fault(what, "take their rows out of this table; the audio may stay", check.root / split.metadata)
 
 
-def _is_leak(one: str, other: str) -> bool:
+def _is_leak(check: CorpusCheck, one: str, other: str) -> bool:
     """Whether one of two splits is learned from, and the other one tests."""
-    return (one in TEST_SPLITS) != (other in TEST_SPLITS) and SELECTION_SPLIT not in (one, other)
+    return {_role(check, one), _role(check, other)} == {"train", "test"}
+
+
+def _role(check: CorpusCheck, name: str) -> str:
+    return next(split.role for split in check.splits if split.name == name)
 
 
 def _shared(check: CorpusCheck) -> dict[tuple[str, str], tuple[int, str]]:

@@ -1,25 +1,21 @@
-"""A corpus as the stages open it: its classes, its splits' files, and the prepared splits."""
+"""A corpus on disk: its classes, its splits by name and by role, and the files of each."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
-from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.conf import Conf, SplitConf
+from recipe_mtlvae.conf_splits import EVALUATION
 from recipe_mtlvae.corpus import names
-from recipe_mtlvae.corpus.cutting import cut_recordings, named_clip
-from recipe_mtlvae.corpus.metadata import Clip, leads_out, list_audio, read_metadata, split_clips
+from recipe_mtlvae.corpus.metadata import Clip, Metadata, leads_out, list_audio, read_metadata, split_clips
 from recipe_mtlvae.errors import Fault, RecipeError, fail
-from recipe_mtlvae.inputs.store import Store
-from recipe_mtlvae.inputs.store_parts import settings_hash
 from recipe_mtlvae.labels import Event, cut_events, merge_events
 
-EVALUATION = "evaluation"
 _LINK_HINT = "put the file there, or name the folder that it leads to in data.reuse"
-TEST_SPLITS = ("validation", "public", EVALUATION)  # long recordings are scored whole; elsewhere cut into windows
-SELECTION_SPLIT = "synthetic_validation"  # chooses the best epoch: neither learned from nor a test
 
 
 @dataclass(frozen=True)
@@ -35,166 +31,144 @@ class SplitFiles:
     faults: list[Fault] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Split:
-    """A prepared split."""
-
-    name: str
-    clips: list[Clip]  # aligned with the store's rows
-    store: Store
-    expected: int  # recordings that the metadata name
-
-    @property
-    def recordings(self) -> int:
-        """Those that are here; coverage is these of the expected ones."""
-        return len({clip.path for clip in self.clips})
-
-    @property
-    def durations(self) -> dict[str, float]:
-        """Seconds of each recording, before cutting or padding, by clip name."""
-        return dict(zip(self.store.names, self.store.durations.tolist(), strict=True))
-
-    @property
-    def truth(self) -> dict[str, tuple[Event, ...]]:
-        """The events of the clips by name, exactly as published; strong splits only."""
-        return {clip.name: clip.events for clip in self.clips if clip.events is not None}
+def of_role(splits: Mapping[str, SplitConf], *roles: str) -> list[str]:
+    """The names of the splits of these roles: of the first role, then of the next, each in the order of the YAML."""
+    return [name for role in roles for name, split in splits.items() if split.role == role]
 
 
-def corpus_classes(conf: Conf, root: Path) -> tuple[str, ...]:
-    """The event classes: the configuration's, else every label in the metadata, sorted.
+def scored_splits(conf: Conf) -> list[str]:
+    """The splits whose truth stage 3 holds scores against: test splits, then select splits, with strong labels."""
+    return [name for name in of_role(conf.data.splits, "test", "select") if conf.data.splits[name].labels == "strong"]
 
-    Raises RecipeError where metadata cannot be read, with the faults of all files.
-    """
-    if conf.data.classes is not None:
-        return conf.data.classes
-    found: set[str] = set()
-    faults: list[Fault] = []
-    for split in conf.data.splits.values():
-        if split.labels != "none":
+
+def main_split(conf: Conf) -> str | None:
+    """The first scored test split, whose figures stand for the run's; None where no test split has strong labels."""
+    return next((name for name in scored_splits(conf) if conf.data.splits[name].role == "test"), None)
+
+
+class Corpus:
+    """A corpus, opened once by a stage: each table is read once, each folder listed once, when first asked for."""
+
+    def __init__(self, conf: Conf, root: Path) -> None:
+        self.conf = conf
+        self.root = root
+        self._tables: dict[str, Metadata] = {}
+        self._files: dict[str, SplitFiles] = {}
+
+    @cached_property
+    def evaluation(self) -> Path | None:
+        """Audio of the challenge's evaluation set: data.evaluation, else the corpus's own folder where it has one."""
+        if self.conf.data.evaluation is not None:
+            return Path(self.conf.data.evaluation).resolve()
+        own = self.root / "audio" / "eval" / EVALUATION
+        return own if own.is_dir() else None
+
+    @cached_property
+    def splits(self) -> dict[str, SplitConf]:
+        """The configuration's, and the evaluation set where there is one: a test split without labels or metadata."""
+        splits = dict(self.conf.data.splits)
+        if self.evaluation:
+            audio = str(self.evaluation)
+            splits[EVALUATION] = SplitConf(metadata="", audio=audio, labels="none", role="test", task=None)
+        return splits
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The event classes: the configuration's, else every label in the metadata, sorted.
+
+        Raises RecipeError where metadata cannot be read, with the faults of all files.
+        """
+        if self.conf.data.classes is not None:
+            return self.conf.data.classes
+        found: set[str] = set()
+        faults: list[Fault] = []
+        for name, split in self.splits.items():
+            if split.labels != "none":
+                try:
+                    found.update(*self._table(name).labels.values())
+                except RecipeError as error:
+                    faults += error.faults
+        if faults:
+            raise RecipeError(*faults)
+        if not found:
+            raise fail("no event label in any metadata", "give data.classes, or check the files", self.root)
+        return tuple(sorted(found))
+
+    def audio(self, name: str) -> Path:
+        """The folder of a split's audio."""
+        return self.root / self.splits[name].audio
+
+    def files(self, name: str) -> SplitFiles:
+        """List a split's clips; faults are in the result.
+
+        Raises RecipeError where nothing can be read: no such split, no file, other columns, no evaluation audio.
+        """
+        if name not in self.splits:
+            hint = "give data.evaluation=DIR" if name == EVALUATION else f"the splits are {', '.join(self.splits)}"
+            raise fail(f"no split '{name}'", hint, self.root)
+        if name not in self._files:
+            self._files[name] = self._list_audio(name) if name == EVALUATION else self._list_named(name)
+        return self._files[name]
+
+    def all_files(self) -> tuple[list[SplitFiles], list[Fault]]:
+        """All splits that can be listed, and why the others cannot."""
+        files, faults = [], []
+        for name in self.splits:
             try:
-                metadata = read_metadata(root / split.metadata, split.labels, None, conf.data.table)
-                found.update(*metadata.labels.values())
+                files.append(self.files(name))
             except RecipeError as error:
                 faults += error.faults
-    if faults:
-        raise RecipeError(*faults)
-    if not found:
-        raise fail("no event label in any metadata", "give data.classes, or check the files", root)
-    return tuple(sorted(found))
+        return self._without_named(files), faults
 
+    def _without_named(self, files: Sequence[SplitFiles]) -> list[SplitFiles]:
+        """Splits may share a folder of audio: what one of them names is no stranger to the others."""
+        named: dict[Path, set[str]] = {}
+        for listed in files:
+            named.setdefault(self.audio(listed.name), set()).update(clip.name for clip in listed.clips)
+        return [
+            replace(listed, unnamed=[name for name in listed.unnamed if name not in named[self.audio(listed.name)]])
+            for listed in files
+        ]
 
-def split_names(conf: Conf, root: Path) -> list[str]:
-    """The splits of the configuration, and `evaluation` where there is such audio."""
-    return [*conf.data.splits, *([EVALUATION] if evaluation_folder(conf, root) else [])]
+    def _table(self, name: str) -> Metadata:
+        if name not in self._tables:
+            split, data = self.splits[name], self.conf.data
+            # without classes in the configuration any label is one
+            self._tables[name] = read_metadata(self.root / split.metadata, split.labels, data.classes, data.table)
+        return self._tables[name]
 
-
-def evaluation_folder(conf: Conf, root: Path) -> Path | None:
-    """The audio of the challenge's evaluation set: data.evaluation, else the corpus's own folder where it has one."""
-    if conf.data.evaluation is not None:
-        return Path(conf.data.evaluation).resolve()
-    own = root / "audio" / "eval" / "evaluation"
-    return own if own.is_dir() else None
-
-
-def store_folder(conf: Conf, root: Path, name: str) -> Path:
-    """Where the features of a split are."""
-    return root / "features" / settings_hash(conf.features, conf.data.clip_seconds) / name
-
-
-def read_splits(conf: Conf, root: Path, classes: Sequence[str]) -> tuple[list[SplitFiles], list[Fault]]:
-    """All splits that can be listed, and why the others cannot."""
-    files, faults = [], []
-    for name in split_names(conf, root):
-        try:
-            files.append(read_files(conf, root, name, classes))
-        except RecipeError as error:
-            faults += error.faults
-    return _without_named(conf, files), faults
-
-
-def _without_named(conf: Conf, files: Sequence[SplitFiles]) -> list[SplitFiles]:
-    """Splits may share a folder of audio: what one of them names is no stranger to the others."""
-    named: dict[str, set[str]] = {}
-    for listed in files:
-        if listed.name in conf.data.splits:
-            folder = conf.data.splits[listed.name].audio
-            named.setdefault(folder, set()).update(clip.name for clip in listed.clips)
-    return [
-        replace(
-            listed, unnamed=[name for name in listed.unnamed if name not in named[conf.data.splits[listed.name].audio]]
+    def _list_named(self, name: str) -> SplitFiles:
+        split = self.splits[name]
+        tsv, audio = self.root / split.metadata, self.audio(name)
+        metadata = self._table(name)
+        faults = list(metadata.faults)
+        if not metadata.expected:
+            what = f"split '{name}' is empty: expected at least one clip"
+            faults.append(Fault(what, "fill it, or fetch it again", tsv))
+        on_disk = set(os.listdir(audio)) if audio.is_dir() else set()
+        clips = split_clips(metadata, audio, split.labels)
+        present = [clip for clip in clips if clip.name in on_disk]
+        if clips and not present:
+            what = f"split '{name}': expected {len(clips)} audio files, found none of them"
+            faults.append(Fault(what, "put them there, or correct data.splits", audio))
+        homes = [self.root / other.audio for other in self.conf.data.splits.values()]
+        links = {clip.name: clip.path for clip in present if leads_out(clip, homes, self.conf.data.reuse)}
+        faults += [Fault("is a link out of the corpus", _LINK_HINT, path) for path in links.values()]
+        faults += names.stem_faults((clip.name for clip in clips), tsv)
+        return SplitFiles(
+            name,
+            clips=[clip for clip in present if clip.name not in links],
+            expected=metadata.expected,
+            missing=[clip.name for clip in clips if clip.name not in on_disk],
+            unnamed=sorted(filter(names.is_audio_name, on_disk - metadata.labels.keys() - metadata.faulty)),
+            faults=faults,
         )
-        for listed in files
-    ]
 
-
-def read_files(conf: Conf, root: Path, name: str, classes: Sequence[str]) -> SplitFiles:
-    """List a split's clips; faults are in the result.
-
-    Raises RecipeError where nothing can be read: no file, other columns, no evaluation audio.
-    """
-    if name == EVALUATION:
-        return _evaluation_files(conf, root)
-    split = conf.data.splits[name]
-    tsv, audio = root / split.metadata, root / split.audio
-    metadata = read_metadata(tsv, split.labels, classes, conf.data.table)
-    faults = list(metadata.faults)
-    if not metadata.expected:
-        faults.append(Fault(f"split '{name}' is empty: expected at least one clip", "fill it, or fetch it again", tsv))
-    on_disk = set(os.listdir(audio)) if audio.is_dir() else set()
-    clips = split_clips(metadata, audio, split.labels)
-    present = [clip for clip in clips if clip.name in on_disk]
-    if clips and not present:
-        what = f"split '{name}': expected {len(clips)} audio files, found none of them"
-        faults.append(Fault(what, "put them there, or correct data.splits", audio))
-    homes = [root / other.audio for other in conf.data.splits.values()]
-    links = {clip.name: clip.path for clip in present if leads_out(clip, homes, conf.data.reuse)}
-    faults += [Fault("is a link out of the corpus", _LINK_HINT, path) for path in links.values()]
-    faults += names.stem_faults((clip.name for clip in clips), tsv)
-    return SplitFiles(
-        name,
-        clips=[clip for clip in present if clip.name not in links],
-        expected=metadata.expected,
-        missing=[clip.name for clip in clips if clip.name not in on_disk],
-        unnamed=sorted(filter(names.is_audio_name, on_disk - metadata.labels.keys() - metadata.faulty)),
-        faults=faults,
-    )
-
-
-def _evaluation_files(conf: Conf, root: Path) -> SplitFiles:
-    folder = evaluation_folder(conf, root)
-    if folder is None:
-        raise fail("there is no evaluation set", "give data.evaluation=DIR", root)
-    clips = list_audio(folder)
-    ignored = sorted(name for name in os.listdir(folder) if not names.is_audio_name(name))
-    return SplitFiles(EVALUATION, clips, len(clips), ignored=ignored)
-
-
-def open_split(conf: Conf, root: Path, name: str) -> Split:
-    """A prepared split: a key of conf.data.splits, or `evaluation`.
-
-    Raises RecipeError where it is not prepared with these settings, or its files have changed since.
-    """
-    if name != EVALUATION and name not in conf.data.splits:
-        raise fail(f"no split '{name}'", f"the splits are {', '.join(conf.data.splits)}")
-    store = Store.open(store_folder(conf, root, name))
-    files = read_files(conf, root, name, corpus_classes(conf, root))
-    if files.faults and not conf.data.skip_bad:
-        raise RecipeError(*files.faults)
-    recordings = {clip.name: clip for clip in files.clips}
-    prepared = {row.partition("/")[0] for row in (*store.names, *store.skipped)}
-    if recordings.keys() != prepared or (store.skipped and not conf.data.skip_bad):
-        raise fail(f"split '{name}' is not as it was when its features were computed", "run stage 0", root)
-    clips = [named_clip(row, recordings, conf.data.clip_seconds) for row in store.names]
-    return Split(name, clips, store, files.expected)
-
-
-def stored_clips(files: SplitFiles, durations: Mapping[str, float], seconds: float) -> list[Clip]:
-    """What a split's store holds: its readable recordings, long ones cut into windows unless they are to be scored.
-
-    durations: s, by name, of the recordings that can be read.
-    """
-    readable = [clip for clip in files.clips if clip.name in durations]
-    return readable if files.name in TEST_SPLITS else cut_recordings(readable, durations, seconds)
+    def _list_audio(self, name: str) -> SplitFiles:
+        folder = self.audio(name)
+        clips = list_audio(folder)
+        ignored = sorted(name for name in os.listdir(folder) if not names.is_audio_name(name))
+        return SplitFiles(name, clips, len(clips), ignored=ignored)
 
 
 def training_events(events: Sequence[Event], duration: float) -> tuple[Event, ...]:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from recipe_mtlvae.corpus.splits import Split, training_events
+from recipe_mtlvae.corpus.splits import training_events
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.inputs.log_mel import scale
+from recipe_mtlvae.inputs.prepared import Split
 from recipe_mtlvae.labels import Grid, encode_weak
 
 
@@ -68,21 +69,32 @@ class TaskData(Dataset):
         return features, np.stack([strong for strong, _ in targets]), np.stack([weak for _, weak in targets])
 
 
-class JoinedData:
-    """Several sets of clips as one, as the baseline joins its synthetic and real strong sets."""
+class JoinedData(Dataset):
+    """Several sets of clips as one: splits of one task, or the baseline's synthetic and real strong sets."""
 
-    def __init__(self, *parts: TaskData) -> None:
+    def __init__(self, *parts: TaskData | JoinedData) -> None:
         self.parts = parts
         self.starts = np.cumsum([0, *(len(part) for part in parts)])
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
+    def targets(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """As TaskData.targets."""
+        number = int(np.searchsorted(self.starts, index, side="right")) - 1
+        return self.parts[number].targets(index - self.starts[number])
+
     def take(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """As TaskData.take; the clips come in the order of `indices`."""
         numbers = np.searchsorted(self.starts, indices, side="right") - 1
         taken = [self.parts[n].take([i - self.starts[n]]) for n, i in zip(numbers, indices, strict=True)]
         return tuple(np.concatenate(arrays) for arrays in zip(*taken, strict=True))
+
+
+def joined(parts: Sequence[TaskData | JoinedData]) -> TaskData | JoinedData | None:
+    """The sets that hold a clip as one, in their order; None where there is none."""
+    parts = [part for part in parts if len(part)]
+    return JoinedData(*parts) if len(parts) > 1 else parts[0] if parts else None
 
 
 class MultiTaskData(Dataset):
@@ -168,7 +180,9 @@ def train_loader(plan: BatchPlan, seed: int, epoch_steps: int | None, rank: int 
     return DataLoader(MultiTaskData(plan.sets), sampler=sampler, batch_size=None)
 
 
-def evaluation_batches(data: TaskData, task: str, batch_size: int, rank: int = 0, world: int = 1) -> DataLoader:
+def evaluation_batches(
+    data: TaskData | JoinedData, task: str, batch_size: int, rank: int = 0, world: int = 1
+) -> DataLoader:
     """Every clip of one set once, in order; process `rank` of `world` takes its share.
 
     A process without a share repeats a clip, since Lightning wants a batch of each.
@@ -178,10 +192,19 @@ def evaluation_batches(data: TaskData, task: str, batch_size: int, rank: int = 0
     return DataLoader(MultiTaskData({task: data}), sampler=steps, batch_size=None)
 
 
-def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Seeded split of `count` rows into (kept, held out), each sorted and not empty; the baseline holds out 10 %."""
+def hold_out(counts: Sequence[int], share: float, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Seeded split of sets of so many rows into (kept, held out) of each set, sorted; the baseline holds out 10 %.
+
+    The share is of all sets together; neither what is kept of them nor what is held out is empty. No sets: none.
+    """
+    count = sum(counts)
+    if not count:
+        return []
     order = np.random.default_rng(seed).permutation(count)
     held = max(1, round(share * count))
     if held >= count:
         raise fail(f"data.weak_held_out {share}: nothing would be left of {count} weak clips to train on")
-    return np.sort(order[held:]), np.sort(order[:held])
+    is_held = np.zeros(count, dtype=bool)
+    is_held[order[:held]] = True
+    sets = np.split(is_held, np.cumsum(counts)[:-1])
+    return [(np.flatnonzero(~own), np.flatnonzero(own)) for own in sets]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.inputs.log_mel import band_centres
 from recipe_mtlvae.report import costs, plots, sound, tables, theme
 from recipe_mtlvae.report.clip_plot import clip_chart
-from recipe_mtlvae.report.clips import ClipView, Corpus
+from recipe_mtlvae.report.clips import ClipView
 from recipe_mtlvae.report.compared import ComparedSystem, Result
 from recipe_mtlvae.report.latents import read_latents
 from recipe_mtlvae.report.runs import Run
@@ -57,7 +58,7 @@ def classes(systems: Sequence[ComparedSystem], split: str) -> Section:
         axis = "F1 (%)" if metric.percent else "PSDS (0 to 1)"
         title = metric.title[:1].upper() + metric.title[1:]
         charts.append(Chart(Markup(plots.bars(values, intervals, colours, title, axis, metric.scale))))
-    text = f"On {tables.split_name(split).lower()}."
+    text = f"On {tables.split_title(systems, split).lower()}."
     if any(result.class_intervals for result in results.values()):
         text += " Whiskers are 95 % intervals of a bootstrap over clips."
     if any(len(result.per_class) > theme.ROWS for result in results.values()):
@@ -76,8 +77,9 @@ def psd_roc(systems: Sequence[ComparedSystem], split: str) -> Section:
             title = f"{name} = {measured[0].macro[key]:.3f}" if len(measured) == 1 else name
             axis = "effective false positives per hour"
             charts.append(Chart(Markup(plots.roc(curves, title, scenario.max_efpr, axis))))
+    on = tables.split_title(systems, split).lower()
     text = (
-        f"The polyphonic sound detection ROC on {tables.split_name(split).lower()}: what is found, at each rate of "
+        f"The polyphonic sound detection ROC on {on}: what is found, at each rate of "
         "false alarms. The area under the curve up to 100 false positives an hour, as a share of all, is the PSDS."
     )
     return Section("PSD-ROC", text + _first_run(systems), tuple(charts))

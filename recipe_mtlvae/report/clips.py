@@ -10,20 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from recipe_mtlvae.audio.decoding import read_audio
-from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.corpus.splits import Split, open_split
+from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.inputs.prepared import Split, open_split
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.report.compared import ComparedSystem
 from recipe_mtlvae.report.sound import encoded
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Where the clips' features and audio are."""
-
-    conf: Conf
-    root: Path
 
 
 @dataclass(frozen=True)
@@ -46,7 +38,7 @@ def clip_views(
     outputs = {system.name: system.results[split].output for system in systems if split in system.results}
     outputs = {name: output for name, output in outputs.items() if output is not None}
     if not outputs:
-        gaps.append("No test clips are shown: there are no scores beside their truth (truth_validation.json).")
+        gaps.append(f"No test clips are shown: there are no scores beside their truth (truth_{split}.json).")
         return []
     reference = next(iter(outputs.values())).reference
     detected = {name: output.detected for name, output in outputs.items()}
@@ -102,7 +94,7 @@ def _open_corpus(corpus: Corpus | None, split: str, gaps: list[str]) -> Split | 
         gaps.append("The test clips are shown without spectrogram and sound: no run tells where its corpus is.")
         return None
     try:
-        return open_split(corpus.conf, corpus.root, split)
+        return open_split(corpus, split)
     except RecipeError as error:
         gaps.append(f"The test clips are shown without spectrogram and sound: {error.faults[0]}.")
         return None

@@ -77,7 +77,7 @@ class Difference:
     alike: bool  # whether both were measured in one way: PSDS at so many thresholds, or at every score
 
 
-def compare(sources: Sequence[tuple[str, Path]], given: Reference | None, split: str) -> list[ComparedSystem]:
+def compare(sources: Sequence[tuple[str, Path]], given: Reference | None, split: str | None) -> list[ComparedSystem]:
     """Open and measure systems, (name, folder) each; sources of one name are the runs of one system.
 
     given: the truth to hold all of them against, on `split`; None: each run's own, on all its splits.
@@ -102,7 +102,7 @@ def systems_of_runs(folders: Mapping[str, Path]) -> list[ComparedSystem]:
         for split in runs[name].metrics
     )
     if carried and all(run.conf for run in runs.values()):
-        return compare(list(folders.items()), None, "validation")
+        return compare(list(folders.items()), None, None)
     return [system_of_files(run) for run in runs.values()]
 
 

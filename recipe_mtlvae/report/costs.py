@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from recipe_mtlvae.conf_splits import EVALUATION, TRAINING
+from recipe_mtlvae.corpus.splits import of_role
 from recipe_mtlvae.report.compared import ComparedSystem
-from recipe_mtlvae.report.runs import SPLITS
-from recipe_mtlvae.report.tables import NONE, shown_splits, split_name
+from recipe_mtlvae.report.tables import NONE, is_selection, shown_splits, split_name, split_title, splits_of
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.energy import ew_psds
 from recipe_mtlvae.scoring.scenarios import Metric
 from recipe_mtlvae.systems import baselines
 
 NOT_MEASURED, NOT_KNOWN = "not measured", "not known"
-PHASES = ("training", "validation", "public", "evaluation")  # of energy.json; validation is the challenge's dev-test
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ def cost_rows(systems: Sequence[ComparedSystem]) -> list[CostRow]:
         ("Data", lambda system: system.runs[0].conf.data.name if system.runs[0].conf else NONE),
         ("Classes", lambda system: str(len(next(iter(system.results.values())).per_class))),
     ]
-    splits = [split for split in SPLITS if any(split in system.results for system in systems)]
-    splits += [split for system in systems for split in system.results if split not in SPLITS]
-    rows += [(f"Clips scored, {split_name(split).lower()}", _coverage_of(split)) for split in dict.fromkeys(splits)]
+    rows += [
+        (f"Clips scored, {split_title(systems, split).lower()}", _coverage_of(split)) for split in splits_of(systems)
+    ]
     rows += [
         ("Epochs trained", _mean("training", "epochs", count)),
         ("Epoch that is scored", _mean("training", "best_epoch", count)),
@@ -47,12 +47,12 @@ def cost_rows(systems: Sequence[ComparedSystem]) -> list[CostRow]:
         ("Training speed", _speed),
         ("Peak main memory in training", _mean("training", "peak_memory_bytes", _gigabytes, NOT_MEASURED)),
     ]
-    measured = [phase for phase in PHASES if any(phase in run.energy for one in systems for run in one.runs)]
-    rows += [(_energy_name(phase), _energy_of(phase)) for phase in dict.fromkeys([*PHASES[:3], *measured])]
+    dev_test = dev_test_of(systems)
+    rows += [(_energy_name(phase, dev_test), _energy_of(phase)) for phase in _phases(systems)]
     rows += _ew_psds_rows(systems)
     rows += _energy_to_reach_rows(systems)
     rows += [
-        ("Detection speed, validation", _detection_speed),
+        (f"Detection speed, {dev_test}", _detection_speed(dev_test)),
         ("Parameters", _mean(None, "parameters", count)),
         ("Multiply-accumulates for 10\u00a0s", _mean(None, "macs_10s", lambda number: f"{number / 1e9:.3g} G")),
     ]
@@ -119,11 +119,10 @@ def _ew_psds_rows(systems: Sequence[ComparedSystem]) -> list[tuple[str, Callable
             value = energy_weighted(system, baseline, phase, metric.key)
             return f"{value:.3f}" if value is not None else "not measured alike"
 
-        return f"EW-{metric.short}, {'dev-test' if phase == 'validation' else phase}", text
+        return f"EW-{metric.short}, {'dev-test' if phase == dev_test else phase}", text
 
-    return [
-        row(phase, metric) for phase in ("training", "validation") for metric in scenarios.METRICS if metric.is_psds
-    ]
+    dev_test = dev_test_of(systems)
+    return [row(phase, metric) for phase in (TRAINING, dev_test) for metric in scenarios.METRICS if metric.is_psds]
 
 
 def kwh_to_reach(system: ComparedSystem, score: float) -> float | None:
@@ -223,14 +222,30 @@ def _speed(system: ComparedSystem) -> str:
     return f"{np.mean(speeds):.3g} clips a second" if speeds else NOT_MEASURED
 
 
-def _detection_speed(system: ComparedSystem) -> str:
-    predictions = [(run.model.get("prediction") or {}).get("validation") or {} for run in system.runs]
-    speeds = [prediction["times_real_time"] for prediction in predictions if prediction.get("times_real_time")]
-    return f"{np.mean(speeds):.3g} times real time" if speeds else NOT_MEASURED
+def _detection_speed(split: str) -> Callable[[ComparedSystem], str]:
+    def text(system: ComparedSystem) -> str:
+        predictions = [(run.model.get("prediction") or {}).get(split) or {} for run in system.runs]
+        speeds = [prediction["times_real_time"] for prediction in predictions if prediction.get("times_real_time")]
+        return f"{np.mean(speeds):.3g} times real time" if speeds else NOT_MEASURED
+
+    return text
 
 
-def _energy_name(phase: str) -> str:
-    return "Energy, dev-test (validation)" if phase == "validation" else f"Energy, {split_name(phase).lower()}"
+def dev_test_of(systems: Sequence[ComparedSystem]) -> str:
+    """The split that stands for the challenge's dev-test: the first one on which the systems were tested."""
+    return next((split for split in splits_of(systems) if not is_selection(systems, split)), "")
+
+
+def _phases(systems: Sequence[ComparedSystem]) -> list[str]:
+    """Of energy.json: training, the systems' test splits, the evaluation set where it was measured."""
+    runs = [run for system in systems for run in system.runs]
+    tests = [split for run in runs if run.conf for split in of_role(run.conf.data.splits, "test")]
+    return list(dict.fromkeys([TRAINING, *tests, *[EVALUATION] * any(EVALUATION in run.energy for run in runs)]))
+
+
+def _energy_name(phase: str, dev_test: str) -> str:
+    name = split_name(phase).lower()
+    return f"Energy, dev-test ({name})" if phase == dev_test else f"Energy, {name}"
 
 
 def _energy_of(phase: str) -> Callable[[ComparedSystem], str]:

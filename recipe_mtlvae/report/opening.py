@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from recipe_mtlvae.corpus.splits import scored_splits
 from recipe_mtlvae.errors import fail
-from recipe_mtlvae.report.runs import GIVEN, SPLITS, Run, bare_run, read_run
+from recipe_mtlvae.report.runs import GIVEN, Run, bare_run, read_run
 from recipe_mtlvae.scoring.evaluation import THRESHOLD, SystemOutput, prepare, read_points
 from recipe_mtlvae.scoring.reference import Reference
 from recipe_mtlvae.scoring.reference_file import read_written_reference, reference_path
@@ -25,18 +26,20 @@ class Member:
     outputs: dict[str, SystemOutput]  # by split
 
 
-def open_members(sources: Sequence[tuple[str, Path]], given: Reference | None, split: str) -> list[Member]:
+def open_members(sources: Sequence[tuple[str, Path]], given: Reference | None, split: str | None) -> list[Member]:
     """See systems.compare. A split's classes come from the first folder that tells them: operating points do not."""
     kinds = [_kind(path) for _, path in sources]
     strangers = [path for (_, path), kind in zip(sources, kinds, strict=True) if kind == "run" and given]
     strangers = [path for path in strangers if _given_split(path, given) is None]
     if given and len(strangers) == len(sources):
         raise fail("no run has scores of the clips in --durations: file names differ", path=strangers[0])
-    split += GIVEN * bool(strangers)
+    if given:
+        split += GIVEN * bool(strangers)
     opened: dict[int, Member] = {}
     classes: dict[str, tuple[str, ...]] = {}  # by split
     for i in sorted(range(len(sources)), key=lambda i: KINDS.index(kinds[i])):
         (name, path), kind = sources[i], kinds[i]
+        split = split or next((own for member in opened.values() for own in member.outputs), None)
         reference = given or _borrowed(opened, split)
         if kind == "run":
             member = _open_run(name, path, given, split) if path not in strangers else _stranger(name, path)
@@ -69,10 +72,10 @@ def _kind(path: Path) -> str:
 
 def _given_split(run: Path, given: Reference) -> str | None:
     """The run's split that has scores of the given clips; None where none has: it is held against its own truth."""
-    for split in SPLITS:
-        if any((run / "scores" / split / f"{clip}.tsv").exists() for clip in given.durations):
-            return split
-    return None
+    splits = sorted(path for path in (run / "scores").iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = {path.name: sum((path / f"{clip}.tsv").exists() for clip in given.durations) for path in splits}
+    best = max(found, key=found.__getitem__, default=None)
+    return best if best and found[best] else None
 
 
 def _stranger(name: str, path: Path) -> Member:
@@ -92,9 +95,10 @@ def _open_run(name: str, path: Path, given: Reference | None, split: str) -> Mem
 
     if given:
         return Member(name, run, {split: output(path / "scores" / _given_split(path, given), given)})
-    own = [split for split in SPLITS if (path / "scores" / split).is_dir()]
+    scored = scored_splits(run.conf)
+    own = [split for split in scored if (path / "scores" / split).is_dir()]
     if not own:
-        raise fail(f"expected scores/{' or scores/'.join(SPLITS)} in this run, found neither", "run stage 2", path)
+        raise fail(f"expected scores/{' or scores/'.join(scored)} in this run, found neither", "run stage 2", path)
     return Member(
         name,
         run,

@@ -8,9 +8,10 @@ from pathlib import Path
 import yaml
 
 from recipe_mtlvae.conf import conf_to_dict
+from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.files import write_text
 from recipe_mtlvae.report import chart_sections, costs, tables, terminal
-from recipe_mtlvae.report.clips import Corpus, clip_views
+from recipe_mtlvae.report.clips import clip_views
 from recipe_mtlvae.report.compared import ComparedSystem
 from recipe_mtlvae.report.pages import render
 from recipe_mtlvae.report.runs import read_published
@@ -49,6 +50,7 @@ def write_report(systems: Sequence[ComparedSystem], corpus: Corpus | None, title
         few_clips=tables.FEW_CLIPS,
         differences=differences,
         costs=cost_table,
+        dev_test=tables.split_name(costs.dev_test_of(systems)).lower(),
         weighed_by=weighed_by.name if several and (weighed_by := costs.baseline_of(systems)) else "",
         note=tables.published_note(published),
         sections=[
@@ -81,7 +83,7 @@ def _conditions(systems: Sequence[ComparedSystem]) -> list[tuple[str, str]]:
     """How the scores came about: what another run must share with these to be compared with them."""
     rows: list[tuple[str, str]] = []
     for split in tables.splits_of(systems):
-        name = tables.split_name(split).lower()
+        name = tables.split_title(systems, split).lower()
         result = next(system.results[split] for system in systems if split in system.results)
         rows.append((f"Clip list, {name}", result.clip_list_hash or tables.NONE))
         if result.absent_classes:

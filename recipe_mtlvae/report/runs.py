@@ -13,13 +13,13 @@ from typing import Any
 
 import yaml
 
-from recipe_mtlvae.conf import CONF_DIR, Conf, conf_from_dict
+from recipe_mtlvae.conf import CONF_DIR, Conf, conf_from_dict, load_conf
 from recipe_mtlvae.conf_files import load_yaml
+from recipe_mtlvae.corpus.splits import main_split, scored_splits
 from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.files import read_text
 from recipe_mtlvae.systems import SYSTEMS
 
-SPLITS = ("validation", "public")
 GIVEN = " by the given truth"  # after a split's name, where a run's own split has that name
 
 
@@ -30,7 +30,7 @@ class Run:
     name: str
     folder: Path
     conf: Conf | None
-    metrics: dict[str, dict[str, Any]]  # by split: metrics.json, metrics_public.json
+    metrics: dict[str, dict[str, Any]]  # by split: metrics.json, metrics_<split>.json; test splits, then select splits
     curves: dict[str, dict[str, Any]]  # by split: psd_roc_<split>.json
     history: dict[str, list[float]]  # history.csv by column, a value an epoch, nan where none was logged
     energy: dict[str, dict[str, Any]]  # by phase: energy.json
@@ -47,33 +47,37 @@ class Published:
     source: str
     data: str
     headline: bool
-    validation: dict[str, float]
-    public: dict[str, float]
     energy: dict[str, Any]
+    splits: dict[str, dict[str, float]]  # scores by split, macro, 0 to 1
 
     def scores(self, split: str) -> dict[str, float]:
-        """The scores published for `split`, macro, 0 to 1; empty where there are none."""
-        return {"validation": self.validation, "public": self.public}.get(split.removesuffix(GIVEN), {})
+        """The scores published for `split`; empty where there are none."""
+        return self.splits.get(split.removesuffix(GIVEN), {})
 
 
 def open_run(folder: Path, name: str | None = None) -> Run:
     """Read a run folder. Raises RecipeError where it holds no score at all."""
     run = read_run(folder, name)
     if not run.metrics:
-        raise fail(f"expected {metrics_name('validation')}, found no scores", "run stage 3 first", folder)
+        raise fail("expected metrics.json, found no scores", "run stage 3 first", folder)
     return run
 
 
 def read_run(folder: Path, name: str | None = None) -> Run:
     """Read what there is of a run, which may be nothing."""
     gaps: list[str] = []
-    metrics = {split: _read_json(folder / metrics_name(split), gaps) for split in SPLITS}
+    conf = _read(folder / "conf.yaml", gaps, lambda text: conf_from_dict(load_yaml(text)))
+    known = conf or load_conf()  # a run without conf.yaml: DESED's splits
+    metrics = {}
+    for split in scored_splits(known):
+        is_test = known.data.splits[split].role == "test"
+        metrics[split] = _read_json(folder / metrics_name(split, known), gaps if is_test else [])
     metrics = {split: content for split, content in metrics.items() if content}
     curves = {split: _read_json(folder / f"psd_roc_{split}.json", gaps) for split in metrics}
     return Run(
         name=name or folder.name,
         folder=folder,
-        conf=_read(folder / "conf.yaml", gaps, lambda text: conf_from_dict(load_yaml(text))),
+        conf=conf,
         metrics=metrics,
         curves={split: curve for split, curve in curves.items() if curve},
         history=_read(folder / "history.csv", gaps, _history) or {},
@@ -96,9 +100,9 @@ def networks_of(name: str, folder: Path) -> dict[str, Path]:
     return {name: folder} | {f"{name}, {network}": folder / network for network in there}
 
 
-def metrics_name(split: str) -> str:
+def metrics_name(split: str, conf: Conf) -> str:
     """The file of a split's scores in a run folder."""
-    return "metrics.json" if split == "validation" else f"metrics_{split}.json"
+    return "metrics.json" if split == main_split(conf) else f"metrics_{split}.json"
 
 
 def read_published(file: Path | None = None) -> list[Published]:
@@ -106,9 +110,15 @@ def read_published(file: Path | None = None) -> list[Published]:
     file = file or CONF_DIR / "published.yaml"
     try:
         rows = load_yaml(file.read_text(encoding="utf-8"))
-        return [Published(**{"validation": {}, "public": {}, "energy": {}, **row}) for row in rows]
+        return [_published(**row) for row in rows]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
         raise fail(f"expected a list of published figures: {error}", "see conf/published.yaml", file) from None
+
+
+def _published(
+    name: str, group: str, source: str, data: str, headline: bool, energy: dict | None = None, **splits: dict
+) -> Published:
+    return Published(name, group, source, data, headline, energy or {}, {key: {**splits[key]} for key in splits})
 
 
 def _read_json(file: Path, gaps: list[str]) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from recipe_mtlvae.corpus.splits import of_role
 from recipe_mtlvae.report.compared import ComparedSystem, Result, difference, winner
-from recipe_mtlvae.report.runs import GIVEN, SPLITS, Published
+from recipe_mtlvae.report.runs import Published
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.scenarios import Metric
 
-SPLIT_NAMES = {"validation": "Validation", "public": "Public evaluation", "evaluation": "Challenge evaluation"}
 NONE = "-"
 TUNED = "tuned"
 FEW_CLIPS, NEAR_ZERO = 10, 0.1  # with fewer of a class, or a PSDS below, the interval is too narrow (see intervals.py)
@@ -45,13 +45,22 @@ class Group:
 
 
 def split_name(split: str) -> str:
-    name = split.removesuffix(GIVEN)
-    return SPLIT_NAMES.get(name, name) + split[len(name) :]
+    return split[:1].upper() + split[1:].replace("_", " ")
+
+
+def is_selection(systems: Sequence[ComparedSystem], split: str) -> bool:
+    """Whether a system was selected on this split: its scores there are no test result."""
+    confs = [run.conf for system in systems for run in system.runs if run.conf]
+    return any(split in of_role(conf.data.splits, "select") for conf in confs)
+
+
+def split_title(systems: Sequence[ComparedSystem], split: str) -> str:
+    return split_name(split) + " (selection)" * is_selection(systems, split)
 
 
 def _title(systems: Sequence[ComparedSystem], split: str) -> str:
     clips = next(system.results[split].expected for system in systems if split in system.results)
-    return f"{split_name(split)}, {_number_of_clips(clips)}"
+    return f"{split_title(systems, split)}, {_number_of_clips(clips)}"
 
 
 def _number_of_clips(clips: int) -> str:
@@ -59,14 +68,14 @@ def _number_of_clips(clips: int) -> str:
 
 
 def splits_of(systems: Sequence[ComparedSystem]) -> list[str]:
-    """The splits on which any system was measured."""
+    """The splits on which any system was measured, those of selection last."""
     found = dict.fromkeys(split for system in systems for split in system.results)
-    return [split for split in SPLITS if split in found] + [split for split in found if split not in SPLITS]
+    return sorted(found, key=lambda split: is_selection(systems, split))
 
 
 def shown_splits(systems: Sequence[ComparedSystem]) -> list[str]:
-    """What charts show: validation, if there is one, and other splits as far as systems were measured there alone."""
-    splits = sorted(splits_of(systems), key=lambda split: split != "validation")
+    """What charts show: the first split, and other ones as far as systems were measured there alone."""
+    splits = splits_of(systems)
     shown = splits[:1]
     for split in splits[1:]:
         if any(split in system.results and not system.results.keys() & set(shown) for system in systems):
@@ -105,9 +114,9 @@ def difference_groups(systems: Sequence[ComparedSystem]) -> list[Group]:
 def published_groups(published: Sequence[Published]) -> list[Group]:
     """All published figures with their sources, split by split."""
     groups = []
-    for split in SPLITS:
+    for split in dict.fromkeys(split for system in published for split in system.splits):
         rows = [_row(system.name, system.source, system.scores(split)) for system in published if system.scores(split)]
-        groups.append(Group(SPLIT_NAMES[split], tuple(rows)))
+        groups.append(Group(split_name(split), tuple(rows)))
     return groups
 
 
@@ -148,12 +157,13 @@ def published_note(published: Sequence[Published]) -> str:
     """Where the report stands beside the official baseline, since both are printed."""
     report = next((row for row in published if row.group == "report" and row.headline), None)
     baseline = next((row for row in published if row.group == "baseline" and row.headline), None)
-    if not report or not baseline or not {"event_f1"} <= report.validation.keys() & baseline.validation.keys():
+    split = next(iter(report.splits), "") if report else ""
+    if not report or not baseline or not {"event_f1"} <= report.scores(split).keys() & baseline.scores(split).keys():
         return ""
-    ours, theirs = report.validation["event_f1"], baseline.validation["event_f1"]
+    ours, theirs = report.scores(split)["event_f1"], baseline.scores(split)["event_f1"]
     order = "below" if ours < theirs else "not below"
     return (
-        f"By the published figures, the report's system ({100 * ours:.1f} % event-based F1 on DESED validation) "
+        f"By the published figures, the report's system ({100 * ours:.1f} % event-based F1 on {report.data} {split}) "
         f"is {order} the official 2022 baseline ({100 * theirs:.1f} %)."
     )
 

@@ -18,7 +18,7 @@ from recipe_mtlvae.labels import Event, merge_events
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 
 if TYPE_CHECKING:
-    from recipe_mtlvae.corpus.splits import Split  # features and their store, which scoring does not need
+    from recipe_mtlvae.inputs.prepared import Split  # features and their store, which scoring does not need
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def read_reference(ground_truth: Path, durations: Path, classes: Sequence[str] |
 
 def split_reference(split: Split) -> Reference:
     """The reference of a prepared split."""
-    truth = {Path(clip.name).stem: merge_events(clip.events or ()) for clip in split.clips}
-    durations = {Path(name).stem: seconds for name, seconds in split.durations.items()}
+    truth = {Path(clip.name).stem: merge_events(clip.events or ()) for clip in split.recordings}
+    durations = {Path(name).stem: seconds for name, seconds in split.seconds.items()}
     return Reference(truth, durations, split.expected)
 
 

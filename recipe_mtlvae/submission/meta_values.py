@@ -21,15 +21,15 @@ from recipe_mtlvae.submission.profile import Profile
 def meta_values(runs: Sequence[Run], conf: Conf, profile: Profile, split: str) -> dict[str, Any]:
     """Of several runs the mean of each figure; None where one was not measured.
 
-    Energy of phases in kWh, dev-test being the validation split; MACs for 10 s of audio. Raises RecipeError where
-    there are no validation scores.
+    Energy of phases in kWh; MACs for 10 s of audio. Raises RecipeError where there are no scores of dev-test, which is
+    the split that the profile names.
     """
     for run in runs:
-        if "validation" not in run.metrics:
-            raise fail("no scores of the validation split", "run stage 3", run.folder)
+        if profile.devtest not in run.metrics:
+            raise fail(f"no scores of the split '{profile.devtest}'", "run stage 3", run.folder)
     if conf.system not in profile.systems:
         raise fail(f"the submission profile names no system '{conf.system}'", "add it under `systems`")
-    metrics = [run.metrics["validation"] for run in runs]
+    metrics = [run.metrics[profile.devtest] for run in runs]
     classes = [scores.get("per_class", {}) for scores in metrics]
     given = {name: float("nan") if value is None else value for name, value in profile.figures.items()}
     return {
@@ -48,7 +48,7 @@ def meta_values(runs: Sequence[Run], conf: Conf, profile: Profile, split: str) -
         "parameters": runs[0].model.get("parameters"),
         "macs_10s": runs[0].model.get("macs_10s"),
         "kwh_training": _kwh(runs, "training"),
-        "kwh_devtest": _kwh(runs, "validation"),
+        "kwh_devtest": _kwh(runs, profile.devtest),
         "kwh_evaluation": _kwh(runs, split),
         "kwh_baseline_training": conf.energy.baseline_training_kwh,
         "kwh_baseline_devtest": conf.energy.baseline_devtest_kwh,
@@ -57,7 +57,7 @@ def meta_values(runs: Sequence[Run], conf: Conf, profile: Profile, split: str) -
         "psds1": _rounded(_mean(scores.get("psds1") for scores in metrics), 4),
         "psds2": _rounded(_mean(scores.get("psds2") for scores in metrics), 4),
         "event_f1_percent": _percent(_mean(scores.get("event_f1") for scores in metrics)),
-        **(_psds_with_events(runs, conf) if "_with_events}" in str(profile.meta) else {}),
+        **(_psds_with_events(runs, conf, profile.devtest) if "_with_events}" in str(profile.meta) else {}),
         "class_wise": {
             label: {"F-score": _percent(_mean(by_class.get(label, {}).get("event_f1") for by_class in classes))}
             for label in classes[0]
@@ -66,13 +66,13 @@ def meta_values(runs: Sequence[Run], conf: Conf, profile: Profile, split: str) -
     }
 
 
-def _psds_with_events(runs: Sequence[Run], conf: Conf) -> dict[str, Any]:
+def _psds_with_events(runs: Sequence[Run], conf: Conf, split: str) -> dict[str, Any]:
     """PSDS over the clips with events alone, as the challenge's own tools of 2023 and 2024 count; and these clips."""
     found = []
     for run in runs:
         try:
-            reference = read_written_reference(reference_path(run.folder, "validation"))
-            scores = attach(read_scores(run.folder / "scores" / "validation"), reference, allow_missing=False).scores
+            reference = read_written_reference(reference_path(run.folder, split))
+            scores = attach(read_scores(run.folder / "scores" / split), reference, allow_missing=False).scores
         except RecipeError:  # a run that does not carry its truth or its scores
             return {"psds1_with_events": None, "psds2_with_events": None, "clips_with_events": None}
         from recipe_mtlvae.scoring.toolkit_count import psds_with_events  # slow: sed_scores_eval

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.corpus.splits import Split
+from recipe_mtlvae.inputs.prepared import Split
 from recipe_mtlvae.scoring.postprocess import median_filter, stretches
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder, score_text
 from recipe_mtlvae.submission.profile import Profile, fill, thresholds_of

@@ -13,16 +13,16 @@ from typing import Any
 import yaml
 
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.corpus.splits import EVALUATION, Split, evaluation_folder, open_split
+from recipe_mtlvae.conf_splits import EVALUATION
+from recipe_mtlvae.corpus.splits import Corpus, of_role
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import atomic_write
+from recipe_mtlvae.inputs.prepared import Split, open_split
 from recipe_mtlvae.report.runs import Run, open_run
 from recipe_mtlvae.scoring.scores import ScoreFolder, read_scores
 from recipe_mtlvae.submission.meta_values import meta_values
 from recipe_mtlvae.submission.outputs import Files, clip_ids, event_outputs, score_files
-from recipe_mtlvae.submission.profile import PHASES, REHEARSAL, Profile, fill
-
-REHEARSAL_SPLIT = "public"  # packed where there is no evaluation set
+from recipe_mtlvae.submission.profile import REHEARSAL, Profile, fill
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,10 @@ class Submission:
     values: dict[str, Any]  # what was filled in, by the names of the profile's meta
 
 
-def submission_split(conf: Conf, root: Path) -> str | None:
-    """The split whose output is packed; None: the corpus has no such split."""
-    if evaluation_folder(conf, root):
-        return EVALUATION
-    return REHEARSAL_SPLIT if REHEARSAL_SPLIT in conf.data.splits else None
+def submission_split(corpus: Corpus, profile: Profile) -> str | None:
+    """The split whose output is packed: the evaluation set, else the last test split beside dev-test; None: neither."""
+    tests = [name for name in of_role(corpus.splits, "test") if name != profile.devtest]
+    return EVALUATION if EVALUATION in tests else tests[-1] if tests else None
 
 
 def build_submission(run_dirs: Sequence[Path], conf: Conf, root: Path, profile: Profile) -> Submission:
@@ -51,12 +50,13 @@ def build_submission(run_dirs: Sequence[Path], conf: Conf, root: Path, profile: 
     run_dirs: trainings of one system, the profile's number or fewer for a rehearsal; root: the corpus. Raises
     RecipeError where scores or metrics are missing or do not fit the split's clips.
     """
-    name, patterns = submission_split(conf, root), profile.package
+    corpus, patterns = Corpus(conf, root), profile.package
+    name = submission_split(corpus, profile)
     if name is None:
-        raise fail(f"neither evaluation audio nor a split '{REHEARSAL_SPLIT}': nothing to pack", path=root)
+        raise fail("neither evaluation audio nor a test split beside dev-test: nothing to pack", path=root)
     if len(run_dirs) > patterns.runs:
         raise fail(f"{len(run_dirs)} runs: a package of {profile.challenge} holds {patterns.runs}", "give fewer --run")
-    runs, split = [open_run(folder) for folder in run_dirs], open_split(conf, root, name)
+    runs, split = [open_run(folder) for folder in run_dirs], open_split(corpus, name)
     folders = [_scores_of(folder / "scores" / name, split) for folder in run_dirs]
     if any(folder.classes != folders[0].classes for folder in folders):
         raise fail("the runs' networks have other classes", "pack runs of one system", run_dirs[-1])
@@ -120,7 +120,9 @@ def _energy_files(run: Run, profile: Profile, names: Mapping[str, Any], split: s
     """codecarbon's records of the run as its own CSV, a row a measured part; none where it left none."""
     files: Files = {}
     for phase in profile.package.energy_phases:
-        records = run.energy.get(split if phase == "evaluation" else PHASES[phase], {}).get("records") or []
+        records = (
+            run.energy.get({"devtest": profile.devtest, "evaluation": split}.get(phase, phase), {}).get("records") or []
+        )
         if records:
             text = io.StringIO()
             columns = list(dict.fromkeys(key for row in records for key in row))

@@ -19,7 +19,6 @@ DEFAULT_PROFILE = PROFILES / "dcase2022.yaml"
 UNACCENTED = str.maketrans(
     {"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe"}
 )
-PHASES = {"training": "training", "devtest": "validation", "evaluation": "evaluation"}  # by name in energy.json
 # What a value of the meta file may be; `texts` is a text or a list of them, `anything` also null
 KINDS = ("number", "integer", "float", "text", "texts", "anything")
 REHEARSAL = "REHEARSAL, not for submission"  # how `submission.notes` of such a package's meta file begins
@@ -114,6 +113,7 @@ class Profile:
     verified: Bool  # whether a public validator or package confirms these rules
     authors: tuple[Author, ...]
     index: Int
+    devtest: str  # the split that is the challenge's development test set
     report: str | None
     source_code: str | None
     systems: dict[str, SystemText]

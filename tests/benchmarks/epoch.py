@@ -18,6 +18,7 @@ import torch
 from local.train import Data, Processes, _quiet, _trainer, system_of
 from recipe_mtlvae.audio.decoding import read_audio
 from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.inputs.mel_transform import LogMel
 from tests.benchmarks.corpus import corpus_conf, make_corpus
@@ -35,7 +36,7 @@ def lines(quick: bool) -> Iterable[Line]:
         root, run_dir = Path(name) / "corpus", Path(name) / "run"
         make_corpus(root, conf)
         _quiet()
-        data = Data(conf, root)
+        data = Data(Corpus(conf, root))
         trainer = _trainer(conf, run_dir, data, Processes(1, "auto", None))
         turns = Turns(mtlvae_step(conf, batch), baseline_step(conf, batch, root), rounds)
         trainer.callbacks.insert(0, turns)

@@ -47,20 +47,23 @@ class Item:
 
 def metadata(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     """Read a strong TSV and list the clips that are on disk."""
-    from recipe_mtlvae.corpus.splits import read_files
+    from recipe_mtlvae.corpus.splits import Corpus
 
-    return lambda: len(read_files(conf, root, SPLIT, conf.data.classes).clips)
+    return lambda: len(Corpus(conf, root).files(SPLIT).clips)
 
 
 def check(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     """The check of every recording, for the first time."""
     from recipe_mtlvae.corpus.check import check_corpus
-    from recipe_mtlvae.corpus.splits import read_files
+    from recipe_mtlvae.corpus.splits import Corpus
 
     shutil.rmtree(root / ".checked", ignore_errors=True)
-    return lambda: (
-        check_corpus(conf, root, [read_files(conf, root, SPLIT, conf.data.classes)], conf.data.classes).splits[0].usable
-    )
+
+    def run() -> int:
+        corpus = Corpus(conf, root)
+        return check_corpus(corpus, [corpus.files(SPLIT)]).splits[0].usable
+
+    return run
 
 
 def recheck(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
@@ -68,18 +71,20 @@ def recheck(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     checked = check(conf, root, clips)
     checked()
     from recipe_mtlvae.corpus.check import check_corpus
-    from recipe_mtlvae.corpus.splits import read_files
+    from recipe_mtlvae.corpus.splits import Corpus
 
-    files = [read_files(conf, root, SPLIT, conf.data.classes)]
-    return lambda: check_corpus(conf, root, files, conf.data.classes).splits[0].usable
+    corpus = Corpus(conf, root)
+    files = [corpus.files(SPLIT)]
+    return lambda: check_corpus(corpus, files).splits[0].usable
 
 
 def features(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     """Build the feature store."""
-    from recipe_mtlvae.corpus.splits import read_files, store_folder
+    from recipe_mtlvae.corpus.splits import Corpus
+    from recipe_mtlvae.inputs.prepared import store_folder
     from recipe_mtlvae.inputs.store import build_store
 
-    listed = read_files(conf, root, SPLIT, conf.data.classes).clips
+    listed = Corpus(conf, root).files(SPLIT).clips
     folder = store_folder(conf, root, SPLIT)
     shutil.rmtree(folder, ignore_errors=True)
     return lambda: build_store(listed, folder, conf.features, conf.data.clip_seconds).clips
@@ -87,18 +92,19 @@ def features(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
 
 def again(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     """See that a finished store is up to date."""
-    from recipe_mtlvae.corpus.splits import read_files, store_folder
+    from recipe_mtlvae.corpus.splits import Corpus
+    from recipe_mtlvae.inputs.prepared import store_folder
     from recipe_mtlvae.inputs.store import build_store
 
-    listed = read_files(conf, root, SPLIT, conf.data.classes).clips
+    listed = Corpus(conf, root).files(SPLIT).clips
     folder = store_folder(conf, root, SPLIT)
     return lambda: build_store(listed, folder, conf.features, conf.data.clip_seconds).clips
 
 
 def reading(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     """Draw 200 batches of 32 clips, as training does, from a store that was just built."""
-    from recipe_mtlvae.corpus.splits import store_folder
     from recipe_mtlvae.inputs.batches import MultiTaskSampler
+    from recipe_mtlvae.inputs.prepared import store_folder
     from recipe_mtlvae.inputs.store import Store
 
     def read() -> int:

@@ -1,0 +1,78 @@
+"""A split as stage 0 leaves it: its clips beside their stored inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.corpus.cutting import cut_recordings, named_clip
+from recipe_mtlvae.corpus.metadata import Clip
+from recipe_mtlvae.corpus.splits import Corpus, SplitFiles
+from recipe_mtlvae.errors import RecipeError, fail
+from recipe_mtlvae.inputs.store import Store
+from recipe_mtlvae.inputs.store_parts import settings_hash
+from recipe_mtlvae.labels import Event
+
+
+@dataclass(frozen=True)
+class Split:
+    """A prepared split."""
+
+    name: str
+    recordings: list[Clip]  # those that are here, whole; coverage is these of the expected ones
+    clips: list[Clip]  # aligned with the store's rows: the recordings, or windows of long ones to train or select on
+    store: Store
+    expected: int  # recordings that the metadata name
+
+    @property
+    def durations(self) -> dict[str, float]:
+        """Seconds of each clip, before cutting or padding, by name."""
+        return dict(zip(self.store.names, self.store.durations.tolist(), strict=True))
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Of each recording, by name; of one that was cut to the millisecond, where its last window ends."""
+        ends: dict[str, float] = {}
+        for clip, seconds in zip(self.clips, self.store.durations.tolist(), strict=True):
+            name = clip.name.partition("/")[0]
+            ends[name] = max(ends.get(name, 0.0), (clip.start or 0.0) + seconds)
+        return ends
+
+    @property
+    def truth(self) -> dict[str, tuple[Event, ...]]:
+        """The events of the clips by name, exactly as published; strong splits only."""
+        return {clip.name: clip.events for clip in self.clips if clip.events is not None}
+
+
+def store_folder(conf: Conf, root: Path, name: str) -> Path:
+    """Where the features of a split are."""
+    return root / "features" / settings_hash(conf.features, conf.data.clip_seconds) / name
+
+
+def open_split(corpus: Corpus, name: str) -> Split:
+    """A prepared split of the corpus.
+
+    Raises RecipeError where it is not prepared with these settings, or its files have changed since.
+    """
+    conf, files = corpus.conf, corpus.files(name)
+    store = Store.open(store_folder(conf, corpus.root, name))
+    if files.faults and not conf.data.skip_bad:
+        raise RecipeError(*files.faults)
+    recordings = {clip.name: clip for clip in files.clips}
+    stored = {row.partition("/")[0] for row in store.names}
+    if recordings.keys() != stored | set(store.skipped) or (store.skipped and not conf.data.skip_bad):
+        raise fail(f"split '{name}' is not as it was when its features were computed", "run stage 0", corpus.root)
+    clips = [named_clip(row, recordings, conf.data.clip_seconds) for row in store.names]
+    return Split(name, [clip for clip in files.clips if clip.name in stored], clips, store, files.expected)
+
+
+def stored_clips(corpus: Corpus, files: SplitFiles, durations: Mapping[str, float]) -> list[Clip]:
+    """What a split's store holds: its readable recordings, long ones cut into windows unless the split is a test.
+
+    durations: s, by name, of the recordings that can be read.
+    """
+    readable = [clip for clip in files.clips if clip.name in durations]
+    is_test = corpus.splits[files.name].role == "test"
+    return readable if is_test else cut_recordings(readable, durations, corpus.conf.data.clip_seconds)
