@@ -19,7 +19,8 @@ from recipe_mtlvae.errors import fail
 from recipe_mtlvae.systems import SYSTEMS, system_module
 from recipe_mtlvae.tasks import LOSS_TERMS, TASKS, with_head
 
-CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
+_PACKAGED = Path(__file__).resolve().parent / "shipped_conf"  # conf/, where a wheel has it (pyproject.toml)
+CONF_DIR = _PACKAGED if _PACKAGED.is_dir() else _PACKAGED.parent.parent / "conf"
 SEPARATORS = {"tab": "\t", "comma": ","}
 # Keys of one way to get data, data.prepare, which stand in conf/data/<way>.yaml: other data have none of them
 OF_PREPARE = {"fetch": "desed", "data.synthetic": "desed", "data.reuse": "desed", "mini": "mini"}

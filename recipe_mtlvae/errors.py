@@ -11,6 +11,9 @@ from pathlib import Path
 
 from recipe_mtlvae import interrupts
 
+# Modules that detecting does without: the extra of pyproject.toml that brings each
+EXTRAS = {"matplotlib": "plot", "PIL": "plot", "sed_scores_eval": "score", "pandas": "score"}
+EXTRAS |= {"pytorch_lightning": "recipe", "desed": "recipe", "codecarbon": "recipe"}
 SHOWN_FAULTS = 50  # a terminal's worth; the rest is counted
 
 
@@ -93,4 +96,8 @@ def _say(error: BaseException) -> bool:
             warn(f"{error.filename or 'standard output'}: {error.strerror or error}", "error")
         if error.filename is None:  # what is left in it would fail again at the end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return isinstance(error, (RecipeError, OSError))
+    elif isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get(str(error.name).partition(".")[0])):
+        warn(f"this needs the package {error.name}; pip install 'recipe_mtlvae[{extra}]'", "error")
+    else:
+        return False
+    return True

@@ -4,8 +4,9 @@ python -m local.setup check   SET...    exit code 0: all is there; 3: something 
 python -m local.setup lacks   SET...    prints the apt packages without which something cannot be built
 python -m local.setup install SET...    installs
 
-A SET is `recipe` (requirements.txt) or `tests` (tests/requirements.txt). An environment that set-up made gets the
-tested set of local/constraints.txt. In any other only what is missing is added, and what does not fit is named.
+A SET is `recipe` (requirements.txt, which points to pyproject.toml) or `tests` (tests/requirements.txt). An environment
+that set-up made gets the tested set of local/constraints.txt. In any other only what is missing is added, and what does
+not fit is named.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ try:
     from local.setup import build_tools
     from local.setup.packages import (
         CONSTRAINTS,
+        PYPROJECT,
         SETS,
         STATE,
         Need,
@@ -79,7 +81,7 @@ def install(names: list[str]) -> int:
         if need not in plain and not install_needs([need]):
             without = build_tools.OFF_WITHOUT[need.name]
             say(f"off: {without}: {need.name} could not be built (see above); the rest goes on")
-    if "recipe" in names:
+    if "tests" in names:
         repair_torchaudio()
     for name in names:
         _stamp(name).write_text(_fingerprint(name))
@@ -88,7 +90,7 @@ def install(names: list[str]) -> int:
 
 
 def _needs(names: list[str]) -> list[Need]:
-    return [need for name in names for need in read_needs(SETS[name])]
+    return list({need.name: need for name in names for need in read_needs(SETS[name])}.values())
 
 
 def _say_notes(needs: list[Need], off: dict[str, list[str]]) -> None:
@@ -106,7 +108,7 @@ def _stamp(name: str) -> Path:
 
 
 def _fingerprint(name: str) -> str:
-    files = [SETS[name], CONSTRAINTS, *sorted(Path(__file__).parent.glob("*.py"))]
+    files = [SETS[name], PYPROJECT, CONSTRAINTS, *sorted(Path(__file__).parent.glob("*.py"))]
     return hashlib.sha256("\0".join([sys.version, *(file.read_text() for file in files)]).encode()).hexdigest()
 
 

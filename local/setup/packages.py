@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import sys
 import sysconfig
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ except ImportError:  # a new environment: pip carries it
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 SETS = {"recipe": PROJECT / "requirements.txt", "tests": PROJECT / "tests" / "requirements.txt"}
+PYPROJECT = PROJECT / "pyproject.toml"
 CONSTRAINTS = PROJECT / "local" / "constraints.txt"
 STATE = Path(sys.prefix) / ".recipe_mtlvae"  # what set-up remembers of an environment, inside it
 
@@ -43,15 +46,29 @@ class Need:
 
 
 def read_needs(file: Path) -> list[Need]:
-    """The lines of a requirements or constraints file that apply to this Python."""
-    needs = []
+    """The lines of a requirements or constraints file that apply to this Python; `-e .[EXTRA]` stands for many."""
+    needs: list[Need] = []
     for line in file.read_text(encoding="utf-8").splitlines():
         text, _, comment = line.partition("#")
-        if text.strip():
-            need = Need(Requirement(text.strip()), comment.strip())
-            if need.requirement.marker is None or need.requirement.marker.evaluate():
-                needs.append(need)
-    return needs
+        if text.startswith("-e ."):
+            needs += _of_project(Requirement(f"recipe_mtlvae{text.removeprefix('-e .').strip()}"))
+        elif text.strip():
+            needs.append(Need(Requirement(text.strip()), comment.strip()))
+    return [need for need in needs if need.requirement.marker is None or need.requirement.marker.evaluate()]
+
+
+def _of_project(project: Requirement) -> list[Need]:
+    """The dependencies of pyproject.toml with these extras, each with the comment behind it."""
+    text = PYPROJECT.read_text(encoding="utf-8")
+    content = tomllib.loads(text)["project"]
+    reasons = dict(re.findall(r'^ +"(.+?)", +# (.*)$', text, re.MULTILINE))
+    needs = []
+    for specs in (content["dependencies"], *(content["optional-dependencies"][extra] for extra in project.extras)):
+        for spec in specs:
+            requirement = Requirement(spec)
+            own = requirement.name == content["name"]
+            needs += _of_project(requirement) if own else [Need(requirement, reasons.get(spec, ""))]
+    return list({need.name: need for need in needs}.values())
 
 
 def installed(name: str) -> str | None:

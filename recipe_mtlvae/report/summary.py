@@ -20,8 +20,8 @@ from recipe_mtlvae.inference.detector import Detector
 from recipe_mtlvae.labels import DetectedEvent
 from recipe_mtlvae.machine import cores
 from recipe_mtlvae.report.pages import render
+from recipe_mtlvae.report.palette import palette
 from recipe_mtlvae.report.sound import FORMAT, snippet
-from recipe_mtlvae.report.theme import palette
 from recipe_mtlvae.scoring.postprocess import stretches
 
 # What bounds the page to some 4 MB, whatever the recordings
