@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Finds or makes the Python environment and installs what is missing. Sourced by run.sh and tests/run.sh:
 #     set_up SET...      SET: recipe (requirements.txt) or tests (tests/requirements.txt)
-# leaves the environment's Python in PYTHON, or says in one line what is wrong and returns 1. Takes no time where nothing
-# changed. Which packages, and which of them to leave alone, is decided in local/setup/*.py.
+# sets PYTHON to the environment's Python, or prints one line and returns 1. Takes no time where nothing changed.
+# local/setup/*.py decides which packages are installed. Python runs with -I or -P: the caller's folder may hold a venv.py.
 
 RECIPE_ROOT=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 
@@ -15,14 +15,13 @@ set_up() {
 _say() { printf 'set-up: %s\n' "$*" >&2; }
 
 # Python's version in the command $1, such as 3.11.7; nothing where there is none
-_version() { "$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null; }
+_version() { "$1" -I -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null; }
 
 _is_supported() { case $1 in 3.11.* | 3.12.* | 3.13.*) true ;; *) false ;; esac }
 
 _ask() { PYTHONPATH="$RECIPE_ROOT${PYTHONPATH:+:$PYTHONPATH}" "$PYTHON" -P -m local.setup "$@"; }
 
-# The active virtual or conda environment, else .venv: leaves ENVIRONMENT and PYTHON, which is still to be made
-# where _is_whole says no.
+# The active virtual or conda environment, else .venv: sets ENVIRONMENT and PYTHON. _is_whole says whether it exists.
 _find_environment() {
     local folder version
     for folder in "${VIRTUAL_ENV:-}" "${CONDA_PREFIX:-}" "$RECIPE_ROOT/.venv"; do
@@ -33,7 +32,7 @@ _find_environment() {
     _is_ours && return 0
     version=$(_version "$PYTHON") || version="no Python that starts"
     _is_supported "$version" && return 0
-    _say "the environment $ENVIRONMENT has $version, wanted is Python 3.11 to 3.13; deactivate (or delete) it, or use another"
+    _say "the environment $ENVIRONMENT has $version, wanted is Python 3.11 to 3.13; deactivate it, or use another"
     return 1
 }
 
@@ -53,7 +52,7 @@ _is_whole() {
 # Run a function while no other set-up works on this environment
 _alone() {
     local lock=$ENVIRONMENT/.recipe_mtlvae/lock
-    mkdir -p "${lock%/*}" 2>/dev/null || true # no lock then; what cannot be written is told of where it is to be
+    mkdir -p "${lock%/*}" 2>/dev/null || true # a folder that cannot be written gets no lock, and pip says why
     if ! command -v flock >/dev/null || ! { : >>"$lock"; } 2>/dev/null; then
         "$@"
         return
@@ -67,13 +66,13 @@ _alone() {
 _install() {
     local packages
     _is_whole || _make_environment || return 1
-    "$PYTHON" -c 'import pip' 2>/dev/null || "$PYTHON" -m ensurepip >/dev/null || {
+    "$PYTHON" -I -c 'import pip' 2>/dev/null || "$PYTHON" -I -m ensurepip >/dev/null || {
         _say "$ENVIRONMENT has no pip; install it there"
         return 1
     }
     _ask check "$@" && return 0 # another set-up has done it meanwhile
     read -ra packages <<<"$(_ask lacks "$@")"
-    # where they cannot be had, what needs them is left out, and said
+    # without them, what needs them is left out with a line
     [[ ${#packages[@]} -eq 0 ]] || _apt_install "${packages[@]}" || true
     _ask install "$@"
 }
@@ -82,16 +81,16 @@ _make_environment() {
     local base version
     base=$(_find_python) || return 1
     version=$(_version "$base")
-    if ! "$base" -c 'import ensurepip, venv' 2>/dev/null && ! _apt_install "python${version%.*}-venv"; then
+    if ! "$base" -I -c 'import ensurepip, venv' 2>/dev/null && ! _apt_install "python${version%.*}-venv"; then
         _say "$base cannot make environments: install the package python${version%.*}-venv, or activate an environment"
         return 1
     fi
     _say "making $ENVIRONMENT with Python $version"
-    # what an interrupted run left is made anew; the state's folder holds the lock
+    # Remove what an interrupted run left, but not the folder that holds the lock
     find "$ENVIRONMENT" -mindepth 1 -maxdepth 1 ! -name .recipe_mtlvae -exec rm -rf {} +
     rm -f "$ENVIRONMENT"/.recipe_mtlvae/*.stamp
     echo begun >"$ENVIRONMENT/.recipe_mtlvae/made-here" &&
-        "$base" -m venv "$ENVIRONMENT" &&
+        "$base" -I -m venv "$ENVIRONMENT" &&
         echo "done" >"$ENVIRONMENT/.recipe_mtlvae/made-here" && return 0
     _say "$ENVIRONMENT could not be made (see above)"
     return 1
@@ -109,7 +108,7 @@ _find_python() {
     return 1
 }
 
-# Packages of Debian and its kin, as root or with a sudo that asks nothing
+# Packages of Debian and its derivatives, as root or with a sudo that asks no password
 _apt_install() {
     local as_root=()
     command -v apt-get >/dev/null || return 1
@@ -118,7 +117,7 @@ _apt_install() {
         as_root=(sudo -n)
     fi
     _say "installing with apt: $*"
-    # the lock is not handed on to services that apt may start; an interrupted apt is finished first
+    # Close the lock for services that apt may start; finish an interrupted apt first
     {
         ${as_root[@]+"${as_root[@]}"} dpkg --configure -a
         ${as_root[@]+"${as_root[@]}"} apt-get update -qq

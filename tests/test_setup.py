@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from local.setup import build_tools, packages, pip
+from tests.children import LIMIT
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -170,6 +171,17 @@ def test_where_no_lock_can_be_made_set_up_goes_on(tmp_path: Path) -> None:
     script = f'set -e; source "{PROJECT}/local/setup.sh"; ENVIRONMENT="{tmp_path}/file/env"; _alone echo went on'
     result = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (0, "went on\n")
+
+
+def test_python_is_started_so_that_the_callers_folder_holds_no_module_of_it(tmp_path: Path) -> None:
+    """Such as a venv.py: `python -m venv` would run it."""
+    (tmp_path / "python3.11").write_text('#!/bin/sh\necho "$1" >>"$LOG"\necho 3.11.7\n')
+    (tmp_path / "python3.11").chmod(0o755)
+    (tmp_path / "env" / ".recipe_mtlvae").mkdir(parents=True)
+    script = f'source "{PROJECT}/local/setup.sh"; ENVIRONMENT="{tmp_path}/env"; _make_environment'
+    variables = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LOG": str(tmp_path / "log")}
+    subprocess.run(["bash", "-c", script], env=variables, capture_output=True, check=True, timeout=LIMIT)
+    assert set((tmp_path / "log").read_text().split()) == {"-I"}
 
 
 @pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])

@@ -80,7 +80,7 @@ def installed(name: str) -> str | None:
 
 
 def made_here() -> bool:
-    """Whether set-up made this environment; any other is a guest house, where nothing is changed."""
+    """Whether set-up made this environment; in any other, nothing that is there is changed."""
     return (STATE / "made-here").exists()
 
 

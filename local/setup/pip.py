@@ -1,4 +1,4 @@
-"""Calling pip, so that torch is the right build, interrupted runs are mended and builds are repeatable."""
+"""Calling pip, so that torch is the right build, interrupted runs are completed and builds are repeatable."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def pip_install(arguments: list[str], constraints: list[str], loud: bool = False
         variables = build_tools.variables() | {"PIP_USER": "0", "PIP_ROOT_USER_ACTION": "ignore"}
         if building:
             variables |= {"PIP_CONSTRAINT": str(builds_file), "PIP_BUILD_CONSTRAINT": str(builds_file)}
-        command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+        command = [sys.executable, "-P", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
         command += [] if loud else ["-qq"]  # errors only
         command += ["--no-warn-script-location", "--constraint", str(limits_file)]
         return subprocess.run([*command, *arguments], env=variables).returncode == 0
