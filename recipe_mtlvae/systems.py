@@ -16,6 +16,10 @@ from types import ModuleType
 class System:
     """One system; its key in SYSTEMS is the configuration's `system` and names its two modules."""
 
+    title: str
+    abbreviation: str  # at most 10 characters, as the challenge asks
+    method: str  # these two in a challenge's words: machine_learning_method,
+    semi_supervised: str | None  # and what it does with unlabeled clips
     section: str  # of the configuration: its own settings
     networks: tuple[str, ...]  # their names in its checkpoints; the first is its own, which selects the epoch
     training: str  # LightningModule in local/<name>.py
@@ -24,8 +28,25 @@ class System:
 
 
 SYSTEMS = {
-    "mtlvae": System("vae", ("net",), "MTLVAETraining"),
-    "mean_teacher": System("mean_teacher", ("net", "teacher"), "MeanTeacherTraining", ("weak", "reconstruction")),
+    "mtlvae": System(
+        title="Multi-task recurrent variational autoencoder",
+        abbreviation="MTL-VAE",
+        method="recurrent VAE",
+        semi_supervised="reconstruction of unlabeled clips",
+        section="vae",
+        networks=("net",),
+        training="MTLVAETraining",
+    ),
+    "mean_teacher": System(
+        title="Mean-teacher CRNN",
+        abbreviation="MT-CRNN",
+        method="CRNN",
+        semi_supervised="mean-teacher student",
+        section="mean_teacher",
+        networks=("net", "teacher"),
+        training="MeanTeacherTraining",
+        tasks=("weak", "reconstruction"),
+    ),
 }
 
 
