@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from recipe_mtlvae.inputs.log_mel import scale
 from recipe_mtlvae.inputs.prepared import Split
+from recipe_mtlvae.inputs.transforms import scaled
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.nets.vae import MTLVAE
 from recipe_mtlvae.report.latents import Latents, main_directions
@@ -16,10 +16,8 @@ POSITIONS = np.linspace(-3.0, 3.0, 13)  # standard deviations
 
 
 @torch.inference_mode()
-def latent_space(
-    net: MTLVAE, split: Split, grid: Grid, classes: tuple[str, ...], scale_range: tuple[float, float]
-) -> Latents | None:
-    """From a strong split's stored features; None where no class ever sounds alone."""
+def latent_space(net: MTLVAE, split: Split, grid: Grid, classes: tuple[str, ...]) -> Latents | None:
+    """From a strong split's stored inputs; None where no class ever sounds alone."""
     rng = np.random.default_rng(0)
     means, labels = [], []
     for row, clip in enumerate(split.clips[:CLIPS]):
@@ -28,8 +26,9 @@ def latent_space(
         if not len(alone):
             continue
         steps = rng.choice(alone, min(STEPS, len(alone)), replace=False)
-        features = scale(torch.from_numpy(split.store.read([row])).float(), scale_range)
-        mu, _ = net.encode(features.to(next(net.parameters()).device))
+        device = next(net.parameters()).device
+        values = {name: torch.from_numpy(store.read([row])).float().to(device) for name, store in split.stores.items()}
+        mu, _ = net.encode(**scaled(split.inputs, values, grid.steps))
         means.append(mu[0, steps // net.outputs_per_step].float().cpu().numpy())
         labels += [classes[i] for i in targets[steps].argmax(axis=1)]
     if not means:

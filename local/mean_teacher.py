@@ -36,10 +36,10 @@ class MeanTeacherTraining(SystemTraining):
         return BatchPlan(sets, clips)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        features = batch.scaled(self.conf.features.scale_range)
-        strong, weak = self.net(features)
+        inputs = batch.scaled(self.inputs)
+        strong, weak = self.net(**inputs)
         with torch.no_grad():
-            teacher_strong, teacher_weak = self.teacher(features)
+            teacher_strong, teacher_weak = self.teacher(**inputs)
         strong_rows, weak_rows = batch.spans["strong"], batch.spans["weak"]
         terms = {
             "strong": functional.binary_cross_entropy(strong[strong_rows], batch.strong[strong_rows].transpose(1, 2)),

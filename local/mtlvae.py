@@ -31,9 +31,9 @@ class MTLVAETraining(SystemTraining):
         return BatchPlan(dict(tasks), {task: shares[task] for task in tasks})
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        features = batch.scaled(self.conf.features.scale_range)
-        output = self.net(features, batch.spans)
-        terms = mtlvae_losses(output, features, batch, self.net.variational)
+        inputs = batch.scaled(self.inputs)
+        output = self.net(**inputs, rows=batch.spans)
+        terms = mtlvae_losses(output, inputs["log_mel"], batch, self.net.variational)
         loss = weighted_sum(terms, self._weights())
         figures = {f"loss/{name}": term for name, term in terms.items()}
         if self.net.variational:

@@ -117,7 +117,7 @@ def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Spl
     prediction = {split.name: _speed(split, energy[split.name]["seconds"]) for split in splits if split.name in energy}
     labelled = next((split for split in splits if split.truth), None)
     if isinstance(checkpoint.net, MTLVAE) and labelled:
-        latents = latent_space(checkpoint.net, labelled, detector.grid, classes, checkpoint.conf.features.scale_range)
+        latents = latent_space(checkpoint.net, labelled, detector.grid, classes)
         if latents is not None:
             write_latents(folder, latents)
     model = _model(checkpoint, read_history(folder / "history.csv"), prediction)

@@ -18,6 +18,7 @@ from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError, exit_code_of, fail, warn
 from recipe_mtlvae.files import content_hash, file_stamp
 from recipe_mtlvae.inputs.prepared import Split, open_split, store_folder, stored_clips
+from recipe_mtlvae.inputs.registry import inputs_of
 from recipe_mtlvae.inputs.store import INDEX, StoreJob, build_stores
 from recipe_mtlvae.report.data_report import write_data_report
 from recipe_mtlvae.report.data_tables import check_text
@@ -66,15 +67,14 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
         print(f"stage 0: {write_data_report(check, root)}")
         print(f"{len(faults)} faults; --set data.skip_bad=true goes on without what they concern", file=sys.stderr)
         raise RecipeError(*faults)
-    jobs = [
-        StoreJob(
-            stored_clips(corpus, split.files, split.durations),
-            store_folder(conf, root, split.name),
-            split.unreadable,
-        )
-        for split in check.splits
-    ]
-    reports = build_stores(jobs, conf.features, conf.data.clip_seconds, shard=stage.shard)
+    clips = [stored_clips(corpus, split.files, split.durations) for split in check.splits]
+    reports = []
+    for source in inputs_of(conf).values():
+        jobs = [
+            StoreJob(stored, store_folder(source, root, split.name), split.unreadable)
+            for stored, split in zip(clips, check.splits, strict=True)
+        ]
+        reports += build_stores(jobs, source, shard=stage.shard)
     if changed := [fault for report in reports for fault in report.faults]:
         raise RecipeError(*changed)  # the check could read these recordings: they were changed in between
     if waiting := sum(report.waiting for report in reports):
@@ -110,16 +110,18 @@ def _require_files(corpus: Corpus) -> None:
 def _inputs(corpus: Corpus) -> dict:
     """What this stage's results hang on: the settings, and every file's name, size and time of change."""
     settings = conf_to_dict(corpus.conf)
+    inputs = {name: source.key for name, source in inputs_of(corpus.conf).items()}
     folders = [corpus.audio(name) for name in corpus.splits]
     metadata = [file_stamp(corpus.root / split.metadata) for split in corpus.conf.data.splits.values()]
     audio = [
         content_hash(sorted((name, *file_stamp(folder / name)) for name in os.listdir(folder))) for folder in folders
     ]
-    return {"data": settings["data"], "features": settings["features"], "metadata": metadata, "audio": audio}
+    return {"data": settings["data"], "inputs": inputs, "metadata": metadata, "audio": audio}
 
 
 def _has_stores(corpus: Corpus) -> bool:
-    folders = (store_folder(corpus.conf, corpus.root, name) for name in corpus.splits)
+    inputs = inputs_of(corpus.conf).values()
+    folders = (store_folder(source, corpus.root, name) for source in inputs for name in corpus.splits)
     return all((folder / INDEX).exists() for folder in folders)
 
 

@@ -13,6 +13,7 @@ from local.schedule import Plan
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.augment import augment
 from recipe_mtlvae.inputs.batches import Batch
+from recipe_mtlvae.inputs.registry import inputs_of
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 from recipe_mtlvae.nets.prediction import Prediction
 from recipe_mtlvae.systems import SYSTEMS
@@ -31,11 +32,12 @@ class SystemTraining(pl.LightningModule):
         self.conf = conf
         self.classes = classes
         self.networks = SYSTEMS[conf.system].networks  # those to validate; the first one selects
+        self.inputs = inputs_of(conf)
         self.net = build_network(conf, len(classes))
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Prediction]:
-        features = batch.scaled(self.conf.features.scale_range)
-        return {name: getattr(self, name).predict(features) for name in self.networks}
+        inputs = batch.scaled(self.inputs)
+        return {name: getattr(self, name).predict(**inputs) for name in self.networks}
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         # noise depends on seed, step and process alone: a resumed run draws what an unbroken one draws
@@ -47,6 +49,6 @@ class SystemTraining(pl.LightningModule):
 
     def log_figures(self, batch: Batch, loss: Tensor, figures: Mapping[str, Tensor]) -> None:
         """The weighted sum as loss/total, the other figures by their names; means over the epoch."""
-        whole_epoch = {"on_step": False, "on_epoch": True, "batch_size": len(batch.features), "sync_dist": True}
+        whole_epoch = {"on_step": False, "on_epoch": True, "batch_size": len(batch), "sync_dist": True}
         self.log_dict({name: figure.detach() for name, figure in figures.items()}, **whole_epoch)
         self.log("loss/total", loss.detach(), prog_bar=True, **whole_epoch)

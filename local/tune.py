@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning_fabric.utilities.apply_func import move_data_to_device
 
 from recipe_mtlvae.conf import PostprocessConf
 from recipe_mtlvae.inputs.batches import JoinedData, TaskData, evaluation_batches
@@ -66,7 +67,5 @@ def _scores(checkpoint: Checkpoint, data: TaskData | JoinedData) -> np.ndarray:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = checkpoint.net.to(device)
     batches = evaluation_batches(data, "clips", checkpoint.conf.train.batch_size)
-    scale_range = checkpoint.conf.features.scale_range
-    moved = (dataclasses.replace(batch, features=batch.features.to(device)) for batch in batches)
-    parts = [net.predict(batch.scaled(scale_range)).strong for batch in moved]
+    parts = [net.predict(**move_data_to_device(batch, device).scaled(data.inputs)).strong for batch in batches]
     return torch.cat(parts).float().cpu().numpy()

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from recipe_mtlvae.inputs import augment as augmentations
-from recipe_mtlvae.inputs.augment import AUGMENTATIONS, augment, gains, mix_decibels
+from recipe_mtlvae.inputs.augment import AUGMENTATIONS, augment, gains
 from recipe_mtlvae.inputs.batches import Batch
+from recipe_mtlvae.inputs.log_mel import LogMelInput
 from tests.tiny import tiny_conf
 
 LABELS = {"strong_synth": "strong", "weak": "weak", "reconstruction": "none"}
@@ -19,7 +20,7 @@ def batch(frames: int = 10, bands: int = 1) -> Batch:
     features = 100.0 * torch.arange(6)[:, None, None] + torch.arange(frames).float()
     strong, weak = torch.zeros(6, 2, 2), torch.zeros(6, 2)
     strong[0, 0, 0] = strong[1, 1, 1] = weak[0, 0] = weak[1, 1] = weak[2, 0] = weak[3, 1] = 1.0
-    return Batch(features.expand(6, bands, frames).clone(), strong, weak, dict(SPANS))
+    return Batch({"log_mel": features.expand(6, bands, frames).clone()}, strong, weak, dict(SPANS))
 
 
 def augmented(clips: Batch, *settings: str) -> Batch:
@@ -29,17 +30,17 @@ def augmented(clips: Batch, *settings: str) -> Batch:
 
 def test_by_default_nothing_is_changed_and_no_random_number_is_drawn():
     clips, before = batch(), torch.get_rng_state()
-    features = clips.features
+    features = clips.inputs["log_mel"]
     augmented(clips)
     assert torch.equal(torch.get_rng_state(), before)
-    assert clips.features is features and torch.equal(clips.strong, batch().strong)
+    assert clips.inputs["log_mel"] is features and torch.equal(clips.strong, batch().strong)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_an_augmentation_is_the_same_for_the_same_seed_and_another_for_another(name):
     def features(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
-        return augmented(batch(frames=626, bands=8), f"augment.{name}=1.0").features
+        return augmented(batch(frames=626, bands=8), f"augment.{name}=1.0").inputs["log_mel"]
 
     assert torch.equal(features(1), features(1))
     assert any(not torch.equal(features(1), features(seed)) for seed in range(2, 9))
@@ -48,8 +49,9 @@ def test_an_augmentation_is_the_same_for_the_same_seed_and_another_for_another(n
 def test_mixing_is_of_amplitudes():
     """0 dB is amplitude 1, 20 dB is 10: a quarter and three quarters give 7.75; the sum is 11."""
     one, other = torch.tensor(0.0), torch.tensor(20.0)
-    assert mix_decibels(one, other, 0.25, 0.75).item() == pytest.approx(20 * math.log10(7.75))
-    assert mix_decibels(one, other).item() == pytest.approx(20 * math.log10(11))
+    mixed = LogMelInput(tiny_conf()).mix
+    assert mixed(one, other, 0.25, 0.75).item() == pytest.approx(20 * math.log10(7.75))
+    assert mixed(one, other).item() == pytest.approx(20 * math.log10(11))
 
 
 def test_mixup_mixes_labelled_clips_among_their_own_set(monkeypatch):
@@ -58,28 +60,29 @@ def test_mixup_mixes_labelled_clips_among_their_own_set(monkeypatch):
     monkeypatch.setattr(torch, "randperm", lambda clips, device: torch.arange(clips).flip(0))
     clips = augmented(batch(), "augment.mixup=1.0")
     expected = 20 * math.log10(0.25 + 0.75 * 10**5)  # clip 0 at frame 0: 0 dB and 100 dB
-    assert clips.features[0, 0, 0].item() == pytest.approx(expected)
+    assert clips.inputs["log_mel"][0, 0, 0].item() == pytest.approx(expected)
     assert clips.strong[0].tolist() == [[0.25, 0.0], [0.0, 0.75]]
     assert clips.weak[2].tolist() == [0.25, 0.75]
-    assert torch.equal(clips.features[4:], batch().features[4:])
+    assert torch.equal(clips.inputs["log_mel"][4:], batch().inputs["log_mel"][4:])
 
 
 def test_mix_adds_another_clip_of_the_same_set_at_a_random_level_and_unites_the_labels(monkeypatch):
     """Level 6 (2 * 0.75 - 1) = 3 dB; clip 2 at frame 0 has 200 dB and gets clip 3's 300 dB, 3 dB louder."""
     monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.full(size if size != ((),) else (), 0.75))
     clips = augmented(batch(), "augment.mix=1.0")
-    assert clips.features[2, 0, 0].item() == pytest.approx(20 * math.log10(10**10 + 10 ** (303 / 20)))
-    assert clips.features[3, 0, 9].item() == pytest.approx(20 * math.log10(10 ** (309 / 20) + 10 ** (212 / 20)))
+    log_mel = clips.inputs["log_mel"]
+    assert log_mel[2, 0, 0].item() == pytest.approx(20 * math.log10(10**10 + 10 ** (303 / 20)))
+    assert log_mel[3, 0, 9].item() == pytest.approx(20 * math.log10(10 ** (309 / 20) + 10 ** (212 / 20)))
     assert clips.strong[:2].tolist() == [[[1.0, 0.0], [0.0, 1.0]]] * 2
     assert clips.weak[:4].tolist() == [[1.0, 1.0]] * 4
-    assert torch.equal(clips.features[4:], batch().features[4:])  # no labels, not mixed
+    assert torch.equal(clips.inputs["log_mel"][4:], batch().inputs["log_mel"][4:])  # no labels, not mixed
     assert clips.strong[2:].sum() == 0  # never across sets
 
 
 def test_shift_turns_clips_and_strong_labels_together_and_leaves_the_frames_beyond_the_last_step(monkeypatch):
     monkeypatch.setattr(torch, "randint", lambda *bounds: torch.tensor(1))
     clips = augmented(batch(), "augment.shift=1.0")
-    assert clips.features[1, 0].tolist() == [104, 105, 106, 107, 100, 101, 102, 103, 108, 109]
+    assert clips.inputs["log_mel"][1, 0].tolist() == [104, 105, 106, 107, 100, 101, 102, 103, 108, 109]
     assert clips.strong[0].tolist() == [[0.0, 0.0], [1.0, 0.0]]
     assert clips.strong[1].tolist() == [[0.0, 1.0], [0.0, 0.0]]
     assert torch.equal(clips.weak, batch().weak)
@@ -89,9 +92,9 @@ def test_a_shift_leaves_labels_on_their_sound():
     """The frames of every clip's labelled step are its loud ones, before and after any shift."""
     clips = batch(frames=626)
     clips.strong = (torch.rand(6, 156, 2) < 0.5).float()
-    clips.features[:, :, :624] = clips.strong[:, :, 0].repeat_interleave(4, 1)[:, None]
+    clips.inputs["log_mel"][:, :, :624] = clips.strong[:, :, 0].repeat_interleave(4, 1)[:, None]
     augmented(clips, "augment.shift=1.0")
-    assert torch.equal(clips.features[:, 0, :624:4], clips.strong[:, :, 0])
+    assert torch.equal(clips.inputs["log_mel"][:, 0, :624:4], clips.strong[:, :, 0])
 
 
 def test_band_gain_runs_linearly_between_its_points():
@@ -104,9 +107,9 @@ def test_band_gain_is_on_some_clips_alike_at_all_frames(monkeypatch):
     """A draw of 1/4: every clip is chosen, and each point is 6 (2 / 4 - 1) = -3 dB."""
     monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.full(size, 0.25))
     clips = augmented(batch(bands=7), "augment.band_gain=0.5")
-    torch.testing.assert_close(clips.features, batch(bands=7).features - 3.0)
+    torch.testing.assert_close(clips.inputs["log_mel"], batch(bands=7).inputs["log_mel"] - 3.0)
     clips = augmented(batch(bands=7), "augment.band_gain=0.2")
-    assert torch.equal(clips.features, batch(bands=7).features)
+    assert torch.equal(clips.inputs["log_mel"], batch(bands=7).inputs["log_mel"])
 
 
 def test_in_how_many_batches_is_the_keys_value(monkeypatch):

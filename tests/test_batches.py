@@ -121,8 +121,8 @@ def tasks(tmp_path_factory) -> dict[str, TaskData]:
 def test_a_batch_holds_its_tasks_side_by_side(tasks):
     batch = MultiTaskData(tasks)[{"strong_synth": [0, 3], "weak": [1], "reconstruction": [2, 4]}]
     assert batch.spans == {"strong_synth": slice(0, 2), "weak": slice(2, 3), "reconstruction": slice(3, 5)}
-    assert batch.features.shape == (5, 128, 126) and batch.features.dtype == torch.float16
-    scaled = batch.scaled((-1.0, 1.0))
+    assert batch.inputs["log_mel"].shape == (5, 128, 126) and batch.inputs["log_mel"].dtype == torch.float16
+    scaled = batch.scaled(tasks["weak"].inputs)["log_mel"]
     assert scaled.amin(dim=(1, 2)).tolist() == pytest.approx([-1.0] * 5)
     assert scaled.amax(dim=(1, 2)).tolist() == pytest.approx([1.0] * 5)
 
@@ -138,20 +138,21 @@ def test_targets_are_those_of_the_clip_and_empty_where_there_are_none(tasks):
 
 def test_the_loader_gives_one_batch_a_step(tasks):
     batches = list(train_loader(BatchPlan(tasks, even_shares(6, list(tasks))), seed=1, epoch_steps=None))
-    assert [len(batch.features) for batch in batches] == [6, 6, 6]
+    assert [len(batch) for batch in batches] == [6, 6, 6]
 
 
 def test_joined_sets_keep_each_clips_own_targets(tasks):
     """6 synthetic clips, then 10 weak ones."""
-    features, _, weak = JoinedData(tasks["strong_synth"], tasks["weak"]).take([7, 0, 6, 5])
-    np.testing.assert_array_equal(features[0], tasks["weak"].take([1])[0][0])
-    np.testing.assert_array_equal(features[3], tasks["strong_synth"].take([5])[0][0])
-    assert weak.tolist() == [[0, 1], [1, 0], [1, 0], [0, 1]]
+    batch = MultiTaskData({"both": JoinedData(tasks["strong_synth"], tasks["weak"])})[{"both": [7, 0, 6, 5]}]
+    log_mel = batch.inputs["log_mel"].numpy()
+    np.testing.assert_array_equal(log_mel[0], tasks["weak"].split.store.read([1])[0])
+    np.testing.assert_array_equal(log_mel[3], tasks["strong_synth"].split.store.read([5])[0])
+    assert batch.weak.tolist() == [[0, 1], [1, 0], [1, 0], [0, 1]]
 
 
 def test_validation_covers_every_clip_once_over_all_processes(tasks):
     shares = [evaluation_batches(tasks["weak"], "weak", 4, rank, 3) for rank in range(3)]
-    assert sorted(len(batch.features) for share in shares for batch in share) == [3, 3, 4]
+    assert sorted(len(batch) for share in shares for batch in share) == [3, 3, 4]
     assert torch.cat([batch.weak for share in shares for batch in share]).sum() == len(tasks["weak"])
 
 
@@ -163,7 +164,7 @@ def test_a_process_without_a_share_of_the_validation_still_has_a_batch(tasks):
 def test_lightning_moves_a_batch_to_another_device_whole(tasks):
     batch = MultiTaskData(tasks)[{"strong_synth": [0], "weak": [1]}]
     moved = move_data_to_device(batch, torch.device("meta"))
-    assert moved.features.device.type == moved.strong.device.type == moved.weak.device.type == "meta"
+    assert moved.inputs["log_mel"].device.type == moved.strong.device.type == moved.weak.device.type == "meta"
     assert moved.spans == batch.spans
 
 

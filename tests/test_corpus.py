@@ -12,9 +12,9 @@ from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.conf_splits import EVALUATION
 from recipe_mtlvae.corpus.splits import Corpus, training_events
 from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.inputs.log_mel import LogMelInput
 from recipe_mtlvae.inputs.prepared import open_split, store_folder
 from recipe_mtlvae.inputs.store import StoreJob, build_stores
-from recipe_mtlvae.inputs.store_parts import feature_shape
 from recipe_mtlvae.labels import Event, Grid
 from tests.tiny import AUDIO, COUNTS, VALIDATION, append, tiny_conf
 
@@ -23,8 +23,8 @@ CONF = tiny_conf()
 
 def build(conf: Conf, root: Path, name: str, skipped: Sequence[str] = ()) -> None:
     clips = [clip for clip in Corpus(conf, root).files(name).clips if clip.name not in skipped]
-    job = StoreJob(clips, store_folder(conf, root, name), skipped)
-    build_stores([job], conf.features, conf.data.clip_seconds, 1)
+    source = LogMelInput(conf)
+    build_stores([StoreJob(clips, store_folder(source, root, name), skipped)], source, 1)
 
 
 def test_classes_are_the_configurations(root):
@@ -184,6 +184,6 @@ def test_merged_and_cut_events_give_the_same_targets_as_those_written():
 
 @pytest.mark.parametrize("seconds", [0.5, 2.03, 10.0, 16.15])
 def test_the_grid_has_the_steps_that_the_stored_frames_make(seconds):
-    features = tiny_conf("features.hop_length=160").features
-    _, frames = feature_shape(features, seconds)
-    assert Grid.of(features, seconds).steps == frames // features.frames_per_step
+    conf = tiny_conf("features.hop_length=160", f"data.clip_seconds={seconds}")
+    _, frames = LogMelInput(conf).shape
+    assert Grid.of(conf.features, seconds).steps == frames // conf.features.frames_per_step

@@ -11,9 +11,8 @@ from torchaudio.functional import melscale_fbanks
 from torchaudio.transforms import MelSpectrogram
 
 from recipe_mtlvae.conf import FeatureConf, load_conf
-from recipe_mtlvae.inputs.log_mel import scale
+from recipe_mtlvae.inputs.log_mel import LogMelInput, scale
 from recipe_mtlvae.inputs.mel_transform import LogMel, mel_filters
-from recipe_mtlvae.inputs.store_parts import feature_shape
 
 CONF: FeatureConf = load_conf().features
 
@@ -59,13 +58,14 @@ def test_frames_are_the_windowed_spectrum_in_mel_bands(recording):
 def test_ten_seconds_are_626_frames_of_128_bands(recording):
     log_mel = LogMel(CONF)(torch.tensor(recording, dtype=torch.float32)[None])
     assert log_mel.shape == (1, 128, 626)
-    assert feature_shape(CONF, 10.0) == (128, 626)
+    assert LogMelInput(load_conf()).shape == (128, 626)
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.29, 1.024, 4.608, 9.99])
 def test_the_store_expects_the_frames_that_are_computed(seconds):
+    source = LogMelInput(load_conf(settings=[f"data.clip_seconds={seconds}"]))
     waveform = torch.zeros(1, round(seconds * CONF.sample_rate))
-    assert LogMel(CONF)(waveform).shape[1:] == feature_shape(CONF, seconds)
+    assert LogMel(CONF)(waveform).shape[1:] == source.shape
 
 
 def test_silence_is_the_lowest_level():

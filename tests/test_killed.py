@@ -22,6 +22,7 @@ from recipe_mtlvae.conf import load_conf
 from recipe_mtlvae.inputs import extraction as extract
 from recipe_mtlvae.inputs import store_parts
 from recipe_mtlvae.corpus.metadata import Clip
+from recipe_mtlvae.inputs.log_mel import LogMelInput
 from recipe_mtlvae.inputs.store import build_store
 from recipe_mtlvae.shards import shard_of
 
@@ -30,7 +31,7 @@ if __name__ == "__main__":
     store_parts.PART_BYTES, extract.FEW = 4 * 2 * 128 * 16, 0
     clips = [Clip(path.name, path, None, None) for path in sorted(audio.iterdir())]
     print("begun", flush=True)
-    print(build_store(clips, store, load_conf().features, 0.25, 1, shard).clips)
+    print(build_store(clips, store, LogMelInput(load_conf(settings=["data.clip_seconds=0.25"])), 1, shard).clips)
 """
 
 

@@ -27,14 +27,14 @@ def network(**options) -> MTLVAE:
 
 def test_each_point_is_mu_at_a_step_of_its_class(split_and_grid):
     split, grid = split_and_grid
-    latents = latent_space(network(), split, grid, ("Beep", "Hum"), (-1.0, 1.0))
+    latents = latent_space(network(), split, grid, ("Beep", "Hum"))
     assert latents.mu.shape == (40, 4)  # 4 clips, 10 steps each
     assert latents.label.tolist() == ["Beep"] * 10 + ["Hum"] * 10 + ["Beep"] * 10 + ["Hum"] * 10
 
 
 def test_the_traversal_is_a_spectrum_a_position(split_and_grid):
     split, grid = split_and_grid
-    latents = latent_space(network(), split, grid, ("Beep", "Hum"), (-1.0, 1.0))
+    latents = latent_space(network(), split, grid, ("Beep", "Hum"))
     assert latents.traversal.shape == (len(POSITIONS), 128)
     assert np.isfinite(latents.traversal).all() and latents.traversal.std(axis=0).max() > 0
 
@@ -42,4 +42,4 @@ def test_the_traversal_is_a_spectrum_a_position(split_and_grid):
 def test_without_a_reconstruction_head_there_is_no_traversal(split_and_grid):
     split, grid = split_and_grid
     net = network(tasks=[task for task in TASKS if task != "reconstruction"])
-    assert latent_space(net, split, grid, ("Beep", "Hum"), (-1.0, 1.0)).traversal is None
+    assert latent_space(net, split, grid, ("Beep", "Hum")).traversal is None

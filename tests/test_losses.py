@@ -7,7 +7,7 @@ import torch
 
 from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.nets.losses import kl_per_dimension, mtlvae_losses, reconstruction_mse, strong_bce, weighted_sum
-from recipe_mtlvae.nets.vae import MTLVAE
+from recipe_mtlvae.nets.vae import MTLVAE, VAEOutput
 from recipe_mtlvae.tasks import TASKS, Task
 
 LN3, LN2 = math.log(3), math.log(2)
@@ -55,13 +55,19 @@ def test_a_term_without_a_weight_is_an_error():
         weighted_sum({"kld": torch.tensor(1.0)}, {"weak": 1.0})
 
 
+def run(net: MTLVAE, batch: Batch) -> tuple[VAEOutput, torch.Tensor, Batch]:
+    """Arguments of mtlvae_losses."""
+    log_mel = batch.inputs["log_mel"]
+    return net(log_mel, batch.spans), log_mel, batch
+
+
 @pytest.fixture
 def batch() -> Batch:
     """Two clips a task: synthetic, weak, unlabeled, real."""
     spans = {name: slice(2 * i, 2 * i + 2) for i, name in enumerate(("strong_synth", "weak", "reconstruction"))}
     spans["strong_real"] = slice(6, 8)
     features = torch.rand(8, 128, 626) * 2 - 1
-    return Batch(features, torch.zeros(8, 156, 3), torch.zeros(8, 3), spans)
+    return Batch({"log_mel": features}, torch.zeros(8, 156, 3), torch.zeros(8, 3), spans)
 
 
 def test_each_task_is_measured_on_its_own_clips_only(batch):
@@ -69,25 +75,25 @@ def test_each_task_is_measured_on_its_own_clips_only(batch):
     net = MTLVAE(classes=3, hidden=4, latent=2)
     for parameter in net.parameters():
         torch.nn.init.zeros_(parameter)
-    terms = mtlvae_losses(net(batch.features, batch.spans), batch.features, batch)
+    terms = mtlvae_losses(*run(net, batch))
     assert set(terms) == {"strong_synth", "weak", "reconstruction", "strong_real", "kld"}
     assert terms["strong_synth"].item() == pytest.approx(LN2)
     assert terms["strong_real"].item() == pytest.approx(LN2)
     assert terms["weak"].item() == pytest.approx(LN2)
-    assert terms["reconstruction"].item() == pytest.approx(batch.features[4:6, :, :624].square().mean().item())
+    assert terms["reconstruction"].item() == pytest.approx(batch.inputs["log_mel"][4:6, :, :624].square().mean().item())
     assert terms["kld"].item() == 0.0  # mu = 0 and logvar = 0 are the prior itself
 
 
 def test_the_deterministic_encoder_has_no_kl_term(batch):
     net = MTLVAE(classes=3, hidden=4, latent=2, variational=False)
-    assert "kld" not in mtlvae_losses(net(batch.features, batch.spans), batch.features, batch, variational=False)
+    assert "kld" not in mtlvae_losses(*run(net, batch), variational=False)
 
 
 def test_labels_of_other_tasks_clips_do_not_move_a_term(batch):
     net = MTLVAE(classes=3, hidden=4, latent=2).eval()
-    before = mtlvae_losses(net(batch.features, batch.spans), batch.features, batch)["strong_synth"].item()
+    before = mtlvae_losses(*run(net, batch))["strong_synth"].item()
     batch.strong[2:] = 1.0
-    assert mtlvae_losses(net(batch.features, batch.spans), batch.features, batch)["strong_synth"].item() == before
+    assert mtlvae_losses(*run(net, batch))["strong_synth"].item() == before
 
 
 @pytest.mark.parametrize(
@@ -100,4 +106,4 @@ def test_an_unknown_task_or_loss_is_an_error(batch, task, words, monkeypatch):
     net = MTLVAE(classes=3, hidden=4, latent=2)
     batch.spans["count"] = slice(0, 2)
     with pytest.raises(ValueError, match=words):
-        mtlvae_losses(net(batch.features, batch.spans), batch.features, batch)
+        mtlvae_losses(*run(net, batch))

@@ -39,15 +39,15 @@ def batch_of(conf) -> Batch:
     generator = torch.Generator().manual_seed(0)
     features = torch.rand(12, 128, 126, generator=generator) * 60 - 40
     strong = (torch.rand(12, 31, 2, generator=generator) < 0.3).float()
-    return Batch(features.half(), strong, strong.amax(dim=1), spans)
+    return Batch({"log_mel": features.half()}, strong, strong.amax(dim=1), spans)
 
 
 def test_mixup_mixes_labelled_clips_among_their_own_kind_and_leaves_unlabeled_ones():
     conf = conf_of("augment.mixup=1.0", "augment.mixup_beta=5.0")
     batch, before = batch_of(conf), batch_of(conf)
     MeanTeacherTraining(conf, ("Beep", "Hum")).on_train_batch_start(batch, 0)
-    torch.testing.assert_close(batch.features[8:], before.features[8:].float())
-    assert not torch.allclose(batch.features[:8], before.features[:8].float())
+    torch.testing.assert_close(batch.inputs["log_mel"][8:], before.inputs["log_mel"][8:].float())
+    assert not torch.allclose(batch.inputs["log_mel"][:8], before.inputs["log_mel"][:8].float())
     assert batch.weak[4:8].sum() == pytest.approx(before.weak[4:8].sum().item())  # a soft mixture keeps the sum
     assert torch.equal(batch.weak[:4], before.weak[:4])
 

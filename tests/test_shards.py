@@ -18,6 +18,7 @@ from recipe_mtlvae.conf import load_conf
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inputs import store_parts
+from recipe_mtlvae.inputs.log_mel import LogMelInput
 from recipe_mtlvae.inputs.store import Store, StoreJob, StoreReport, build_store, build_stores
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 from recipe_mtlvae.scoring.scores import read_scores, write_scores
@@ -73,7 +74,7 @@ def clips(tmp_path, monkeypatch) -> list[Clip]:
 
 
 def build(clips: list[Clip], folder: Path, shard: Shard = ALL) -> StoreReport:
-    return build_store(clips, folder, load_conf().features, 0.25, 1, shard)
+    return build_store(clips, folder, LogMelInput(load_conf(settings=["data.clip_seconds=0.25"])), 1, shard)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -129,7 +130,7 @@ def test_shares_are_even_over_all_the_stores_of_a_corpus(clips, tmp_path):
     jobs = [StoreJob(clips[start : start + 4], tmp_path / str(start)) for start in range(0, 20, 4)]
     written = []
     for index in range(3):
-        build_stores(jobs, load_conf().features, 0.25, 1, Shard(index, 3))
+        build_stores(jobs, LogMelInput(load_conf(settings=["data.clip_seconds=0.25"])), 1, Shard(index, 3))
         written.append(len(list(tmp_path.glob("*/part-*.npy"))))
     assert written == [4, 7, 10]
 

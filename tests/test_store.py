@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +23,14 @@ from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inputs import extraction as extract
 from recipe_mtlvae.inputs import store_parts
 from recipe_mtlvae.inputs.extraction import PartTask
+from recipe_mtlvae.inputs.log_mel import LogMelInput
 from recipe_mtlvae.inputs.mel_transform import LogMel
 from recipe_mtlvae.inputs.store import Store, StoreJob, StoreReport, build_store, build_stores
 
 FEATURES = load_conf().features
 SECONDS = 0.25
-SHAPE = store_parts.feature_shape(FEATURES, SECONDS)
+SOURCE = LogMelInput(load_conf(settings=[f"data.clip_seconds={SECONDS}"]))
+SHAPE = SOURCE.shape
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +53,7 @@ def write_clip(path: Path, seed: int, seconds: float = SECONDS) -> Clip:
 
 
 def build(clips: list[Clip], folder: Path, workers: int = 1) -> StoreReport:
-    return build_store(clips, folder, FEATURES, SECONDS, workers)
+    return build_store(clips, folder, SOURCE, workers)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -142,16 +143,20 @@ def test_a_clip_that_left_the_metadata_leaves_the_store_and_its_part_when_none_i
     assert not (tmp_path / "store" / "part-00002.npy").exists()
 
 
+def source_of(*settings: str) -> LogMelInput:
+    return LogMelInput(load_conf(settings=list(settings)))
+
+
 def test_stores_made_before_keys_were_renamed_are_found():
-    assert store_parts.settings_hash(FEATURES, 10.0) == "b68a87edb4ff"
+    assert source_of().key == "b68a87edb4ff"
 
 
 def test_settings_that_move_the_features_make_another_store():
-    own = store_parts.settings_hash(FEATURES, SECONDS)
-    assert store_parts.settings_hash(replace(FEATURES, n_mels=64), SECONDS) != own
-    assert store_parts.settings_hash(FEATURES, 10.0) != own
-    assert store_parts.settings_hash(replace(FEATURES, frames_per_step=2), SECONDS) == own
-    assert store_parts.settings_hash(replace(FEATURES, scale_range=(0.0, 1.0)), SECONDS) == own
+    own = source_of().key
+    assert source_of("features.n_mels=64").key != own
+    assert source_of("data.clip_seconds=0.25").key != own
+    assert source_of("features.frames_per_step=2").key == own
+    assert source_of("features.scale_range=[0, 1]").key == own
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
@@ -209,7 +214,7 @@ def test_a_store_that_lost_a_part_is_not_opened(clips, tmp_path, damage: Callabl
 
 def spoil(clips: list[Clip]) -> None:
     clips[2].path.write_text("no audio")
-    clips[6].path.write_bytes(clips[6].path.read_bytes()[:1000])
+    clips[6].path.write_bytes(b"")
 
 
 def test_all_clips_that_cannot_be_read_are_told_and_there_is_no_store(clips, tmp_path):
@@ -223,7 +228,7 @@ def test_all_clips_that_cannot_be_read_are_told_and_there_is_no_store(clips, tmp
 @pytest.mark.parametrize("skipped", [["2.wav"], []])
 def test_the_names_left_out_on_purpose_are_those_of_the_last_call(clips, tmp_path, extracted, skipped):
     for names in (["2.wav", "6.wav"], skipped):
-        build_stores([StoreJob(clips[:2], tmp_path / "store", names)], FEATURES, SECONDS, 1)
+        build_stores([StoreJob(clips[:2], tmp_path / "store", names)], SOURCE, 1)
         store = Store.open(tmp_path / "store")
         assert (store.names, store.skipped) == (["0.wav", "1.wav"], names)
     assert extracted == ["0.wav", "1.wav"]
@@ -256,8 +261,8 @@ def test_a_broken_link_is_a_fault_like_others(clips, tmp_path):
 
 
 def test_a_clip_length_below_one_window_is_refused(clips, tmp_path):
-    with pytest.raises(RecipeError, match=r"data\.clip_seconds: expected more than 0\.064 s"):
-        build_store(clips, tmp_path / "store", FEATURES, 0.06, 1)
+    with pytest.raises(RecipeError, match=r"data\.clip_seconds: expected at least 0\.064 s"):
+        build_store(clips, tmp_path / "store", source_of("data.clip_seconds=0.06"), 1)
 
 
 def test_a_pickled_store_carries_no_features(clips, tmp_path):
@@ -283,13 +288,14 @@ from recipe_mtlvae.conf import load_conf
 from recipe_mtlvae.inputs import extraction as extract
 from recipe_mtlvae.inputs import store_parts
 from recipe_mtlvae.corpus.metadata import Clip
+from recipe_mtlvae.inputs.log_mel import LogMelInput
 from recipe_mtlvae.inputs.store import build_store
 
 if __name__ == "__main__":
     audio, store, shape = Path(sys.argv[1]), Path(sys.argv[2]), (128, 16)
     store_parts.PART_BYTES, extract.FEW = 3 * 2 * shape[0] * shape[1], 0
     clips = [Clip(path.name, path, None, None) for path in sorted(audio.iterdir())]
-    report = build_store(clips, store, load_conf().features, 0.25, 2)
+    report = build_store(clips, store, LogMelInput(load_conf(settings=["data.clip_seconds=0.25"])), 2)
     print(report.clips)
 """
 

@@ -12,6 +12,7 @@ from recipe_mtlvae.audio.decoding import read_audio
 from recipe_mtlvae.corpus.cutting import cut_recordings, named_clip, window, window_starts
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.corpus.splits import Corpus
+from recipe_mtlvae.inputs.log_mel import LogMelInput
 from recipe_mtlvae.inputs.prepared import open_split, store_folder, stored_clips
 from recipe_mtlvae.inputs.store import build_store
 from recipe_mtlvae.labels import Event
@@ -74,7 +75,8 @@ def build(root: Path, name: str) -> None:
     files = corpus.files(name)
     durations = {clip.name: soundfile.info(clip.path).duration for clip in files.clips}
     clips = stored_clips(corpus, files, durations)
-    build_store(clips, store_folder(CONF, root, name), CONF.features, CONF.data.clip_seconds, 1)
+    source = LogMelInput(CONF)
+    build_store(clips, store_folder(source, root, name), source, 1)
 
 
 def test_a_training_split_holds_the_windows_and_counts_the_recordings(root):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from recipe_mtlvae.conf import Conf, load_conf
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.inputs.prepared import store_folder
+from recipe_mtlvae.inputs.registry import inputs_of
 from recipe_mtlvae.inputs.store import build_store
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 
@@ -68,10 +70,8 @@ def make_tiny_corpus(root: Path, conf: Conf, stores: bool = True, counts: Mappin
         _write_clip(root / "audio" / "eval" / "evaluation" / f"any name {number}.wav", "Beep", 0.5, 1.5, rng)
     if stores:
         corpus = Corpus(conf, root)
-        for name in corpus.splits:
-            build_store(
-                corpus.files(name).clips, store_folder(conf, root, name), conf.features, conf.data.clip_seconds, 1
-            )
+        for source, name in itertools.product(inputs_of(conf).values(), corpus.splits):
+            build_store(corpus.files(name).clips, store_folder(source, root, name), source, 1)
     return root
 
 

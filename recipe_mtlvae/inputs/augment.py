@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.batches import Batch
+from recipe_mtlvae.inputs.registry import inputs_of
 
 MIX_DB = 6.0  # largest level of the second clip above or below the first
 GAIN_DB, GAIN_POINTS = 6.0, 6  # largest gain of a band, up or down; points over the bands, linear in between
@@ -26,7 +27,7 @@ def augment(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
     """
     active = [function for name, function in AUGMENTATIONS.items() if getattr(conf.augment, name) > 0]
     if active:
-        batch.features = batch.features.float()
+        batch.inputs = {name: values.float() for name, values in batch.inputs.items()}
     for function in active:
         function(batch, conf, labels)
 
@@ -34,15 +35,17 @@ def augment(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
 def mixup(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
     """In some batches, each labelled set's clips mixed among themselves, with soft targets, as the baseline does.
 
-    One ratio from Beta(mixup_beta, mixup_beta) a set; amplitudes are mixed.
+    One ratio from Beta(mixup_beta, mixup_beta) a set and one order, for all inputs alike.
     """
     if torch.rand(()) >= conf.augment.mixup:
         return
     for kind, rows in _labelled(batch, labels):
         ratio = torch.distributions.Beta(conf.augment.mixup_beta, conf.augment.mixup_beta).sample().item()
-        order = torch.randperm(rows.stop - rows.start, device=batch.features.device)
+        order = torch.randperm(rows.stop - rows.start, device=batch.weak.device)
         targets = batch.weak if kind == "weak" else batch.strong
-        batch.features[rows] = mix_decibels(batch.features[rows], batch.features[rows][order], ratio, 1.0 - ratio)
+        for name, source in inputs_of(conf).items():
+            values = batch.inputs[name]
+            values[rows] = source.mix(values[rows], values[rows][order], ratio, 1.0 - ratio)
         targets[rows] = ratio * targets[rows] + (1.0 - ratio) * targets[rows][order]
 
 
@@ -58,9 +61,10 @@ def mix(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
         if clips < 2:
             continue
         other = torch.randint(1, clips, ()).item()  # so many places before, round about
-        level = MIX_DB * (2.0 * torch.rand(clips, 1, 1, device=batch.features.device) - 1.0)
-        features = batch.features[rows]
-        batch.features[rows] = mix_decibels(features, features.roll(other, 0) + level)
+        level = MIX_DB * (2.0 * torch.rand(clips, 1, 1, device=batch.weak.device) - 1.0)
+        for name, source in inputs_of(conf).items():
+            values = batch.inputs[name]
+            values[rows] = source.mix(values[rows], source.gain(values[rows].roll(other, 0), level))
         for targets in (batch.strong, batch.weak):
             targets[rows] = torch.maximum(targets[rows], targets[rows].roll(other, 0))
 
@@ -68,23 +72,25 @@ def mix(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
 def shift(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
     """In some batches, all clips and their strong labels turned round by one number of output steps.
 
-    Frames beyond the last whole step (2 of the 626 of 10 s) stay where they are: they have no labels.
+    Values beyond the last whole step (2 frames of the 626 of 10 s) stay where they are: they have no labels.
     """
     if torch.rand(()) >= conf.augment.shift:
         return
     steps = torch.randint(batch.strong.shape[1], ()).item()
-    whole = batch.strong.shape[1] * conf.features.frames_per_step
-    turned = batch.features[:, :, :whole].roll(steps * conf.features.frames_per_step, 2)
-    batch.features = torch.cat([turned, batch.features[:, :, whole:]], dim=2)
+    for name, source in inputs_of(conf).items():
+        values, each = batch.inputs[name], source.per_step
+        whole = batch.strong.shape[1] * each
+        batch.inputs[name] = torch.cat([values[:, :, :whole].roll(steps * each, 2), values[:, :, whole:]], dim=2)
     batch.strong = batch.strong.roll(steps, 1)
 
 
 def band_gain(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
-    """Some clips get a gain that runs smoothly over the bands, up to GAIN_DB up or down."""
-    clips, device = len(batch.features), batch.features.device
+    """Some clips' log-mel gets a gain that runs smoothly over the bands, up to GAIN_DB up or down."""
+    clips, device = len(batch), batch.weak.device
     chosen = torch.rand(clips, 1, 1, device=device) < conf.augment.band_gain
     points = GAIN_DB * (2.0 * torch.rand(clips, GAIN_POINTS, device=device) - 1.0)
-    batch.features = batch.features + chosen * gains(points, batch.features.shape[1])
+    log_mel = batch.inputs["log_mel"]
+    batch.inputs["log_mel"] = log_mel + chosen * gains(points, log_mel.shape[1])
 
 
 # In the order in which they are done
@@ -94,11 +100,6 @@ AUGMENTATIONS: dict[str, Callable[[Batch, Conf, Mapping[str, str]], None]] = {
     "shift": shift,
     "band_gain": band_gain,
 }
-
-
-def mix_decibels(one: Tensor, other: Tensor, factor: float = 1.0, other_factor: float = 1.0) -> Tensor:
-    """The sum of two amplitudes, each times its factor, all in dB (20 log10)."""
-    return 20.0 * torch.log10(factor * 10.0 ** (one / 20.0) + other_factor * 10.0 ** (other / 20.0))
 
 
 def gains(points: Tensor, bands: int) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from recipe_mtlvae.corpus.splits import training_events
 from recipe_mtlvae.errors import fail
-from recipe_mtlvae.inputs.log_mel import scale
 from recipe_mtlvae.inputs.prepared import Split
+from recipe_mtlvae.inputs.registry import Input
 from recipe_mtlvae.labels import Grid, encode_weak
 
 
@@ -30,24 +31,39 @@ class BatchPlan:
 class Batch:
     """Clips of several tasks, those of one task side by side."""
 
-    features: Tensor  # (batch, mels, frames), float16, unscaled dB
+    inputs: dict[str, Tensor]  # by name: values (batch, width, steps) on the grid, unscaled, float16 as stored
     strong: Tensor  # (batch, steps, classes), zeros where the clip has no strong labels
     weak: Tensor  # (batch, classes), zeros where the clip has no labels
     spans: dict[str, slice]  # task -> its rows: each clip's domain
 
-    def scaled(self, scale_range: tuple[float, float]) -> Tensor:
-        """Features as the networks take them: float32, each clip in its whole `scale_range`."""
-        return scale(self.features.float(), scale_range)
+    def __len__(self) -> int:
+        return len(self.weak)
+
+    def scaled(self, inputs: Mapping[str, Input]) -> dict[str, Tensor]:
+        """The inputs as a network takes them, float32."""
+        return {name: source.scale(self.inputs[name].float()) for name, source in inputs.items()}
+
+
+class Rows(NamedTuple):
+    """Arrays of a batch to be filled."""
+
+    inputs: dict[str, np.ndarray]  # by name: (clips, width, steps) float16, as stored
+    strong: np.ndarray  # (clips, steps, classes)
+    weak: np.ndarray  # (clips, classes)
+
+    def part(self, where: slice) -> Rows:
+        """Views of some rows."""
+        return Rows({name: array[where] for name, array in self.inputs.items()}, self.strong[where], self.weak[where])
 
 
 class TaskData(Dataset):
-    """The clips of one task: features in the store, targets from the metadata.
+    """The clips of one task: inputs in their stores, targets from the metadata.
 
     `rows` restricts it to some of the split's clips, as the held-out part of the weak set needs.
     """
 
     def __init__(self, split: Split, grid: Grid, classes: Sequence[str], rows: Sequence[int] | None = None) -> None:
-        self.split = split
+        self.split, self.inputs = split, split.inputs
         self.rows = np.arange(len(split.clips)) if rows is None else np.asarray(rows)
         self.grid = grid
         self.classes = tuple(classes)
@@ -62,11 +78,12 @@ class TaskData(Dataset):
         events = training_events(clip.events or (), self.split.store.durations[row])
         return self.grid.encode(events, self.classes), encode_weak(clip.labels or (), self.classes)
 
-    def take(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Features (n, mels, frames) in unscaled dB, strong and weak targets of some clips."""
-        targets = [self.targets(index) for index in indices]
-        features = self.split.store.read(self.rows[np.asarray(indices)])
-        return features, np.stack([strong for strong, _ in targets]), np.stack([weak for _, weak in targets])
+    def fill(self, indices: Sequence[int], rows: Rows) -> None:
+        """Write some clips into as many rows."""
+        for name, store in self.split.stores.items():
+            store.read_into(rows.inputs[name], self.rows[np.asarray(indices)])
+        for place, index in enumerate(indices):
+            rows.strong[place], rows.weak[place] = self.targets(index)
 
 
 class JoinedData(Dataset):
@@ -74,6 +91,7 @@ class JoinedData(Dataset):
 
     def __init__(self, *parts: TaskData | JoinedData) -> None:
         self.parts = parts
+        self.inputs, self.grid, self.classes = parts[0].inputs, parts[0].grid, parts[0].classes
         self.starts = np.cumsum([0, *(len(part) for part in parts)])
 
     def __len__(self) -> int:
@@ -84,11 +102,11 @@ class JoinedData(Dataset):
         number = int(np.searchsorted(self.starts, index, side="right")) - 1
         return self.parts[number].targets(index - self.starts[number])
 
-    def take(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """As TaskData.take; the clips come in the order of `indices`."""
+    def fill(self, indices: Sequence[int], rows: Rows) -> None:
+        """As TaskData.fill; the clips come in the order of `indices`."""
         numbers = np.searchsorted(self.starts, indices, side="right") - 1
-        taken = [self.parts[n].take([i - self.starts[n]]) for n, i in zip(numbers, indices, strict=True)]
-        return tuple(np.concatenate(arrays) for arrays in zip(*taken, strict=True))
+        for place, (number, index) in enumerate(zip(numbers, indices, strict=True)):
+            self.parts[number].fill([index - self.starts[number]], rows.part(slice(place, place + 1)))
 
 
 def joined(parts: Sequence[TaskData | JoinedData]) -> TaskData | JoinedData | None:
@@ -104,13 +122,21 @@ class MultiTaskData(Dataset):
         self.tasks = dict(tasks)
 
     def __getitem__(self, wanted: Mapping[str, Sequence[int]]) -> Batch:
-        parts, spans, start = [], {}, 0
+        kind = self.tasks[next(iter(wanted))]
+        clips = sum(map(len, wanted.values()))
+        rows = Rows(
+            {name: np.empty((clips, *source.shape), np.float16) for name, source in kind.inputs.items()},
+            np.empty((clips, kind.grid.steps, len(kind.classes)), np.float32),
+            np.empty((clips, len(kind.classes)), np.float32),
+        )
+        spans, start = {}, 0
         for task, indices in wanted.items():
-            parts.append(self.tasks[task].take(indices))
             spans[task] = slice(start, start + len(indices))
+            self.tasks[task].fill(indices, rows.part(spans[task]))
             start += len(indices)
-        features, strong, weak = (torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True))
-        return Batch(features, strong, weak, spans)
+        values = {name: torch.from_numpy(array) for name, array in rows.inputs.items()}
+        on_grid = {name: source.on_grid(values[name], kind.grid.steps) for name, source in kind.inputs.items()}
+        return Batch(on_grid, torch.from_numpy(rows.strong), torch.from_numpy(rows.weak), spans)
 
 
 def even_shares(batch_size: int, tasks: Sequence[str]) -> dict[str, int]:

@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from recipe_mtlvae.audio.decoding import read_audio
-from recipe_mtlvae.conf import FeatureConf
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import file_stamp
-from recipe_mtlvae.inputs.mel_transform import LogMel
-from recipe_mtlvae.inputs.store_parts import Row, feature_shape, write_part
+from recipe_mtlvae.inputs.registry import Input
+from recipe_mtlvae.inputs.store_parts import Row, write_part
 from recipe_mtlvae.machine import cores
 from recipe_mtlvae.processes import held_back, start_processes
 
-BATCH_SAMPLES = 320_000  # to one call of LogMel: larger spectra are memory that the system hands out anew each time
+BATCH_SAMPLES = 320_000  # to one call of a transform: memory of larger spectra is handed out anew each time
 FEW = 200  # clips that are done sooner than processes have started
 
 
@@ -48,28 +48,24 @@ class PartResult:
     bad: dict[str, Fault]  # by clip name
 
 
-def extract_parts(
-    tasks: Sequence[PartTask], features: FeatureConf, clip_seconds: float, workers: int | None = None
-) -> Iterator[PartResult]:
+def extract_parts(tasks: Sequence[PartTask], source: Input, workers: int | None = None) -> Iterator[PartResult]:
     """Do all tasks, in any order, with a progress bar that counts clips. workers None: one a core."""
     clips = sum(len(task.clips) for task in tasks)
     workers = min(workers or cores(), len(tasks))
     pause = 0.5 if sys.stderr.isatty() else 30.0  # s; a log file needs few lines
     with tqdm(total=clips, desc="features", unit=" clips", mininterval=pause) as bar:
         if workers == 1 or clips <= FEW:
-            log_mel = LogMel(features)
+            transform = source.transform()
             for task in tasks:
-                yield extract_part(task, log_mel, clip_seconds, bar.update)
+                yield extract_part(task, source, transform, bar.update)
         else:
-            yield from _in_processes(tasks, features, clip_seconds, workers, bar)
+            yield from _in_processes(tasks, source, workers, bar)
 
 
-def _in_processes(
-    tasks: Sequence[PartTask], features: FeatureConf, clip_seconds: float, workers: int, bar: tqdm
-) -> Iterator[PartResult]:
+def _in_processes(tasks: Sequence[PartTask], source: Input, workers: int, bar: tqdm) -> Iterator[PartResult]:
     context = multiprocessing.get_context("spawn")
     done, stop = context.Value("q", 0), context.Event()
-    pool = start_processes(_set_up, features, clip_seconds, done, stop, workers=workers)
+    pool = start_processes(_set_up, source, done, stop, workers=workers)
     waiting = iter(tasks)
     running: set[Future[PartResult]] = set()
     try:
@@ -93,9 +89,9 @@ def _in_processes(
 _worker: dict[str, Any] = {}  # of a worker process, set once
 
 
-def _set_up(features: FeatureConf, clip_seconds: float, done: Any, stop: Any) -> None:
+def _set_up(source: Input, done: Any, stop: Any) -> None:
     torch.set_num_threads(1)
-    _worker.update(log_mel=LogMel(features), clip_seconds=clip_seconds, done=done, stop=stop)
+    _worker.update(source=source, transform=source.transform(), done=done, stop=stop)
 
 
 def _work(task: PartTask) -> PartResult:
@@ -105,23 +101,24 @@ def _work(task: PartTask) -> PartResult:
         with _worker["done"].get_lock():
             _worker["done"].value += clips
 
-    return extract_part(task, _worker["log_mel"], _worker["clip_seconds"], count)
+    return extract_part(task, _worker["source"], _worker["transform"], count)
 
 
 @torch.inference_mode()
-def extract_part(task: PartTask, log_mel: LogMel, clip_seconds: float, count: Callable[[int], Any]) -> PartResult:
+def extract_part(task: PartTask, source: Input, transform: nn.Module, count: Callable[[int], Any]) -> PartResult:
     """Read, transform and write one part; `count` is told how many clips were done."""
-    features = np.empty((len(task.clips), *feature_shape(log_mel.conf, clip_seconds)), dtype=np.float16)
+    values = np.empty((len(task.clips), *source.shape), dtype=np.float16)
+    sample_rate, clip_seconds = source.conf.features.sample_rate, source.conf.data.clip_seconds
     rows: list[Row] = []
     bad: dict[str, Fault] = {}
-    step = max(1, int(BATCH_SAMPLES / (clip_seconds * log_mel.conf.sample_rate)))
+    step = max(1, BATCH_SAMPLES // source.clip_samples)
     for start in range(0, len(task.clips), step):
         batch = task.clips[start : start + step]
         samples = []
         for clip in batch:
             try:
                 stamp = file_stamp(clip.path)  # before it is read: a change in between is seen
-                audio = read_audio(clip.path, log_mel.conf.sample_rate, clip_seconds, clip.start or 0.0)
+                audio = read_audio(clip.path, sample_rate, clip_seconds, clip.start or 0.0)
             except RecipeError as error:
                 bad[clip.name] = error.faults[0]
                 continue
@@ -129,11 +126,10 @@ def extract_part(task: PartTask, log_mel: LogMel, clip_seconds: float, count: Ca
             rows.append(Row(clip.name, *stamp, duration))
             samples.append(audio.samples)
         if samples:
-            log_mels = log_mel(torch.from_numpy(np.stack(samples)))
-            features[len(rows) - len(samples) : len(rows)] = (
-                log_mels.half().numpy()
-            )  # torch's is 20 times numpy's speed
+            computed = transform(torch.from_numpy(np.stack(samples)))
+            # torch's conversion is 20 times as fast as numpy's
+            values[len(rows) - len(samples) : len(rows)] = computed.half().numpy()
         count(len(batch))
     if rows:
-        write_part(task.folder, task.number, features[: len(rows)], rows)
+        write_part(task.folder, task.number, values[: len(rows)], rows)
     return PartResult(task.folder, task.number, rows, bad)

@@ -26,7 +26,7 @@ class LogMelInput(Input):
     def __init__(self, conf: Conf) -> None:
         super().__init__(conf)
         features = conf.features
-        self.width, self.hop = features.n_mels, features.hop_length
+        self.width, self.hop, self.per_step = features.n_mels, features.hop_length, features.frames_per_step
         self.least_samples = features.n_fft // 2 + 1  # so that the ends can be mirrored
         self.reach = math.ceil(features.n_fft / 2 / features.hop_length)
 
@@ -52,6 +52,9 @@ class LogMelInput(Input):
     def mix(self, one: Tensor, other: Tensor, factor: float = 1.0, other_factor: float = 1.0) -> Tensor:
         """Amplitudes are added, all in dB (20 log10)."""
         return 20.0 * (factor * 10.0 ** (one / 20.0) + other_factor * 10.0 ** (other / 20.0)).log10()
+
+    def gain(self, values: Tensor, decibels: Tensor) -> Tensor:
+        return values + decibels
 
 
 def scale(log_mel: Tensor, scale_range: tuple[float, float]) -> Tensor:

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.corpus.cutting import cut_recordings, named_clip
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.corpus.splits import Corpus, SplitFiles
 from recipe_mtlvae.errors import RecipeError, fail
+from recipe_mtlvae.inputs.registry import Input, inputs_of
 from recipe_mtlvae.inputs.store import Store
-from recipe_mtlvae.inputs.store_parts import settings_hash
 from recipe_mtlvae.labels import Event
 
 
@@ -22,9 +21,15 @@ class Split:
 
     name: str
     recordings: list[Clip]  # those that are here, whole; coverage is these of the expected ones
-    clips: list[Clip]  # aligned with the store's rows: the recordings, or windows of long ones to train or select on
-    store: Store
+    clips: list[Clip]  # aligned with the stores' rows: the recordings, or windows of long ones to train or select on
+    inputs: dict[str, Input]  # by name
+    stores: dict[str, Store]  # one an input, with the same rows
     expected: int  # recordings that the metadata name
+
+    @property
+    def store(self) -> Store:
+        """The first input's, for what they all tell: names, durations, the recordings' key."""
+        return next(iter(self.stores.values()))
 
     @property
     def durations(self) -> dict[str, float]:
@@ -46,9 +51,9 @@ class Split:
         return {clip.name: clip.events for clip in self.clips if clip.events is not None}
 
 
-def store_folder(conf: Conf, root: Path, name: str) -> Path:
-    """Where the features of a split are."""
-    return root / "features" / settings_hash(conf.features, conf.data.clip_seconds) / name
+def store_folder(source: Input, root: Path, name: str) -> Path:
+    """Where a split's values of an input are."""
+    return root / "features" / source.key / name
 
 
 def open_split(corpus: Corpus, name: str) -> Split:
@@ -57,15 +62,19 @@ def open_split(corpus: Corpus, name: str) -> Split:
     Raises RecipeError where it is not prepared with these settings, or its files have changed since.
     """
     conf, files = corpus.conf, corpus.files(name)
-    store = Store.open(store_folder(conf, corpus.root, name))
+    inputs = inputs_of(conf)
+    stores = {key: Store.open(store_folder(source, corpus.root, name)) for key, source in inputs.items()}
+    store, *others = stores.values()
     if files.faults and not conf.data.skip_bad:
         raise RecipeError(*files.faults)
     recordings = {clip.name: clip for clip in files.clips}
     stored = {row.partition("/")[0] for row in store.names}
-    if recordings.keys() != stored | set(store.skipped) or (store.skipped and not conf.data.skip_bad):
+    known = recordings.keys() == stored | set(store.skipped) and all(other.names == store.names for other in others)
+    if not known or (store.skipped and not conf.data.skip_bad):
         raise fail(f"split '{name}' is not as it was when its features were computed", "run stage 0", corpus.root)
     clips = [named_clip(row, recordings, conf.data.clip_seconds) for row in store.names]
-    return Split(name, [clip for clip in files.clips if clip.name in stored], clips, store, files.expected)
+    whole = [clip for clip in files.clips if clip.name in stored]
+    return Split(name, whole, clips, inputs, stores, files.expected)
 
 
 def stored_clips(corpus: Corpus, files: SplitFiles, durations: Mapping[str, float]) -> list[Clip]:

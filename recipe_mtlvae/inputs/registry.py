@@ -34,6 +34,7 @@ class Input(ABC):
     hop: int  # samples from one step to the next
     reach: int  # steps to either side whose samples a step's values depend on
     least_samples: int  # that a waveform must have
+    per_step: int = 1  # values on the grid to an output step
 
     def __init__(self, conf: Conf) -> None:
         self.conf = conf
@@ -62,12 +63,16 @@ class Input(ABC):
         """Values on the grid as the network takes them."""
 
     def on_grid(self, values: Tensor, steps: int) -> Tensor:
-        """Values with a whole number of them to each of a clip's `steps` output steps, at their true times."""
+        """Values with per_step of them to each of a clip's `steps` output steps, at their true times."""
         return values
 
     def mix(self, one: Tensor, other: Tensor, factor: float = 1.0, other_factor: float = 1.0) -> Tensor:
         """Values on the grid of two clips that sound together, each by its factor."""
         return factor * one + other_factor * other
+
+    def gain(self, values: Tensor, decibels: Tensor) -> Tensor:
+        """Values on the grid of the clips played louder by (batch, 1, 1)."""
+        return values * 10.0 ** (decibels / 20.0)
 
 
 def inputs_of(conf: Conf) -> dict[str, Input]:

@@ -1,4 +1,4 @@
-"""The feature store: every clip's log-mel, computed once, read by memory map.
+"""The store of one input: every clip's values, computed once, read by memory map.
 
 Beside its parts (store_parts.py) a store holds `index.json`, written last: the clips in their order, and where each
 one's row is. A killed or extended extraction goes on with the clips that no part holds. Several processes, on as many
@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from recipe_mtlvae.conf import FeatureConf
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.errors import Fault, fail
 from recipe_mtlvae.files import content_hash, file_stamp, write_json
 from recipe_mtlvae.inputs import store_parts
+from recipe_mtlvae.inputs.registry import Input
 from recipe_mtlvae.shards import ALL, Shard
 
 INDEX = "index.json"
@@ -47,38 +47,36 @@ class StoreReport:
 def build_store(
     clips: Sequence[Clip],
     folder: Path,
-    features: FeatureConf,
-    clip_seconds: float,
+    source: Input,
     workers: int | None = None,
     shard: Shard = ALL,
 ) -> StoreReport:
     """Bring one store up to date; see build_stores."""
-    return build_stores([StoreJob(clips, folder)], features, clip_seconds, workers, shard)[0]
+    return build_stores([StoreJob(clips, folder)], source, workers, shard)[0]
 
 
 def build_stores(
     jobs: Sequence[StoreJob],
-    features: FeatureConf,
-    clip_seconds: float,
+    source: Input,
     workers: int | None = None,
     shard: Shard = ALL,
 ) -> list[StoreReport]:
-    """Bring stores up to date, with one set of processes; a report a job.
+    """Bring stores of one input up to date, with one set of processes; a report a job.
 
     workers: processes; None: one a core. shard: only this share's clips are read. Raises OSError with the file's name
     where the disk is full or not writable, RecipeError where the clips would be shorter than one window.
     """
-    if clip_seconds * features.sample_rate <= features.n_fft // 2:
-        least = features.n_fft / 2 / features.sample_rate
-        raise fail(f"data.clip_seconds: expected more than {least:.3f} s, half of n_fft; got {clip_seconds}")
-    shape = store_parts.feature_shape(features, clip_seconds)
+    if source.clip_samples < source.least_samples:
+        least, got = source.least_samples / source.conf.features.sample_rate, source.conf.data.clip_seconds
+        raise fail(f"data.clip_seconds: expected at least {least:.3f} s, which the inputs need; got {got}")
+    shape = source.shape
     plans = [_plan(job, shape, shard, first) for job, first in zip(jobs, _firsts(jobs, shape), strict=True)]
     if any(len(plan.mine) for plan in plans):
         from recipe_mtlvae.inputs.extraction import PartTask, extract_parts  # torch, only where there is work
 
         tasks = [PartTask(plan.job.folder, *chunk) for plan in plans for chunk in _chunks(plan, shape)]
         by_folder = {plan.job.folder: plan for plan in plans}
-        for result in extract_parts(tasks, features, clip_seconds, workers):
+        for result in extract_parts(tasks, source, workers):
             by_folder[result.folder].add_part(result.number, result.rows)
             by_folder[result.folder].bad.update(result.bad)
     return [_finish(plan, shape) for plan in plans]
@@ -177,7 +175,7 @@ def _finish(plan: _Plan, shape: tuple[int, int]) -> StoreReport:
     there = np.flatnonzero(plan.part >= 0)
     index = {
         "key": plan.key,
-        "shape": list(shape),  # mels, frames
+        "shape": list(shape),  # width, steps
         "names": [clips[place].name for place in there],
         "durations": plan.durations[there].tolist(),
         "parts": plan.part[there].tolist(),
@@ -210,7 +208,7 @@ class Store:
         self.key: str = index["key"]  # of the recordings as they were: names, sizes, times of change
         self.names: list[str] = index["names"]
         self.durations = np.array(index["durations"], dtype=np.float64)  # s, of the recordings
-        self.shape: tuple[int, int] = tuple(index["shape"])  # (mels, frames)
+        self.shape: tuple[int, int] = tuple(index["shape"])  # (width, steps)
         self.skipped: list[str] = list(index["skipped"])  # recordings left out on purpose
         self._parts = np.array(index["parts"], dtype=np.int32)
         self._positions = np.array(index["positions"], dtype=np.int32)
@@ -228,11 +226,15 @@ class Store:
         return len(self.names)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Features of the clips at `indices`: (n, mels, frames) float16, unscaled dB."""
-        features = np.empty((len(indices), *self.shape), dtype=np.float16)
-        for target, index in zip(features, indices, strict=True):
+        """Values of the clips at `indices`: (n, width, steps) float16, unscaled."""
+        values = np.empty((len(indices), *self.shape), dtype=np.float16)
+        self.read_into(values, indices)
+        return values
+
+    def read_into(self, values: np.ndarray, indices: Sequence[int] | np.ndarray) -> None:
+        """The same, written into `values`."""
+        for target, index in zip(values, indices, strict=True):
             target[...] = self._map(int(self._parts[index]))[self._positions[index]]
-        return features
 
     def _map(self, number: int) -> np.ndarray:
         if number not in self._maps:

@@ -1,12 +1,11 @@
 """Part files of a feature store: what stands in each, and for which recordings.
 
-`part-00000.npy` is float16 (clips, mels, frames), unscaled dB; `part-00000.json`, written after it, tells its rows.
+`part-00000.npy` is float16 (clips, width, steps), one input's values; `part-00000.json`, written after it, its rows.
 A part never changes. A row is valid while its recording's size and time of change are the same.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -17,36 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from recipe_mtlvae.conf import FeatureConf
 from recipe_mtlvae.files import atomic_write, content_hash, write_json
-from recipe_mtlvae.labels import frames_of, samples_of
 
 PART_BYTES = 32 * 2**20
 PART_CLIPS = 2048  # at most: short clips take time by their number, and processes share parts
-_FORMAT = 2  # raised when the same settings give other features
-_HASHED = {"n_mels": "mels", "hop_length": "hop"}  # keys that were renamed, as in the hash of stores from before
 
 
 @dataclass(frozen=True)
 class Row:
-    """One recording's features: which recording they were computed from."""
+    """One clip's values: which recording they were computed from."""
 
     name: str
     size: int  # bytes of the recording
     mtime_ns: int
     duration: float  # s, of the recording
-
-
-def settings_hash(features: FeatureConf, clip_seconds: float) -> str:
-    """Names the stores of one feature setting; the output grid and the scaling, done when read, are no part of it."""
-    settings = dataclasses.asdict(features)
-    del settings["frames_per_step"], settings["scale_range"]
-    return content_hash(_FORMAT, {_HASHED.get(key, key): value for key, value in settings.items()}, clip_seconds)
-
-
-def feature_shape(features: FeatureConf, clip_seconds: float) -> tuple[int, int]:
-    """(mels, frames) of one clip: 128 and 626 for 10 s at the baseline's settings."""
-    return features.n_mels, frames_of(features, samples_of(clip_seconds, features.sample_rate))
 
 
 def clips_per_part(shape: tuple[int, int]) -> int:

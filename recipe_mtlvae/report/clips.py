@@ -108,7 +108,7 @@ def _seen_and_heard(
     if prepared is None or corpus is None or clip_id not in rows:
         return None, None, clip_id
     clip = prepared.clips[rows[clip_id]]
-    log_mel = prepared.store.read([rows[clip_id]])[0].astype(np.float32)
+    log_mel = prepared.stores["log_mel"].read([rows[clip_id]])[0].astype(np.float32)
     try:
         audio = read_audio(clip.path, corpus.conf.features.sample_rate, corpus.conf.data.clip_seconds)
     except RecipeError:  # it is gone since its features were computed

@@ -41,7 +41,7 @@ def lines(quick: bool) -> Iterable[Line]:
         turns = Turns(mtlvae_step(conf, batch), baseline_step(conf, batch, root), rounds)
         trainer.callbacks.insert(0, turns)
         trainer.fit(system_of(conf)(conf, data.classes), datamodule=data)
-    clips = len(batch.features)
+    clips = len(batch)
     yield Line(
         f"epoch of {steps} steps with validation",
         "clips/s",
@@ -87,7 +87,7 @@ def _seconds(run: Callable[[], None], times: int) -> float:
 
 def baseline_step(conf: Conf, batch: Batch, root: Path) -> Callable[[], None]:
     """Reading, log-mel and mean-teacher step."""
-    files = sorted((root / conf.data.splits["synthetic_train"].audio).iterdir())[: len(batch.features)]
+    files = sorted((root / conf.data.splits["synthetic_train"].audio).iterdir())[: len(batch)]
     log_mel = LogMel(conf.features)
     own = dataclasses.replace(batch)
     step = mean_teacher_step(own)
@@ -95,7 +95,7 @@ def baseline_step(conf: Conf, batch: Batch, root: Path) -> Callable[[], None]:
     def run() -> None:
         clips = [read_audio(file, conf.features.sample_rate, conf.data.clip_seconds).samples for file in files]
         with torch.no_grad():
-            own.features = log_mel(torch.from_numpy(np.stack(clips)))
+            own.inputs = {"log_mel": log_mel(torch.from_numpy(np.stack(clips)))}
         step()
 
     return run

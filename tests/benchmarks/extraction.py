@@ -28,11 +28,13 @@ from recipe_mtlvae.audio.resampling import resample
 from recipe_mtlvae.conf import load_conf
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.inputs.extraction import PartTask, extract_part
+from recipe_mtlvae.inputs.log_mel import LogMelInput
 from recipe_mtlvae.inputs.mel_transform import LogMel
 from tests.benchmarks.timing import Goal, Line, Way, race
 
 SECONDS, FILE_RATE = 10.0, 44_100
-FEATURES = load_conf().features
+SOURCE = LogMelInput(load_conf())
+FEATURES = SOURCE.conf.features
 RATE = FEATURES.sample_rate
 
 
@@ -49,7 +51,7 @@ def write_clips(folder: Path, count: int) -> list[Clip]:
 
 def ours(clips: list[Clip], folder: Path) -> None:
     """What stage 0 does in each of its processes."""
-    extract_part(PartTask(folder / "store", 0, tuple(clips)), LogMel(FEATURES), SECONDS, lambda done: None)
+    extract_part(PartTask(folder / "store", 0, tuple(clips)), SOURCE, LogMel(FEATURES), lambda done: None)
 
 
 def torchaudio_mel() -> Callable[[torch.Tensor], torch.Tensor]:

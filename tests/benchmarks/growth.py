@@ -81,34 +81,37 @@ def recheck(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
 def features(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     """Build the feature store."""
     from recipe_mtlvae.corpus.splits import Corpus
+    from recipe_mtlvae.inputs.log_mel import LogMelInput
     from recipe_mtlvae.inputs.prepared import store_folder
     from recipe_mtlvae.inputs.store import build_store
 
     listed = Corpus(conf, root).files(SPLIT).clips
-    folder = store_folder(conf, root, SPLIT)
+    folder = store_folder(LogMelInput(conf), root, SPLIT)
     shutil.rmtree(folder, ignore_errors=True)
-    return lambda: build_store(listed, folder, conf.features, conf.data.clip_seconds).clips
+    return lambda: build_store(listed, folder, LogMelInput(conf)).clips
 
 
 def again(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     """See that a finished store is up to date."""
     from recipe_mtlvae.corpus.splits import Corpus
+    from recipe_mtlvae.inputs.log_mel import LogMelInput
     from recipe_mtlvae.inputs.prepared import store_folder
     from recipe_mtlvae.inputs.store import build_store
 
     listed = Corpus(conf, root).files(SPLIT).clips
-    folder = store_folder(conf, root, SPLIT)
-    return lambda: build_store(listed, folder, conf.features, conf.data.clip_seconds).clips
+    folder = store_folder(LogMelInput(conf), root, SPLIT)
+    return lambda: build_store(listed, folder, LogMelInput(conf)).clips
 
 
 def reading(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     """Draw 200 batches of 32 clips, as training does, from a store that was just built."""
     from recipe_mtlvae.inputs.batches import MultiTaskSampler
+    from recipe_mtlvae.inputs.log_mel import LogMelInput
     from recipe_mtlvae.inputs.prepared import store_folder
     from recipe_mtlvae.inputs.store import Store
 
     def read() -> int:
-        store = Store.open(store_folder(conf, root, SPLIT))
+        store = Store.open(store_folder(LogMelInput(conf), root, SPLIT))
         sampler = MultiTaskSampler({SPLIT: clips}, {SPLIT: 32}, seed=1, epoch_steps=200)
         return sum(len(store.read(batch[SPLIT])) for batch in sampler)
 

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
 from recipe_mtlvae.inputs.batches import Batch, even_shares
+from recipe_mtlvae.inputs.log_mel import LogMelInput, scale
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.nets.checkpoint import build_network
 from recipe_mtlvae.nets.crnn import CRNN
@@ -27,13 +28,12 @@ CLASSES = 10
 def random_batch(conf: Conf) -> Batch:
     """The default batch: 8 clips of 10 s for each of the four tasks."""
     grid = Grid.of(conf.features, conf.data.clip_seconds)
-    frames = 1 + int(conf.data.clip_seconds * conf.features.sample_rate) // conf.features.hop_length
     spans, start = {}, 0
     for task, count in even_shares(conf.train.batch_size, list(TASKS)).items():
         spans[task] = slice(start, start + count)
         start += count
     return Batch(
-        features=(torch.rand(start, conf.features.n_mels, frames) * 80 - 40).half(),
+        inputs={"log_mel": (torch.rand(start, *LogMelInput(conf).shape) * 80 - 40).half()},
         strong=(torch.rand(start, grid.steps, CLASSES) < 0.1).float(),
         weak=(torch.rand(start, CLASSES) < 0.2).float(),
         spans=spans,
@@ -48,7 +48,7 @@ def mtlvae_step(conf: Conf, batch: Batch) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad()
-        features = batch.scaled((-1.0, 1.0))
+        features = scale(batch.inputs["log_mel"].float(), (-1.0, 1.0))
         weighted_sum(mtlvae_losses(net(features, batch.spans), features, batch), weights).backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), conf.train.gradient_clip)
         optimizer.step()
@@ -62,7 +62,7 @@ def student_step(batch: Batch) -> Callable[[], None]:
 
     def step() -> None:
         net.zero_grad()
-        supervised(*net(batch.scaled((-1.0, 1.0))), batch).backward()
+        supervised(*net(scale(batch.inputs["log_mel"].float(), (-1.0, 1.0))), batch).backward()
 
     return step
 
@@ -75,7 +75,7 @@ def mean_teacher_step(batch: Batch) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad()
-        features = batch.scaled((-1.0, 1.0))
+        features = scale(batch.inputs["log_mel"].float(), (-1.0, 1.0))
         strong, weak = student(features)
         with torch.no_grad():
             teacher_strong, teacher_weak = teacher(features)
@@ -100,7 +100,7 @@ def lines(quick: bool) -> Iterable[Line]:
     """Steps of the default batch, against both of the baseline's; the bound is that of its matrix products."""
     torch.manual_seed(0)
     batch = random_batch(load_conf())
-    clips = len(batch.features)
+    clips = len(batch)
     yield _against_mean_teacher("training step", "mtlvae.yaml", batch, quick)
     yield _against_mean_teacher("training step, conf/mtlvae_fast.yaml", "mtlvae_fast.yaml", batch, quick)
     yield race(
@@ -114,7 +114,7 @@ def lines(quick: bool) -> Iterable[Line]:
 
 
 def _against_mean_teacher(name: str, conf_file: str, batch: Batch, quick: bool) -> Line:
-    clips = len(batch.features)
+    clips = len(batch)
     step = mtlvae_step(load_conf(CONF_DIR / conf_file), batch)
     flop, bound = step_flop(step), product()
     repeats = math.ceil(flop / bound.amount)  # as long as a step, so that both meet the same disturbances
