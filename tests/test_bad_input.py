@@ -161,17 +161,17 @@ REFUSED = {
     "name in a subfolder": (row("a/b.wav\t0\t1\tHum"), f"{VALIDATION}:6: file name 'a/b.wav': {PLAIN}"),
     "name of another system": (row("..\\b.wav\t0\t1\tHum"), f"{VALIDATION}:6: file name '..\\\\b.wav': {PLAIN}"),
     "name of the folder above": (row("..\t0\t1\tHum"), f"{VALIDATION}:6: file name '..': {PLAIN}"),
-    "name with NUL": (row("a\0.wav\t0\t1\tHum"), f"{VALIDATION}:6: file name 'a\\x00.wav': holds a character"),
+    "name with NUL": (row("a\0.wav\t0\t1\tHum"), f"{VALIDATION}:6: file name 'a\\x00.wav': holds a control"),
     "name with an escape": (
         row("\033[2J.wav\t0\t1\tHum"),
-        f"{VALIDATION}:6: file name '\\x1b[2J.wav': holds a character",
+        f"{VALIDATION}:6: file name '\\x1b[2J.wav': holds a control character",
     ),
-    "name with a return": (row("a\rb.wav\t0\t1\tHum"), f"{VALIDATION}:6: file name 'a\\rb.wav': holds a character"),
+    "name with a return": (row("a\rb.wav\t0\t1\tHum"), f"{VALIDATION}:6: file name 'a\\rb.wav': holds a control"),
     "name with a tab": (row("a\tb.wav\t0\t1\tHum"), f"{VALIDATION}:6: expected 4 fields, as in the header; got 5"),
     "name with a newline": (row("a\nb.wav\t0\t1\tHum"), f"{VALIDATION}:6: expected 4 fields, as in the header; got 1"),
     "name that is not UTF-8": (
         row(b"\xff.wav\t0\t1\tHum"),
-        f"{VALIDATION}:6: file name '\\udcff.wav': holds a character",
+        f"{VALIDATION}:6: is not UTF-8: '\\udcff.wav",
     ),
     "name of 10 MB": (
         row("x" * 10**7 + "\t0\t1\tHum"),
@@ -214,7 +214,7 @@ REFUSED = {
     "noise in a wav's place": (holding(os.urandom(5000), CLIP), f"{CLIP}: is not readable as audio"),
     "evaluation name with a newline": (
         lambda root: shutil.copy(root / CLIP, root / "audio/eval/evaluation/a\nb.wav"),
-        "audio/eval/evaluation: file name 'a\\nb.wav': holds a character",
+        "audio/eval/evaluation: file name 'a\\nb.wav': holds a control character",
     ),
     "the same audio in training and test": (
         lambda root: shutil.copy(root / CLIP, root / "audio/train/strong_label_real/strong_real_1.wav"),

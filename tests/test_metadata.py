@@ -10,6 +10,7 @@ import pytest
 
 from recipe_mtlvae.conf import TableConf
 from recipe_mtlvae.corpus.metadata import Clip, leads_out, list_audio, read_events, read_metadata, split_clips
+from recipe_mtlvae.corpus.names import stem_of
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
 
@@ -64,6 +65,54 @@ def test_other_columns_of_an_unlabeled_set_are_ignored(tmp_path):
     assert read_metadata(path, "none", CLASSES).labels == {"a.wav": frozenset()}
 
 
+@pytest.mark.parametrize(("separator", "mark"), [("tab", "\t"), ("comma", ",")])
+def test_tables_as_spreadsheets_save_them(tmp_path, separator, mark):
+    """Quotes, a byte order mark, CRLF, empty columns at the end, empty lines and lines of nothing but marks."""
+    rows = ['"filename",event_labels', '"a ""b"".wav","Cat,Dog"', "", ",", "c.wav,Speech"]
+    text = "".join(row.replace('"Cat,Dog"', '"Cat;Dog"').replace(",", mark) + 2 * mark + "\r\n" for row in rows)
+    path = tsv(tmp_path, b"\xef\xbb\xbf" + text.replace("Cat;Dog", "Cat,Dog").encode())
+    metadata = read_metadata(path, "weak", CLASSES, TableConf(separator=separator, header=True))
+    assert metadata.faults == ()
+    assert metadata.labels == {'a "b".wav': {"Cat", "Dog"}, "c.wav": {"Speech"}}
+
+
+@pytest.mark.parametrize("text", [STRONG.encode() + b"a.wav\t0\t1\tD\xf6g\n", STRONG.encode() + b"\xff.wav\t1\t2\tDog"])
+def test_another_encoding_is_named(tmp_path, text):
+    with pytest.raises(RecipeError, match=r"split.tsv:2: is not UTF-8: .*; save it as UTF-8"):
+        read_metadata(tsv(tmp_path, text), "strong", None)
+
+
+def test_a_row_whose_labels_look_split_is_told_how_to_hold_commas(tmp_path):
+    path = tsv(tmp_path, "filename,event_labels\na.wav,Cat,Dog\n")
+    (fault,) = read_metadata(path, "weak", CLASSES, TableConf(separator="comma", header=True)).faults
+    assert str(fault).endswith(
+        ':2: expected 2 fields, as in the header; got 3; labels that hold commas stand in quotes: "Beep,Hiss"'
+    )
+
+
+@pytest.mark.parametrize("label", ["dog", "Dog\u00a0", "DOG"])
+def test_a_label_that_differs_in_case_or_spaces_alone_is_told_which_it_may_be(tmp_path, label):
+    (fault,) = faults(tsv(tmp_path, STRONG + f"a.wav\t0\t1\t{label}\n"))
+    assert "is not in the class list; 'Dog' is, which differs in case or spaces alone" in fault
+
+
+@pytest.mark.parametrize("name", ["a\u3000b.wav", "a\u00a0b.wav", "\U0001f469\u200d\U0001f466.wav", "\u05d0\u200f.wav"])
+def test_names_with_other_spaces_joiners_and_marks_of_direction_are_names(tmp_path, name):
+    assert list(read_events(tsv(tmp_path, STRONG + f"{name}\t0\t1\tDog\n"), CLASSES)) == [name]
+
+
+def test_a_link_to_nothing_in_a_folder_of_audio_is_named(tmp_path):
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "b.wav").symlink_to("gone.wav")
+    with pytest.raises(RecipeError, match=r"b\.wav: is a link to nothing; put the file there"):
+        list_audio(tmp_path)
+
+
+def test_names_without_a_suffix_keep_their_dots():
+    names = ["Yabc_30.000_40.000", "a.b.wav", "a.FLAC", ".wav"]
+    assert [stem_of(name) for name in names] == ["Yabc_30.000_40.000", "a.b", "a", ".wav"]
+
+
 def test_quotes_are_part_of_a_name(tmp_path):
     assert list(read_events(tsv(tmp_path, STRONG + "a\"b'.wav\t0\t1\tDog\n"), CLASSES)) == ["a\"b'.wav"]
 
@@ -102,9 +151,8 @@ def test_clips_are_sorted_and_know_their_events_and_labels(tmp_path):
         ("sub/a.wav\t1\t2\tDog", "'sub/a.wav': expected a plain file name"),
         ("..\\a.wav\t1\t2\tDog", "expected a plain file name"),
         ("..\t1\t2\tDog", "'..': expected a plain file name"),
-        ("a\0.wav\t1\t2\tDog", r"'a\x00.wav': holds a character that cannot be printed"),
-        ("a\rb.wav\t1\t2\tDog", r"'a\rb.wav': holds a character that cannot be printed"),
-        (b"\xff.wav\t1\t2\tDog", "holds a character that cannot be printed"),
+        ("a\0.wav\t1\t2\tDog", r"'a\x00.wav': holds a control character"),
+        ("a\rb.wav\t1\t2\tDog", r"'a\rb.wav': holds a control character"),
         ("a.wav\t1\t2", "expected 4 fields, as in the header; got 3"),
         ("a.wav\t1\t2\tDog\tCat", "expected 4 fields, as in the header; got 5"),
         ("a.wav", "expected 4 fields, as in the header; got 1"),
@@ -221,7 +269,11 @@ def test_a_table_without_a_header_has_the_columns_of_desed(tmp_path):
     ("table", "text", "words"),
     [
         (BARE, STRONG + "a.wav\t1\t2\tDog\n", r":1: data.table.header is false, but here is a header; set it to true"),
-        (COMMA, STRONG, r":1: expected the columns filename .* separated by commas; got .* say in data.table"),
+        (
+            COMMA,
+            STRONG,
+            r":1: expected the columns filename .* separated by commas; got .* set data.table.separator to tab",
+        ),
     ],
 )
 def test_a_table_that_is_not_as_said_is_refused(tmp_path, table, text, words):
@@ -237,7 +289,7 @@ def test_a_table_that_is_not_as_said_is_refused(tmp_path, table, text, words):
             "a.wav,1,2,Dog",
             ":1: expected 4 fields, filename onset offset event_label; got 1; .* data.table.separator",
         ),
-        (BARE_COMMA, '"a.wav,1,2,Dog', ":1: expected 4 fields"),
+        (BARE_COMMA, '"a.wav,1,2,Dog', ":1: quotes that do not close; double a quote that is part of a field"),
         (BARE_COMMA, "a.wav,1,2,Whale", ":1: label 'Whale' is not in the class list"),
     ],
 )
@@ -280,7 +332,7 @@ def test_recordings_that_would_share_a_result_are_refused(tmp_path):
 
 def test_a_newline_in_a_file_name_is_refused(tmp_path):
     (tmp_path / "a\nb.wav").touch()
-    with pytest.raises(RecipeError, match=r"'a\\nb\.wav': holds a character"):
+    with pytest.raises(RecipeError, match=r"'a\\nb\.wav': holds a control character"):
         list_audio(tmp_path)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from recipe_mtlvae.conf import SEPARATORS, TableConf
-from recipe_mtlvae.corpus.names import AUDIO_SUFFIXES, bad_name, is_audio_name, show, stem_faults
+from recipe_mtlvae.corpus.names import AUDIO_SUFFIXES, bad_name, dangling, folded, is_audio_name, show, stem_faults
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import refuse_pipe
 from recipe_mtlvae.labels import Event
@@ -87,11 +87,13 @@ def list_audio(folder: Path) -> list[Clip]:
     """
     if not folder.is_dir():
         raise fail("no such folder of audio", "check data.evaluation", folder)
-    names = sorted(entry.name for entry in os.scandir(folder) if is_audio_name(entry.name) and entry.is_file())
-    if not names:
+    entries = [entry for entry in os.scandir(folder) if is_audio_name(entry.name)]
+    faults = [Fault("is a link to nothing", "put the file there", folder / entry.name) for entry in dangling(entries)]
+    names = sorted(entry.name for entry in entries if entry.is_file())
+    if not names and not faults:
         raise fail(f"no audio in this folder: expected files ending in {', '.join(AUDIO_SUFFIXES)}", path=folder)
     unfit = {name: reason for name in names if (reason := bad_name(name))}
-    faults = [Fault(f"file name {show(name)}: {reason}", "rename it", folder) for name, reason in unfit.items()]
+    faults += [Fault(f"file name {show(name)}: {reason}", "rename it", folder) for name, reason in unfit.items()]
     if faults := faults + stem_faults(names, folder):
         raise RecipeError(*faults)
     return [Clip(name, folder / name, None, None) for name in names]
@@ -116,6 +118,7 @@ class _Reading:
 
     def __init__(self, tsv: Path, classes: frozenset[str] | None) -> None:
         self.tsv, self.classes = tsv, classes
+        self.folded = {folded(label): label for label in classes or ()}
         self.faults: list[Fault] = []
         self.faulty: set[str] = set()
         self.events: dict[str, list[Event]] = {}
@@ -129,12 +132,12 @@ class _Reading:
             return
         if not (onset or offset or label):
             if self.events.setdefault(name, []):
-                self.fault(row, f"{show(name)} has events above, and here an empty row", "delete one of them")
+                self.fault(row, f"{show(name)} has events above, and here an empty row", "keep one of them")
             self.empty[name] = row.line
             return
         if name in self.empty:
             what = f"{show(name)} is event-free by line {self.empty[name]}, and has an event here"
-            self.fault(row, what, "delete one of them")
+            self.fault(row, what, "keep one of them")
             return
         if not (onset and offset and label):
             gaps = [column for column, text in zip(COLUMNS["strong"], row.fields, strict=True) if not text]
@@ -175,7 +178,7 @@ class _Reading:
     def _repeated(self, row: _Row, key: tuple[str, ...]) -> bool:
         first = self.seen.setdefault(key, row.line)
         if first != row.line:
-            self.fault(row, f"{show(' '.join(key))} stands already in line {first}", "delete one of them")
+            self.fault(row, f"{show(' '.join(key))} stands already in line {first}", "keep one of them")
         return first != row.line
 
     def _seconds(self, row: _Row, column: str, text: str) -> float | None:
@@ -193,8 +196,10 @@ class _Reading:
             return True
         if label:
             what, hint = f"label {show(label)} is not in the class list", "correct it, or add it to data.classes"
+            if alike := self.folded.get(folded(label)):
+                hint = f"{show(alike)} is, which differs in case or spaces alone"
         else:
-            what, hint = "an empty label between commas", "delete the comma"
+            what, hint = "an empty label between commas", "take one comma out"
         self.fault(row, what, hint)
         return False
 
@@ -207,7 +212,7 @@ class _Reading:
 def _rows(
     tsv: Path, columns: Sequence[str], table: TableConf, fault: Callable[[_Row, str, str], None]
 ) -> Iterator[_Row]:
-    """The fields of `columns`, line by line; rows of another length go to `fault`."""
+    """The fields of `columns`, line by line; rows of another length go to `fault`, empty ones to nobody."""
     with _opened(tsv) as lines:
         first = 1
         header = list(columns)
@@ -216,20 +221,33 @@ def _rows(
             first = 2
         places = [header.index(column) for column in columns]
         for number, line in enumerate(lines, start=first):
+            _check_text(line, tsv, number)
             fields = _fields(line, table)
-            if fields == [""]:
+            if fields is None:
+                fault(_Row(number, (line,)), "quotes that do not close", "double a quote that is part of a field")
+                continue
+            if not any(fields):
                 continue
             if number == 1 and fields == header:
                 raise fail("data.table.header is false, but here is a header", "set it to true", tsv, 1)
+            while len(fields) > len(header) and not fields[-1]:  # as spreadsheets write them
+                fields.pop()
             if len(fields) != len(header):
                 as_in = "as in the header" if table.header else " ".join(columns)
                 what = f"expected {len(header)} fields, {as_in}; got {len(fields)}"
-                hint = "correct the row, or data.table.separator" if len(fields) == 1 < len(header) else "mend the row"
                 # which clip it is of: the columns may have moved
                 named = next(filter(is_audio_name, fields), fields[min(places[0], len(fields) - 1)])
-                fault(_Row(number, (named,)), what, hint)
+                fault(_Row(number, (named,)), what, _length_hint(fields, header, columns, table))
                 continue
             yield _Row(number, tuple(fields[place] for place in places))
+
+
+def _length_hint(fields: list[str], header: list[str], columns: Sequence[str], table: TableConf) -> str:
+    if len(fields) == 1 < len(header):
+        return "correct the row, or data.table.separator"
+    if len(fields) > len(header) and table.separator == "comma" and "event_labels" in columns:
+        return 'labels that hold commas stand in quotes: "Beep,Hiss"'
+    return "correct the row"
 
 
 def _opened(tsv: Path) -> TextIO:
@@ -241,26 +259,39 @@ def _opened(tsv: Path) -> TextIO:
         raise fail("no such metadata file", "check data.splits and --data_root", tsv) from None
 
 
+def _check_text(line: str, tsv: Path, number: int) -> None:
+    if not line.isascii() and any("\udc80" <= character <= "\udcff" for character in line):
+        raise fail(f"is not UTF-8: {show(line.strip())}", "save it as UTF-8", tsv, number)
+
+
 def _header(line: str, tsv: Path, columns: Sequence[str], table: TableConf) -> list[str]:
     """The names of all columns, those of `columns` once each."""
-    header = _fields(line, table)
+    header = _fields(line, table) or [line]
+    while len(header) > 1 and not header[-1]:
+        header.pop()
     if all(header.count(column) == 1 for column in columns):
         return header
     what = f"expected the columns {' '.join(columns)}, separated by {table.separator}s; got {show(' '.join(header))}"
-    hint = "save it as UTF-8" if "\0" in line else "correct the header, or say in data.table how the file is written"
+    hint = "correct the header, or say in data.table how the file is written"
+    if "\0" in line or not line.isascii():
+        hint = "save it as UTF-8"
+    for name, separator in SEPARATORS.items():
+        if name != table.separator and set(columns) <= {field.strip(' "') for field in line.strip().split(separator)}:
+            hint = f"set data.table.separator to {name}"
     raise fail(what, hint, tsv, 1)
 
 
-def _fields(line: str, table: TableConf) -> list[str]:
-    """A line's fields; spaces around them are no part of them, in file names they are. Commas may stand in quotes."""
+def _fields(line: str, table: TableConf) -> list[str] | None:
+    """A line's fields; spaces around them are no part of them, in file names they are. None: quotes do not close."""
     line = line.rstrip("\n").removesuffix("\r")
-    if table.separator == "tab":
-        first, *others = line.split(SEPARATORS[table.separator])
+    separator = SEPARATORS[table.separator]
+    if '"' not in line:  # and the reader bounds the length of a field
+        first, *others = line.split(separator)
     else:
         try:
-            first, *others = next(csv.reader([line], strict=True)) or [""]
-        except csv.Error:  # a quote that is not closed, or a field of more than 128 KiB
-            return [line]
+            first, *others = next(csv.reader([line], delimiter=separator, strict=True))
+        except csv.Error:
+            return None
     return [first, *(field.strip(" ") for field in others)]
 
 

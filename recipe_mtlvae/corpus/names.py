@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,15 +29,41 @@ def bad_name(name: str) -> str | None:
         return "expected a plain file name that stays in the audio folder"
     if len(name.encode("utf-8", "surrogateescape")) > NAME_BYTES:
         return f"is longer than {NAME_BYTES} bytes"
-    if not name.isprintable():  # control characters, and bytes that are no UTF-8
-        return "holds a character that cannot be printed"
+    if any(map(is_control, name)):
+        return "holds a control character" if not _bytes(name) else "holds bytes that are not UTF-8"
     return None
+
+
+def _bytes(name: str) -> bool:
+    """Whether a name from disk is no UTF-8."""
+    return any(unicodedata.category(character) == "Cs" for character in name)
+
+
+def is_control(character: str) -> bool:
+    """Whether a character ends lines, commands terminals or is no text; joiners and marks of direction are text."""
+    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+
+
+def stem_of(name: str) -> str:
+    """A recording's name without its suffix, of which only those of audio are some: `Y_30.000_40.000` has none."""
+    suffix = Path(name).suffix
+    return name.removesuffix(suffix) if suffix.lower() in (*AUDIO_SUFFIXES, ".raw") else name
+
+
+def folded(text: str) -> str:
+    """The same for texts that differ in case, in kinds of spaces or in how letters are composed alone."""
+    return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()
+
+
+def dangling(entries: Iterable[os.DirEntry | Path]) -> list[os.DirEntry | Path]:
+    """Those that are links to nothing."""
+    return [entry for entry in entries if entry.is_symlink() and not os.path.exists(entry)]
 
 
 def stem_faults(names: Iterable[str], where: Path) -> list[Fault]:
     """Recordings that differ in their suffix alone: results are written under the stem."""
     first: dict[str, str] = {}
-    pairs = [(first.setdefault(Path(name).stem, name), name) for name in names]
+    pairs = [(first.setdefault(stem_of(name), name), name) for name in names]
     what = "{} and {} differ in their suffix alone, so that their results would share one file"
     return [Fault(what.format(show(one), show(other)), "rename one", where) for one, other in pairs if one != other]
 
