@@ -15,6 +15,7 @@ from pathlib import Path
 
 from recipe_mtlvae.conf import EnergyConf
 from recipe_mtlvae.corpus.metadata import Clip
+from recipe_mtlvae.corpus.names import stem_of
 from recipe_mtlvae.files import write_text
 from recipe_mtlvae.inference.detector import Detector
 from recipe_mtlvae.inference.windows import TAIL
@@ -64,7 +65,7 @@ def predict_split(detector: Detector, split: Split, scores: Path, key: str, shar
 
 
 def _tsv(clip: Clip) -> str:
-    return f"{clip.path.stem}.tsv"
+    return f"{stem_of(clip.name)}.tsv"
 
 
 def _work_off(
@@ -76,8 +77,9 @@ def _work_off(
     record = folder / f".energy-{shard.index}-{shard.count}-{time.time_ns()}.json"
     with measured(record, phase, energy, every_process=True):
         for block in blocks:
-            for detection in detector.detect_all((clip.path for clip in block), batch_size=BLOCK):
-                name, step = detection.path.stem, detector.grid.step_seconds
+            names = {clip.path: stem_of(clip.name) for clip in block}
+            for detection in detector.detect_all(names, batch_size=BLOCK):
+                name, step = names[detection.path], detector.grid.step_seconds
                 write_scores(folder, name, detection.scores, step, detector.classes)
     mark.unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.tiny import AUDIO, RATE, SETTINGS, VALIDATION, append, tiny_conf
 
 TRAINING = "audio/train/strong_label_real"
 STRONG = "metadata/train/audioset_strong.tsv"
+PAIR = np.random.default_rng(0).uniform(-0.5, 0.5, (2 * RATE, 1)) * [1.0, 1.0]  # two channels alike
 HEADER = "filename\tonset\toffset\tevent_label\n"
 
 
@@ -142,7 +144,47 @@ SAID = {
     "a class nowhere to be learned": (
         lambda root: [write_without(root / path, "Hum") for path in LABELLED],
         "warnings",
-        "no clip to train on has Hum",
+        "no clip to train on has Hum (only validation and public)",
+    ),
+    "training clips without events": (
+        lambda root: (root / STRONG).write_text(HEADER + "strong_real_0.wav\t\t\t\n"),
+        "warnings",
+        "strong_real: no clip has an event: there is nothing to learn from it",
+    ),
+    "selection clips without events": (
+        lambda root: (root / LABELLED[3]).write_text(HEADER + "synthetic_validation_0.wav\t\t\t\n"),
+        "warnings",
+        "synthetic_validation: no clip has an event: no epoch can be told from another by it",
+    ),
+    "truncated": (
+        lambda root: os.truncate(root / AUDIO / "validation_3.wav", 44 + RATE * 3),
+        "warnings",
+        "validation: 'validation_3.wav' is truncated at 1.50 s: 16000 of 64000 bytes are missing",
+    ),
+    "out of phase": (
+        lambda root: soundfile.write(root / AUDIO / "validation_3.wav", PAIR * [1.0, -1.0], RATE),
+        "warnings",
+        "validation: 'validation_3.wav' is silent once mixed to mono, as the network hears it: the channels are out of "
+        "phase",
+    ),
+    "integers as floats": (
+        lambda root: soundfile.write(root / AUDIO / "validation_3.wav", 30000 * PAIR, RATE, subtype="FLOAT"),
+        "warnings",
+        "validation: 'validation_3.wav' is louder than 10 times full scale: are its samples integers?",
+    ),
+    "a name in another Unicode form": (
+        lambda root: (noise(root / AUDIO / "cafe\u0301.wav"), append(root / VALIDATION, "caf\u00e9.wav\t0\t1\tHum")),
+        "warnings",
+        "validation: 'café.wav' is composed otherwise on disk (Unicode has two forms for letters with marks): matched",
+    ),
+    "names that differ in case": (
+        lambda root: (
+            noise(root / AUDIO / "Validation_3.wav"),
+            append(root / VALIDATION, "Validation_3.wav\t0\t1\tHum"),
+        ),
+        "warnings",
+        "validation: 1 names differ from others in case alone, which some systems take for one: 'Validation_3.wav' and "
+        "'validation_3.wav'",
     ),
 }
 
@@ -154,6 +196,40 @@ def test_it_is_said_in_one_line_and_is_no_error(root, name):
     check = checked(root)
     assert problems.errors(check) == []
     assert words in getattr(problems, level)(check)
+
+
+def test_a_class_of_a_split_whose_task_is_off_is_learned_from_no_clip(root):
+    for path in LABELLED:
+        if path != STRONG:
+            write_without(root / path, "Hum")
+    assert problems.warnings(checked(root)) == []
+    off = checked(root, "tasks=[strong_synth, weak]")
+    assert "no clip to train on has Hum (only strong_real and validation and public)" in problems.warnings(off)
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (["Beep", "beep"], ["labels 'Beep' and 'beep' differ in case or spaces alone: are they one?"]),
+        (
+            ["Dog\u00a0bark", "Dog bark"],
+            ["labels 'Dog\\xa0bark' and 'Dog bark' differ in case or spaces alone: are they one?"],
+        ),
+        (["Beep;Hiss"], ["label 'Beep;Hiss' looks like 2 labels: commas separate them, in weak tables"]),
+        (["A, b", "A", "b"], ["label 'A, b' looks like 2 labels: commas separate them, in weak tables"]),
+        (['"Beep'], ["label '\"Beep' looks like a part of one in quotes"]),
+        (["Male speech, man speaking", "Beep", "Hum"], []),
+    ],
+)
+def test_labels_that_look_wrong_are_hinted_at(labels, words):
+    assert problems.label_hints(labels) == words
+
+
+def test_out_of_phase_recordings_are_no_copies_of_each_other(root):
+    for path, gain in ((f"{AUDIO}/validation_2.wav", 1.0), (f"{TRAINING}/strong_real_4.wav", 0.5)):
+        soundfile.write(root / path, gain * PAIR * [1.0, -1.0], RATE)
+    check = checked(root)
+    assert (problems.errors(check), check.twins) == ([], [])
 
 
 def copy(root: Path, one: str, other: str) -> None:

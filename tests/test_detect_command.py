@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -71,7 +72,23 @@ def test_hidden_files_are_left_out_and_unfit_names_are_faults(tmp_path):
     (tmp_path / "tab\tbed.wav").write_bytes((tmp_path / "a.wav").read_bytes())
     recordings, faults = find_recordings([tmp_path])
     assert [path.name for path in recordings] == ["a.wav"]
-    assert "cannot be printed" in str(faults[0])
+    assert "control character" in str(faults[0])
+
+
+def test_links_to_nothing_and_pipes_are_named(tmp_path):
+    recording(tmp_path / "in" / "a.wav")
+    (tmp_path / "in" / "b.wav").symlink_to("gone.wav")
+    os.mkfifo(tmp_path / "c.wav")
+    recordings, faults = find_recordings([tmp_path / "in", tmp_path / "c.wav"])
+    assert [path.name for path in recordings] == ["a.wav"]
+    assert [fault.what for fault in faults] == ["is a link to nothing", "is a pipe or a device, not a file"]
+
+
+@pytest.mark.parametrize("name", ["a\u3000b.wav", "\U0001f469\u200d\U0001f466.wav", "\u05d0\u200f.wav"])
+def test_names_with_other_spaces_joiners_and_marks_are_accepted(tmp_path, name):
+    recording(tmp_path / name)
+    recordings, faults = find_recordings([tmp_path])
+    assert ([path.name for path in recordings], faults) == ([name], [])
 
 
 # --- names of the results
@@ -105,6 +122,10 @@ def test_names_that_no_folder_tells_apart_are_numbered(tmp_path):
     """x_a.wav's own name is what y/x/a.wav would get beside z/a.wav; both end up with names of their own."""
     names = named(tmp_path, "x_a.wav", "x/a.wav", "z/a.wav", "x/a_b.wav")
     assert len(set(names)) == 4
+
+
+def test_a_name_without_a_suffix_keeps_its_dots(tmp_path):
+    assert named(tmp_path, "Yabc_30.000_40.000") == ["Yabc_30.000_40.000"]
 
 
 def test_long_and_dotted_names_become_file_names(tmp_path):
@@ -143,7 +164,7 @@ def test_raven_table_holds_ravens_required_columns():
     """Raven Pro 1.6 user's manual, chapter 6: required are view, channel, times and frequencies."""
     header, first, second = detections.raven_table(EVENTS, tiny_conf().features).splitlines()
     assert header == (
-        "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tLabel\tConfidence"
+        "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tAnnotation\tConfidence"
     )
     assert first == "1\tSpectrogram 1\t1\t0.000000\t1.250000\t0.0\t8000.0\tDog\t0.5000"
     assert second == "2\tSpectrogram 1\t1\t3661.500000\t3662.000000\t0.0\t8000.0\tMale speech, man speaking\t0.9877"
@@ -192,6 +213,40 @@ def test_bad_recordings_are_told_at_the_end_and_do_not_stop_the_others(detect, t
     assert [row[0] for row in lines(tmp_path / "out" / "recordings.tsv")[1:]] == ["a.wav", "d.wav"]
 
 
+def test_one_recording_of_no_sound_and_one_in_an_unfit_folder_stop_no_other(detect, tmp_path, capsys):
+    recording(tmp_path / "in" / "a.wav"), recording(tmp_path / "in" / "d.wav")
+    (tmp_path / "in" / "\udcff").mkdir()
+    recording(tmp_path / "b.wav").rename(tmp_path / "in" / "\udcff" / "b.wav")
+    samples = np.zeros(RATE)
+    samples[5] = 1e18
+    soundfile.write(tmp_path / "in" / "c.wav", samples, RATE, subtype="FLOAT")
+    assert detect(tmp_path / "in") == 1
+    said = capsys.readouterr().err
+    assert "c.wav: holds samples as large as 1e+18" in said and "is in a folder whose name is not UTF-8" in said
+    assert [row[0] for row in lines(tmp_path / "out" / "recordings.tsv")[1:]] == ["a.wav", "d.wav"]
+
+
+def test_damaged_recordings_are_scored_with_a_warning(detect, tmp_path, capsys):
+    path = recording(tmp_path / "a.wav")
+    path.write_bytes(path.read_bytes()[: 44 + 2 * RATE * 3 // 2])
+    assert detect(path) == 0
+    assert (
+        f"warning: {path}: is truncated at 1.50 s: 16000 of 64000 bytes are missing; what is" in capsys.readouterr().err
+    )
+    assert lines(tmp_path / "out" / "recordings.tsv")[1][:2] == ["a.wav", "1.500000"]
+
+
+def test_two_at_once_into_one_folder_are_refused(detect, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    with detections.only_writer(tmp_path / "out"):
+        assert detect(recording(tmp_path / "a.wav")) == 1
+    assert (
+        "out: another detect writes into this folder; wait for its end, or give another --out"
+        in capsys.readouterr().err
+    )
+    assert detect(tmp_path / "a.wav") == 0
+
+
 def test_an_interrupt_leaves_what_was_finished(detect, tmp_path, monkeypatch):
     for name in ("a", "b", "c"):
         recording(tmp_path / "in" / f"{name}.wav")
@@ -231,7 +286,15 @@ def test_choices_that_the_checkpoint_does_not_know_are_refused(detect, tmp_path,
 
 
 @pytest.mark.parametrize(
-    "options", [["--threshold", "Dog:0.3"], ["--median_filter", "x"], ["--min_duration", "nan"], ["--min_duration=-1"]]
+    "options",
+    [
+        ["--threshold", "Dog:0.3"],
+        ["--threshold", ""],
+        ["--out", ""],
+        ["--median_filter", "x"],
+        ["--min_duration", "nan"],
+        ["--min_duration=-1"],
+    ],
 )
 def test_choices_in_no_form_are_wrong_usage(detect, tmp_path, options):
     with pytest.raises(SystemExit) as error:

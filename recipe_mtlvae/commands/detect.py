@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipe_mtlvae.audio.decoding import FOREIGN
-from recipe_mtlvae.corpus.names import AUDIO_SUFFIXES, bad_name, is_audio_name, show
+from recipe_mtlvae.corpus.names import AUDIO_SUFFIXES, bad_name, dangling, is_audio_name, show
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.inference.decoding_options import by_class, split_names
 from recipe_mtlvae.inference.progress import Bar
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         "python -m recipe_mtlvae detect", description=__doc__, epilog=live, allow_abbrev=False
     )
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.ckpt of a run")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the results; earlier ones stay in it")
+    parser.add_argument("--out", type=_folder, required=True, help="folder for the results; earlier ones stay in it")
     parser.add_argument("--classes", metavar="A,B", help="report these classes only")
     after = "default: the checkpoint's, by class"
     parser.add_argument(
@@ -58,6 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plot", action="store_true", help="a picture of each recording, every 5 minutes one")
     parser.add_argument("audio", type=Path, nargs="+", help="files or folders, any length, any rate")
     return parser
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a folder, got ''")
+    return Path(text)
 
 
 def _seconds(text: str) -> float:
@@ -76,7 +82,10 @@ def find_recordings(paths: Iterable[Path]) -> tuple[list[Path], list[Fault]]:
     faults = []
     for path in paths:
         if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.is_file())
+            entries = sorted(path.rglob("*"))
+            named = [entry for entry in entries if is_audio_name(entry.name)]
+            faults += [Fault("is a link to nothing", "put the file there", entry) for entry in dangling(named)]
+            files = [entry for entry in entries if entry.is_file()]
             found = [file for file in files if is_audio_name(file.name)]
             if not found:
                 faults.append(Fault(f"no audio in this folder: expected {', '.join(AUDIO_SUFFIXES)}", path=path))
@@ -85,10 +94,18 @@ def find_recordings(paths: Iterable[Path]) -> tuple[list[Path], list[Fault]]:
                 recordings.setdefault(file.resolve(), file)
         elif path.is_file():
             recordings.setdefault(path.resolve(), path)
+        elif path.exists():
+            faults.append(Fault("is a pipe or a device, not a file", "write the audio to a file", path))
+        elif path.is_symlink():
+            faults.append(Fault("is a link to nothing", "put the file there", path))
         else:
             faults.append(Fault("no such file or folder", path=path))
     unfit = {path: reason for path in recordings.values() if (reason := bad_name(path.name))}
     faults += [Fault(f"file name {show(path.name)}: {reason}", "rename it") for path, reason in unfit.items()]
+    for path in recordings.values():  # results name it, in UTF-8
+        if path not in unfit and any("\ud800" <= character <= "\udfff" for character in str(path.resolve())):
+            unfit[path] = "is in a folder whose name is not UTF-8"
+            faults.append(Fault(unfit[path], "rename the folder", path))
     return [path for path in recordings.values() if path not in unfit], faults
 
 
@@ -104,10 +121,14 @@ def _foreign(files: Iterable[Path], folder: Path) -> list[Fault]:
 
 def detect(options: argparse.Namespace, recordings: list[Path]) -> list[Fault]:
     """Write the detections of `recordings`; the faults of those that could not be read."""
-    from recipe_mtlvae.inference.detection_files import check_writable, earlier_names, result_names
+    from recipe_mtlvae.inference.detection_files import check_writable, earlier_names, only_writer, result_names
 
     check_writable(options.out)
-    names = result_names(recordings, earlier_names(options.out))
+    with only_writer(options.out):
+        return _detect(options, result_names(recordings, earlier_names(options.out)))
+
+
+def _detect(options: argparse.Namespace, names: dict[Path, str]) -> list[Fault]:
     import torch  # only once all else is in order
 
     from recipe_mtlvae.inference.detector import Detector
@@ -139,7 +160,11 @@ def _run(options: argparse.Namespace, detector: Detector, names: dict[Path, str]
         with Bar(names) as bar:
             for detection in detector.detect_all(names, faults, progress=bar.move):
                 name = names[detection.path]
-                found.append(write_detection(options.out, name, detection, detector.conf.features))
+                try:
+                    found.append(write_detection(options.out, name, detection, detector.conf.features))
+                except RecipeError:  # scores that are no numbers
+                    faults.append(Fault("gave scores that are not finite", "is it sound?", detection.path))
+                    continue
                 if detection.damage:
                     damaged.append(detection.damage)
                 if options.plot:

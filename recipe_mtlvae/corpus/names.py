@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from recipe_mtlvae.errors import Fault
@@ -44,15 +44,29 @@ def is_control(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
-def stem_of(name: str) -> str:
-    """A recording's name without its suffix, of which only those of audio are some: `Y_30.000_40.000` has none."""
+def suffix_of(name: str) -> str:
+    """Of a recording; only those of audio are some: `Y_30.000_40.000` has none."""
     suffix = Path(name).suffix
-    return name.removesuffix(suffix) if suffix.lower() in (*AUDIO_SUFFIXES, ".raw") else name
+    return suffix if suffix.lower() in AUDIO_SUFFIXES else ""
+
+
+def stem_of(name: str) -> str:
+    """A recording's name without its suffix."""
+    return name.removesuffix(suffix_of(name))
 
 
 def folded(text: str) -> str:
     """The same for texts that differ in case, in kinds of spaces or in how letters are composed alone."""
     return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()
+
+
+def respelt(names: Iterable[str], on_disk: Collection[str]) -> dict[str, str]:
+    """By name: the file whose name is the same text in another Unicode form, as macOS writes letters with marks."""
+    others: dict[str, str] = {}
+    if not all(map(str.isascii, on_disk)):
+        others = {unicodedata.normalize("NFC", name): name for name in on_disk}
+    plain = ((name, unicodedata.normalize("NFC", name)) for name in names if others and name not in on_disk)
+    return {name: others[form] for name, form in plain if form in others}
 
 
 def dangling(entries: Iterable[os.DirEntry | Path]) -> list[os.DirEntry | Path]:

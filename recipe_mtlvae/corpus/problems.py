@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 from recipe_mtlvae.corpus.audio_stats import LOUD_PEAK
 from recipe_mtlvae.corpus.check import CorpusCheck, SplitCheck
-from recipe_mtlvae.corpus.names import show
+from recipe_mtlvae.corpus.names import folded, show
 from recipe_mtlvae.errors import Fault
 
 
@@ -32,16 +33,54 @@ def warnings(check: CorpusCheck) -> list[str]:
             what = f"clips have the same audio as ones of {other}"
             what = "of its clips are copies of others" if one == other else what
             said.append(f"{one}: {count} {what}, such as {first}")
-    trained = [split for split in check.splits if split.labels != "none" and split.role == "train"]
-    unseen = [label for label in check.classes if not any(split.classes[label].clips for split in trained)]
-    if trained and unseen:
-        said.append(f"no clip to train on has {', '.join(unseen)}")
-    return said
+    return [*said, *_unlearnable(check), *label_hints(check.classes)]
 
 
 def notes(check: CorpusCheck) -> list[str]:
     """What else was seen."""
     return [f"{split.name}: {text}" for split in check.splits for text in _split_notes(split, check)]
+
+
+def _unlearnable(check: CorpusCheck) -> Iterator[str]:
+    """What training and selection lack; a split whose task is off trains nothing."""
+    labelled = [split for split in check.splits if split.labels != "none"]
+    trained = [split for split in labelled if split.role == "train" and _is_on(split, check)]
+    unseen: dict[str, list[str]] = {}  # by the splits that have them all the same
+    for label in check.classes if trained else ():
+        if not any(split.classes[label].clips for split in trained):
+            elsewhere = " and ".join(split.name for split in labelled if split.classes[label].clips)
+            unseen.setdefault(f" (only {elsewhere})" if elsewhere else "", []).append(label)
+    for elsewhere, labels in unseen.items():
+        yield f"no clip to train on has {', '.join(labels)}{elsewhere}"
+    for split in labelled:
+        if split.usable and not any(found.clips for found in split.classes.values()):
+            if split in trained:
+                yield f"{split.name}: no clip has an event: there is nothing to learn from it"
+            elif split.role == "select":
+                yield f"{split.name}: no clip has an event: no epoch can be told from another by it"
+
+
+def _is_on(split: SplitCheck, check: CorpusCheck) -> bool:
+    return check.conf.data.splits[split.name].task in check.conf.tasks
+
+
+def label_hints(labels: Sequence[str]) -> list[str]:
+    """Labels that look as if they were written wrongly."""
+    alike: dict[str, list[str]] = {}
+    for label in labels:
+        alike.setdefault(folded(label), []).append(label)
+    said = [
+        f"labels {' and '.join(map(show, same))} differ in case or spaces alone: are they one?"
+        for same in alike.values()
+        if len(same) > 1
+    ]
+    for label in labels:
+        parts = [part.strip() for part in re.split("[,;|]", label)]
+        if len(parts) > 1 and (all(part in labels for part in parts) or set(label) & set(";|")):
+            said.append(f"label {show(label)} looks like {len(parts)} labels: commas separate them, in weak tables")
+        if label.strip('"') != label:
+            said.append(f"label {show(label)} looks like a part of one in quotes")
+    return said
 
 
 def _split_warnings(split: SplitCheck, check: CorpusCheck) -> Iterator[str]:
@@ -50,6 +89,13 @@ def _split_warnings(split: SplitCheck, check: CorpusCheck) -> Iterator[str]:
         share = 100 * (1 - len(files.missing) / files.expected)
         where = f"not on disk, the first {show(files.missing[0])}: {share:.1f} % are"
         yield f"{len(files.missing)} of {files.expected} clips are {where}"
+    if files.respelt:
+        how = "composed otherwise on disk (Unicode has two forms for letters with marks): matched"
+        yield _clips(files.respelt, how)
+    spelt: dict[str, str] = {}
+    pairs = [(spelt.setdefault(clip.name.casefold(), clip.name), clip.name) for clip in files.clips]
+    if pairs := [f"{show(one)} and {show(other)}" for one, other in pairs if one != other]:
+        yield f"{len(pairs)} names differ from others in case alone, which some systems take for one: {pairs[0]}"
     if files.ignored:
         yield f"{len(files.ignored)} files are no audio by their names, the first {show(files.ignored[0])}"
     if split.damaged:

@@ -28,6 +28,7 @@ class SplitFiles:
     missing: list[str] = field(default_factory=list)  # sound rows, audio not on disk
     ignored: list[str] = field(default_factory=list)  # files that are not audio by their name
     unnamed: list[str] = field(default_factory=list)  # audio on disk that the metadata do not name
+    respelt: list[str] = field(default_factory=list)  # sound rows, whose audio's names are composed otherwise
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -147,7 +148,9 @@ class Corpus:
             faults.append(Fault(what, "fill it, or fetch it again", tsv))
         on_disk = set(os.listdir(audio)) if audio.is_dir() else set()
         clips = split_clips(metadata, audio, split.labels)
-        present = [clip for clip in clips if clip.name in on_disk]
+        respelt = names.respelt((clip.name for clip in clips), on_disk)
+        clips = [replace(clip, path=audio / respelt[clip.name]) if clip.name in respelt else clip for clip in clips]
+        present = [clip for clip in clips if clip.path.name in on_disk]
         if clips and not present:
             what = f"split '{name}': expected {len(clips)} audio files, found none of them"
             faults.append(Fault(what, "put them there, or correct data.splits", audio))
@@ -159,8 +162,11 @@ class Corpus:
             name,
             clips=[clip for clip in present if clip.name not in links],
             expected=metadata.expected,
-            missing=[clip.name for clip in clips if clip.name not in on_disk],
-            unnamed=sorted(filter(names.is_audio_name, on_disk - metadata.labels.keys() - metadata.faulty)),
+            missing=[clip.name for clip in clips if clip.path.name not in on_disk],
+            unnamed=sorted(
+                filter(names.is_audio_name, on_disk - metadata.labels.keys() - metadata.faulty - {*respelt.values()})
+            ),
+            respelt=sorted(respelt),
             faults=faults,
         )
 

@@ -58,7 +58,7 @@ def by_class(text: str) -> ByClass:
             return float(text)
         except ValueError:
             pairs = re.findall(r"(.+?)=([-+.\dEe]+|nan|inf)(?:,|$)", text)
-            if ",".join(f"{name}={value}" for name, value in pairs) != text.removesuffix(","):
+            if not pairs or ",".join(f"{name}={value}" for name, value in pairs) != text.removesuffix(","):
                 raise
             return {name: float(value) for name, value in pairs}
     except ValueError:

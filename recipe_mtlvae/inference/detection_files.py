@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import itertools
+import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from recipe_mtlvae.conf import FeatureConf
+from recipe_mtlvae.corpus.names import is_control, stem_of, suffix_of
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import write_text
 from recipe_mtlvae.inference.detector import Detection
@@ -27,7 +31,7 @@ RAVEN = (
     "End Time (s)",
     "Low Freq (Hz)",
     "High Freq (Hz)",
-    "Label",
+    "Annotation",  # what crowsetta, opensoundscape and others read by default
     "Confidence",
 )
 STEM_BYTES = 180  # of a result's name: file systems take 255, endings and temporary names want some
@@ -44,7 +48,7 @@ class Found:
 
     @property
     def name(self) -> str:
-        return self.filename.removesuffix(self.path.suffix)
+        return stem_of(self.filename)
 
 
 def write_detection(out: Path, name: str, detection: Detection, features: FeatureConf) -> Found:
@@ -52,10 +56,17 @@ def write_detection(out: Path, name: str, detection: Detection, features: Featur
     path = detection.path
     if path is None:
         raise ValueError("expected a recording from a file")
-    found = Found(name + path.suffix, detection.duration, path.resolve(), tuple(detection.events))
+    found = Found(name + suffix_of(path.name), detection.duration, path.resolve(), tuple(detection.events))
     write_scores(out / "scores", name, detection.scores, detection.step_seconds, detection.classes)
-    write_text(out / "audacity" / f"{name}.txt", audacity_labels(detection.events))
-    write_text(out / "raven" / f"{name}.Table.1.selections.txt", raven_table(detection.events, features))
+    labels = {
+        out / "audacity" / f"{name}.txt": audacity_labels(detection.events),
+        out / "raven" / f"{name}.Table.1.selections.txt": raven_table(detection.events, features),
+    }
+    for file, text in labels.items():
+        if detection.events:
+            write_text(file, text)
+        else:  # of an earlier run; programs refuse files without labels
+            file.unlink(missing_ok=True)
     write_text(out / "events" / f"{name}.tsv", _table(EVENTS, _event_rows(found)))  # last: its presence says done
     return found
 
@@ -96,7 +107,7 @@ def earlier_names(out: Path) -> dict[Path, str]:
     """The results' names of the recordings that earlier runs wrote to `out`. Raises RecipeError for other tables."""
     _read(out / "events.tsv", EVENTS)
     rows = _read(out / "recordings.tsv", RECORDINGS)
-    return {Path(row["path"]): row["filename"].removesuffix(Path(row["path"]).suffix) for row in rows}
+    return {Path(row["path"]): stem_of(row["filename"]) for row in rows}
 
 
 def result_names(recordings: Sequence[Path], earlier: Mapping[Path, str]) -> dict[Path, str]:
@@ -107,11 +118,12 @@ def result_names(recordings: Sequence[Path], earlier: Mapping[Path, str]) -> dic
     """
     names = {path: earlier[path.resolve()] for path in recordings if path.resolve() in earlier}
     used = {name.casefold() for name in earlier.values()}  # some file systems hold A and a for the same
-    twins = Counter((path.resolve().parent, path.stem.casefold()) for path in recordings)
+    twins = Counter((path.resolve().parent, stem_of(path.name).casefold()) for path in recordings)
     parts = {}
     for path in recordings:
         folder = path.resolve().parent
-        stem = path.stem if twins[folder, path.stem.casefold()] == 1 else path.name.replace(".", "_")
+        stem = stem_of(path.name)
+        stem = stem if twins[folder, stem.casefold()] == 1 else path.name.replace(".", "_")
         parts[path] = (*folder.parts[1:], stem)
     waiting = [path for path in recordings if path not in names]
     for depth in itertools.count(1):
@@ -139,6 +151,23 @@ def check_writable(out: Path) -> None:
         raise fail(f"cannot be written to ({error.strerror})", "give another --out", out) from None
 
 
+@contextlib.contextmanager
+def only_writer(out: Path) -> Iterator[None]:
+    """Raises RecipeError while another process writes there: both would take the same names for other recordings."""
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        raise fail("another detect writes into this folder", "wait for its end, or give another --out", out) from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(folder)
+
+
 def _file_name(name: str) -> str:
     short = name.encode()[-STEM_BYTES:].decode(errors="ignore")
     return short.lstrip(".") or "recording"
@@ -158,7 +187,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _plain(text: str) -> str:
     """A label or path as a cell: no character of it ends the cell or the line."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    return "".join(" " if is_control(character) else character for character in text)
 
 
 def _read(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.corpus.names import stem_of
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inputs.prepared import Split, open_split
@@ -104,7 +104,7 @@ def _seen_and_heard(
     prepared: Split | None, corpus: Corpus | None, clip_id: str
 ) -> tuple[np.ndarray | None, bytes | None, str]:
     """A clip's log-mel, audio and full name."""
-    rows = {Path(clip.name).stem: i for i, clip in enumerate(prepared.clips)} if prepared else {}
+    rows = {stem_of(clip.name): i for i, clip in enumerate(prepared.clips)} if prepared else {}
     if prepared is None or corpus is None or clip_id not in rows:
         return None, None, clip_id
     clip = prepared.clips[rows[clip_id]]

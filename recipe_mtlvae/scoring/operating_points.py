@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from recipe_mtlvae.corpus.metadata import read_metadata
+from recipe_mtlvae.corpus.names import stem_of
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
@@ -54,7 +55,7 @@ def read_operating_points(folder: Path) -> OperatingPoints:
             faults += error.faults
             continue
         faults += metadata.faults
-        points[threshold] = {Path(name).stem: events for name, events in metadata.events.items()}
+        points[threshold] = {stem_of(name): events for name, events in metadata.events.items()}
     if faults:
         raise RecipeError(*faults)
     return OperatingPoints(dict(sorted(points.items())))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recipe_mtlvae.corpus.metadata import read_events
+from recipe_mtlvae.corpus.names import stem_of
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import content_hash, read_text
 from recipe_mtlvae.labels import Event, merge_events
@@ -61,8 +62,8 @@ def read_reference(ground_truth: Path, durations: Path, classes: Sequence[str] |
 
 def split_reference(split: Split) -> Reference:
     """The reference of a prepared split."""
-    truth = {Path(clip.name).stem: merge_events(clip.events or ()) for clip in split.recordings}
-    durations = {Path(name).stem: seconds for name, seconds in split.seconds.items()}
+    truth = {stem_of(clip.name): merge_events(clip.events or ()) for clip in split.recordings}
+    durations = {stem_of(name): seconds for name, seconds in split.seconds.items()}
     return Reference(truth, durations, split.expected)
 
 
@@ -87,7 +88,7 @@ def attach(scores: ScoreFolder, reference: Reference, allow_missing: bool) -> At
 
 def _by_id(by_name: Mapping[str, object], file: Path) -> dict:
     """By name without suffix, which names a clip's score file."""
-    result = {Path(name).stem: value for name, value in by_name.items()}
+    result = {stem_of(name): value for name, value in by_name.items()}
     if len(result) < len(by_name):
         raise fail("two clips have one name but for the suffix: their scores could not be told apart", path=file)
     return result

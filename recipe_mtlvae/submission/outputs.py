@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.corpus.names import stem_of
 from recipe_mtlvae.inputs.prepared import Split
 from recipe_mtlvae.scoring.postprocess import median_filter, stretches
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder, score_text
@@ -17,7 +18,7 @@ Files = dict[str, bytes | Callable[[], bytes]]  # by name; thousands of score fi
 
 def clip_ids(split: Split) -> dict[str, str]:
     """File names by clip id, sorted by name."""
-    return {clip.path.stem: clip.name for clip in sorted(split.clips, key=lambda clip: clip.name)}
+    return {stem_of(clip.name): clip.name for clip in sorted(split.clips, key=lambda clip: clip.name)}
 
 
 def event_outputs(split: Split, scores: ScoreFolder, conf: Conf, profile: Profile) -> Files:
