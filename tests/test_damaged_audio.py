@@ -105,6 +105,18 @@ def test_a_hole_is_there_for_a_stretch_that_begins_after_it_too(tmp_path):
     np.testing.assert_allclose(stretch, whole[round(4.9 * RATE) :][:RATE], atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["opus", "ogg", "mp3", "flac"])
+def test_a_hole_at_the_beginning_is_one_too(tmp_path, kind):
+    path = written(tmp_path, kind)
+    whole = clean(path)
+    data = path.read_bytes()
+    sound = {"opus": 1000, "ogg": 4000, "flac": 9000}.get(kind) or data.index(b"Xing") + 700
+    path.write_bytes(data[:sound] + bytes(300) + data[sound + 300 :])
+    samples = read_audio(path, RATE, None).samples
+    np.testing.assert_allclose(samples[3 * RATE : 5 * RATE], whole[3 * RATE : 5 * RATE], atol=0.02)
+    assert said(path).startswith("is damaged at 0.")
+
+
 def test_an_mp3_of_variable_rate_with_two_holes_ends_at_the_first(tmp_path):
     path = spoilt(spoilt(written(tmp_path, "mp3"), 0.4, 300), 0.7, 300)
     assert 0.3 * SECONDS < read_audio(path, RATE, None).duration < 0.45 * SECONDS

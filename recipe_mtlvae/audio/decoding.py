@@ -86,7 +86,10 @@ def opened(path: Path) -> Iterator[Recording]:
         hint = _AGAIN
         if path.suffix.lower() in FOREIGN:
             hint = f"convert it, as by: ffmpeg -i {path.name} {path.stem}.wav"
-        raise fail(f"is not readable as audio ({error.error_string})", hint, path) from None
+        why = error.error_string
+        if "does not exist" in why:  # what libsndfile says of an MP3 without a whole frame
+            why = "nothing in it can be decoded"
+        raise fail(f"is not readable as audio ({why})", hint, path) from None
     except OSError as error:
         raise fail(f"cannot be read ({error.strerror})", "check its permissions and its disk", path) from None
 

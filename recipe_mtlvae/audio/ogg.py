@@ -37,7 +37,7 @@ def ogg_layout(data: bytes) -> Layout | None:
     recordings = _recordings(pages)
     for i, recording in enumerate(recordings):
         pieces += _pieces(data, recording, joined=i > 0)
-    whole = len(pieces) == len(recordings) == 1
+    whole = len(pieces) == len(recordings) == 1 and (pieces[0].first == 0 or not pieces[0].parts)
     truncated = "" if recordings[-1][-1].flags & _LAST else "its last page is missing"
     return Layout((Piece(),) if whole else tuple(pieces), truncated)
 

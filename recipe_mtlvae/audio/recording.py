@@ -21,6 +21,7 @@ from recipe_mtlvae.errors import Fault
 HINT = "what is there is used, at its true time; if you have a whole copy, take that"
 _CAREFUL = 1024  # samples decoded at a time where more at once failed
 _BEFORE = 1 << 16  # samples decoded before a place that is sought: an MP3's frames lean on up to 511 bytes before them
+_UNKNOWN = 1 << 62  # samples
 
 
 class _Sequential(soundfile.SoundFile):
@@ -107,26 +108,30 @@ class Recording:
         self._begins: list[int] = []
         self._ends: list[int] = []
         base = ahead = 0
+        known = False
         for i, piece in enumerate(layout.pieces):
             frames = piece.frames
-            if frames is None or not i or piece.joined:
+            if frames is None or not known or piece.joined:
                 try:
                     file = self._open(i)
                 except soundfile.LibsndfileError:
-                    if not i:
+                    last = i == len(layout.pieces) - 1
+                    if last and not known:
                         raise
-                    self._begins.append(self._ends[-1])
-                    self._ends.append(self._ends[-1])
-                    self._cut = "what follows cannot be decoded" if i == len(layout.pieces) - 1 else ""
+                    self._begins.append(self._ends[-1] if i else 0)
+                    self._ends.append(self._begins[-1])
+                    self._cut = "what follows cannot be decoded" if last else ""
                     continue
-                if not i:
+                if not known:
+                    known = True
                     self.samplerate, self.channels = file.samplerate, file.channels
                     self.format, self.subtype = file.format, file.subtype
                 elif (file.samplerate, file.channels) != (self.samplerate, self.channels):
                     kinds = f"{file.samplerate} Hz in {file.channels} channels"
                     self._layout = Layout(layout.pieces[:i], stopped=f"another recording follows, of {kinds}")
                     break
-                frames = file.frames if frames is None else frames
+                if frames is None:
+                    frames = file.frames if file.frames < _UNKNOWN else self._counted(i)
             end = self._ends[-1] if i else 0
             if not i or piece.joined:
                 base, ahead = end, 0
@@ -149,6 +154,18 @@ class Recording:
             self._file = _Sequential(self._source.fileno(), closefd=False)
         self._opened, self._next = i, 0
         return self._file
+
+    def _counted(self, i: int) -> int:
+        """The samples of a piece of which libsndfile knows no length."""
+        frames = 0
+        try:
+            while found := len(self._file.read(_CAREFUL, dtype="float32")):
+                frames += found
+        except soundfile.LibsndfileError:
+            self.close()
+        else:
+            self._open(i)
+        return frames
 
     def _decode(self, i: int, samples: np.ndarray) -> int:
         """Fill `samples` from piece `i`; how many there were."""
