@@ -212,8 +212,8 @@ def test_run_without_scores_is_refused(tmp_path: Path) -> None:
 def test_segment_f1_of_one_clip() -> None:
     # truth: seconds 0, 1, 2 of Dog; detected: seconds 1, 2, 3 of Dog and 0 of Cat: 2 of 3 and 4
     truth, detected = [Event(0.0, 2.5, "Dog")], [Event(1.2, 3.1, "Dog"), Event(0.0, 0.5, "Cat")]
-    assert clips.segment_f1(truth, detected) == pytest.approx(2 * 2 / (3 + 4))
-    assert clips.segment_f1([], []) is None
+    assert clips.segment_f1(truth, detected, 10.0) == pytest.approx(2 * 2 / (3 + 4))
+    assert clips.segment_f1([], [], 10.0) is None
 
 
 def test_best_median_and_worst_clips_are_chosen() -> None:

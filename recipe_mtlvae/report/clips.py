@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,9 @@ from recipe_mtlvae.inputs.prepared import Split, open_split
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.report.compared import ComparedSystem
 from recipe_mtlvae.report.sound import encoded
+from recipe_mtlvae.scoring.f1 import f1
+from recipe_mtlvae.scoring.matching import active_segments
+from recipe_mtlvae.scoring.scenarios import SEGMENT
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,11 @@ def clip_views(
         return []
     reference = next(iter(outputs.values())).reference
     detected = {name: output.detected for name, output in outputs.items()}
-    f1 = {
-        clip: _mean_f1(truth, [found.get(clip, ()) for found in detected.values()])
+    scores = {
+        clip: _mean_f1(truth, [found.get(clip, ()) for found in detected.values()], reference.durations[clip])
         for clip, truth in reference.truth.items()
     }
-    ranked = choose(f1, reference.truth, each)
+    ranked = choose(scores, reference.truth, each)
     if not ranked:
         gaps.append("No test clips are shown: none has an event, true or detected.")
     prepared = _open_corpus(corpus, split, gaps) if ranked else None
@@ -55,14 +57,17 @@ def clip_views(
         lanes = {"truth": reference.truth[clip]} | {name: found.get(clip, ()) for name, found in detected.items()}
         log_mel, audio, name = _seen_and_heard(prepared, corpus, clip)
         seconds = corpus.conf.data.clip_seconds if corpus else reference.durations[clip]
-        views.append(ClipView(name, rank, f1[clip], seconds, lanes, log_mel, audio))
+        views.append(ClipView(name, rank, scores[clip], seconds, lanes, log_mel, audio))
     return views
 
 
-def segment_f1(truth: Sequence[Event], detected: Sequence[Event]) -> float | None:
-    """F1 of one clip over its (class, second) pairs; None where there is no event at all."""
-    expected, found = _active_seconds(truth), _active_seconds(detected)
-    return 2 * len(expected & found) / (len(expected) + len(found)) if expected or found else None
+def segment_f1(truth: Sequence[Event], detected: Sequence[Event], duration: float) -> float | None:
+    """F1 of one clip over its (class, segment) pairs; None where there is no event at all."""
+    classes = sorted({event.label for event in (*truth, *detected)})
+    there, found = (active_segments(events, duration, classes, SEGMENT.segment_length) for events in (truth, detected))
+    if not (there.any() or found.any()):
+        return None
+    return float(np.nan_to_num(f1((found & there).sum(), (found & ~there).sum(), there.sum())))
 
 
 def choose(f1: Mapping[str, float | None], truth: Mapping[str, Sequence[Event]], each: int) -> list[tuple[str, str]]:
@@ -77,13 +82,9 @@ def choose(f1: Mapping[str, float | None], truth: Mapping[str, Sequence[Event]],
     return [(name, rank) for rank, names in chosen.items() for name in names]
 
 
-def _active_seconds(events: Sequence[Event]) -> set[tuple[str, int]]:
-    return {(e.label, second) for e in events for second in range(math.floor(e.onset), math.ceil(e.offset))}
-
-
-def _mean_f1(truth: Sequence[Event], detected: Sequence[Sequence[Event]]) -> float | None:
+def _mean_f1(truth: Sequence[Event], detected: Sequence[Sequence[Event]], duration: float) -> float | None:
     """None where no system found anything and nothing was there; a clip kept silent rightly counts as 1 otherwise."""
-    values = [segment_f1(truth, found) for found in detected]
+    values = [segment_f1(truth, found, duration) for found in detected]
     if all(value is None for value in values):
         return None
     return float(np.mean([1.0 if value is None else value for value in values]))

@@ -180,17 +180,13 @@ def system_of_files(run: Run) -> ComparedSystem:
 
 
 def _system(name: str, members: list[Member]) -> ComparedSystem:
-    results = {}
-    for split in members[0].outputs:
-        outputs = [member.outputs[split] for member in members if split in member.outputs]
-        results[split] = _result(outputs)
-    runs = tuple(replace(member.run, name=name) for member in members)
-    return ComparedSystem(name, runs, results, _all_converged(runs))
-
-
-def _all_converged(runs: Sequence[Run]) -> bool | None:
-    known = [_converged(run) for run in runs]
-    return False if False in known else True if True in known else None
+    results = {
+        split: _result([member.outputs[split] for member in members if split in member.outputs])
+        for split in members[0].outputs
+    }
+    known = [_converged(member.run) for member in members]
+    converged = False if False in known else True if True in known else None
+    return ComparedSystem(name, tuple(member.run for member in members), results, converged)
 
 
 def _result(outputs: list[SystemOutput]) -> Result:

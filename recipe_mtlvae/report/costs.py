@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ from recipe_mtlvae.report.compared import ComparedSystem
 from recipe_mtlvae.report.tables import NONE, is_selection, shown_splits, split_name, split_title, splits_of
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.energy import ew_psds
-from recipe_mtlvae.scoring.scenarios import Metric
 from recipe_mtlvae.systems import baselines
 
 NOT_MEASURED, NOT_KNOWN = "not measured", "not known"
+Reading = tuple[str, Callable[[ComparedSystem], str]]  # a quantity's name, and what a system's cell says
 
 
 @dataclass(frozen=True)
@@ -30,31 +31,32 @@ class CostRow:
 
 def cost_rows(systems: Sequence[ComparedSystem]) -> list[CostRow]:
     """All quantities that any system has, and the energy in any case, one cell a system; of several runs the mean."""
-    rows: list[tuple[str, Callable[[ComparedSystem], str]]] = [
+    rows: list[Reading] = [
         ("Data", lambda system: system.runs[0].conf.data.name if system.runs[0].conf else NONE),
         ("Classes", lambda system: str(len(next(iter(system.results.values())).per_class))),
     ]
     rows += [
-        (f"Clips scored, {split_title(systems, split).lower()}", _coverage_of(split)) for split in splits_of(systems)
+        (f"Clips scored, {split_title(systems, split).lower()}", partial(_coverage, split))
+        for split in splits_of(systems)
     ]
     rows += [
-        ("Epochs trained", _mean("training", "epochs", count)),
-        ("Epoch that is scored", _mean("training", "best_epoch", count)),
+        ("Epochs trained", partial(_training, "epochs", count)),
+        ("Epoch that is scored", partial(_training, "best_epoch", count)),
         ("Validation score levelled off", _converged),
-        ("Training steps", _mean("training", "steps", count)),
-        ("Clips seen in training", _mean("training", "clips_seen", count)),
-        ("Training time", _mean("training", "seconds", duration, NOT_MEASURED)),
+        ("Training steps", partial(_training, "steps", count)),
+        ("Clips seen in training", partial(_training, "clips_seen", count)),
+        ("Training time", partial(_training, "seconds", duration, missing=NOT_MEASURED)),
         ("Training speed", _speed),
-        ("Peak main memory in training", _mean("training", "peak_memory_bytes", _gigabytes, NOT_MEASURED)),
+        ("Peak main memory in training", partial(_training, "peak_memory_bytes", _gigabytes, missing=NOT_MEASURED)),
     ]
     dev_test = dev_test_of(systems)
-    rows += [(_energy_name(phase, dev_test), _energy_of(phase)) for phase in _phases(systems)]
+    rows += [(_energy_name(phase, dev_test), partial(_energy, phase)) for phase in _phases(systems)]
     rows += _ew_psds_rows(systems)
     rows += _energy_to_reach_rows(systems)
     rows += [
-        (f"Detection speed, {dev_test}", _detection_speed(dev_test)),
-        ("Parameters", _mean(None, "parameters", count)),
-        ("Multiply-accumulates for 10\u00a0s", _mean(None, "macs_10s", lambda number: f"{number / 1e9:.3g} G")),
+        (f"Detection speed, {dev_test}", partial(_detection_speed, dev_test)),
+        ("Parameters", partial(_mean, "parameters", count)),
+        ("Multiply-accumulates for 10\u00a0s", partial(_mean, "macs_10s", lambda macs: f"{macs / 1e9:.3g} G")),
     ]
     found = [CostRow(name, tuple(read(system) for system in systems)) for name, read in rows]
     return [
@@ -109,20 +111,21 @@ def energy_weighted(system: ComparedSystem, baseline: ComparedSystem, phase: str
     return ew_psds(result.macro[name], theirs, ours)
 
 
-def _ew_psds_rows(systems: Sequence[ComparedSystem]) -> list[tuple[str, Callable[[ComparedSystem], str]]]:
+def _ew_psds_rows(systems: Sequence[ComparedSystem]) -> list[Reading]:
     baseline = baseline_of(systems)
     if baseline is None or len(systems) < 2:
         return []
 
-    def row(phase: str, metric: Metric) -> tuple[str, Callable[[ComparedSystem], str]]:
-        def text(system: ComparedSystem) -> str:
-            value = energy_weighted(system, baseline, phase, metric.key)
-            return f"{value:.3f}" if value is not None else "not measured alike"
+    def text(phase: str, name: str, system: ComparedSystem) -> str:
+        value = energy_weighted(system, baseline, phase, name)
+        return f"{value:.3f}" if value is not None else "not measured alike"
 
-        return f"EW-{metric.short}, {'dev-test' if phase == dev_test else phase}", text
-
-    dev_test = dev_test_of(systems)
-    return [row(phase, metric) for phase in (TRAINING, dev_test) for metric in scenarios.METRICS if metric.is_psds]
+    return [
+        (f"EW-{metric.short}, {title}", partial(text, phase, metric.key))
+        for phase, title in ((TRAINING, TRAINING), (dev_test_of(systems), "dev-test"))
+        for metric in scenarios.METRICS
+        if metric.is_psds
+    ]
 
 
 def kwh_to_reach(system: ComparedSystem, score: float) -> float | None:
@@ -147,7 +150,7 @@ def best_selection(system: ComparedSystem) -> float | None:
     return float(min(best)) if len(best) == len(system.runs) else None
 
 
-def _energy_to_reach_rows(systems: Sequence[ComparedSystem]) -> list[tuple[str, Callable[[ComparedSystem], str]]]:
+def _energy_to_reach_rows(systems: Sequence[ComparedSystem]) -> list[Reading]:
     """What the baseline's score takes, and the best one of a system that stays below it, which the baseline passes.
 
     Nothing is said of systems that have not converged: half-trained, either may be anywhere.
@@ -157,22 +160,22 @@ def _energy_to_reach_rows(systems: Sequence[ComparedSystem]) -> list[tuple[str, 
     if baseline is None or score is None or len(systems) < 2:
         return []
 
-    def row(label: str, score: float) -> tuple[str, Callable[[ComparedSystem], str]]:
-        def text(system: ComparedSystem) -> str:
-            if not (system.ranked and baseline.ranked):
-                return "not converged"
-            if not (_measured_alike(system, baseline, "training") and _same_selection(system, baseline)):
-                return "not measured alike"
-            kwh, reference = kwh_to_reach(system, score), kwh_to_reach(baseline, score)
-            if kwh is None or not reference:
-                return "not reached"
-            share = "" if system is baseline else f", {kwh / reference:.3g} of the baseline's"
-            return f"{kwh_text(kwh)} kWh{share}"
+    def text(goal: float, system: ComparedSystem) -> str:
+        if not (system.ranked and baseline.ranked):
+            return "not converged"
+        if not (_measured_alike(system, baseline, "training") and _same_selection(system, baseline)):
+            return "not measured alike"
+        kwh, reference = kwh_to_reach(system, goal), kwh_to_reach(baseline, goal)
+        if kwh is None or not reference:
+            return "not reached"
+        share = "" if system is baseline else f", {kwh / reference:.3g} of the baseline's"
+        return f"{kwh_text(kwh)} kWh{share}"
 
-        return f"Energy to reach the selection score of {label}, {score:.3f}", text
-
-    below = [(own, system) for system in systems if system.ranked and 0 < (own := best_selection(system) or 0) < score]
-    return [row("the baseline", score), *(row(system.name, own) for own, system in below)]
+    goals = [(one.name, own) for one in systems if one.ranked and 0 < (own := best_selection(one) or 0) < score]
+    return [
+        (f"Energy to reach the selection score of {label}, {goal:.3f}", partial(text, goal))
+        for label, goal in [("the baseline", score), *goals]
+    ]
 
 
 def _measured_alike(system: ComparedSystem, baseline: ComparedSystem, phase: str) -> bool:
@@ -192,24 +195,22 @@ def _same_selection(system: ComparedSystem, baseline: ComparedSystem) -> bool:
 
 
 def _mean(
-    section: str | None, key: str, text: Callable[[float], str], missing: str = NONE
-) -> Callable[[ComparedSystem], str]:
-    def cell(system: ComparedSystem) -> str:
-        values = [((run.model.get(section) or {}) if section else run.model).get(key) for run in system.runs]
-        return missing if None in values else text(float(np.mean(values)))
-
-    return cell
+    key: str, text: Callable[[float], str], system: ComparedSystem, section: str | None = None, missing: str = NONE
+) -> str:
+    """Of a figure of model.json over the system's runs."""
+    values = [((run.model.get(section) or {}) if section else run.model).get(key) for run in system.runs]
+    return missing if None in values else text(float(np.mean(values)))
 
 
-def _coverage_of(split: str) -> Callable[[ComparedSystem], str]:
-    def text(system: ComparedSystem) -> str:
-        result = system.results.get(split)
-        if result is None or not result.expected:
-            return NONE
-        share = 100 * result.scored / result.expected
-        return f"{result.scored:,} of {result.expected:,} ({share:.{0 if share == 100 else 1}f} %)"
+_training = partial(_mean, section="training")
 
-    return text
+
+def _coverage(split: str, system: ComparedSystem) -> str:
+    result = system.results.get(split)
+    if result is None or not result.expected:
+        return NONE
+    share = 100 * result.scored / result.expected
+    return f"{result.scored:,} of {result.expected:,} ({share:.{0 if share == 100 else 1}f} %)"
 
 
 def _converged(system: ComparedSystem) -> str:
@@ -222,13 +223,10 @@ def _speed(system: ComparedSystem) -> str:
     return f"{np.mean(speeds):.3g} clips a second" if speeds else NOT_MEASURED
 
 
-def _detection_speed(split: str) -> Callable[[ComparedSystem], str]:
-    def text(system: ComparedSystem) -> str:
-        predictions = [(run.model.get("prediction") or {}).get(split) or {} for run in system.runs]
-        speeds = [prediction["times_real_time"] for prediction in predictions if prediction.get("times_real_time")]
-        return f"{np.mean(speeds):.3g} times real time" if speeds else NOT_MEASURED
-
-    return text
+def _detection_speed(split: str, system: ComparedSystem) -> str:
+    predictions = [(run.model.get("prediction") or {}).get(split) or {} for run in system.runs]
+    speeds = [prediction["times_real_time"] for prediction in predictions if prediction.get("times_real_time")]
+    return f"{np.mean(speeds):.3g} times real time" if speeds else NOT_MEASURED
 
 
 def dev_test_of(systems: Sequence[ComparedSystem]) -> str:
@@ -248,12 +246,8 @@ def _energy_name(phase: str, dev_test: str) -> str:
     return f"Energy, dev-test ({name})" if phase == dev_test else f"Energy, {name}"
 
 
-def _energy_of(phase: str) -> Callable[[ComparedSystem], str]:
-    def text(system: ComparedSystem) -> str:
-        entry = system.runs[0].energy.get(phase) or {}
-        return energy({**entry, "kwh": mean_kwh(system, phase)})
-
-    return text
+def _energy(phase: str, system: ComparedSystem) -> str:
+    return energy({**(system.runs[0].energy.get(phase) or {}), "kwh": mean_kwh(system, phase)})
 
 
 def _gigabytes(number: float) -> str:

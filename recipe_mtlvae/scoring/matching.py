@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -86,6 +87,16 @@ def collar_hits(detected: EventTable, truth: EventTable, scenario: EventScenario
     references = np.bincount(truth.group[np.unique(pairs.reference[match])], minlength=groups)
     true = np.minimum(detections, references)
     return Hits(true, np.bincount(detected.group, minlength=groups) - true)
+
+
+def active_segments(events: Sequence[Event], duration: float, classes: Sequence[str], length: float) -> np.ndarray:
+    """Whether a class sounds in each segment of `length` seconds up to the clip's `duration`: (segments, classes)."""
+    edges = (np.arange(math.ceil(duration / length) + 1) * length).round(DECIMALS)
+    active = np.zeros((len(edges) - 1, len(classes)), dtype=bool)
+    for event in events:
+        inside = (edges[1:] > round(event.onset, DECIMALS)) & (edges[:-1] < round(event.offset, DECIMALS))
+        active[:, classes.index(event.label)] |= inside
+    return active
 
 
 def _pairs(detected: EventTable, truth: EventTable) -> _Pairs:

@@ -14,6 +14,7 @@ from recipe_mtlvae.errors import fail
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.f1 import f1
+from recipe_mtlvae.scoring.matching import active_segments
 from recipe_mtlvae.scoring.scenarios import EventScenario, Intersection, PSDScenario, SegmentScenario
 from recipe_mtlvae.scoring.scores import ScoreFolder
 from recipe_mtlvae.scoring.statistics import Changes, changes
@@ -21,10 +22,8 @@ from recipe_mtlvae.scoring.statistics import Changes, changes
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its dependencies warn of their own use of pkg_resources
     from sed_scores_eval import intersection_based
-    from sed_scores_eval.base_modules.scores import create_score_dataframe
     from sed_scores_eval.collar_based.intermediate_statistics import statistics_fn as collar_counts
     from sed_scores_eval.intersection_based.intermediate_statistics import statistics_fn as intersection_counts
-    from sed_scores_eval.segment_based.intermediate_statistics import intermediate_statistics_deltas as segment_deltas
 
 Events = Mapping[str, Sequence[Event]]  # by clip
 
@@ -209,32 +208,12 @@ def _times(events: Sequence[Event], classes: Sequence[str]) -> list[list[tuple[f
 
 @count.register
 def _(scenario: SegmentScenario, detections: Detections) -> Counts:
-    """Counts of segments, by sed_scores_eval, from scores of 1 where an event was detected."""
-    detected, truth, classes = detections.detected, detections.truth, detections.classes
-    durations = detections.durations
-    deltas = segment_deltas(
-        {clip: create_score_dataframe(*_binary(events, durations[clip], classes)) for clip, events in detected.items()},
-        {clip: _tuples(events) for clip, events in truth.items()},
-        {clip: durations[clip] for clip in truth},
-        **asdict(scenario),
-    )
-    cells = [[deltas[clip][label] for label in classes] for clip in truth]  # (score, truth) of each segment
-    tps = [[(found * counts["tps"]).sum() for found, counts in row] for row in cells]
-    fps = [[(found * counts["fps"]).sum() for found, counts in row] for row in cells]
-    return Counts(np.array(tps), np.array(fps), np.array([[counts["tps"].sum() for _, counts in row] for row in cells]))
-
-
-def _binary(
-    events: Sequence[Event], duration: float, classes: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Scores (windows, classes) of 0 and 1, in as few windows as that takes; their edges in seconds; the classes."""
-    times = {0.0, float(duration), *(event.onset for event in events), *(event.offset for event in events)}
-    edges = np.array(sorted(times))
-    scores = np.zeros((len(edges) - 1, len(classes)))
-    for event in events:
-        first, last = np.searchsorted(edges, (event.onset, event.offset))
-        scores[first:last, classes.index(event.label)] = 1.0
-    return scores, edges, list(classes)
+    counts = []
+    for clip, truth in detections.truth.items():
+        place = (detections.durations[clip], detections.classes, scenario.segment_length)
+        found, there = (active_segments(events, *place) for events in (detections.detected[clip], truth))
+        counts.append([(found & there).sum(axis=0), (found & ~there).sum(axis=0), there.sum(axis=0)])
+    return Counts(*np.array(counts).transpose(1, 0, 2))
 
 
 def _psds(statistics: ClipStatistics, name: str, scenario: PSDScenario) -> tuple[float, dict[str, float], Curve]:

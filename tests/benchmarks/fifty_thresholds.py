@@ -26,7 +26,7 @@ Points = dict[float, pd.DataFrame]
 def measured(
     scores: ScoreFolder, truth: Mapping[str, Sequence[Event]], durations: Mapping[str, float], size: int, folder: Path
 ) -> dict[str, float]:
-    """All figures by metrics.NAMES, and a TSV a threshold in `folder`; scores unprocessed, `size` in steps."""
+    """All figures of scenarios.METRICS, and a TSV a threshold in `folder`; scores unprocessed, `size` in steps."""
     points = decoded(scores, size, (*THRESHOLDS, 0.5))
     for threshold, table in points.items():
         table.to_csv(folder / f"predictions_th_{threshold:.2f}.tsv", sep="\t", index=False)
