@@ -14,6 +14,7 @@ import yaml
 
 from recipe_mtlvae.conf import CONF_DIR, Conf, changed_keys, conf_from_dict, conf_to_dict, data_file, load_conf
 from recipe_mtlvae.conf_files import read_yaml
+from recipe_mtlvae.conf_types import name_problem
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
@@ -85,10 +86,10 @@ def open_stage(number: int, description: str, argv: list[str] | None = None) -> 
     options = _parser(description).parse_args(argv)
     conf = _resolve(options)
     root = Path(options.data_root or conf.data.root or _made_root(conf)).resolve()
-    tag = options.tag or f"{Path(options.conf).stem}-{conf.data.name}"
+    tag = options.tag if options.tag is not None else f"{Path(options.conf).stem}-{conf.data.name}"
     for option, name in (("tag", tag), *(("run", name) for name in options.runs)):
-        if not name or "/" in name or name.startswith("."):
-            raise fail(f"--{option} {name}: expected a plain name", "leave out '/' and leading dots")
+        if problem := name_problem(name):
+            raise fail(f"--{option} {name[:80]!r}: {problem}")
     if options.as_baseline:
         conf, tag = _baseline_of(conf, options), baseline_tag(tag)
     official = options.as_official and Path(options.as_official)
@@ -149,7 +150,11 @@ def _resolve(options: argparse.Namespace) -> Conf:
         if not folder.is_dir():
             raise fail("--soundbank: no such folder", path=options.soundbank)
         # the labels of the recordings, not of the synthesised sounds, are this corpus's classes
-        soundbank = [f"data.soundbank={json.dumps(str(folder))}", f"data.name={folder.name}", "data.classes=null"]
+        soundbank = [
+            f"data.soundbank={json.dumps(str(folder))}",
+            f"data.name={json.dumps(folder.name)}",
+            "data.classes=null",
+        ]
         settings = [*soundbank, *settings]
     if options.submission:
         is_file = options.submission.endswith((".yaml", ".yml"))

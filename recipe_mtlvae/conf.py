@@ -12,9 +12,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from recipe_mtlvae.conf_files import Source, merge, place_of, read_yaml, setting_delta, shown, with_new_names
+from recipe_mtlvae.conf_files import (
+    MOST_VALUES,
+    Source,
+    is_too_large,
+    merge,
+    place_of,
+    read_yaml,
+    setting_delta,
+    shown,
+    with_new_names,
+)
 from recipe_mtlvae.conf_splits import SplitConf, complete_splits, name_of_split
-from recipe_mtlvae.conf_types import MANY, Bool, Float, Int, Probability, build, section
+from recipe_mtlvae.conf_types import MANY, SEEDS, Bool, Float, Int, Name, Probability, Text, build, is_one_line, section
+from recipe_mtlvae.countries import COUNTRIES
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.systems import SYSTEMS, system_module
 from recipe_mtlvae.tasks import LOSS_TERMS, TASKS, with_head
@@ -22,6 +33,8 @@ from recipe_mtlvae.tasks import LOSS_TERMS, TASKS, with_head
 _PACKAGED = Path(__file__).resolve().parent / "shipped_conf"  # conf/, where a wheel has it (pyproject.toml)
 CONF_DIR = _PACKAGED if _PACKAGED.is_dir() else _PACKAGED.parent.parent / "conf"
 SEPARATORS = {"tab": "\t", "comma": ","}
+MOST_FRAMES = 2**17  # of a clip: 35 minutes at the default hop
+LEAST_STEPS = 9  # a median filter that may always be: the default's, whatever a clip's length
 # Keys of one way to get data, data.prepare, which stand in conf/data/<way>.yaml: other data have none of them
 OF_PREPARE = {"fetch": "desed", "data.synthetic": "desed", "data.reuse": "desed", "mini": "mini"}
 
@@ -34,18 +47,34 @@ class TableConf:
     header: Bool
 
 
+def _are_class_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Labels stand in tables, in the headers of score files and in pages."""
+    for name in names:
+        if not name or name != name.strip() or "\\" in name or not is_one_line(name):
+            what = "expected names without spaces around them, backslashes or control characters"
+            raise ValueError(f"{what}, got {shown(name)}")
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"expected each name once, got {shown(repeated[0])} {names.count(repeated[0])} times")
+    if not names:
+        raise ValueError("expected at least one name, or null")
+    return names
+
+
+ClassNames = Annotated[tuple[str, ...], AfterValidator(_are_class_names)]
+
+
 @section
 class DataConf:
-    name: str
+    name: Name
     prepare: Literal["mini", "desed", "none"]
-    seed: Int
-    root: str | None
-    soundbank: str | None
-    classes: tuple[str, ...] | None
+    seed: Int = Field(ge=0, le=SEEDS)
+    root: Text | None
+    soundbank: Text | None
+    classes: ClassNames | None
     clip_seconds: Float = Field(ge=0, le=3600)
     synthetic: Literal["download", "generate"] | None = None
-    reuse: tuple[str, ...] = ()
-    evaluation: str | None
+    reuse: tuple[Text, ...] = ()
+    evaluation: Text | None
     skip_bad: Bool
     weak_held_out: Float = Field(ge=0, le=0.9)
     table: TableConf
@@ -54,8 +83,8 @@ class DataConf:
 
 @section
 class ArchiveConf:
-    record: Int
-    file: str
+    record: Int = Field(ge=0)
+    file: Name
 
 
 @section
@@ -66,16 +95,16 @@ class SplitOriginConf:
 
 @section
 class FetchConf:
-    records: str
+    records: Text
     stall_seconds: Float = Field(ge=0.01, le=3600)
     attempts: Int = Field(ge=1, le=1000)
     longest_wait: Float = Field(ge=0, le=86400)
     clips_at_once: Int = Field(ge=1, le=64)
     clips_per_second: Float = Field(ge=0.001, le=1000)
-    archives: dict[str, ArchiveConf]
-    splits: dict[str, SplitOriginConf]
-    soundscapes: dict[str, Int]
-    occurrences: str | None
+    archives: dict[Name, ArchiveConf]
+    splits: dict[Name, SplitOriginConf]
+    soundscapes: dict[Name, Annotated[Int, Field(ge=0, le=10**7)]]
+    occurrences: Text | None
 
 
 def _rises(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -90,19 +119,32 @@ ScaleRange = Annotated[tuple[Float, Float], AfterValidator(_rises)]
 @section
 class FeatureConf:
     sample_rate: Int = Field(ge=1000, le=384000)
-    n_fft: Int = Field(ge=16, le=2**20)
-    hop_length: Int = Field(ge=1, le=2**20)
-    n_mels: Int = Field(ge=1, le=2**12)
-    f_min: Float
-    f_max: Float
-    amplitude_floor: Float
-    db_min: Float
-    db_max: Float
+    n_fft: Int = Field(ge=16, le=2**16)
+    hop_length: Int = Field(ge=1, le=2**16)
+    n_mels: Int = Field(ge=1, le=1024)
+    f_min: Float = Field(ge=0, le=192000)
+    f_max: Float = Field(ge=1, le=192000)
+    amplitude_floor: Float = Field(ge=1e-30, le=1)
+    db_min: Float = Field(ge=-1000, le=1000)
+    db_max: Float = Field(ge=-1000, le=1000)
     scale_range: ScaleRange
-    frames_per_step: Int = Field(ge=1, le=2**10)
+    frames_per_step: Int = Field(ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _bands_fit(self) -> FeatureConf:
+        bins = self.n_fft // 2 + 1
+        if self.n_mels > bins:
+            raise ValueError(f"n_mels: expected at most the {bins} bins of n_fft={self.n_fft}, got {self.n_mels}")
+        low, high = self.f_min + 1, self.sample_rate / 2
+        if not low <= self.f_max <= high:
+            what = f"expected {low:g} to {high:g}, above f_min by 1 Hz and up to half of sample_rate"
+            raise ValueError(f"f_max: {what}, got {self.f_max:g}")
+        if self.db_min >= self.db_max:
+            raise ValueError(f"db_max: expected more than db_min={self.db_min:g}, got {self.db_max:g}")
+        return self
 
 
-Weight = Annotated[Float, Field(ge=0)]
+Weight = Annotated[Float, Field(ge=0, le=1e6)]
 # Weights of Eq. 1's terms; the module's name lets worker processes be handed a Conf
 LossConf = section(type("LossConf", (), {"__annotations__": dict.fromkeys(LOSS_TERMS, Weight), "__module__": __name__}))
 
@@ -110,7 +152,7 @@ LossConf = section(type("LossConf", (), {"__annotations__": dict.fromkeys(LOSS_T
 @section
 class AugmentConf:
     mixup: Probability
-    mixup_beta: Float = Field(ge=1e-06, le=MANY)
+    mixup_beta: Float = Field(ge=0.01, le=1000)
     mix: Probability
     shift: Probability
     band_gain: Probability
@@ -121,30 +163,36 @@ class BaselineCheckpointConf:
     scale_range: ScaleRange
 
 
+def _is_a_norm(norm: float) -> float:
+    if norm != 0 and not 1e-6 <= norm <= MANY:
+        raise ValueError("expected 0, for none, or 1e-06 to 1e+09")
+    return norm
+
+
 @section
 class TrainConf:
-    batch_size: Int = Field(ge=1, le=MANY)
+    batch_size: Int = Field(ge=1, le=2**16)
     max_epochs: Int = Field(ge=1, le=MANY)
     epoch_steps: Int | None = Field(ge=1, le=MANY)
-    shares: dict[str, Annotated[Int, Field(ge=1, le=MANY)]] | None
+    shares: dict[str, Annotated[Int, Field(ge=1, le=2**16)]] | None
     learning_rate: Float = Field(ge=1e-12, le=10)
     weight_decay: Float = Field(ge=0, le=1)
     schedule: Literal["constant", "cosine"]
     weight_average: Float = Field(ge=0, lt=1)
-    gradient_clip: Float = Field(ge=0, le=MANY)
+    gradient_clip: Annotated[Float, AfterValidator(_is_a_norm)]
     patience: Int | None = Field(ge=1, le=MANY)
-    accelerator: str
+    accelerator: Literal["auto", "cpu", "gpu"]
     devices: Int | None = Field(ge=1, le=2**12)
     num_nodes: Int = Field(ge=1, le=2**12)
-    strategy: str
-    precision: str
+    strategy: Literal["auto", "ddp", "ddp_spawn", "ddp_fork"]
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"]
     threads: Int | None = Field(ge=1, le=2**12)
 
 
 @section
 class PostprocessConf:
     median_filter: Int = Field(ge=1, le=9999)
-    threshold: Float = Field(ge=0, le=1)
+    threshold: Float = Field(gt=0, lt=1)
     operating_points: Int = Field(ge=1, le=1000)
 
     @field_validator("median_filter")
@@ -155,28 +203,34 @@ class PostprocessConf:
         return steps
 
 
+def _is_a_country(code: str) -> str:
+    if code not in COUNTRIES:
+        raise ValueError("expected the three capital letters of a country (ISO 3166-1 alpha-3)")
+    return code
+
+
 @section
 class EnergyConf:
-    country_iso_code: str
-    baseline_devtest_kwh: Float | None
-    baseline_eval_kwh: Float | None
-    baseline_training_kwh: Float | None
+    country_iso_code: Annotated[str, AfterValidator(_is_a_country)]
+    baseline_devtest_kwh: Float | None = Field(ge=0, le=MANY)
+    baseline_eval_kwh: Float | None = Field(ge=0, le=MANY)
+    baseline_training_kwh: Float | None = Field(ge=0, le=MANY)
 
 
 @section
 class RunConf:
     """How one process takes part; no part of what the run is."""
 
-    shard: str | None
+    shard: Text | None
 
 
 @section
 class Conf:
     system: str
-    seed: Int
+    seed: Int = Field(ge=0, le=SEEDS)
     data: DataConf
     fetch: FetchConf | None = None
-    mini: dict[str, Annotated[Int, Field(ge=0)]] | None = None
+    mini: dict[str, Annotated[Int, Field(ge=0, le=10**6)]] | None = None
     features: FeatureConf
     tasks: tuple[str, ...]
     # Each system's own section, which its module in nets/ describes
@@ -187,7 +241,7 @@ class Conf:
     train: TrainConf
     postprocess: PostprocessConf
     energy: EnergyConf
-    submission: str
+    submission: Text
     run: RunConf
 
     @field_validator("system")
@@ -226,6 +280,34 @@ class Conf:
         return self
 
     @model_validator(mode="after")
+    def _clips_fit_the_features(self) -> Conf:
+        from recipe_mtlvae.labels import Grid, frames_of, samples_of  # which import this file
+
+        features, seconds = self.features, self.data.clip_seconds
+        samples = samples_of(seconds, features.sample_rate)
+        if samples <= features.n_fft // 2:
+            least = features.n_fft / 2 / features.sample_rate
+            raise ValueError(f"data.clip_seconds: expected more than {least:.3f} s, half of n_fft, got {seconds:g}")
+        if features.hop_length > samples:
+            what = f"expected at most the {samples} samples of a clip"
+            raise ValueError(f"features.hop_length: {what}, got {features.hop_length}")
+        frames, steps = frames_of(features, samples), Grid.of(features, seconds).steps
+        if frames > MOST_FRAMES:
+            raise ValueError(f"data.clip_seconds: expected at most {MOST_FRAMES} feature frames a clip, got {frames}")
+        if not steps:
+            what = f"expected at most the {frames} frames of a clip"
+            raise ValueError(f"features.frames_per_step: {what}, got {features.frames_per_step}")
+        if self.postprocess.median_filter > max(steps, LEAST_STEPS):
+            what = f"expected at most the {steps} output steps of a clip"
+            raise ValueError(f"postprocess.median_filter: {what}, got {self.postprocess.median_filter}")
+        return self
+
+    @model_validator(mode="after")
+    def _system_fits(self) -> Conf:
+        getattr(system_module(self.system), "check", lambda conf: None)(self)
+        return self
+
+    @model_validator(mode="after")
     def _is_there_what_prepares(self) -> Conf:
         way, data = self.data.prepare, self.data
         for key, value in (("fetch", self.fetch), ("data.synthetic", data.synthetic), ("mini", self.mini)):
@@ -260,6 +342,8 @@ def conf_from_dict(content: Any, source: Path | str = "configuration") -> Conf:
     """
     if not isinstance(content, dict):
         raise fail(f"expected a mapping of configuration keys, got {shown(content)}", path=source)
+    if is_too_large(content):
+        raise fail(f"expected a configuration, got more than {MOST_VALUES:,} values or one of too many", path=source)
     base = read_yaml(CONF_DIR / "base.yaml")
     base["data"]["splits"] = {}  # names of the user's, not keys of ours
     sources: list[Source] = [(CONF_DIR / "base.yaml", base), (source, with_new_names(content))]

@@ -23,6 +23,8 @@ RENAMED = {
 }
 # Mappings whose keys are the user's own, such as the splits of a corpus; a list takes these ones of them
 _OPEN_MAPPINGS = ("data.splits", "fetch.archives", "fetch.splits", "fetch.soundscapes")
+# A configuration is far smaller: mappings, lists and values, the characters of a file and of one value
+MOST_VALUES, MOST_CHARACTERS, MOST_LETTERS = 50_000, 2**20, 2**16
 SHOWN_CHARACTERS = 80
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 3
@@ -30,11 +32,37 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = SHOWN_CHARACTERS
 
 
 def load_yaml(text: str) -> Any:
-    """What a YAML text holds. Raises YAMLError, also for values that only PyYAML's constructors choke on."""
+    """What a YAML text holds. Raises YAMLError, also for values that only PyYAML's constructors choke on.
+
+    Its length, and its size with each alias replaced by what it stands for, are bounded before anything is built.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise yaml.YAMLError(f"expected at most {MOST_CHARACTERS:,} characters")
+    loader = yaml.SafeLoader(text)
     try:
-        return yaml.safe_load(text)
+        node = loader.get_single_node()
+        if is_too_large(node):
+            raise yaml.YAMLError(f"expected at most {MOST_VALUES:,} values, with aliases written out")
+        return None if node is None else loader.construct_document(node)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise yaml.YAMLError(f"a value that cannot be read ({str(error)[:80]})") from None
+    finally:
+        loader.dispose()
+
+
+def is_too_large(content: Any) -> bool:
+    """Whether nested mappings and lists, or a YAML node, hold too many or too long values, shared ones counted anew."""
+    left, count = [content], 0
+    while left:
+        item, count = left.pop(), count + 1
+        inside = item.value if isinstance(item, yaml.Node) else item
+        if count > MOST_VALUES or (isinstance(inside, (str, bytes)) and len(inside) > MOST_LETTERS):
+            return True
+        if isinstance(inside, dict):
+            left += [*inside.keys(), *inside.values()]
+        elif isinstance(inside, (list, tuple)):
+            left += inside
+    return False
 
 
 def yaml_problem(error: yaml.YAMLError) -> tuple[str, int | None]:
@@ -45,12 +73,15 @@ def yaml_problem(error: yaml.YAMLError) -> tuple[str, int | None]:
 
 def read_yaml(file: Path) -> dict[str, Any]:
     """A file that holds a mapping. Raises RecipeError for any other."""
+    if file.exists() and not file.is_file():
+        raise fail("expected a configuration file", path=file)
     try:
-        content = load_yaml(file.read_text(encoding="utf-8"))
+        with file.open(encoding="utf-8") as stream:
+            content = load_yaml(stream.read(MOST_CHARACTERS + 1))
     except FileNotFoundError:
         raise fail("no such configuration file", "the shipped ones are in the folder conf", file) from None
     except UnicodeDecodeError:
-        raise fail("not valid YAML: not text", path=file) from None
+        raise fail("not valid YAML: not text", "save it as UTF-8", file) from None
     except yaml.YAMLError as error:
         problem, line = yaml_problem(error)
         raise fail(f"not valid YAML: {problem}", path=file, line=line) from None
@@ -62,12 +93,13 @@ def read_yaml(file: Path) -> dict[str, Any]:
 def setting_delta(setting: str) -> dict[str, Any]:
     """`key.path=value`, the value in YAML, as a nested dict."""
     key, equals, value = setting.partition("=")
+    given = setting if len(setting) <= SHOWN_CHARACTERS else f"{setting[:SHOWN_CHARACTERS]}..."
     if not equals or not key:
-        raise fail(f"--set {setting}: expected key.path=value")
+        raise fail(f"--set {given}: expected key.path=value")
     try:
         delta = load_yaml(value)
     except yaml.YAMLError:
-        raise fail(f"--set {setting}: the value is not valid YAML", "quote it") from None
+        raise fail(f"--set {given}: the value is not valid YAML", "quote it") from None
     for name in reversed(key.split(".")):
         delta = {name: delta}
     return delta
@@ -81,7 +113,7 @@ def merge(content: dict[str, Any], delta: dict[str, Any], prefix: str = "") -> N
             content.pop(key, None)
         elif isinstance(content.get(key), dict) and isinstance(value, dict):
             merge(content[key], value, f"{name}.")
-        elif name in _OPEN_MAPPINGS and isinstance(value, list):
+        elif name in _OPEN_MAPPINGS and isinstance(value, list) and isinstance(content.get(key), dict):
             content[key] = _chosen(content[key], value, name)
         else:
             content[key] = value
@@ -135,10 +167,11 @@ def _hint_renamed(name: str, new: str) -> None:
 
 def _chosen(mapping: dict[str, Any], keys: list[Any], name: str) -> dict[str, Any]:
     """These entries of an open mapping, in its own order."""
-    if unknown := [key for key in keys if key not in mapping]:
-        raise fail(f"'{name}': there is no {', '.join(map(repr, unknown))}", f"expected some of {', '.join(mapping)}")
+    known = ", ".join(map(str, mapping))
+    if unknown := [key for key in keys if not isinstance(key, str) or key not in mapping]:
+        raise fail(f"'{name}': there is no {', '.join(map(shown, unknown[:5]))}", f"expected some of {known}")
     if not keys:
-        raise fail(f"'{name}': expected at least one of {', '.join(mapping)}")
+        raise fail(f"'{name}': expected at least one of {known}")
     return {key: entry for key, entry in mapping.items() if key in keys}
 
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from recipe_mtlvae.conf_types import section
+from recipe_mtlvae.conf_files import shown
+from recipe_mtlvae.conf_types import PathInRoot, section
 from recipe_mtlvae.tasks import TASKS
 
 LABELS = ("none", "weak", "strong")  # each holds what the one before it does
@@ -18,8 +19,8 @@ TRAINING = "training"  # stands beside the splits in energy.json
 
 @section
 class SplitConf:
-    metadata: str
-    audio: str
+    metadata: PathInRoot
+    audio: PathInRoot
     labels: Literal["strong", "weak", "none"]
     role: Literal["train", "select", "test"]  # learned from; chooses epoch and thresholds; neither of both
     task: str | None  # that a train split trains
@@ -29,7 +30,9 @@ class SplitConf:
         if self.role != "train":
             return self
         if self.task not in TASKS:
-            raise ValueError(f"task: expected one of {', '.join(TASKS)}, which the split trains, got {self.task}")
+            raise ValueError(
+                f"task: expected one of {', '.join(TASKS)}, which the split trains, got {shown(self.task)}"
+            )
         needed = TASKS[self.task].labels
         if LABELS.index(self.labels) < LABELS.index(needed):
             raise ValueError(f"labels: expected {needed}, which task {self.task} learns from, got {self.labels}")
@@ -38,9 +41,9 @@ class SplitConf:
 
 def name_of_split(name: str) -> str:
     """The name, which is one of files and folders too. Raises ValueError for an unfit one."""
-    if name in (EVALUATION, TRAINING) or not re.fullmatch(r"\w[\w.-]*", name):
+    if name in (EVALUATION, TRAINING) or not re.fullmatch(r"\w[\w.-]{0,99}", name):
         raise ValueError(
-            f"expected a name of letters, digits, '_', '-' and '.', other than {EVALUATION} and {TRAINING}"
+            f"expected a name of 1 to 100 letters, digits, '_', '-' and '.', other than {EVALUATION} and {TRAINING}"
         )
     return name
 

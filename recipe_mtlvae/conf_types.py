@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import functools
+import unicodedata
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 
@@ -35,6 +36,8 @@ _WORDS = {
     "dataclass_type": "expected a mapping",
     "finite_number": "expected a finite number",
     "literal_error": "expected one of {expected}",
+    "greater_than": "expected more than {gt:g}",
+    "less_than": "expected less than {lt:g}",
     "greater_than_equal": "expected at least {ge:g}",
     "less_than_equal": "expected at most {le:g}",
 }
@@ -53,6 +56,50 @@ Bool = Annotated[bool, Strict()]
 Float = Annotated[float, BeforeValidator(_no_flag)]
 Probability = Annotated[Float, Field(ge=0, le=1)]
 MANY = 10**9  # an upper end where none is meant, below what overflows
+SEEDS = 2**32 - 1  # numpy's and Lightning's largest
+
+
+def is_one_line(text: str) -> bool:
+    return not any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text)
+
+
+def _one_line(text: str) -> str:
+    if len(text) > 2000 or not is_one_line(text):
+        raise ValueError("expected text of at most 2000 characters, none of them control characters")
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("expected text")
+    return text
+
+
+def _plain_name(name: str) -> str:
+    if problem := name_problem(name):
+        raise ValueError(problem)
+    return name
+
+
+def name_problem(name: str) -> str | None:
+    """What keeps a name from naming a folder or a file, if anything does."""
+    if not name or name.startswith(".") or {"/", "\\"} & set(name) or name != name.strip():
+        return "expected a plain name, without '/', leading dots or spaces around it"
+    if len(name.encode("utf-8", "surrogateescape")) > 100:
+        return "expected a plain name of at most 100 bytes"
+    return None if is_one_line(name) else "expected a plain name, without control characters"
+
+
+def _stays_inside(path: str) -> str:
+    if ".." in PurePath(path).parts:
+        raise ValueError("expected a path under data.root, without '..'")
+    return path
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+Text = Annotated[Line, AfterValidator(_not_blank)]
+PathInRoot = Annotated[Line, AfterValidator(_stays_inside)]
+Name = Annotated[str, AfterValidator(_plain_name)]
 
 
 def load_as(cls: type[T], file: Path) -> T:
@@ -118,4 +165,9 @@ def _range_of(cls: Any, keys: Sequence[str]) -> str | None:
             return None
         cls = next((kind for kind in get_args(field.annotation) if kind is not NoneType), field.annotation)
         ends = {end: getattr(one, end) for one in field.metadata for end in ("ge", "le") if hasattr(one, end)}
-    return f"expected {ends['ge']:g} to {ends['le']:g}" if len(ends) == 2 else None
+    return f"expected {_figure(ends['ge'])} to {_figure(ends['le'])}" if len(ends) == 2 else None
+
+
+def _figure(value: float) -> str:
+    """In few digits where these are all that it has."""
+    return f"{value:g}" if float(f"{value:g}") == value else str(value)

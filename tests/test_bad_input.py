@@ -281,7 +281,7 @@ def test_a_missing_tree_is_named_and_not_made(tmp_path, stage0):
         ("data.skip_badly=true", "unknown key 'data.skip_badly'"),
         ("data.clip_seconds=ten", "configuration key 'data.clip_seconds': expected float"),
         ("data.evaluation=/nowhere", "/nowhere: no such folder of audio"),
-        ("data.clip_seconds=0.01", "data.clip_seconds: expected more than 0.064 s"),
+        ("data.clip_seconds=0.01", "'data.clip_seconds': expected more than 0.064 s"),
     ],
 )
 def test_settings_at_fault_are_refused(root, stage0, setting, words):

@@ -86,9 +86,10 @@ def test_a_batch_too_small_for_its_tasks_is_refused():
         sampler(world=9)
 
 
-def test_a_set_smaller_than_its_share_is_refused():
+@pytest.mark.parametrize("epoch_steps", [None, 25])
+def test_a_set_smaller_than_its_share_is_refused(epoch_steps):
     with pytest.raises(RecipeError, match="no whole batch"):
-        sampler({"strong_synth": 10, "weak": 100})
+        sampler({"strong_synth": 10, "weak": 100}, epoch_steps=epoch_steps)
 
 
 def test_hold_out_parts_are_disjoint_complete_and_seeded():

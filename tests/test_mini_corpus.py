@@ -266,7 +266,7 @@ def test_the_key_changes_with_what_determines_the_corpus(setting: str) -> None:
         ("mini.weka=3", "mini.weka: the mini corpus has no such split"),
         ("data.classes=[Dog, Zebra]", "no synthesised sounds of Zebra"),
         ("data.clip_seconds=0.5", "needs at least 1 s, got 0.5"),
-        ("data.seed=-1", "seed: expected 0 or more"),
+        ("data.seed=-1", "'data.seed': expected 0 to 4294967295, got -1"),
     ],
 )
 def test_what_cannot_be_made_is_refused_before_anything_is_written(tmp_path: Path, setting: str, message: str) -> None:

@@ -40,7 +40,7 @@ def test_desed_wants_its_folder():
         open_stage(0, "", ["--data", "desed"])
 
 
-@pytest.mark.parametrize("tag", ["a/b", "../x", ".hidden"])
+@pytest.mark.parametrize("tag", ["a/b", "../x", ".hidden", "", "a\nb"])
 def test_a_tag_is_a_plain_name(tag):
     with pytest.raises(RecipeError, match="expected a plain name"):
         opened("--tag", tag)

@@ -112,8 +112,6 @@ def _check(conf: Conf) -> None:
     for split in conf.mini:
         if split not in ORIGINS:
             raise fail(f"mini.{split}: the mini corpus has no such split", f"expected some of {', '.join(ORIGINS)}")
-    if conf.data.seed < 0:
-        raise fail(f"data.seed: expected 0 or more, got {conf.data.seed}")
     if conf.data.clip_seconds < 1.0:
         raise fail(f"data.clip_seconds: the mini corpus needs at least 1 s, got {conf.data.clip_seconds}")
 

@@ -167,8 +167,9 @@ class MultiTaskSampler(Sampler):
         if min(self.shares.values()) < world:
             raise fail(f"train.batch_size: a batch of {self.shares} is too small for {world} processes")
         self.seed, self.rank, self.world = seed, rank, world
-        self.steps = epoch_steps or min(size // self.shares[task] for task, size in self.sizes.items())
-        if self.steps < 1:
+        whole = min(size // self.shares[task] for task, size in self.sizes.items())
+        self.steps = epoch_steps or whole
+        if whole < 1:
             what = f"no whole batch: the sets have {self.sizes} clips, a batch takes {self.shares}"
             raise fail(what, "lower train.batch_size")
         self.epoch = 0

@@ -17,12 +17,19 @@ if TYPE_CHECKING:
 class Section:
     """`mean_teacher` of the configuration."""
 
-    strong_clips: Int = Field(ge=1, le=MANY)
-    weak_clips: Int = Field(ge=1, le=MANY)
-    unlabeled_clips: Int = Field(ge=1, le=MANY)
-    consistency: Float = Field(ge=0)
+    strong_clips: Int = Field(ge=1, le=2**16)
+    weak_clips: Int = Field(ge=1, le=2**16)
+    unlabeled_clips: Int = Field(ge=1, le=2**16)
+    consistency: Float = Field(ge=0, le=1e6)
     warmup_epochs: Int = Field(ge=0, le=MANY)
     ema: Float = Field(ge=0, le=1)
+
+
+def check(conf: Conf) -> None:
+    """The network has no settings. Raises ValueError naming the key."""
+    for key, only in (("n_mels", 128), ("frames_per_step", 4)):
+        if (value := getattr(conf.features, key)) != only:
+            raise ValueError(f"features.{key}: expected {only}, all that the baseline's CRNN takes, got {value}")
 
 
 def inputs(conf: Conf) -> tuple[str, ...]:

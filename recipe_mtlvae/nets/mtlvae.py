@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from recipe_mtlvae.conf import Conf
     from recipe_mtlvae.nets.vae import MTLVAE
 
+MOST_WEIGHTS = 2**28
+
 
 @section
 class Section:
@@ -19,13 +23,23 @@ class Section:
 
     hidden: Int = Field(ge=1, le=2**16)
     layers: Int = Field(ge=1, le=64)
-    latent: Int = Field(ge=1, le=2**16)
+    latent: Int = Field(ge=1, le=2**13)
     variational: Bool
     outputs_per_step: Int = Field(ge=1, le=64)
     front_end: Literal["stack", "separable", "plain"]
-    front_end_widths: tuple[Annotated[Int, Field(ge=1, le=2**12)], ...] = Field(min_length=1, max_length=12)
+    front_end_widths: tuple[Annotated[Int, Field(ge=1, le=2**10)], ...] = Field(min_length=1, max_length=12)
     dropout: Float = Field(ge=0, lt=1)
     kld_warmup_steps: Int = Field(ge=0, le=10**9)
+
+
+def check(conf: Conf) -> None:
+    """Refuse what no machine would build in time. Raises ValueError naming the key."""
+    vae, width = conf.vae, conf.features.n_mels * conf.features.frames_per_step * conf.vae.outputs_per_step
+    gru = 6 * vae.hidden * (width + 3 * vae.hidden * vae.layers)  # of both directions; the decoder has one, too
+    weights = 2 * gru + 10 * vae.hidden * vae.latent + 9 * sum(map(math.prod, pairwise(vae.front_end_widths)))
+    if weights > MOST_WEIGHTS:
+        what = f"expected a network of at most {MOST_WEIGHTS:,} weights"
+        raise ValueError(f"vae.hidden: {what}, got about {weights:,} with layers, latent and features as they are")
 
 
 def inputs(conf: Conf) -> tuple[str, ...]:
