@@ -97,7 +97,7 @@ def _say(error: BaseException) -> bool:
         if error.filename is None:  # what is left in it would fail again at the end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     elif isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get(str(error.name).partition(".")[0])):
-        warn(f"this needs the package {error.name}; pip install 'recipe_mtlvae[{extra}]'", "error")
+        warn(f"this needs the package {error.name}; install recipe_mtlvae with its extra [{extra}]", "error")
     else:
         return False
     return True

@@ -21,6 +21,7 @@ from local import prepare
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import exit_code_of
 from recipe_mtlvae.inputs.prepared import open_split
+from tests.children import LIMIT
 from tests.tiny import AUDIO, RATE, SETTINGS, VALIDATION, append, tiny_conf
 
 CLIP = f"{AUDIO}/validation_1.wav"
@@ -422,7 +423,7 @@ sys.exit(exit_code_of(prepare.main))
 def test_a_file_that_cannot_be_written_whole_is_one_line_and_leaves_no_half(root, tmp_path):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))"
     process = in_another_process(root, tmp_path, limit)
-    err = process.communicate()[1]
+    err = process.communicate(timeout=LIMIT)[1]
     assert process.returncode == 1
     errors = [line for line in err.replace("\r", "\n").splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
@@ -467,6 +468,6 @@ def test_a_second_run_on_one_corpus_waits_and_says_so(root, tmp_path):
         time.sleep(0.2)
         assert process.poll() is None
         assert not (root / "features").exists()
-    process.communicate()
+    process.communicate(timeout=LIMIT)
     assert process.returncode == 0
     assert (root / "features").exists()

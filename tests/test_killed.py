@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.children import LIMIT
+
 MOMENTS = 10
 BUILD = """
 import sys
@@ -59,7 +61,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def undisturbed(audio, tmp_path_factory) -> dict[str, bytes]:
     store = tmp_path_factory.mktemp("undisturbed") / "store"
-    assert start(audio, store).communicate()[0] == "begun\n400\n"
+    assert start(audio, store).communicate(timeout=LIMIT)[0] == "begun\n400\n"
     return contents(store)
 
 
@@ -72,7 +74,7 @@ def kill_after(process: subprocess.Popen[str], store: Path, written: int, second
         time.sleep(0.001)
     time.sleep(seconds)
     process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.communicate(timeout=LIMIT)
 
 
 @pytest.mark.slow
@@ -81,7 +83,7 @@ def test_killed_at_ten_random_moments_it_ends_in_the_same_bytes(audio, undisturb
     for moment in range(MOMENTS):
         process = start(audio, tmp_path / "store")
         kill_after(process, tmp_path / "store", 9 * moment, chance.uniform(0, 0.02))
-    assert start(audio, tmp_path / "store").communicate()[0] == "begun\n400\n"
+    assert start(audio, tmp_path / "store").communicate(timeout=LIMIT)[0] == "begun\n400\n"
     assert contents(tmp_path / "store") == undisturbed
 
 
@@ -90,7 +92,7 @@ def test_of_three_shares_side_by_side_a_killed_one_alone_is_done_again(audio, un
     store = tmp_path / "store"
     first, second, third = (start(audio, store, f"{index}/3") for index in range(3))
     kill_after(second, store, 10, 0.0)
-    ends = [process.communicate()[0] for process in (first, third)]
+    ends = [process.communicate(timeout=LIMIT)[0] for process in (first, third)]
     assert ends == ["begun\n0\n", "begun\n0\n"]
-    assert start(audio, store, "1/3").communicate()[0] == "begun\n400\n"
+    assert start(audio, store, "1/3").communicate(timeout=LIMIT)[0] == "begun\n400\n"
     assert contents(store) == undisturbed

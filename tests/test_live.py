@@ -20,6 +20,7 @@ from recipe_mtlvae.inference.detector import Detector
 from recipe_mtlvae.inference.live import LiveDetector, LiveEvent, pcm
 from recipe_mtlvae.nets.checkpoint import Checkpoint, build_network, recipe_entry
 from recipe_mtlvae.nets.prediction import Prediction
+from tests.children import LIMIT, child
 from tests.tiny import RATE, TONES, tiny_conf
 
 STEP = 0.064  # s
@@ -230,13 +231,13 @@ def command(tmp_path) -> list[str]:
 @pytest.mark.slow
 def test_the_command_prints_json_lines_until_its_input_ends_it_is_interrupted_or_its_reader_goes(command):
     sound = (32767 * tone(6.0, [])).astype("<i2").tobytes()
-    done = subprocess.run(command, input=sound, capture_output=True, check=True)
+    done = subprocess.run(command, input=sound, capture_output=True, check=True, timeout=LIMIT)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert lines and set(lines[0]) == {"label", "onset", "offset", "confidence", "heard"}
     assert lines[-1]["offset"] == 6.0 and b"6.0 s heard" in done.stderr
 
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with subprocess.Popen(command, **pipes) as process:
+    pipes = {"stdin": subprocess.PIPE, "text": False}
+    with child(*command, **pipes) as process:
         process.stdin.write(sound)
         process.stdin.flush()
         assert json.loads(process.stdout.readline())["offset"] is None
@@ -244,9 +245,9 @@ def test_the_command_prints_json_lines_until_its_input_ends_it_is_interrupted_or
         *_, last = process.stdout.read().splitlines()
         assert json.loads(last)["offset"] is not None
         assert b"Traceback" not in process.stderr.read()
-    assert process.returncode == 0
+        assert process.wait(LIMIT) == 0
 
-    with subprocess.Popen(command, **pipes) as process:
+    with child(*command, **pipes) as process:
         process.stdout.close()  # as `| head` does
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(sound)

@@ -27,6 +27,7 @@ from local.mini.sounds.parts import SAMPLE_RATE, tone
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
 from recipe_mtlvae.corpus.metadata import read_events
 from recipe_mtlvae.errors import RecipeError
+from tests.children import LIMIT
 
 SIZES = {
     "synthetic_train": 4,
@@ -232,7 +233,7 @@ def test_killed_and_started_again_it_ends_in_the_same_tree(corpus: Path, tmp_pat
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.wait(LIMIT)
     assert not json.loads((root / "mini_corpus.json").read_text(encoding="utf-8"))["complete"]
     make_corpus(small_conf(), root, workers=2)
     assert tree(root) == tree(corpus)

@@ -7,7 +7,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from recipe_mtlvae.inputs.extraction import PartTask
 from recipe_mtlvae.inputs.log_mel import LogMelInput
 from recipe_mtlvae.inputs.mel_transform import LogMel
 from recipe_mtlvae.inputs.store import Store, StoreJob, StoreReport, build_store, build_stores
+from tests.children import LIMIT, wait_for
 
 FEATURES = load_conf().features
 SECONDS = 0.25
@@ -308,13 +308,6 @@ def start_build(tmp_path: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.01)
-
-
 @pytest.mark.slow
 def test_a_killed_build_goes_on_to_the_same_bytes(clips, tmp_path):
     for number in range(8, 120):
@@ -325,9 +318,9 @@ def test_a_killed_build_goes_on_to_the_same_bytes(clips, tmp_path):
         process = start_build(tmp_path)
         wait_for(lambda few=parts_before: len(list((tmp_path / "store").glob("part-*.json"))) >= few)
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.communicate(timeout=LIMIT)
     process = start_build(tmp_path)
-    assert process.communicate()[0] == "120\n"
+    assert process.communicate(timeout=LIMIT)[0] == "120\n"
     assert contents(tmp_path / "store") == contents(tmp_path / "undisturbed")
 
 

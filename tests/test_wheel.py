@@ -102,4 +102,6 @@ def test_it_detects_outside_the_checkout_with_its_own_dependencies_alone(install
 def test_what_needs_an_extra_names_it(installed, tmp_path):
     done = run(installed, tmp_path, "python", "-m", "recipe_mtlvae", "compare", "none", "--out", "page")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: this needs the package") and "recipe_mtlvae[" in done.stderr
+    assert done.stderr.startswith("error: this needs the package") and done.stderr.endswith(
+        "install recipe_mtlvae with its extra [score]\n"
+    )
