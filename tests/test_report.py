@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -240,6 +241,13 @@ def test_labels_in_charts_are_text_not_markup() -> None:
     assert "a$b$" in svg
 
 
+def test_labels_that_the_font_lacks_are_not_warned_of() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        svg = plots.bars({"run": {"犬": 0.5, "\x1b[31m": 0.5}}, {}, theme.palette(["犬", "\x1b[31m"]), "T", "F1", 1.0)
+    assert "犬" in svg
+
+
 def test_class_keeps_its_colour_in_bars_and_clips() -> None:
     colours = theme.palette(list("abcdefgh"))
     clip = clip_chart(None, 0.016, np.ones(1), 10.0, {"truth": [Event(1.0, 2.0, "c")]}, colours, "clip")
@@ -273,6 +281,7 @@ def test_stage_is_skipped_while_its_inputs_are_the_same(
     conf = tmp_path / "tiny.yaml"
     conf.write_text(yaml.safe_dump(conf_to_dict(_conf()), sort_keys=False))
     run_dir = make_run(tmp_path / "exp" / "tiny-tiny", corpus)
+    (run_dir / "conf.yaml").unlink()  # the stage writes its own, with the splits of --data too
     monkeypatch.setattr(local.stage, "PROJECT", tmp_path)
     argv = ["compare", "--conf", str(conf), "--data", str(conf), "--data_root", str(corpus)]
     monkeypatch.setattr("sys.argv", argv)

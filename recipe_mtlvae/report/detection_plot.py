@@ -19,7 +19,7 @@ from recipe_mtlvae.inference.detector import Detection, Detector
 from recipe_mtlvae.inference.windows import value_pieces
 from recipe_mtlvae.inputs.log_mel import LogMelInput, band_centres
 from recipe_mtlvae.report.clip_plot import draw_spectrogram
-from recipe_mtlvae.report.theme import STYLE, palette, wrapped
+from recipe_mtlvae.report.theme import STYLE, palette, save, wrapped
 
 PAGE = 300.0  # s: a picture shows no more, so that events of half a second are still seen
 COLUMNS = 1600  # of a picture's spectrogram, about what can be printed
@@ -39,7 +39,7 @@ def write_pictures(folder: Path, name: str, detection: Detection, detector: Dete
         number = f"_{page + 1:0{max(len(str(pages)), 2)}d}" if pages > 1 else ""
         files.append(folder / f"{name}{number}.png")
         with atomic_write(files[-1]) as temporary:
-            figure.savefig(temporary, format="png", dpi=DPI)
+            save(figure, temporary, format="png", dpi=DPI)
     return files
 
 

@@ -10,7 +10,9 @@ import contextlib
 import html
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -114,8 +116,8 @@ def svg(figure: Figure, title: str) -> str:
     """The figure as an <svg> element: themed, as wide as its place, images as JPEG, its ids its own."""
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": title}):
-        figure.savefig(
-            text, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        save(
+            figure, text, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
         )
     content = text.getvalue()
     content = content[content.index("<svg") :]
@@ -126,6 +128,13 @@ def svg(figure: Figure, title: str) -> str:
     for colour, variable in THEME.items():
         content = content.replace(colour, variable)
     return content.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1)
+
+
+def save(figure: Figure, file: Any, **options: Any) -> None:
+    """savefig, without a warning for each character of a label that the font lacks: a browser has others."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        figure.savefig(file, **options)
 
 
 def _as_jpeg(png: str) -> str:
