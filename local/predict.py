@@ -148,7 +148,7 @@ def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: 
     return {
         "system": checkpoint.conf.system,
         "parameters": parameters(checkpoint.net),
-        "macs_10s": macs(checkpoint.net.cpu(), **Transforms(checkpoint.conf)(clip)),
+        "macs_10s": macs(checkpoint.net.cpu(), **Transforms(checkpoint.conf, carried=checkpoint.encoder)(clip)),
         "classes": list(checkpoint.classes),
         "sample_rate": features.sample_rate,
         "decoding": _by_class(checkpoint),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from recipe_mtlvae.conf_types import name_problem
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
+from recipe_mtlvae.inputs.registry import input_names
 from recipe_mtlvae.shards import ALL, Shard, shard_of
 from recipe_mtlvae.systems import SYSTEMS
 
@@ -27,6 +28,7 @@ PROJECT = CONF_DIR.parent
 NOT_TRAINED_ON = (
     *("fetch", "mini", "baseline_checkpoint", "postprocess", "energy", "submission"),
     *(f"data.{key}" for key in ("root", "prepare", "synthetic", "reuse", "evaluation")),
+    "encoder.weights",  # where they lie; their hash names the stores
     "data.skip_bad",  # given after stage 0 has listed the faults; training refuses other clips than it began with
     *(f"train.{key}" for key in ("accelerator", "devices", "num_nodes", "strategy", "threads")),
 )
@@ -160,7 +162,13 @@ def _resolve(options: argparse.Namespace) -> Conf:
         is_file = options.submission.endswith((".yaml", ".yml"))
         named = str(Path(options.submission).resolve()) if is_file else options.submission
         settings.append(f"submission={json.dumps(named)}")
-    return load_conf(data_file(options.data), Path(options.conf), settings=settings)
+    conf = load_conf(data_file(options.data), Path(options.conf), settings=settings)
+    if "embeddings" in input_names(conf) and conf.encoder.weights is None:
+        from local.encoder_weights import yamnet_weights
+
+        weights = yamnet_weights(PROJECT / "data" / "encoders" / conf.encoder.name)
+        conf = replace(conf, encoder=replace(conf.encoder, weights=str(weights)))
+    return conf
 
 
 def _made_root(conf: Conf) -> Path:

@@ -33,6 +33,7 @@ from recipe_mtlvae.inputs.batches import (
     train_loader,
 )
 from recipe_mtlvae.inputs.prepared import open_split
+from recipe_mtlvae.inputs.registry import inputs_of
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.machine import cores
 from recipe_mtlvae.scoring.energy import measured
@@ -97,7 +98,8 @@ def training_inputs(data: Data) -> dict:
     clips = [(clip.name, clip.events, sorted(clip.labels or ())) for split in splits for clip in split.clips]
     seconds = [split.durations for split in splits]
     fixed = [data.conf.postprocess.threshold, data.conf.postprocess.median_filter]
-    known = {"clips": content_hash(str(clips), seconds), "tuning": [GRID, fixed]}
+    stores = {name: source.key for name, source in inputs_of(data.conf).items()}
+    known = {"inputs": stores, "clips": content_hash(str(clips), seconds), "tuning": [GRID, fixed]}
     return trained_on(data.conf) | known
 
 

@@ -159,6 +159,12 @@ class AugmentConf:
 
 
 @section
+class EncoderConf:
+    name: Literal["yamnet"]
+    weights: str | None
+
+
+@section
 class BaselineCheckpointConf:
     scale_range: ScaleRange
 
@@ -236,6 +242,7 @@ class Conf:
     # Each system's own section, which its module in nets/ describes
     __annotations__.update({system.section: system_module(name).Section for name, system in SYSTEMS.items()})
     loss: LossConf
+    encoder: EncoderConf
     baseline_checkpoint: BaselineCheckpointConf
     augment: AugmentConf
     train: TrainConf

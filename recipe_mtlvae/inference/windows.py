@@ -15,7 +15,6 @@ from recipe_mtlvae.inputs.registry import Input
 from recipe_mtlvae.inputs.transforms import Transforms
 
 TAIL = 0.01  # of a window: a recording this much longer than the training length is still one window
-PIECE = 1 << 15  # samples whose spectra are computed at a time: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,8 @@ def value_pieces(
     blocks: Iterable[np.ndarray], source: Input, transform: nn.Module, device: torch.device | str = "cpu"
 ) -> Iterator[Tensor]:
     """(width, steps) each; joined, they are the input's values of the joined blocks."""
-    pieces = (block[first : first + PIECE] for block in blocks for first in range(0, len(block), PIECE))
+    piece = source.piece
+    pieces = (block[first : first + piece] for block in blocks for first in range(0, len(block), piece))
     return overlapped(pieces, _computing(transform, device), source.hop, 1, source.reach)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from recipe_mtlvae.conf import Conf
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # torch is slow to import, and stores are opened without it
 # By name: module, class
 INPUTS = {
     "log_mel": ("recipe_mtlvae.inputs.log_mel", "LogMelInput"),
+    "embeddings": ("recipe_mtlvae.inputs.embeddings", "EmbeddingsInput"),
 }
 
 
@@ -35,6 +37,8 @@ class Input(ABC):
     reach: int  # steps to either side whose samples a step's values depend on
     least_samples: int  # that a waveform must have
     per_step: int = 1  # values on the grid to an output step
+    piece: int = 1 << 15  # samples of a long recording at a time: their spectra stay in the cache
+    carried: Mapping[str, Tensor] | None = None  # a pretrained encoder's weights out of a checkpoint
 
     def __init__(self, conf: Conf) -> None:
         self.conf = conf
@@ -75,10 +79,19 @@ class Input(ABC):
         return values * 10.0 ** (decibels / 20.0)
 
 
-def inputs_of(conf: Conf) -> dict[str, Input]:
-    """What the network of a configuration takes, by name: the keyword arguments of its forward and predict."""
+def input_names(conf: Conf) -> tuple[str, ...]:
+    """Of what the network of a configuration takes."""
+    return system_module(conf.system).inputs(conf)
+
+
+def inputs_of(conf: Conf, carried: Mapping[str, Tensor] | None = None) -> dict[str, Input]:
+    """What the network of a configuration takes, by name: the keyword arguments of its forward and predict.
+
+    carried: a pretrained encoder's weights out of a checkpoint; None: from the file that the configuration names.
+    """
     inputs = {}
-    for name in system_module(conf.system).inputs(conf):
+    for name in input_names(conf):
         module, kind = INPUTS[name]
         inputs[name] = getattr(importlib.import_module(module), kind)(conf)
+        inputs[name].carried = carried
     return inputs

@@ -12,12 +12,15 @@ from recipe_mtlvae.labels import steps_of
 
 
 class Transforms(nn.Module):
-    """What computes the inputs of a configuration's network; real: without complex numbers, as ONNX wants."""
+    """What computes the inputs of a configuration's network; real: without complex numbers, as ONNX wants.
 
-    def __init__(self, conf: Conf, real: bool = False) -> None:
+    carried: see registry.inputs_of.
+    """
+
+    def __init__(self, conf: Conf, real: bool = False, carried: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
-        self.conf = conf
-        self.inputs = inputs_of(conf)
+        self.conf, self.carried = conf, carried
+        self.inputs = inputs_of(conf, carried)
         self.by_name = nn.ModuleDict({name: source.transform(real) for name, source in self.inputs.items()})
 
     @property

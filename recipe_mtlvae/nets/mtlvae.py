@@ -29,6 +29,7 @@ class Section:
     front_end: Literal["stack", "separable", "plain"]
     front_end_widths: tuple[Annotated[Int, Field(ge=1, le=2**10)], ...] = Field(min_length=1, max_length=12)
     dropout: Float = Field(ge=0, lt=1)
+    sees: tuple[Literal["log_mel", "embeddings"], ...] = Field(min_length=1)
     kld_warmup_steps: Int = Field(ge=0, le=10**9)
 
 
@@ -44,11 +45,12 @@ def check(conf: Conf) -> None:
 
 def inputs(conf: Conf) -> tuple[str, ...]:
     """What the network takes, of inputs/registry.py."""
-    return ("log_mel",)
+    return ("log_mel", "embeddings") if "embeddings" in conf.vae.sees else ("log_mel",)
 
 
 def build(conf: Conf, classes: int) -> MTLVAE:
     """A network of random weights for so many event classes."""
+    from recipe_mtlvae.inputs.embeddings import WIDTH
     from recipe_mtlvae.nets.vae import MTLVAE
 
     return MTLVAE(
@@ -63,5 +65,7 @@ def build(conf: Conf, classes: int) -> MTLVAE:
         front_end=conf.vae.front_end,
         front_end_widths=conf.vae.front_end_widths,
         dropout=conf.vae.dropout,
+        sees=conf.vae.sees,
+        embedding_width=WIDTH,
         tasks=conf.tasks,
     )

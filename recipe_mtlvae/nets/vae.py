@@ -17,6 +17,7 @@ from recipe_mtlvae.nets.gru import BidirectionalGRU
 from recipe_mtlvae.nets.prediction import Prediction
 from recipe_mtlvae.tasks import TASKS, inference_head, with_head
 
+PROJECTED = 256  # values that embeddings are brought to
 LOGVAR_RANGE = (-8.0, 8.0)  # keeps exp(logvar) finite in float16
 
 
@@ -88,6 +89,13 @@ class ReconstructionHead(nn.Linear):
 HEADS = {"strong": StrongHead, "weak": WeakHead, "reconstruction": ReconstructionHead}
 
 
+class Projection(nn.Sequential):
+    """Embeddings (batch, steps, width) to as few values as a recurrent layer takes."""
+
+    def __init__(self, width: int, projected: int) -> None:
+        super().__init__(nn.LayerNorm(width), nn.Linear(width, projected), nn.SiLU())
+
+
 class MTLVAE(nn.Module):
     """Multi-task recurrent variational autoencoder.
 
@@ -105,6 +113,8 @@ class MTLVAE(nn.Module):
             `plain`, convolutions (nets/front_end.py), with outputs_per_step 1
         front_end_widths: channels of the convolutions
         dropout: of what the encoder, the posterior and the heads get
+        sees: of the inputs `log_mel` and `embeddings` those that the encoder sees; what is reconstructed is the log-mel
+        embedding_width: values of the embeddings to an output step
     """
 
     def __init__(
@@ -121,6 +131,8 @@ class MTLVAE(nn.Module):
         front_end: str = "stack",
         front_end_widths: Sequence[int] = (16, 32, 64, 96, 128),
         dropout: float = 0.0,
+        sees: Sequence[str] = ("log_mel",),
+        embedding_width: int = 1792,
     ) -> None:
         super().__init__()
         if not with_head("strong", tasks) or set(tasks) - set(TASKS):
@@ -129,12 +141,17 @@ class MTLVAE(nn.Module):
         self.frames_per_step = frames_per_step
         self.outputs_per_step = outputs_per_step
         self.variational = variational
-        if front_end == "stack":
-            self.front_end, width = None, mels * frames_per_step * outputs_per_step
-        else:
+        self.front_end, self.projection, width = None, None, 0
+        if "log_mel" in sees and front_end == "stack":
+            width = mels * frames_per_step * outputs_per_step
+        elif "log_mel" in sees:
             separable = front_end == "separable"
             self.front_end = ConvolutionFrontEnd(mels, frames_per_step, front_end_widths, separable)
             width = self.front_end.width
+        if "embeddings" in sees:
+            self.projection = Projection(embedding_width, PROJECTED)
+            width += PROJECTED
+        self.sees = tuple(sees)
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()  # which draws no random number
         self.encoder = BidirectionalGRU(width, hidden, layers)
         self.posterior = nn.Linear(2 * hidden, 2 * latent)
@@ -142,13 +159,19 @@ class MTLVAE(nn.Module):
         sizes = HeadSizes(2 * hidden, classes, mels, frames_per_step, outputs_per_step)
         self.heads = nn.ModuleDict({task: _new_head(task, sizes) for task in TASKS if task in tasks})
 
-    def forward(self, log_mel: Tensor, rows: Mapping[str, slice] | None = None) -> VAEOutput:
-        """Scaled log-mel (batch, mels, frames) -> VAEOutput; steps = frames // frames_per_step.
+    def forward(
+        self,
+        log_mel: Tensor,
+        rows: Optional[Mapping[str, slice]] = None,  # noqa: UP045
+        embeddings: Optional[Tensor] = None,  # noqa: UP045
+    ) -> VAEOutput:
+        """Scaled log-mel (batch, mels, frames) and embeddings (batch, width, steps), where the encoder sees them, ->
+        VAEOutput; steps = frames // frames_per_step.
 
         z is sampled from the posterior in training mode, and is mu in eval mode. `rows`, as Batch.spans: the clips
         that each task's head is run on; a head that is not named is not run. None: all heads on all clips.
         """
-        mu, logvar = self.encode(log_mel)
+        mu, logvar = self.encode(log_mel, embeddings)
         z = self.sample(mu, logvar)
         decoded = self.decode(z)
         steps = log_mel.shape[2] // self.frames_per_step
@@ -156,11 +179,17 @@ class MTLVAE(nn.Module):
         outputs = {task: self.heads[task](decoded if rows is None else decoded[rows[task]], steps) for task in run}
         return VAEOutput(outputs, mu, logvar, z)
 
-    def encode(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, log_mel: Tensor, embeddings: Optional[Tensor] = None) -> tuple[Tensor, Tensor]:  # noqa: UP045
         """(batch, mels, frames) -> mu and logvar of the posterior, each (batch, recurrent steps, latent)."""
         self._check(log_mel)
-        seen = self._stack(log_mel) if self.front_end is None else self.front_end(log_mel)
-        encoded = self.encoder(self.dropout(seen))
+        seen = []
+        if "log_mel" in self.sees:
+            seen.append(self._stack(log_mel) if self.front_end is None else self.front_end(log_mel))
+        if self.projection is not None:
+            if embeddings is None:
+                raise ValueError("embeddings: expected (batch, width, steps), got none")
+            seen.append(self.projection(embeddings.transpose(1, 2)))  # (batch, steps, PROJECTED)
+        encoded = self.encoder(self.dropout(torch.cat(seen, dim=2) if len(seen) > 1 else seen[0]))
         mu, logvar = self.posterior(self.dropout(encoded)).chunk(2, dim=-1)
         return mu, logvar.clamp(*LOGVAR_RANGE)
 
@@ -175,13 +204,13 @@ class MTLVAE(nn.Module):
         return self.dropout(self.decoder(z))
 
     @torch.inference_mode()
-    def predict(self, log_mel: Tensor) -> Prediction:
+    def predict(self, log_mel: Tensor, embeddings: Optional[Tensor] = None) -> Prediction:  # noqa: UP045
         """Scaled log-mel (batch, mels, frames) -> probabilities, with the inference heads.
 
         Strong: the strong-real head, or strong-synthetic where that task is off. Weak: the weak head,
         or the maximum over steps of the strong one where that task is off.
         """
-        decoded = self.decode(self.encode(log_mel)[0])
+        decoded = self.decode(self.encode(log_mel, embeddings)[0])
         steps = log_mel.shape[2] // self.frames_per_step
         strong_head, weak_head = (inference_head(kind, self.heads) for kind in ("strong", "weak"))
         strong = torch.sigmoid(self.heads[strong_head](decoded, steps))

@@ -8,6 +8,7 @@ window of 0.96 s; here the layers run on, so that every step of a layer has its 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ SAMPLE_RATE = 16_000  # Hz
 WINDOW, HOP, FFT = 400, 160, 512  # samples
 BANDS, LOWEST, HIGHEST = 64, 125.0, 7500.0  # Hz
 LOG_OFFSET = 0.001
+PART = math.gcd(WINDOW, HOP)  # samples: frames overlap by whole parts
+COUNT = WINDOW // PART
 STEP = HOP / SAMPLE_RATE  # s from frame to frame
 HALVED = 32  # frames to one step of the last layer
 CLASSES = 521
@@ -42,12 +45,12 @@ class YAMNet(nn.Module):
         self.classifier = nn.Linear(channels, CLASSES)
         self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
-    def forward(self, waveform: Tensor) -> list[Tensor]:
+    def forward(self, waveform: Tensor, spectrum: Callable[[Tensor], Tensor] | None = None) -> list[Tensor]:
         """Mono samples (batch, samples) at 16 kHz -> means over bands of each of TAPS, (batch, steps, channels).
 
         Silence follows the recording, so that its frames are a multiple of 32: steps of layer l last tap_step(l) s.
         """
-        maps, found = self.log_mel(waveform)[:, None], []
+        maps, found = self.log_mel(waveform, spectrum)[:, None], []
         for number, layer in enumerate(self.layers, start=1):
             maps = self._layer(number, layer, maps)
             if number in TAPS:
@@ -61,12 +64,20 @@ class YAMNet(nn.Module):
             maps = self._layer(number, layer, maps)
         return self.classifier(maps.mean(dim=(2, 3)))
 
-    def log_mel(self, waveform: Tensor) -> Tensor:
-        """(batch, samples) -> (batch, frames, bands); frame n begins at sample n * HOP, frames are a multiple of 32."""
-        frames = HALVED * max(1, math.ceil(waveform.shape[1] / (HOP * HALVED)))
-        waveform = functional.pad(waveform, (0, (frames - 1) * HOP + WINDOW - waveform.shape[1]))
-        spectrum = torch.fft.rfft(waveform.unfold(1, WINDOW, HOP) * self.window, FFT).abs()
-        return torch.log(spectrum @ self.filters + LOG_OFFSET)
+    def log_mel(self, waveform: Tensor, spectrum: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """(batch, samples) -> (batch, frames, bands); frame n begins at sample n * HOP, frames are a multiple of 32.
+
+        spectrum: what takes windowed frames to magnitudes; None: the FFT.
+        """
+        block = HOP * HALVED
+        length = (waveform.shape[1] + block - 1) // block * block
+        waveform = functional.pad(waveform, (0, length - HOP + WINDOW - waveform.shape[1]))
+        # frames put together from blocks of 80 samples: an exported file keeps no length of theirs
+        parts = waveform.reshape(waveform.shape[0], -1, PART)
+        frames = torch.cat([parts[:, i : i + 1 - COUNT or None : HOP // PART] for i in range(COUNT)], dim=2)
+        frames = frames * self.window
+        magnitudes = torch.fft.rfft(frames, FFT).abs() if spectrum is None else spectrum(frames)
+        return torch.log(magnitudes @ self.filters + LOG_OFFSET)
 
     @staticmethod
     def _layer(number: int, layer: nn.Module, maps: Tensor) -> Tensor:

@@ -1,0 +1,115 @@
+"""Embeddings as an input: their rows, their times, training on them, and a checkpoint that carries the encoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from local.stage import Stage
+from local.train import train
+from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.inference import export
+from recipe_mtlvae.inference.detector import Detector
+from recipe_mtlvae.inference.windows import value_pieces
+from recipe_mtlvae.inputs.embeddings import CHANNELS, EmbeddingsInput
+from recipe_mtlvae.inputs.encoders.yamnet import YAMNet
+from recipe_mtlvae.inputs.registry import inputs_of
+from tests.test_yamnet import keras_file
+from tests.tiny import AUDIO, make_tiny_corpus, tiny_conf
+
+SETTINGS = ("vae.sees=[embeddings]", "vae.hidden=8", "vae.latent=4", "train.max_epochs=1", "train.epoch_steps=1")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("encoder") / "yamnet.h5"
+    torch.manual_seed(0)
+    keras_file(path, YAMNet())
+    return path
+
+
+@pytest.fixture
+def conf(weights):
+    return tiny_conf(*SETTINGS, f"encoder.weights={weights}")
+
+
+def source_of(conf) -> EmbeddingsInput:
+    return inputs_of(conf)["embeddings"]
+
+
+def test_a_row_holds_four_two_and_one_steps_of_the_layers(conf):
+    source = source_of(conf)
+    waveform = torch.randn(1, 3 * 5120) * 0.1
+    rows = source.transform()(waveform)
+    fine, middle, coarse = source.encoder()(waveform)
+    assert rows.shape == (1, source.width, 3) == (1, 3072, source.steps(3 * 5120))
+    assert torch.equal(rows[0, 256:512, 2], fine[0, 9])  # the second of row 2's four
+    assert torch.equal(rows[0, 1024 + 512 : 2048, 1], middle[0, 3])
+    assert torch.equal(rows[0, 2048:, 0], coarse[0, 0])
+
+
+def test_on_the_grid_each_layer_is_interpolated_between_its_true_centres(conf):
+    """Every layer's values are its steps' own times, so on the grid all channels tell the time of the step."""
+    source, rows = source_of(conf), 8
+    layers = []
+    for first, step, repeats, channels in ((0.0825, 0.08, 4, 256), (0.1625, 0.16, 2, 512), (0.3225, 0.32, 1, 1024)):
+        times = first + step * torch.arange(rows * repeats)
+        layers.append(times.reshape(rows, repeats, 1).expand(-1, -1, channels).reshape(rows, -1))
+    values = torch.cat(layers, dim=1).T[None]
+    grid = source.on_grid(values, 30)
+    middles = (torch.arange(30) + 0.5) * 0.064
+    assert grid.shape == (1, sum(CHANNELS), 30)
+    for channel, first in ((0, 0.0825), (256, 0.1625), (768, 0.3225)):  # before a layer's first centre it is constant
+        assert torch.allclose(grid[0, channel], middles.clamp(min=first), atol=1e-5)
+
+
+def test_a_long_recording_in_pieces_has_the_rows_of_the_whole(conf):
+    source = source_of(conf)
+    samples = np.random.default_rng(0).normal(0, 0.1, 60 * 5120).astype(np.float32)
+    whole = source.transform()(torch.from_numpy(samples)[None])[0]
+    source.piece = 16 * 5120
+    pieces = torch.cat(list(value_pieces([samples], source, source.transform())), dim=1)
+    assert torch.allclose(pieces, whole, atol=1e-3 * whole.abs().max())
+
+
+def test_without_complex_numbers_they_are_the_same(conf):
+    source, waveform = source_of(conf), torch.randn(1, 12_345) * 0.1
+    assert torch.allclose(source.transform(real=True)(waveform), source.transform()(waveform), rtol=1e-3, atol=1e-4)
+
+
+def test_two_sounds_mixed_show_what_either_shows(conf):
+    one, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.5, 2.0]])
+    assert source_of(conf).mix(one, other, 1.0, 0.3).tolist() == [[1.0, 2.0]]
+
+
+def test_stores_are_named_by_the_weights(conf, tmp_path):
+    other = tmp_path / "other.h5"
+    torch.manual_seed(1)
+    keras_file(other, YAMNet())
+    assert source_of(conf).key != source_of(tiny_conf(*SETTINGS, f"encoder.weights={other}")).key
+
+
+def test_a_checkpoint_detects_without_the_file_of_weights(weights, tmp_path):
+    moved = tmp_path / "yamnet.h5"
+    moved.write_bytes(weights.read_bytes())
+    conf = tiny_conf(*SETTINGS, f"encoder.weights={moved}")
+    root = make_tiny_corpus(tmp_path / "corpus", conf)
+    train(Stage(1, conf, root, tmp_path / "run"))
+    expected = Detector.load(tmp_path / "run" / "best.ckpt").detect(root / AUDIO / "validation_1.wav").scores
+    moved.unlink()
+    detector = Detector.load(tmp_path / "run" / "best.ckpt", device="cpu")
+    assert np.array_equal(detector.detect(root / AUDIO / "validation_1.wav").scores, expected)
+    assert "within" in export.export(detector, "torchscript", tmp_path / "model.pt")
+
+
+def test_without_weights_one_line_says_where_they_come_from():
+    with pytest.raises(RecipeError, match=r"embeddings need the encoder's weights; stage 0 fetches them; or give"):
+        _ = source_of(tiny_conf(*SETTINGS)).key
+
+
+def test_another_sample_rate_is_refused(weights):
+    with pytest.raises(RecipeError, match="expected 16000 with embeddings, got 8000"):
+        inputs_of(
+            tiny_conf(*SETTINGS, "features.sample_rate=8000", "features.f_max=4000", f"encoder.weights={weights}")
+        )
