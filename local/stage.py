@@ -189,7 +189,7 @@ def _remember_conf(stage: Stage) -> None:
         changed = changed_keys(*(_without(LENGTH, _trained_on(conf)) for conf in (earlier, content)))
         if changed:
             what = f"this tag holds a run with another {', '.join(changed)}"
-            raise fail(what, "give --tag another name, or delete the folder", stage.run_dir)
+            raise fail(what, "give --tag another name, or move the folder away", stage.run_dir)
     write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 

@@ -14,6 +14,7 @@ import local.stage
 from local import prepare
 from recipe_mtlvae.errors import exit_code_of
 from tests.misbehaving_server import Site, serve
+from tests.stage0 import Outcome, options
 from tests.tiny import make_tiny_corpus, tiny_conf
 from tests.tiny_desed import YoutubeDL, make_site, settings
 
@@ -81,5 +82,22 @@ def fetch_tree(
         code = exit_code_of(prepare.main)
         said = capsys.readouterr()
         return code, said.out + said.err
+
+    return run
+
+
+@pytest.fixture
+def stage0(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Outcome]:
+    """Run stage 0 on a corpus, with more settings."""
+    monkeypatch.setattr(local.stage, "PROJECT", tmp_path / "project")
+
+    def run(root: Path, *settings: str, tag: str = "t") -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["prepare", *options(root, *settings, tag=tag)])
+        capsys.readouterr()
+        code = exit_code_of(prepare.main)
+        said = capsys.readouterr()
+        return Outcome(code, said.out, said.err.replace("\r", "\n").splitlines())
 
     return run

@@ -219,7 +219,7 @@ def test_a_fault_of_one_archive_is_told_once_and_mended_by_another_run(
     site.files.update(published.files)
     site.records[6026841] = dict(published.records[6026841])
     for left in root.glob(".fetch/*.zip"):
-        left.unlink()  # what the messages say: delete it
+        left.unlink()  # moved away, as the messages say
     code, said = fetch_tree(chosen)
     assert code == 0, said
     assert set(tree(root)) == {path for path in layout() if "synthetic21" in path or "public" in path}

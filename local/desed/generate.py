@@ -58,7 +58,7 @@ def generate(conf: Conf, root: Path, work: Path, name: str, archives: Archives) 
     key = content_hash(settings, figures, listing(folder))
     marker = _marker(conf, root, name)
     if marker.exists() and _read(marker)["key"] != key:
-        raise fail("was begun from other sounds or figures", f"delete it and {root / split.audio}", marker)
+        raise fail("was begun from other sounds or figures", f"move it and {root / split.audio} away", marker)
     write_json(work / marker.name, {**settings, "key": key})
     marker.parent.mkdir(parents=True, exist_ok=True)
     move(work / marker.name, marker)
@@ -86,14 +86,14 @@ def check_origin(conf: Conf, root: Path, name: str, generated: bool) -> None:
     marker, audio = _marker(conf, root, name), root / conf.data.splits[name].audio
     if not generated:
         if marker.exists():
-            hint = f"give data.synthetic=generate, or delete it and {audio}"
+            hint = f"give data.synthetic=generate, or move it and {audio} away"
             raise fail(f"split '{name}' holds soundscapes that were generated", hint, marker)
         return
     if marker.exists():
         made, asked = _read(marker), _settings(conf, name)
         others = [f"{key} {made[key]}, not {asked[key]}" for key in asked if made[key] != asked[key]]
         if others:
-            raise fail(f"split '{name}' was generated with {'; '.join(others)}", f"delete it and {audio}", marker)
+            raise fail(f"split '{name}' was generated with {'; '.join(others)}", f"move it and {audio} away", marker)
     elif audio.is_dir() and any(audio.iterdir()):
         hint = "give data.synthetic=download, or another --data_root"
         raise fail(f"split '{name}' holds soundscapes that were not generated here", hint, audio)

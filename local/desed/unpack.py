@@ -77,7 +77,7 @@ def _check(archive: Path, place: Callable[[str], Path | None]) -> tuple[dict[str
         unpacked += max(member.size, 0)
         if unpacked > limit:
             what = f"unpacks to more than {byte_text(limit)}, {LARGEST_RATIO} times its size: not an archive of audio"
-            raise fail(what, "nothing was unpacked; delete it", archive)
+            raise fail(what, "nothing was unpacked; move it away", archive)
         problem = _problem(member)
         target = None if problem or member.kind == "folder" else place(member.name)
         if target and member.kind == "link":
@@ -169,4 +169,4 @@ def _readable(archive: Path) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
-        raise fail(f"cannot be unpacked ({error})", "delete it: it is fetched again", archive) from None
+        raise fail(f"cannot be unpacked ({error})", "move it away: it is fetched again", archive) from None

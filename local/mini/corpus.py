@@ -76,7 +76,9 @@ def _is_complete(root: Path, key: str) -> bool:
     if file.exists():
         state = json.loads(file.read_text(encoding="utf-8"))
         if state["key"] != key:
-            raise fail("holds a mini corpus of another configuration", "give another --data_root, or delete it", root)
+            raise fail(
+                "holds a mini corpus of another configuration", "give another --data_root, or move it away", root
+            )
         return state["complete"]
     if root.is_dir() and any(not path.name.startswith(".") for path in root.iterdir()):
         raise fail("is not empty and no mini corpus", "give another --data_root: making one would mix both", root)

@@ -1,0 +1,116 @@
+"""Stage 0 a second time, beside another one, and where it cannot write."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from local import prepare
+from tests.children import LIMIT
+from tests.stage0 import options
+from tests.tiny import AUDIO, RATE, VALIDATION, append
+
+CLIP = f"{AUDIO}/validation_1.wav"
+
+
+def test_a_second_run_does_nothing_and_says_so(root, stage0):
+    stage0(root)
+    before = {path: path.stat().st_mtime_ns for path in root.glob("features/**/*")}
+    outcome = stage0(root)
+    assert outcome.code == 0
+    assert "is prepared already" in outcome.out
+    assert {path: path.stat().st_mtime_ns for path in root.glob("features/**/*")} == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda root: append(root / VALIDATION, "validation_1.wav\t1.5\t1.75\tHum"),
+        lambda root: soundfile.write(root / CLIP, np.ones(RATE), RATE),
+        lambda root: soundfile.write(root / "audio/eval/evaluation/new.wav", np.ones(RATE), RATE),
+        lambda root: next(root.glob("features/*/weak/index.json")).unlink(),
+    ],
+)
+def test_a_run_after_a_change_is_not_skipped(root, stage0, change):
+    stage0(root)
+    change(root)
+    outcome = stage0(root)
+    assert outcome.code == 0
+    assert "is prepared already" not in outcome.out
+
+
+def in_another_process(root: Path, tmp_path: Path, prelude: str = "") -> subprocess.Popen[str]:
+    """Stage 0 as a process of its own, after some lines of Python."""
+    code = f"""
+import sys
+from pathlib import Path
+import local.stage
+from local import prepare
+from recipe_mtlvae.errors import exit_code_of
+local.stage.PROJECT = Path({str(tmp_path)!r}) / "project"
+{prelude}
+sys.exit(exit_code_of(prepare.main))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-c", code, *options(root)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_file_that_cannot_be_written_whole_is_one_line_and_leaves_no_half(root, tmp_path):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))"
+    process = in_another_process(root, tmp_path, limit)
+    err = process.communicate(timeout=LIMIT)[1]
+    assert process.returncode == 1
+    errors = [line for line in err.replace("\r", "\n").splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert errors[0].startswith(f"error: {root}/features/")
+    assert errors[0].endswith("part-00000.npy: File too large")
+    assert "Traceback" not in err
+    assert [path for path in root.glob("features/**/*") if path.is_file()] == []
+
+
+def test_a_full_disk_is_one_line_and_the_next_run_goes_on(root, tmp_path, stage0):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mounting, capture_output=True).returncode:
+        pytest.skip("a small tmpfs cannot be mounted here")
+    try:
+        (root / "features").symlink_to(disk)
+        outcome = stage0(root)
+        assert outcome.code == 1
+        (error,) = outcome.errors
+        assert error.startswith(f"{root}/features/")
+        assert error.endswith(": No space left on device")
+        assert [path for path in disk.glob("**/.*")] == []
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        assert stage0(root).code == 0
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_place_that_cannot_be_written_is_one_line(root, tmp_path, stage0):
+    (root / "features").write_text("a file where the folder should be")
+    (error,) = stage0(root).errors
+    assert error.startswith(f"{root}/features")
+    assert "ot a directory" in error or "File exists" in error
+
+
+def test_a_second_run_on_one_corpus_waits_and_says_so(root, tmp_path):
+    with prepare._locked(root / ".lock"):
+        process = in_another_process(root, tmp_path)
+        line = process.stderr.readline()
+        assert line == f"another run is preparing {root}: waiting for it to end\n"
+        time.sleep(0.2)
+        assert process.poll() is None
+        assert not (root / "features").exists()
+    process.communicate(timeout=LIMIT)
+    assert process.returncode == 0
+    assert (root / "features").exists()
