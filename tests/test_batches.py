@@ -98,6 +98,13 @@ def test_hold_out_parts_are_disjoint_complete_and_seeded():
     assert np.array_equal(held, hold_out([1578], 0.1, seed=42)[0][1])
 
 
+def test_of_several_sets_the_share_is_of_all_clips_together():
+    ((kept, held),) = hold_out([10], 0.3, seed=42)
+    (first, second) = hold_out([6, 4], 0.3, seed=42)
+    assert [*first[1], *(second[1] + 6)] == list(held)
+    assert [*first[0], *(second[0] + 6)] == list(kept)
+
+
 def test_a_weak_set_of_few_clips_still_holds_one_out():
     ((kept, held),) = hold_out([4], 0.1, seed=42)
     assert (len(kept), len(held)) == (3, 1)

@@ -23,7 +23,7 @@ from recipe_mtlvae.files import atomic_write
 
 ROLES = ("foreground", "background")
 POOLS = ("train", "held_out", "validation")
-HELD_OUT = 5  # every fifth source recording of `train` is for the synthetic validation split alone
+HELD_OUT = 5  # every fifth source recording of `train` is for the select splits alone
 MIN_SECONDS = 0.05  # of a recording
 SUFFIXES = (".wav", ".flac", ".ogg", ".aif", ".aiff", ".mp3")
 
