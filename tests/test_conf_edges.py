@@ -20,6 +20,7 @@ from recipe_mtlvae.conf_types import build
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inputs.augment import augment
 from recipe_mtlvae.inputs.batches import Batch
+from recipe_mtlvae.inputs.mel_transform import LogMel
 from recipe_mtlvae.inputs.registry import inputs_of
 from recipe_mtlvae.labels import samples_of
 
@@ -80,8 +81,11 @@ def one_step(conf: Conf) -> float:
     module.plan = Plan(epochs=4, epoch_steps=2)
     sets = conf.tasks if conf.system == "mtlvae" else tuple(module.set_labels)
     clips = 2 * len(sets)
-    values = {name: source.transform()(torch.rand(clips, samples) - 0.5) for name, source in inputs_of(conf).items()}
+    sources = inputs_of(conf)
+    values = {name: torch.rand(clips, source.width, source.steps(samples)) for name, source in sources.items()}
+    values["log_mel"] = LogMel(features)(torch.rand(clips, samples) - 0.5)  # the others' transforms need weights
     steps = values["log_mel"].shape[-1] // features.frames_per_step
+    values = {name: source.on_grid(values[name], steps) for name, source in sources.items()}
     spans = {name: slice(2 * i, 2 * i + 2) for i, name in enumerate(sets)}
     batch = Batch(
         {name: value.half() for name, value in values.items()}, torch.ones(clips, steps, 2), torch.ones(clips, 2), spans
