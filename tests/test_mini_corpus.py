@@ -393,7 +393,8 @@ def test_unfit_recordings_are_all_named_and_nothing_is_left(soundbank: Path, tmp
     shutil.copytree(soundbank, bank)
     folder = bank / "audio/train/soundbank/foreground/Owl"
     (folder / "text.wav").write_text("no audio", encoding="utf-8")
-    soundfile.write(folder / "silent.wav", np.zeros(16_000), 16_000)
+    out_of_phase = np.random.default_rng(0).uniform(-0.5, 0.5, (16_000, 1)) * [1.0, -1.0]
+    soundfile.write(folder / "silent.wav", out_of_phase, 16_000)
     write_sound(folder / "short.wav", 0.01)
     with pytest.raises(RecipeError) as error:
         make_corpus(small_conf(f"data.soundbank='{bank}'", "data.classes=null"), root, workers=2)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from recipe_mtlvae.audio.decoding import FOREIGN
 from recipe_mtlvae.corpus.names import AUDIO_SUFFIXES, bad_name, dangling, is_audio_name, show
-from recipe_mtlvae.errors import Fault, RecipeError, fail
+from recipe_mtlvae.errors import Fault, RecipeError, fail, warn
 from recipe_mtlvae.inference.decoding_options import by_class, split_names
 from recipe_mtlvae.inference.progress import Bar
 from recipe_mtlvae.machine import cores
@@ -175,7 +175,7 @@ def _run(options: argparse.Namespace, detector: Detector, names: dict[Path, str]
             earlier = write_tables(options.out, found)
             write_summary(options.out / "summary.html", found, detector, earlier)
     for fault in damaged:
-        print(f"warning: {fault}", file=sys.stderr)
+        warn(str(fault))
     if found:
         events, seconds = sum(len(item.events) for item in found), sum(item.duration for item in found)
         text = f"{events} events in {seconds / 60:.1f} minutes of audio, {seconds / spent:.0f} times real time: "

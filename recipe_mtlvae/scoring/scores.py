@@ -103,7 +103,7 @@ def parse_scores(content: bytes, file: Path | str) -> tuple[tuple[str, ...], Cli
     try:
         header, *lines = content.decode("utf-8").splitlines()
     except (UnicodeDecodeError, ValueError):
-        raise fail("expected a table of scores, got an empty file or no text", path=file) from None
+        raise fail("expected a table of scores, got an empty file or no text", "save it as UTF-8", file) from None
     columns = header.split("\t")
     classes = tuple(columns[2:])
     if columns[:2] != ["onset", "offset"] or not classes or len(set(classes)) < len(classes):
