@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_BLOCK = 1 << 20  # bytes
 Part = bytes | tuple[int, int]  # bytes that replace the file's own, or a range of the file
 
 
@@ -29,6 +30,11 @@ class Layout:
     pieces: tuple[Piece, ...] = (Piece(),)
     truncated: str = ""  # what is missing at the end
     stopped: str = ""  # why what follows the last piece is not read
+
+
+def is_blank(data: bytes, begin: int) -> bool:
+    """Whether only zeros follow, of a file (or a map of it) that may be larger than the memory."""
+    return not any(data[first : first + _BLOCK].strip(b"\0") for first in range(begin, len(data), _BLOCK))
 
 
 class Spliced(io.RawIOBase):

@@ -11,7 +11,7 @@ import re
 import struct
 from dataclasses import dataclass, field
 
-from recipe_mtlvae.audio.layout import Layout, Piece
+from recipe_mtlvae.audio.layout import Layout, Piece, is_blank
 
 _KBITS = {  # kbit/s by index, by (version 1, layer)
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -139,10 +139,8 @@ def _runs(data: bytes, begin: int) -> tuple[list[_Run], str]:
             if after is None:
                 after = _next_frame(data, position + 1, kind)
                 if after is None:
-                    rest = data[position:]
-                    if runs and rest.strip(b"\0"):
-                        return runs, f"its last {len(rest)} bytes are no audio"
-                    return runs, ""
+                    junk = len(data) - position
+                    return runs, "" if is_blank(data, position) else f"its last {junk} bytes are no audio"
                 gap += after - position
             position, open_run = after, False
             continue

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from recipe_mtlvae.audio.layout import Layout, Piece
+from recipe_mtlvae.audio.layout import Layout, Piece, is_blank
 
 _PIPED = 0x7FFF0000  # bytes; tools that write to a pipe put a size near the largest one there
 
@@ -113,16 +113,12 @@ def _au(data: bytes, begin: int) -> _Samples | None:
 
 def _goes_on(data: bytes, after: int, kind: _Kind | None, strict: bool) -> bool:
     """Whether samples follow from `after` on, and no chunks: of these, strictly, the last ends with the file."""
-    rest = data[after:]
-    if len(rest) < 8 or not rest.strip(b"\0"):
+    if len(data) - after < 8 or is_blank(data, after):
         return False
     if kind is None:
         return True
     if not strict:
-        return not all(32 <= byte < 127 for byte in rest[:4])
-    place = 0
-    for place, _, length in _chunks(rest, 0, 0, kind):
-        end = place + kind.header.size + max(0, length - kind.counted)
-        if abs(end - len(rest)) <= 1:
-            return False
-    return True
+        return not all(32 <= byte < 127 for byte in data[after : after + 4])
+    chunks = _chunks(data, after, after, kind)
+    ends = (place + kind.header.size + max(0, length - kind.counted) for place, _, length in chunks)
+    return not any(abs(end - len(data)) <= 1 for end in ends)
