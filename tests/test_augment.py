@@ -5,10 +5,12 @@ import math
 import pytest
 import torch
 
+from recipe_mtlvae.conf import CONF_DIR, load_conf
 from recipe_mtlvae.inputs import augment as augmentations
 from recipe_mtlvae.inputs.augment import AUGMENTATIONS, augment, gains
 from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.inputs.log_mel import LogMelInput
+from recipe_mtlvae.submission.description import data_augmentation
 from tests.tiny import tiny_conf
 
 LABELS = {"strong_synth": "strong", "weak": "weak", "reconstruction": "none"}
@@ -121,3 +123,9 @@ def test_in_how_many_batches_is_the_keys_value(monkeypatch):
         )
         augmented(batch(), f"augment.shift={value}")
     assert turned == ["0.4"]
+
+
+def test_a_submission_names_what_is_on():
+    conf = load_conf(CONF_DIR / "mean_teacher.yaml", settings=["augment.band_gain=0.5"])
+    assert data_augmentation(conf) == "mixup, band gain"
+    assert data_augmentation(load_conf()) is None

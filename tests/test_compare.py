@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.report import compared, costs, tables
 from recipe_mtlvae.report.compared import ComparedSystem
+from recipe_mtlvae.report.runs import read_published
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.evaluation import measure, prepare
 from recipe_mtlvae.scoring.intervals import Interval
@@ -267,6 +269,30 @@ def test_one_clip_is_enough(tmp_path: Path) -> None:
     assert set(result.absent_classes) == set(CLASSES) - {event.label for event in truth[clip]}
 
 
+def test_beside_published_figures_stands_psds_without_the_clips_that_their_years_dropped(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", seed=2)
+    conf = yaml.safe_load((run / "conf.yaml").read_text())
+    conf["data"]["name"] = "desed"
+    (run / "conf.yaml").write_text(yaml.safe_dump(conf))
+    written = read_written_reference(reference_path(run, "validation"))
+    emptied = set(sorted(written.truth)[:3])
+    truth = {clip: [] if clip in emptied else events for clip, events in written.truth.items()}
+    write_reference(reference_path(run, "validation"), replace(written, truth=truth))
+    kept = {clip: events for clip, events in truth.items() if events}
+    (system,), (expected,) = (
+        opened(("run", run), given=given)
+        for given in (None, Reference(kept, {clip: written.durations[clip] for clip in kept}, len(kept)))
+    )
+    published = [row for row in read_published() if row.headline]
+    _, row, *_ = tables.score_groups([system], published)[0].rows
+    assert row.name == "run, clips with events"
+    assert row.note.endswith(f"{len(kept)} clips, {CLIPS - len(kept)} without events dropped")
+    expected = expected.results["validation"].macro
+    values = [cell.value for cell in row.cells]
+    assert values == [pytest.approx(expected["psds1"]), pytest.approx(expected["psds2"]), None, None, None]
+    assert len(tables.score_groups([system], [])[0].rows) == 1  # nothing to compare with
+
+
 # --- energy
 
 
@@ -283,6 +309,23 @@ def test_energy_weighted_psds_by_hand(tmp_path: Path) -> None:
     ours, baseline = opened(("ours", _measured_run(tmp_path / "a", 0.5)), ("base", _measured_run(tmp_path / "b", 2.0)))
     expected = ours.results["validation"].macro["psds1"] * 2.0 / 0.5
     assert costs.energy_weighted(ours, baseline, "training", "psds1") == pytest.approx(expected)
+
+
+def test_where_energy_is_weighed_the_baseline_its_energy_and_the_network_are_named(tmp_path: Path) -> None:
+    baseline = _measured_run(tmp_path / "b", 2.0)
+    shutil.copytree(baseline, baseline / "teacher")
+    folders = (
+        ("ours", _measured_run(tmp_path / "a", 0.5)),
+        ("base", baseline),
+        ("base, teacher", baseline / "teacher"),
+    )
+    ours, student, teacher = (
+        replace(one, runs=tuple(replace(run, conf=conf) for run in one.runs))
+        for one, conf in zip(opened(*folders), (tiny_conf(), *[tiny_conf("system=mean_teacher")] * 2), strict=True)
+    )
+    row = next(row for row in costs.cost_rows([ours, student, teacher]) if row.name.startswith("EW-PSDS1, training"))
+    assert row.name == "EW-PSDS1, training, times 2 kWh of base (student)"
+    assert [cell.partition(" ")[2] for cell in row.cells] == ["", "(student)", "(teacher)"]
 
 
 @pytest.mark.parametrize(

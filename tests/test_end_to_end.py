@@ -59,7 +59,7 @@ def test_the_scores_are_written_with_their_coverage_and_versions(finished, run_d
 
 def test_training_and_each_prediction_have_their_own_energy(finished, run_dir):
     energy = json.loads((run_dir / "energy.json").read_text())
-    assert set(energy) == {"training", "validation", "public", "evaluation"}
+    assert set(energy) == {"training", "validation", "public", "evaluation", "synthetic_validation"}
     assert all(phase["kwh"] is None or phase["kwh"] > 0 for phase in energy.values())
 
 

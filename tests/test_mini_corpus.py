@@ -210,6 +210,31 @@ def test_a_recording_keeps_length_stays_below_full_scale_and_has_a_noise_floor()
     assert -60 < 20 * np.log10(np.std(before) / np.max(np.abs(heard))) < -20
 
 
+# ---- a second select split ----
+
+
+def with_real_validation(root: Path, before: Path, *settings: str) -> set[str]:
+    """The sounds of `real_validation`, made beside the other splits, which stay as they are `before`, by hash."""
+    conf = small_conf("mini.real_validation=3", *settings)
+    make_corpus(conf, root, workers=2)
+    made, others = tree(root), tree(before)
+    added = made.keys() - others.keys()
+    metadata = {"metadata/validation/real_validation.tsv", "metadata/sources/real_validation.tsv"}
+    assert {path for path in added if not path.endswith(".wav")} == metadata
+    assert len(added - metadata) == 3
+    changed = {path for path in others if made[path] != others[path]}
+    assert changed == {"mini_corpus.json"}  # which holds the key
+    return sources(root, "real_validation")
+
+
+def test_real_validation_is_of_held_out_sounds_and_leaves_the_other_splits_as_they_are(
+    corpus: Path, tmp_path: Path
+) -> None:
+    assert "real_validation" not in small_conf().data.splits
+    used = with_real_validation(tmp_path / "corpus", corpus)
+    assert {source.split("/")[0] for source in used} == {"held_out-real"}
+
+
 # ---- repeatable, resumable ----
 
 
@@ -324,6 +349,19 @@ def test_sources_name_the_recordings_as_the_soundbank_does(recorded_corpus: Path
         for name in sources(recorded_corpus, split):
             part, rest = name.split("/", 1)
             assert (soundbank / "audio" / part / "soundbank" / rest).is_file()
+
+
+def test_real_validation_of_recordings_leaves_the_other_splits_as_they_are(
+    recorded_corpus: Path, soundbank: Path, tmp_path: Path
+) -> None:
+    settings = (f"data.soundbank='{soundbank}'", "data.classes=null")
+    used = with_real_validation(tmp_path / "corpus", recorded_corpus, *settings)
+    learned = {
+        source_of(Path(name))
+        for split in ("synthetic_train", "strong_real")
+        for name in sources(recorded_corpus, split)
+    }
+    assert used and not {source_of(Path(name)) for name in used} & learned
 
 
 def test_labels_come_from_the_folders_without_desed_marks(recorded_corpus: Path) -> None:

@@ -254,6 +254,7 @@ def test_scores_of_other_inputs_are_replaced_and_leave_nothing(trained, tmp_path
     assert sorted(path.name for path in (tmp_path / "one" / "scores").iterdir()) == [
         "evaluation",
         "public",
+        "synthetic_validation",
         "validation",
     ]
     assert not (tmp_path / "one" / "scores" / "public" / "old.tsv").exists()

@@ -55,7 +55,7 @@ def make_tiny_corpus(root: Path, conf: Conf, stores: bool = True, counts: Mappin
     rng = np.random.default_rng(0)
     for name, split in conf.data.splits.items():
         rows = []
-        for number in range(counts.get(name, COUNTS[name])):
+        for number in range({**COUNTS, **counts}[name]):
             clip = f"{name}_{number}.wav"
             label = list(TONES)[number % len(TONES)]
             onset, offset = 0.25 + 0.125 * (number % 3), 1.25 + 0.125 * (number % 4)

@@ -22,6 +22,7 @@ from recipe_mtlvae.scoring.metrics import Metrics, clip_statistics, figures
 from recipe_mtlvae.scoring.reference import Reference
 from recipe_mtlvae.scoring.reference_file import reference_path
 from recipe_mtlvae.scoring.results import versions
+from recipe_mtlvae.scoring.toolkit_count import ToolkitCount, count_with_events
 
 # A selection score that still gains this share of itself in a quarter of the epochs goes on learning
 QUARTER_GAIN = 0.02
@@ -46,6 +47,7 @@ class Result:
     versions: dict[str, str]  # of the packages that measured it
     resamples: Resamples | None
     output: SystemOutput | None  # of the first run
+    toolkit: ToolkitCount | None = None  # PSDS as the toolkit of 2023 and 2024 counts; None where truth is not at hand
 
     @property
     def operating_points(self) -> int | None:
@@ -192,6 +194,7 @@ def _system(name: str, members: list[Member]) -> ComparedSystem:
 def _result(outputs: list[SystemOutput]) -> Result:
     measured = [_measure(output) for output in outputs]
     metrics, resamples = [item[0] for item in measured], _mean_resamples([item[1] for item in measured])
+    counts = [item[2] for item in measured]
     first, reference = metrics[0], outputs[0].reference
     names = scenarios.metric_keys()
     macro = {name: float(np.mean([item.macro[name] for item in metrics])) for name in names}
@@ -216,13 +219,16 @@ def _result(outputs: list[SystemOutput]) -> Result:
         versions=versions(),
         resamples=resamples,
         output=outputs[0],
+        toolkit=replace(
+            counts[0], psds={key: float(np.mean([one.psds[key] for one in counts])) for key in counts[0].psds}
+        ),
     )
 
 
-def _measure(output: SystemOutput) -> tuple[Metrics, Resamples]:
+def _measure(output: SystemOutput) -> tuple[Metrics, Resamples, ToolkitCount]:
     reference = output.reference
     statistics = clip_statistics(output.scores, output.detected, reference.truth, reference.durations)
-    return figures(statistics), resample(statistics, draw(len(statistics.clips)))
+    return figures(statistics), resample(statistics, draw(len(statistics.clips))), count_with_events(statistics)
 
 
 def _mean_resamples(runs: list[Resamples]) -> Resamples:

@@ -15,7 +15,7 @@ from recipe_mtlvae.report.compared import ComparedSystem
 from recipe_mtlvae.report.tables import NONE, is_selection, shown_splits, split_name, split_title, splits_of
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.energy import ew_psds
-from recipe_mtlvae.systems import baselines
+from recipe_mtlvae.systems import SYSTEMS, baselines
 
 NOT_MEASURED, NOT_KNOWN = "not measured", "not known"
 Reading = tuple[str, Callable[[ComparedSystem], str]]  # a quantity's name, and what a system's cell says
@@ -102,6 +102,18 @@ def baseline_of(systems: Sequence[ComparedSystem]) -> ComparedSystem | None:
     return next((one for one in systems if one.runs[0].conf and one.runs[0].conf.system in baselines()), None)
 
 
+def network_of(system: ComparedSystem) -> str:
+    """Which network the scores are of, where a system trains several: student or teacher; else empty."""
+    run = system.runs[0]
+    others = SYSTEMS[run.conf.system].networks[1:] if run.conf else ()
+    return "" if not others else run.folder.name if run.folder.name in others else "student"
+
+
+def network_note(system: ComparedSystem) -> str:
+    """The same in brackets, to stand behind a name."""
+    return f" ({network})" if (network := network_of(system)) else ""
+
+
 def energy_weighted(system: ComparedSystem, baseline: ComparedSystem, phase: str, name: str) -> float | None:
     """EW-PSDS of the score's split; None unless both were measured alike."""
     ours, theirs = mean_kwh(system, phase), mean_kwh(baseline, phase)
@@ -118,10 +130,14 @@ def _ew_psds_rows(systems: Sequence[ComparedSystem]) -> list[Reading]:
 
     def text(phase: str, name: str, system: ComparedSystem) -> str:
         value = energy_weighted(system, baseline, phase, name)
-        return f"{value:.3f}" if value is not None else "not measured alike"
+        return f"{value:.3f}{network_note(system)}" if value is not None else "not measured alike"
+
+    def weighed(phase: str) -> str:
+        kwh = mean_kwh(baseline, phase)
+        return f", times {kwh_text(kwh)} kWh of {baseline.name}{network_note(baseline)}" if kwh else ""
 
     return [
-        (f"EW-{metric.short}, {title}", partial(text, phase, metric.key))
+        (f"EW-{metric.short}, {title}{weighed(phase)}", partial(text, phase, metric.key))
         for phase, title in ((TRAINING, TRAINING), (dev_test_of(systems), "dev-test"))
         for metric in scenarios.METRICS
         if metric.is_psds

@@ -50,8 +50,9 @@ def write_report(systems: Sequence[ComparedSystem], corpus: Corpus | None, title
         few_clips=tables.FEW_CLIPS,
         differences=differences,
         costs=cost_table,
+        selection=any(tables.is_selection(systems, one) for one in tables.splits_of(systems)),
         dev_test=tables.split_name(costs.dev_test_of(systems)).lower(),
-        weighed_by=weighed_by.name if several and (weighed_by := costs.baseline_of(systems)) else "",
+        weighed_by=f"{by.name}{costs.network_note(by)}" if several and (by := costs.baseline_of(systems)) else "",
         note=tables.published_note(published),
         sections=[
             section

@@ -92,7 +92,7 @@ def score_groups(systems: Sequence[ComparedSystem], published: Sequence[Publishe
         for system in systems:
             if split in system.results:
                 rows.append(_system_row(system, split, best, len(systems) > 1))
-                rows += _tuned_row(system, split)
+                rows += _tuned_row(system, split) + _toolkit_row(system, split, published)
         rows += [_published_row(row, split, systems) for row in published if row.scores(split)]
         groups.append(Group(_title(systems, split), tuple(rows)))
     return groups
@@ -147,6 +147,17 @@ def _tuned_row(system: ComparedSystem, split: str) -> list[Row]:
     tuned = tuned_figures(system, split)
     note = "each class's own threshold and median filter, from clips of no test set; not the official figures"
     return [_row(f"{system.name}, {TUNED}", note, tuned, own=True)] if tuned else []
+
+
+def _toolkit_row(system: ComparedSystem, split: str, published: Sequence[Published]) -> list[Row]:
+    """PSDS by the count of 2023 and 2024, where it differs and published figures of the same data stand beside."""
+    count = system.results[split].toolkit
+    data = {run.conf.data.name for run in system.runs if run.conf}
+    same = any(row.scores(split) and data <= {row.data.lower()} for row in published)
+    if count is None or not count.dropped or not same:
+        return []
+    note = f"the count of published figures from 2023 on: {count.clips:,} clips, {count.dropped} without events dropped"
+    return [_row(f"{system.name}, clips with events", note, count.psds, own=True)]
 
 
 def _decoding(tuned: Mapping[str, Any], label: str) -> str:

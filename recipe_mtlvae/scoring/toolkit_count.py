@@ -10,6 +10,7 @@ from recipe_mtlvae.scoring.intervals import resample
 from recipe_mtlvae.scoring.metrics import ClipStatistics, clip_statistics
 from recipe_mtlvae.scoring.postprocess import Decoding
 from recipe_mtlvae.scoring.reference import Reference
+from recipe_mtlvae.scoring.scenarios import METRICS
 from recipe_mtlvae.scoring.scores import ScoreFolder
 
 
@@ -19,8 +20,7 @@ class ToolkitCount:
 
     clips: int
     dropped: int  # without events
-    psds1: float
-    psds2: float
+    psds: dict[str, float]  # by metric key
 
 
 def psds_with_events(scores: ScoreFolder, reference: Reference, median_filter: int) -> ToolkitCount:
@@ -31,7 +31,9 @@ def psds_with_events(scores: ScoreFolder, reference: Reference, median_filter: i
 
 
 def count_with_events(statistics: ClipStatistics) -> ToolkitCount:
+    """The same, of what is counted clip by clip already."""
     counted = np.array([bool(statistics.truth[clip]) for clip in statistics.clips])
     macro = resample(statistics, counted[None]).macro
     kept = int(counted.sum())
-    return ToolkitCount(kept, len(counted) - kept, float(macro["psds1"][0]), float(macro["psds2"][0]))
+    psds = {metric.key: float(macro[metric.key][0]) for metric in METRICS if metric.is_psds}
+    return ToolkitCount(kept, len(counted) - kept, psds)

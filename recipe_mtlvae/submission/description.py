@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_type_hints
 
-from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.conf import AugmentConf, Conf, Probability
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.submission.profile import Profile
+from recipe_mtlvae.systems import SYSTEMS
 
 
 def data_augmentation(conf: Conf) -> str | None:
-    """What is done to training clips beside the noise of the networks themselves."""
-    found = ["mixup"] if conf.system == "mean_teacher" and conf.mean_teacher.mixup > 0 else []
-    return ", ".join(found) or None
+    """The augmentations of training clips that are switched on."""
+    kinds = get_type_hints(AugmentConf, include_extras=True)
+    names = [name for name, kind in kinds.items() if kind == Probability and getattr(conf.augment, name) > 0]
+    return ", ".join(name.replace("_", " ") for name in names) or None
 
 
 def embeddings(conf: Conf) -> str | None:
@@ -33,9 +36,9 @@ def external_data(conf: Conf, profile: Profile) -> list[str] | None:
     return found or None
 
 
-def semi_supervised(conf: Conf, profile: Profile) -> str | None:
-    """The profile's text, where unlabeled clips are used at all."""
-    return profile.systems[conf.system].machine_learning_semi_supervised if "reconstruction" in conf.tasks else None
+def semi_supervised(conf: Conf) -> str | None:
+    """The system's way, where unlabeled clips are used at all."""
+    return SYSTEMS[conf.system].semi_supervised if "reconstruction" in conf.tasks else None
 
 
 def post_processing(conf: Conf) -> str | None:

@@ -13,9 +13,11 @@ from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.report.runs import Run
 from recipe_mtlvae.scoring.reference import attach
 from recipe_mtlvae.scoring.reference_file import read_written_reference, reference_path
+from recipe_mtlvae.scoring.scenarios import METRICS
 from recipe_mtlvae.scoring.scores import read_scores
 from recipe_mtlvae.submission import description
 from recipe_mtlvae.submission.profile import Profile
+from recipe_mtlvae.systems import SYSTEMS
 
 
 def meta_values(runs: Sequence[Run], conf: Conf, profile: Profile, split: str) -> dict[str, Any]:
@@ -27,15 +29,15 @@ def meta_values(runs: Sequence[Run], conf: Conf, profile: Profile, split: str) -
     for run in runs:
         if profile.devtest not in run.metrics:
             raise fail(f"no scores of the split '{profile.devtest}'", "run stage 3", run.folder)
-    if conf.system not in profile.systems:
-        raise fail(f"the submission profile names no system '{conf.system}'", "add it under `systems`")
     metrics = [run.metrics[profile.devtest] for run in runs]
     classes = [scores.get("per_class", {}) for scores in metrics]
     given = {name: float("nan") if value is None else value for name, value in profile.figures.items()}
     return {
         **profile.names,
-        **asdict(profile.systems[conf.system]),
-        "machine_learning_semi_supervised": description.semi_supervised(conf, profile),
+        "name": SYSTEMS[conf.system].title,
+        "abbreviation": SYSTEMS[conf.system].abbreviation,
+        "machine_learning_method": SYSTEMS[conf.system].method,
+        "machine_learning_semi_supervised": description.semi_supervised(conf),
         "authors": [_author(author) for author in map(asdict, profile.authors)],
         "source_code": profile.source_code,
         "sample_rate_khz": description.short(conf.features.sample_rate / 1000),
@@ -68,21 +70,19 @@ def meta_values(runs: Sequence[Run], conf: Conf, profile: Profile, split: str) -
 
 def _psds_with_events(runs: Sequence[Run], conf: Conf, split: str) -> dict[str, Any]:
     """PSDS over the clips with events alone, as the challenge's own tools of 2023 and 2024 count; and these clips."""
+    keys = [metric.key for metric in METRICS if metric.is_psds]
     found = []
     for run in runs:
         try:
             reference = read_written_reference(reference_path(run.folder, split))
             scores = attach(read_scores(run.folder / "scores" / split), reference, allow_missing=False).scores
         except RecipeError:  # a run that does not carry its truth or its scores
-            return {"psds1_with_events": None, "psds2_with_events": None, "clips_with_events": None}
+            return {**{f"{key}_with_events": None for key in keys}, "clips_with_events": None}
         from recipe_mtlvae.scoring.toolkit_count import psds_with_events  # slow: sed_scores_eval
 
         found.append(psds_with_events(scores, reference, conf.postprocess.median_filter))
-    return {
-        "psds1_with_events": _rounded(_mean(one.psds1 for one in found), 4),
-        "psds2_with_events": _rounded(_mean(one.psds2 for one in found), 4),
-        "clips_with_events": found[0].clips,
-    }
+    means = {f"{key}_with_events": _rounded(_mean(one.psds[key] for one in found), 4) for key in keys}
+    return {**means, "clips_with_events": found[0].clips}
 
 
 def _author(author: dict[str, Any]) -> dict[str, Any]:

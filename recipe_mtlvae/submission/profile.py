@@ -42,14 +42,6 @@ class Author:
 
 
 @section
-class SystemText:
-    name: str
-    abbreviation: str
-    machine_learning_method: str
-    machine_learning_semi_supervised: str | None
-
-
-@section
 class PackagePatterns:
     """File names, with {lastname}, {institute}, {index}, {label}, {run}, {threshold} and {phase} left open.
 
@@ -116,7 +108,6 @@ class Profile:
     devtest: str  # the split that is the challenge's development test set
     report: str | None
     source_code: str | None
-    systems: dict[str, SystemText]
     training_data: dict[str, str]
     external_data: dict[str, str]
     figures: dict[str, Float | None]  # your own, which nothing here measures, by their {name} in `meta`
