@@ -20,6 +20,7 @@ from recipe_mtlvae.scoring.postprocess import median_filter, to_events
 from recipe_mtlvae.scoring.reference import Reference
 from recipe_mtlvae.scoring.reference_file import write_reference
 from recipe_mtlvae.scoring.scores import read_scores, write_scores
+from recipe_mtlvae.submission import description
 from recipe_mtlvae.submission.check import check_package
 from recipe_mtlvae.submission.meta_values import meta_values
 from recipe_mtlvae.submission.package import build_submission
@@ -431,3 +432,12 @@ def test_what_the_meta_file_says_of_a_system_comes_from_its_configuration(
     conf = tiny_conf(*settings)
     run = open_run(make_run(tmp_path, conf, "evaluation", EVALUATION))
     assert meta_values([run], conf, profile, "evaluation")[key] == value
+
+
+def test_pretrained_embeddings_are_named_and_count_as_external(
+    monkeypatch: pytest.MonkeyPatch, profile: Profile
+) -> None:
+    monkeypatch.setattr("recipe_mtlvae.nets.mtlvae.inputs", lambda conf: ("log_mel", "yamnet"))
+    conf = tiny_conf("tasks=[strong_synth]")
+    assert description.embeddings(conf) == "yamnet"
+    assert description.external_data(conf, profile) == ["pretrained weights of yamnet"]

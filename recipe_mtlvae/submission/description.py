@@ -8,7 +8,7 @@ from typing import get_type_hints
 from recipe_mtlvae.conf import AugmentConf, Conf, Probability
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.submission.profile import Profile
-from recipe_mtlvae.systems import SYSTEMS
+from recipe_mtlvae.systems import SYSTEMS, system_module
 
 
 def data_augmentation(conf: Conf) -> str | None:
@@ -19,8 +19,12 @@ def data_augmentation(conf: Conf) -> str | None:
 
 
 def embeddings(conf: Conf) -> str | None:
-    """Pretrained ones that the network reads beside log-mel."""
-    return None
+    """Pretrained ones that the network takes beside log-mel."""
+    return ", ".join(_pretrained(conf)) or None
+
+
+def _pretrained(conf: Conf) -> list[str]:
+    return [name for name in system_module(conf.system).inputs(conf) if name != "log_mel"]
 
 
 def training_data(conf: Conf, profile: Profile) -> list[str]:
@@ -29,10 +33,11 @@ def training_data(conf: Conf, profile: Profile) -> list[str]:
 
 
 def external_data(conf: Conf, profile: Profile) -> list[str] | None:
-    """Those that are not the challenge's own, and recordings from which soundscapes were made."""
+    """Those that are not the challenge's own, recordings from which soundscapes were made, and pretrained weights."""
     found = [text for task, text in profile.external_data.items() if task in conf.tasks]
     if conf.data.soundbank is not None:
         found.append(f"recordings of {Path(conf.data.soundbank).name}")
+    found += [f"pretrained weights of {name}" for name in _pretrained(conf)]
     return found or None
 
 
