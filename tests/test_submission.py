@@ -434,10 +434,7 @@ def test_what_the_meta_file_says_of_a_system_comes_from_its_configuration(
     assert meta_values([run], conf, profile, "evaluation")[key] == value
 
 
-def test_pretrained_embeddings_are_named_and_count_as_external(
-    monkeypatch: pytest.MonkeyPatch, profile: Profile
-) -> None:
-    monkeypatch.setattr("recipe_mtlvae.nets.mtlvae.inputs", lambda conf: ("log_mel", "yamnet"))
-    conf = tiny_conf("tasks=[strong_synth]")
+def test_pretrained_embeddings_are_named_and_count_as_external(profile: Profile) -> None:
+    conf = tiny_conf("tasks=[strong_synth]", "vae.sees=[embeddings]")
     assert description.embeddings(conf) == "yamnet"
     assert description.external_data(conf, profile) == ["pretrained weights of yamnet"]

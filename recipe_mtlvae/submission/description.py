@@ -19,12 +19,8 @@ def data_augmentation(conf: Conf) -> str | None:
 
 
 def embeddings(conf: Conf) -> str | None:
-    """Pretrained ones that the network takes beside log-mel."""
-    return ", ".join(_pretrained(conf)) or None
-
-
-def _pretrained(conf: Conf) -> list[str]:
-    return [name for name in system_module(conf.system).inputs(conf) if name != "log_mel"]
+    """The pretrained encoder whose embeddings the network takes."""
+    return conf.encoder.name if "embeddings" in system_module(conf.system).inputs(conf) else None
 
 
 def training_data(conf: Conf, profile: Profile) -> list[str]:
@@ -37,7 +33,8 @@ def external_data(conf: Conf, profile: Profile) -> list[str] | None:
     found = [text for task, text in profile.external_data.items() if task in conf.tasks]
     if conf.data.soundbank is not None:
         found.append(f"recordings of {Path(conf.data.soundbank).name}")
-    found += [f"pretrained weights of {name}" for name in _pretrained(conf)]
+    if encoder := embeddings(conf):
+        found.append(f"pretrained weights of {encoder}")
     return found or None
 
 
