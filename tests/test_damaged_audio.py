@@ -179,10 +179,13 @@ def test_a_wav_two_bytes_short_is_read_and_says_so(tmp_path):
     assert said(path) == "is truncated at 6.00 s: 2 of 192000 bytes are missing"
 
 
-def test_chunks_after_the_samples_are_no_samples(tmp_path):
-    path = written(tmp_path, "wav")
-    path.write_bytes(path.read_bytes() + b"LIST\x04\0\0\0\x80\x81\x82\x83")
-    assert (len(read_audio(path, RATE, None).samples), said(path)) == (len(SWEEP), "")
+@pytest.mark.parametrize("count", [len(SWEEP), 95_999])  # of the odd one, the byte that pads it is missing
+@pytest.mark.parametrize("more", [b"LIST\x04\0\0\0\x80\x81\x82\x83", b"TAGtitle" + 120 * b"\x80", bytes(4096)])
+def test_what_follows_the_samples_is_no_sound(tmp_path, count, more):
+    soundfile.write(tmp_path / "a.wav", SWEEP[:count], RATE, subtype="PCM_U8")
+    data = (tmp_path / "a.wav").read_bytes()[: 44 + count]
+    (tmp_path / "a.wav").write_bytes(data + more)
+    assert (len(read_audio(tmp_path / "a.wav", RATE, None).samples), said(tmp_path / "a.wav")) == (count, "")
 
 
 def test_a_flac_without_its_length_is_decoded_to_its_end(tmp_path):

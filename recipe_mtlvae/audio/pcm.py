@@ -72,7 +72,7 @@ def pcm_layout(data: bytes, begin: int = 0) -> Layout | None:
         first, *others = following.pieces
         joined = Piece(first.parts, first.frames, first.first, first.end, joined=True)
         return Layout((Piece(((begin, end),)), joined, *others), following.truncated)
-    if not _goes_on(data, after, kind, strict=not samples.length):
+    if not _goes_on(data, end, after, kind, strict=not samples.length):
         return Layout((whole,))
     return Layout((corrected,), truncated=f"its header was never finished, and promises {samples.length} bytes")
 
@@ -111,14 +111,15 @@ def _au(data: bytes, begin: int) -> _Samples | None:
     return _Samples(begin + start, None if length >= _PIPED else length, begin + 8, f"{order}I", 0)
 
 
-def _goes_on(data: bytes, after: int, kind: _Kind | None, strict: bool) -> bool:
-    """Whether samples follow from `after` on, and no chunks: of these, strictly, the last ends with the file."""
+def _goes_on(data: bytes, end: int, after: int, kind: _Kind | None, strict: bool) -> bool:
+    """Whether samples go on at `end`, and no chunks follow `after`: of these, strictly, the last ends with the file."""
     if len(data) - after < 8 or is_blank(data, after):
         return False
     if kind is None:
         return True
     if not strict:
-        return not all(32 <= byte < 127 for byte in data[after : after + 4])
+        # some writers leave out the byte that makes a chunk's length even
+        return not any(all(32 <= byte < 127 for byte in data[place : place + 4]) for place in (after, end))
     chunks = _chunks(data, after, after, kind)
     ends = (place + kind.header.size + max(0, length - kind.counted) for place, _, length in chunks)
     return not any(abs(end - len(data)) <= 1 for end in ends)
