@@ -8,7 +8,7 @@ from pathlib import Path
 
 from local.stage import Stage, baseline_tag, official_tag, open_stage
 from recipe_mtlvae.conf import CONF_DIR
-from recipe_mtlvae.errors import exit_code_of
+from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import content_hash, write_json
 from recipe_mtlvae.report.runs import networks_of
 
@@ -16,6 +16,14 @@ from recipe_mtlvae.report.runs import networks_of
 def main() -> None:
     stage = open_stage(4, __doc__)
     page = stage.run_dir / "report.html"
+    if not (stage.run_dir / "metrics.json").exists():
+        raise fail("no scores to compare", "run stage 3 first", stage.run_dir)
+    with stage.begun():
+        compare(stage, page)
+
+
+def compare(stage: Stage, page: Path) -> None:
+    """Write the page and its figures, where they are not those of these files already."""
     write_json(stage.run_dir / "corpus.json", {"root": str(stage.root)})  # for comparisons with other runs
     inputs = report_inputs(stage)
     if stage.done(inputs) and page.exists():

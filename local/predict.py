@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -20,7 +19,7 @@ from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.corpus.splits import of_role
 from recipe_mtlvae.errors import exit_code_of, fail
-from recipe_mtlvae.files import atomic_write, content_hash, file_stamp, write_json
+from recipe_mtlvae.files import atomic_write, content_hash, file_stamp, read_json, write_json
 from recipe_mtlvae.inference.detector import Detector
 from recipe_mtlvae.inputs.prepared import Split, open_split
 from recipe_mtlvae.inputs.transforms import Transforms
@@ -33,7 +32,7 @@ from recipe_mtlvae.scoring.energy import read_energy
 
 
 def main() -> None:
-    stage = open_stage(2, __doc__)
+    stage = opened = open_stage(2, __doc__)
     if stage.official_checkpoint is not None:
         stage = replace(stage, conf=_official_conf(stage.conf, stage.official_checkpoint))
     splits = predicted_splits(stage)
@@ -45,19 +44,22 @@ def main() -> None:
     }
     folders = stage.system_dirs()
     written = (folder / "scores" / split.name for folder in folders.values() for split in splits)
+    described = all(read_json(folder / "model.json") for folder in folders.values())
     # model.json tells of the training too, which may have gone on without a better epoch
     told = inputs | {"epochs": len(read_history(stage.run_dir / "history.csv"))}
-    if stage.done(told) and all(folder.is_dir() for folder in written):
+    if stage.done(told) and described and all(folder.is_dir() for folder in written):
         print(f"stage 2: {stage.run_dir / 'scores'} is there already")
         return
+    networks = {network: _load(stage, network) for network in folders}
     whole = True
-    for network, folder in folders.items():
-        if folder != stage.run_dir:
-            _share_training(stage.run_dir, folder)
-        whole &= predict(stage, _load(stage, network), folder, splits, content_hash(inputs))
-    if whole:
-        stage.mark_done(told)
-    else:
+    with opened.begun():  # the configuration as given
+        for network, folder in folders.items():
+            if folder != stage.run_dir:
+                _share_training(stage.run_dir, folder)
+            whole &= predict(stage, networks[network], folder, splits, content_hash(inputs))
+        if whole:
+            stage.mark_done(told)
+    if not whole:
         print(f"stage 2: share {stage.shard} is done; the last one to end joins them, or stage 2 without run.shard")
 
 
@@ -121,8 +123,7 @@ def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Spl
         if latents is not None:
             write_latents(folder, latents)
     model = _model(checkpoint, read_history(folder / "history.csv"), prediction)
-    if (stage.run_dir / "training.json").exists():
-        model["training"] |= json.loads((stage.run_dir / "training.json").read_text(encoding="utf-8"))
+    model["training"] |= read_json(stage.run_dir / "training.json") or {}
     write_json(folder / "model.json", model)
     return True
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from contextlib import AbstractContextManager
 
 from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.corpus import problems
 from recipe_mtlvae.corpus.check import CorpusCheck, check_corpus
 from recipe_mtlvae.corpus.splits import Corpus
-from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError, exit_code_of, fail, warn
+from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError, exit_code_of, fail, printable, warn
 from recipe_mtlvae.files import content_hash, file_stamp
 from recipe_mtlvae.inputs.prepared import Split, open_split, store_folder, stored_clips
 from recipe_mtlvae.inputs.registry import inputs_of
 from recipe_mtlvae.inputs.store import INDEX, StoreJob, build_stores
+from recipe_mtlvae.locks import locked
 from recipe_mtlvae.report.data_report import write_data_report
 from recipe_mtlvae.report.data_tables import check_text
 
@@ -30,9 +28,9 @@ def main() -> None:
         stage.root.mkdir(parents=True, exist_ok=True)
     elif not stage.root.is_dir():
         raise fail("no such folder", "give the folder of a corpus in DESED's layout: --data_root DIR", stage.root)
-    with _locked(stage.root / ".lock"):
+    with _locked(stage, ".lock"):
         check = obtain(stage)
-    with _locked(stage.root / ".features.lock", together=stage.shard.count > 1):
+    with _locked(stage, ".features.lock", together=stage.shard.count > 1):
         prepare(stage, check)
 
 
@@ -91,7 +89,8 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
     ):
         warn(warning)
     print(check_text(check) + f"\nstage 0: {write_data_report(check, root)}")
-    stage.mark_done(inputs)
+    with stage.begun():
+        stage.mark_done(inputs)
 
 
 def _require_files(corpus: Corpus) -> None:
@@ -138,24 +137,17 @@ def _left_out(faults: Sequence[Fault]) -> Iterator[str]:
         yield f"left out: {len(faults) - SHOWN_FAULTS} more"
 
 
-@contextlib.contextmanager
-def _locked(lock: Path, together: bool = False) -> Iterator[None]:
+def _locked(stage: Stage, name: str, together: bool = False) -> AbstractContextManager[None]:
     """Only one run at a time prepares a corpus, or its shares `together`; another one waits.
 
-    The lock ends with the process, however it ends. Where a file system has none, what is written is whole all the
-    same, only perhaps written twice.
+    Where a file system has no locks, what is written is whole all the same, only perhaps written twice.
     """
-    kind = fcntl.LOCK_SH if together else fcntl.LOCK_EX
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"another run is preparing {lock.parent}: waiting for it to end", file=sys.stderr, flush=True)
-            fcntl.flock(file, kind)
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a file system without locks
-                raise
-        yield
+
+    def busy(holder: str) -> None:
+        what = f"another run is preparing {stage.root} ({holder}): waiting for it to end"
+        print(printable(what), file=sys.stderr, flush=True)
+
+    return locked(stage.root / name, busy, together)
 
 
 if __name__ == "__main__":

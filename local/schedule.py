@@ -12,8 +12,7 @@ from torch import Tensor
 
 from recipe_mtlvae.conf import TrainConf
 from recipe_mtlvae.errors import fail
-from recipe_mtlvae.files import write_json
-from recipe_mtlvae.inputs.store_parts import read_json
+from recipe_mtlvae.files import read_json, write_json
 
 WARM_UP_SHARE = 0.1  # of the planned steps, of a cosine schedule
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.corpus.splits import scored_splits
 from recipe_mtlvae.errors import exit_code_of, fail
-from recipe_mtlvae.files import file_stamp
+from recipe_mtlvae.files import file_stamp, read_json
 from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.report.runs import metrics_name
 from recipe_mtlvae.scoring.evaluation import measure, measure_tuned, prepare
@@ -38,12 +37,13 @@ def main() -> None:
     }
     inputs["postprocess"] = conf_to_dict(stage.conf)["postprocess"]
     inputs["tuned"] = {str(task.folder.relative_to(stage.run_dir)): task.decoding for task in tasks}
-    if stage.done(inputs) and all(task.metrics.exists() and task.truth.exists() for task in tasks):
+    if stage.done(inputs) and all(task.is_there() for task in tasks):
         print(f"stage 3: {stage.run_dir / 'metrics.json'} is there already")
         return
-    for task in tasks:
-        _score(stage, task, references[task.split])
-    stage.mark_done(inputs)
+    with stage.begun():
+        for task in tasks:
+            _score(stage, task, references[task.split])
+        stage.mark_done(inputs)
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,22 @@ class _Task:
         return self.folder / "scores" / self.split
 
     @property
+    def curves(self) -> Path:
+        return self.folder / f"psd_roc_{self.split}.json"
+
+    @property
     def truth(self) -> Path:
         return reference_path(self.folder, self.split)
+
+    def is_there(self) -> bool:
+        """Whether what stage 3 writes of it can be read."""
+        return self.truth.exists() and None not in (read_json(self.metrics), read_json(self.curves))
 
     @property
     def decoding(self) -> dict[str, Any] | None:
         """What was tuned for use, from model.json; None: nothing."""
-        try:
-            return json.loads((self.folder / "model.json").read_text(encoding="utf-8")).get("decoding")
-        except FileNotFoundError:
-            return None
+        model = read_json(self.folder / "model.json")
+        return model.get("decoding") if isinstance(model, dict) else None
 
 
 def _score(stage: Stage, task: _Task, reference: Reference) -> None:
@@ -77,7 +83,7 @@ def _score(stage: Stage, task: _Task, reference: Reference) -> None:
     system = prepare(scores, reference, after.threshold, steps=after.median_filter)
     tuned = None if task.decoding is None else measure_tuned(scores, reference, task.decoding)
     print(f"stage 3: {task.scores.relative_to(stage.run_dir.parent)}")
-    measure(system, task.split, task.metrics, task.folder / f"psd_roc_{task.split}.json", tuned)
+    measure(system, task.split, task.metrics, task.curves, tuned)
     write_reference(task.truth, reference)
 
 

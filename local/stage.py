@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +18,10 @@ from recipe_mtlvae.conf_files import read_yaml
 from recipe_mtlvae.conf_types import name_problem
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import fail
-from recipe_mtlvae.files import content_hash, write_json, write_text
+from recipe_mtlvae.files import content_hash, read_json, write_json, write_text
 from recipe_mtlvae.inputs.registry import input_names
+from recipe_mtlvae.locks import locked
+from recipe_mtlvae.machine import is_rank_zero
 from recipe_mtlvae.shards import ALL, Shard, shard_of
 from recipe_mtlvae.systems import SYSTEMS
 
@@ -60,10 +63,31 @@ class Stage:
 
     def done(self, inputs: Any) -> bool:
         """Whether this stage ran to its end with these same inputs (any JSON-able value)."""
-        return _read_stamp(self._stamp) == content_hash(inputs)
+        return read_json(self._stamp) == {"inputs": content_hash(inputs)}
 
     def mark_done(self, inputs: Any) -> None:
         write_json(self._stamp, {"inputs": content_hash(inputs)})
+
+    @contextlib.contextmanager
+    def begun(self) -> Iterator[None]:
+        """Within, no other run writes to this run's folder, and the configuration stands there.
+
+        Shares of one stage, and processes that train together, are one run. Raises RecipeError where another run is
+        at work there.
+        """
+        if self.shard.count == 1 and not is_rank_zero():  # the first process of them holds the folder
+            yield
+            return
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        with locked(self.run_dir / ".lock", self._is_busy, together=self.shard.count > 1):
+            content = yaml.safe_dump(conf_to_dict(self.conf), sort_keys=False, allow_unicode=True)
+            write_text(self.run_dir / "conf.yaml", content)
+            yield
+
+    def _is_busy(self, holder: str) -> None:
+        raise fail(
+            f"another run is at work here: {holder}", "wait for its end, or give --tag another name", self.run_dir
+        )
 
     def system_dirs(self) -> dict[str, Path]:
         """The system's networks and where each has its scores: in the run's own folder, a teacher in one below it."""
@@ -83,7 +107,7 @@ def trained_on(conf: Conf) -> dict[str, Any]:
 def open_stage(number: int, description: str, argv: list[str] | None = None) -> Stage:
     """Parse the options that all stages take and open the run's folder.
 
-    Raises RecipeError where the tag holds a run of another configuration, naming the keys.
+    Nothing is written yet. Raises RecipeError where the tag holds a run of another configuration, naming the keys.
     """
     options = _parser(description).parse_args(argv)
     conf = _resolve(options)
@@ -102,7 +126,7 @@ def open_stage(number: int, description: str, argv: list[str] | None = None) -> 
         raise fail(what, "give it with --stage 0 --stop_stage 0, or 2; training takes train.devices")
     shard = shard_of(conf.run.shard) if number in SHARDED else ALL
     stage = Stage(number, conf, root, Path(options.exp_dir).resolve() / tag, official, tuple(options.runs), shard)
-    _remember_conf(stage)
+    _refuse_other_conf(stage)
     return stage
 
 
@@ -179,18 +203,16 @@ def _made_root(conf: Conf) -> Path:
     return PROJECT / "data" / f"{conf.data.name}-{corpus_key(conf)}"
 
 
-def _remember_conf(stage: Stage) -> None:
-    """Write the run's configuration; refuse to mix two runs under one tag, once there is anything to mix."""
+def _refuse_other_conf(stage: Stage) -> None:
+    """Refuse to mix two runs under one tag, once there is anything to mix."""
     file = stage.run_dir / "conf.yaml"
-    content = conf_to_dict(stage.conf)
     begun = (stage.run_dir / "checkpoints").exists() or (stage.run_dir / "scores").exists()
     if begun and file.exists():
         earlier = conf_to_dict(conf_from_dict(read_yaml(file), file))  # keys that came after it have their defaults
-        changed = changed_keys(*(_without(LENGTH, _trained_on(conf)) for conf in (earlier, content)))
+        changed = changed_keys(*(_without(LENGTH, _trained_on(conf)) for conf in (earlier, conf_to_dict(stage.conf))))
         if changed:
             what = f"this tag holds a run with another {', '.join(changed)}"
             raise fail(what, "give --tag another name, or move the folder away", stage.run_dir)
-    write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def _without(keys: Collection[str], content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -205,10 +227,3 @@ def _without(keys: Collection[str], content: dict[str, Any], prefix: str = "") -
 def _trained_on(content: dict[str, Any]) -> dict[str, Any]:
     tests = [f"data.splits.{name}" for name, split in content["data"]["splits"].items() if split["role"] == "test"]
     return _without((*NOT_TRAINED_ON, *tests), content)
-
-
-def _read_stamp(file: Path) -> str | None:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))["inputs"]
-    except (OSError, ValueError, KeyError):
-        return None

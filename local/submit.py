@@ -35,7 +35,8 @@ def main() -> None:
     if stage.done(inputs) and path.exists():
         print(f"stage 5: {path} is there already")
         return
-    submission = build_submission(runs, stage.conf, stage.root, profile)
+    with stage.begun():
+        submission = build_submission(runs, stage.conf, stage.root, profile)
     print("\n".join(map(printable, summary(submission, stage, runs, profile))))
     report = check_package(submission.path, profile)
     print("\n".join(map(printable, report.lines(submission.path))))

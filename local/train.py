@@ -87,9 +87,10 @@ def main() -> None:
     if stage.done(inputs) and (stage.run_dir / "best.ckpt").exists():
         print(f"stage 1: {stage.run_dir} is trained already")
         return
-    _refuse_other_data(stage, inputs["clips"])
-    if train(stage, data):
-        stage.mark_done(inputs)
+    with stage.begun():
+        _refuse_other_data(stage, inputs["clips"])
+        if train(stage, data):
+            stage.mark_done(inputs)
 
 
 def training_inputs(data: Data) -> dict:

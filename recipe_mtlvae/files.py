@@ -60,6 +60,14 @@ def read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8-sig")
 
 
+def read_json(path: Path) -> Any:
+    """What a file of our own holds; None where it is not there, or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
 def file_stamp(path: Path) -> tuple[int, int]:
     """Size (bytes) and time of change (ns), which tell whether a file is still as it was; -1 both where it is not."""
     try:

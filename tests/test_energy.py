@@ -289,7 +289,7 @@ def test_a_resumed_training_keeps_a_record_a_part_and_a_repeated_prediction_only
 
 def test_codecarbon_itself_is_understood(file, monkeypatch, capfd):
     pytest.importorskip("codecarbon")
-    monkeypatch.setattr(energy, "_is_rank_zero", lambda: True)
+    monkeypatch.setattr(energy, "is_rank_zero", lambda: True)
     with measured(file, "training", CONF):
         sum(i * i for i in range(300_000))
     entry = read(file)["training"]

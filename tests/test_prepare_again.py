@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import subprocess
 import sys
 import time
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from local import prepare
+from recipe_mtlvae.locks import locked
 from tests.children import LIMIT
 from tests.stage0 import options
 from tests.tiny import AUDIO, RATE, VALIDATION, append
@@ -104,10 +106,11 @@ def test_a_place_that_cannot_be_written_is_one_line(root, tmp_path, stage0):
 
 
 def test_a_second_run_on_one_corpus_waits_and_says_so(root, tmp_path):
-    with prepare._locked(root / ".lock"):
+    with locked(root / ".lock"):
         process = in_another_process(root, tmp_path)
         line = process.stderr.readline()
-        assert line == f"another run is preparing {root}: waiting for it to end\n"
+        me = rf"process {os.getpid()} on {re.escape(platform.node())} since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d"
+        assert re.fullmatch(rf"another run is preparing {re.escape(str(root))} \({me}\): waiting for it to end\n", line)
         time.sleep(0.2)
         assert process.poll() is None
         assert not (root / "features").exists()

@@ -55,7 +55,8 @@ def test_a_stage_is_done_only_for_the_same_inputs():
 
 
 def begun() -> None:
-    (opened().run_dir / "checkpoints").mkdir()
+    with opened().begun():
+        (opened().run_dir / "checkpoints").mkdir()
 
 
 def test_a_tag_is_not_shared_by_two_configurations():
@@ -72,7 +73,8 @@ def test_a_run_whose_conf_has_earlier_names_goes_on():
 
 
 def test_a_tag_is_free_as_long_as_nothing_was_trained_under_it():
-    opened("--set", "seed=1")
+    with opened("--set", "seed=1").begun():
+        pass
     assert opened().conf.seed == 42
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.errors import Fault, fail
-from recipe_mtlvae.files import content_hash, file_stamp, write_json
+from recipe_mtlvae.files import content_hash, file_stamp, read_json, write_json
 from recipe_mtlvae.inputs import store_parts
 from recipe_mtlvae.inputs.registry import Input
 from recipe_mtlvae.shards import ALL, Shard
@@ -190,7 +190,7 @@ def _finish(plan: _Plan, shape: tuple[int, int]) -> StoreReport:
 
 def _read_index(folder: Path) -> dict[str, Any] | None:
     """The index, where it is there and so are its parts."""
-    index = store_parts.read_json(folder / INDEX)
+    index = read_json(folder / INDEX)
     if index is None:
         return None
     numbers, positions = np.array(index["parts"], int), np.array(index["positions"], int)

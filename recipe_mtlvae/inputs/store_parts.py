@@ -6,7 +6,6 @@ A part never changes. A row is valid while its recording's size and time of chan
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from recipe_mtlvae.files import atomic_write, content_hash, write_json
+from recipe_mtlvae.files import atomic_write, content_hash, read_json, write_json
 
 PART_BYTES = 32 * 2**20
 PART_CLIPS = 2048  # at most: short clips take time by their number, and processes share parts
@@ -82,11 +81,3 @@ def is_whole(folder: Path, number: int, rows: int, shape: tuple[int, int]) -> bo
         return part_path(folder, number).stat().st_size >= 2 * rows * shape[0] * shape[1]
     except OSError:
         return False
-
-
-def read_json(path: Path) -> Any:
-    """None where there is no such file, or no JSON in it."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import json
 import logging
-import os
 import platform
 import sys
 import time
@@ -19,6 +17,8 @@ from typing import Any
 from recipe_mtlvae.conf import EnergyConf
 from recipe_mtlvae.errors import warn
 from recipe_mtlvae.files import content_hash, write_json
+from recipe_mtlvae.locks import locked
+from recipe_mtlvae.machine import is_rank_zero
 
 ACCUMULATED = "training"  # the phase that goes on where it was stopped; the others are measured anew
 MEASURE_SECONDS = 15
@@ -38,7 +38,7 @@ def measured(file: Path, phase: str, conf: EnergyConf, every_process: bool = Fal
     Under DDP rank 0 alone measures; with `every_process` each does, for `joined` to count once. Never raises an
     exception of its own; the block's pass through.
     """
-    if not every_process and not _is_rank_zero():
+    if not every_process and not is_rank_zero():
         yield
         return
     before = read_energy(file).get(phase) if phase == ACCUMULATED else None
@@ -103,13 +103,8 @@ def read_energy(file: Path) -> dict[str, dict[str, Any]]:
 def note_energy(file: Path, phase: str, entry: dict[str, Any]) -> None:
     """Set one phase of `file`, one process at a time."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(folder, fcntl.LOCK_EX)
+    with locked(file.parent):
         write_json(file, {**read_energy(file), phase: entry})
-    finally:
-        os.close(folder)
 
 
 def ew_psds(psds: float, kwh_baseline: float, kwh_submission: float) -> float:
@@ -117,12 +112,6 @@ def ew_psds(psds: float, kwh_baseline: float, kwh_submission: float) -> float:
     if min(kwh_baseline, kwh_submission) <= 0:
         raise ValueError(f"expected energies above 0 kWh, got {kwh_baseline} and {kwh_submission}")
     return psds * kwh_baseline / kwh_submission
-
-
-def _is_rank_zero() -> bool:
-    """Lightning's own launcher sets LOCAL_RANK, torchrun and SLURM the others."""
-    ranks = (os.environ.get(name, "") for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
-    return all(rank in ("", "0") for rank in ranks)
 
 
 def _start(conf: EnergyConf, save: Callable[[dict[str, Any]], None]) -> tuple[Any, str]:

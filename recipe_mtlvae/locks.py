@@ -1,0 +1,37 @@
+"""Locks on files, which end with their process, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def locked(path: Path, busy: Callable[[str], None] = lambda holder: None, together: bool = False) -> Iterator[None]:
+    """Hold the file `path` within, alone, or with others that do so `together`.
+
+    Where another process holds it, `busy` is called with that one's number, machine and start, and either raises or
+    lets this one wait. A folder can be held too, but names no holder. On a file system without locks nothing is held.
+    """
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    kind = fcntl.LOCK_SH if together else fcntl.LOCK_EX
+    try:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            busy("another process" if path.is_dir() else path.read_text(errors="replace").strip() or "another process")
+            fcntl.flock(descriptor, kind)
+        except OSError:  # a file system without locks
+            pass
+        with contextlib.suppress(OSError):  # a folder, a full disk: the lock holds all the same
+            os.ftruncate(descriptor, 0)
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()} since {since}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
