@@ -140,7 +140,7 @@ def test_a_head_is_run_on_its_own_tasks_clips_alone(features):
 
 
 def test_a_head_of_an_unknown_kind_is_refused(monkeypatch):
-    monkeypatch.setitem(TASKS, "count", Task("strong_real", "strong", "tally", "strong_bce"))
+    monkeypatch.setitem(TASKS, "count", Task("strong", "tally", "strong_bce"))
     with pytest.raises(ValueError, match="task 'count': expected a head of the kinds strong, weak, reconstruction"):
         MTLVAE(tasks=["strong_real", "count"])
 
