@@ -17,7 +17,7 @@ import yaml
 
 import local.compare
 import local.stage
-from recipe_mtlvae.conf import CONF_DIR, conf_to_dict
+from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inputs.log_mel import band_centres
@@ -283,7 +283,7 @@ def test_stage_is_skipped_while_its_inputs_are_the_same(
     run_dir = make_run(tmp_path / "exp" / "tiny-tiny", corpus)
     (run_dir / "conf.yaml").unlink()  # the stage writes its own, with the splits of --data too
     monkeypatch.setattr(local.stage, "PROJECT", tmp_path)
-    argv = ["compare", "--conf", str(conf), "--data", str(CONF_DIR / "data" / "mini.yaml"), "--data_root", str(corpus)]
+    argv = ["compare", "--conf", str(conf), "--data", str(conf), "--data_root", str(corpus)]
     monkeypatch.setattr("sys.argv", argv)
     monkeypatch.setattr("recipe_mtlvae.report.report.write_report", _write_no_charts)
 
