@@ -11,6 +11,7 @@ from recipe_mtlvae.errors import exit_code_of
 # name: (module with a `main(argv)`, what it does)
 COMMANDS = {
     "detect": ("recipe_mtlvae.commands.detect", "find the events in recordings"),
+    "detect-archive": ("recipe_mtlvae.commands.detect_archive", "the same for an archive, on one machine or many"),
     "export": ("recipe_mtlvae.commands.export", "a trained network as one ONNX or TorchScript file"),
     "score": ("recipe_mtlvae.commands.score", "PSDS and F1 of anybody's scores or operating points"),
     "compare": ("recipe_mtlvae.commands.compare", "systems on the same clips, in one page with intervals"),

@@ -13,6 +13,7 @@ from recipe_mtlvae import interrupts
 
 # Modules that detecting does without: the extra of pyproject.toml that brings each
 EXTRAS = {"matplotlib": "plot", "PIL": "plot", "sed_scores_eval": "score", "pandas": "score"}
+EXTRAS |= {"ray": "archive", "pyarrow": "archive"}
 EXTRAS |= {"pytorch_lightning": "recipe", "desed": "recipe", "codecarbon": "recipe"}
 SHOWN_FAULTS = 50  # a terminal's worth; the rest is counted
 

@@ -24,6 +24,13 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Archives with Ray and kills take minutes and want both cores: only `-m slow_archive` runs them."""
+    if "slow_archive" not in config.option.markexpr:
+        config.hook.pytest_deselected(items=[item for item in items if "slow_archive" in item.keywords])
+        items[:] = [item for item in items if "slow_archive" not in item.keywords]
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny corpus without stores; not to be changed."""

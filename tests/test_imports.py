@@ -18,6 +18,8 @@ HEAVY = {
     "matplotlib",
     "pandas",
     "pydantic",
+    "pyarrow",
+    "ray",
 }
 
 
@@ -32,7 +34,14 @@ def test_the_detector_needs_neither_the_trainer_nor_the_metric_packages():
 
 
 @pytest.mark.parametrize(
-    "argv", [["--help"], ["detect", "--help"], ["export", "--help"], ["detect", "--stream", "-", "--help"]]
+    "argv",
+    [
+        ["--help"],
+        ["detect", "--help"],
+        ["detect-archive", "--help"],
+        ["export", "--help"],
+        ["detect", "--stream", "-", "--help"],
+    ],
 )
 def test_a_command_s_help_waits_for_nothing_heavy(argv):
     code = f"import sys, contextlib\nfrom recipe_mtlvae.__main__ import main\nsys.argv[1:] = {argv!r}\n"

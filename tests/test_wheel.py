@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 # Importable names of what pyproject.toml does not ask for in `dependencies`
 FORBIDDEN = ("matplotlib", "PIL", "sed_scores_eval", "pandas", "onnx", "onnxruntime", "h5py", "pytorch_lightning")
-FORBIDDEN += ("desed", "codecarbon", "tensorboard", "torchaudio", "local", "tests")
+FORBIDDEN += ("desed", "codecarbon", "tensorboard", "torchaudio", "pyarrow", "ray", "local", "tests")
 BLOCK = f"""
 import sys
 

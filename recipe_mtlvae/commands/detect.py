@@ -45,7 +45,17 @@ def _parser() -> argparse.ArgumentParser:
         "python -m recipe_mtlvae detect", description=__doc__, epilog=live, allow_abbrev=False
     )
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.ckpt of a run")
-    parser.add_argument("--out", type=_folder, required=True, help="folder for the results; earlier ones stay in it")
+    parser.add_argument(
+        "--out", type=result_folder, required=True, help="folder for the results; earlier ones stay in it"
+    )
+    add_decoding_options(parser)
+    parser.add_argument("--plot", action="store_true", help="a picture of each recording, every 5 minutes one")
+    parser.add_argument("audio", type=Path, nargs="+", help="files or folders, any length, any rate")
+    return parser
+
+
+def add_decoding_options(parser: argparse.ArgumentParser) -> None:
+    """What is reported, and from which scores."""
     parser.add_argument("--classes", metavar="A,B", help="report these classes only")
     after = "default: the checkpoint's, by class"
     parser.add_argument(
@@ -55,12 +65,10 @@ def _parser() -> argparse.ArgumentParser:
         "--median_filter", type=by_class, metavar="S", help=f"seconds, 0 for none; of all classes or by class ({after})"
     )
     parser.add_argument("--min_duration", type=_seconds, default=0.0, metavar="S", help="leave out shorter events (s)")
-    parser.add_argument("--plot", action="store_true", help="a picture of each recording, every 5 minutes one")
-    parser.add_argument("audio", type=Path, nargs="+", help="files or folders, any length, any rate")
-    return parser
 
 
-def _folder(text: str) -> Path:
+def result_folder(text: str) -> Path:
+    """--out, as argparse takes it."""
     if not text:
         raise argparse.ArgumentTypeError("expected a folder, got ''")
     return Path(text)

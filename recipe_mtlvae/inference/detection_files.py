@@ -12,14 +12,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipe_mtlvae.conf import FeatureConf
 from recipe_mtlvae.corpus.names import is_control, stem_of, suffix_of
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import write_text
-from recipe_mtlvae.inference.detector import Detection
 from recipe_mtlvae.labels import DetectedEvent
 from recipe_mtlvae.scoring.scores import write_scores
+
+if TYPE_CHECKING:  # torch
+    from recipe_mtlvae.inference.detector import Detection
 
 EVENTS = ("filename", "onset", "offset", "event_label", "confidence")
 RECORDINGS = ("filename", "duration", "path")

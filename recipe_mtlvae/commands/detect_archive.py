@@ -1,0 +1,159 @@
+"""`python -m recipe_mtlvae detect-archive`: an archive of recordings, on one machine or many, into one table."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from recipe_mtlvae.commands.detect import add_decoding_options, result_folder
+from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, fail, warn
+from recipe_mtlvae.files import content_hash, write_json
+from recipe_mtlvae.inference import archive_list
+from recipe_mtlvae.inference.archive_list import Chunk
+from recipe_mtlvae.inference.decoding_options import split_names
+from recipe_mtlvae.inference.detection_files import check_writable, only_writer
+
+FORMAT = 1  # of the parts
+TABLES = ("events.parquet", "recordings.parquet", "faults.tsv", "summary.html")
+STATE = "archive.json"  # the checkpoint whose results the folder holds, and of which chunks its tables are
+DECODING = ("classes", "threshold", "median_filter", "min_duration", "scores")  # options that change the results
+
+
+def main(argv: list[str]) -> None:
+    """Writes events.parquet, recordings.parquet, faults.tsv and summary.html below --out: no file for each recording.
+
+    Recordings are worked on in chunks; what a chunk gave lies below --out/parts once it is done. Stopped or killed,
+    the same command goes on. A recording that cannot be read is a row with its reason and does not stop the others.
+    """
+    options = _parser().parse_args(argv)
+    from recipe_mtlvae.inference import archive_parts  # pyarrow
+
+    paths = archive_list.read_list(options.list) if options.list else archive_list.in_folders(options.folders)
+    entries, again = archive_list.entries_of(paths)
+    if again:
+        warn(f"{again} path{'s'[: again > 1]} named again: each recording is taken once")
+    digest = _digest(options.checkpoint)
+    state = _state(options.out, digest)
+    chosen = [str(getattr(options, name)) for name in DECODING]
+    chunks = archive_list.cut(entries, content_hash(FORMAT, digest, chosen))
+    if archive_parts.missing(options.out, chunks):
+        decoding = _decoding(options)  # refused before anything is written
+    check_writable(options.out)
+    with only_writer(options.out):
+        tables = content_hash([chunk.name for chunk in chunks])
+        if todo := archive_parts.missing(options.out, chunks):
+            write_json(options.out / STATE, {"checkpoint": digest, "tables": None})
+            _work(options, decoding, todo)
+        elif state == tables and all((options.out / name).exists() for name in TABLES):
+            print(f"nothing to do: {options.out} holds all {len(entries)} recordings", file=sys.stderr)
+            return _end(options.out, len(entries))
+        _write_tables(options.out, chunks)
+        write_json(options.out / STATE, {"checkpoint": digest, "tables": tables})
+        archive_parts.clear(options.out, chunks)
+    _end(options.out, len(entries))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m recipe_mtlvae detect-archive", description=main.__doc__, allow_abbrev=False
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, help="best.ckpt of a run")
+    parser.add_argument("--out", type=result_folder, required=True, help="folder for the results of this archive")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--list", type=Path, metavar="FILE", help="paths, one a line; or a CSV or Parquet file with a column path"
+    )
+    which.add_argument("folders", type=Path, nargs="*", default=[], metavar="FOLDER", help="searched recursively")
+    parser.add_argument(
+        "--workers", type=_count, metavar="N", help="processes; more than 1 need ray (1; of a cluster, all)"
+    )
+    parser.add_argument(
+        "--cluster", metavar="ADDRESS", help="of a Ray cluster that sees the same files: host:port, auto"
+    )
+    add_decoding_options(parser)
+    parser.add_argument("--scores", action="store_true", help="keep score tables too")
+    return parser
+
+
+def _count(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise ValueError
+    return value
+
+
+def _digest(checkpoint: Path) -> str:
+    try:
+        with checkpoint.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:20]
+    except OSError as error:
+        raise fail(f"--checkpoint: cannot be read ({error.strerror})", "train one with ./run.sh", checkpoint) from None
+
+
+def _state(out: Path, digest: str) -> str | None:
+    """Of which chunks the tables in `out` are. Raises RecipeError where they are of another checkpoint or command."""
+    try:
+        state = json.loads((out / STATE).read_text(encoding="utf-8"))
+        found, tables = state["checkpoint"], state["tables"]
+    except (FileNotFoundError, NotADirectoryError):
+        if any((out / name).exists() for name in ("events.tsv", *TABLES)):
+            raise fail("holds results of another command", "give another --out", out) from None
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise fail("was not written by detect-archive", "give another --out", out / STATE) from None
+    if found != digest:
+        raise fail("holds results of another checkpoint", "give another --out", out)
+    return tables
+
+
+def _decoding(options: argparse.Namespace) -> dict[str, Any]:
+    """Options of Detector.load. Raises RecipeError for those that do not fit the checkpoint."""
+    from recipe_mtlvae.inference.detector import Detector
+    from recipe_mtlvae.nets.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(options.checkpoint)
+    decoding = {name: getattr(options, name) for name in ("threshold", "median_filter", "min_duration")}
+    if options.classes is not None:
+        decoding["classes"] = split_names(options.classes, checkpoint.classes)
+    if not Detector(checkpoint, "cpu", **decoding).reported:
+        raise fail("--classes: expected at least one", f"of {', '.join(checkpoint.classes)}")
+    return decoding
+
+
+def _work(options: argparse.Namespace, decoding: dict[str, Any], chunks: Sequence[Chunk]) -> None:
+    from recipe_mtlvae.inference.archive import Job, plain_loop
+    from recipe_mtlvae.inference.archive_progress import ArchiveBar
+
+    job = Job(options.checkpoint.resolve(), options.out.resolve(), decoding, options.scores)
+    with ArchiveBar(sum(len(chunk.entries) for chunk in chunks)) as bar:
+        if options.cluster or (options.workers or 1) > 1:
+            from recipe_mtlvae.inference.archive_ray import on_ray
+
+            on_ray(job, chunks, bar.move, options.workers, options.cluster)
+        else:
+            plain_loop(job, chunks, bar.move)
+
+
+def _write_tables(out: Path, chunks: Sequence[Chunk]) -> None:
+    from recipe_mtlvae.inference.archive_parts import merge
+    from recipe_mtlvae.report.archive import write_page
+
+    totals = merge(out, chunks)
+    write_page(out / "summary.html", totals)
+    text = f"{sum(totals.events.values())} events in {totals.seconds / 3600:.2f} hours of audio: {out / 'summary.html'}"
+    print(text, file=sys.stderr)
+
+
+def _end(out: Path, recordings: int) -> None:
+    """Raises RecipeError with the first faults, where there are any."""
+    from recipe_mtlvae.inference.archive_parts import first_faults
+
+    faults, count = first_faults(out, SHOWN_FAULTS)
+    if count:
+        for path, fault in faults:
+            warn(str(Fault(fault, path=path)), "error")
+        raise fail(f"{count} of {recordings} recordings have faults", "all are in this table", out / "faults.tsv")

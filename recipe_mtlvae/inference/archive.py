@@ -1,0 +1,121 @@
+"""Detection in an archive, a chunk at a time: what any worker does, and the loop of a single one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recipe_mtlvae.corpus.names import bad_name, show
+from recipe_mtlvae.errors import Fault
+from recipe_mtlvae.inference.archive_list import Chunk, Entry
+from recipe_mtlvae.inference.archive_parts import Row, write_part
+from recipe_mtlvae.inference.detection_files import result_names
+from recipe_mtlvae.inference.detector import Detection, Detector
+from recipe_mtlvae.scoring.scores import write_scores
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker has to know; its paths are absolute."""
+
+    checkpoint: Path
+    out: Path
+    options: dict[str, Any]  # of Detector.load
+    scores: bool  # keep score tables
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of a chunk."""
+
+    recordings: int
+    seconds: float  # of audio
+    faults: int
+
+
+class Scanner:
+    """A checkpoint at work on chunks. One thread computes, on every machine: results do not hang on its cores."""
+
+    def __init__(self, job: Job) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        self.job = job
+        self.detector = Detector.load(job.checkpoint, **job.options)
+
+    def scan(self, chunk: Chunk) -> Tally:
+        """Write the chunk's part."""
+        try:
+            rows = self.rows(chunk, chunk.entries)
+        except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:  # one may not cost the others
+            rows = [self._row_alone(chunk, entry) for entry in chunk.entries]
+            if all(row["fault"] for row in rows):  # it is no single recording
+                raise error from None
+        return finish(self.job.out, chunk, rows)
+
+    def rows(self, chunk: Chunk, entries: Iterable[Entry]) -> list[Row]:
+        """A row each for some of the chunk's recordings, in order."""
+        rows = {Path(entry.path): empty_row(entry, _name_fault(Path(entry.path))) for entry in entries}
+        names = result_names([Path(entry.path) for entry in chunk.entries], {}) if self.job.scores else {}
+        faults: list[Fault] = []
+        for detection in self.detector.detect_all([path for path in rows if not rows[path]["fault"]], faults):
+            rows[detection.path] |= self._found(detection, f"{chunk.name}/{names.get(detection.path)}")
+        for fault in faults:
+            rows[fault.path]["fault"] = _text(fault)
+        return list(rows.values())
+
+    def _found(self, detection: Detection, name: str) -> Row:
+        if not np.isfinite(detection.scores).all():
+            return {"duration": detection.duration, "fault": "gave scores that are not finite; is it sound?"}
+        if self.job.scores:
+            folder, stem = Path("scores", name).parent, Path(name).name
+            write_scores(self.job.out / folder, stem, detection.scores, detection.step_seconds, detection.classes)
+        return {
+            "duration": detection.duration,
+            "events": [
+                {"onset": e.onset, "offset": e.offset, "event_label": e.label, "confidence": e.confidence}
+                for e in detection.events
+            ],
+            "fault": detection.damage and _text(detection.damage),
+            "scores": f"scores/{name}.tsv" if self.job.scores else None,
+        }
+
+    def _row_alone(self, chunk: Chunk, entry: Entry) -> Row:
+        try:
+            return self.rows(chunk, [entry])[0]
+        except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:
+            return empty_row(entry, f"cannot be scanned ({type(error).__name__}: {error})")
+
+
+def finish(out: Path, chunk: Chunk, rows: Sequence[Row]) -> Tally:
+    """Write the part of a chunk that is done."""
+    write_part(out, chunk, rows)
+    return Tally(len(rows), sum(row["duration"] or 0.0 for row in rows), sum(row["fault"] is not None for row in rows))
+
+
+def empty_row(entry: Entry, fault: str | None) -> Row:
+    path = entry.path.encode(errors="backslashreplace").decode()
+    return {"path": path, "duration": None, "events": [], "fault": fault, "scores": None}
+
+
+def plain_loop(job: Job, chunks: Iterable[Chunk], done: Callable[[Tally], None]) -> None:
+    """All chunks, one after the other, in this process."""
+    scanner = Scanner(job)
+    for chunk in chunks:
+        done(scanner.scan(chunk))
+
+
+def _text(fault: Fault) -> str:
+    return str(Fault(fault.what, fault.hint))
+
+
+def _name_fault(path: Path) -> str | None:
+    if reason := bad_name(path.name):
+        return f"file name {show(path.name)}: {reason}; rename it"
+    if any("\ud800" <= character <= "\udfff" for character in str(path)):
+        return "is in a folder whose name is not UTF-8; rename the folder"
+    return None

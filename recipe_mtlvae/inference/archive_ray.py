@@ -1,0 +1,206 @@
+"""The same chunks on a pool of Ray's actors, on one machine or a cluster. Only paths travel.
+
+Ray's actors and not Ray Data's: that never replaces an actor that has ended, and one that it restarts where a node is
+gone waits for room for ever, with its work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from recipe_mtlvae.errors import RecipeError, fail, warn
+from recipe_mtlvae.inference.archive import Job, Scanner, Tally, empty_row, finish
+from recipe_mtlvae.inference.archive_list import Chunk
+from recipe_mtlvae.inference.archive_parts import Row
+
+TRIES = 3  # of a chunk whose worker ends; then its recordings one by one
+ANSWER = 60.0  # s, of a cluster
+START = 300.0  # s, of the first worker
+STORE = 80_000_000  # bytes; hardly anything is kept in it, and Ray would take a third of the memory
+# As in run.sh; a worker is one thread
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+ENVIRONMENT |= {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+
+Task = tuple[Chunk, int | None]  # a whole chunk, or one recording of it
+
+
+class Worker:
+    """An actor: the checkpoint, loaded once. Problems of the disk or the job come back as text."""
+
+    def __init__(self, job: Job, needed: Sequence[str]) -> None:
+        unseen = next((path for path in needed if not os.path.exists(path)), None)
+        self.problem = unseen and f"a worker on {socket.gethostname()} cannot see {unseen}"
+        self.scanner = None if unseen else Scanner(job)
+
+    def ready(self) -> str | None:
+        return self.problem
+
+    def scan(self, chunk: Chunk, index: int | None) -> Tally | Row | str:
+        try:
+            if index is None:
+                return self.scanner.scan(chunk)
+            return self.scanner.rows(chunk, [chunk.entries[index]])[0]
+        except OSError as error:
+            return f"{error.filename or chunk.name}: {error.strerror or error}"
+        except RecipeError as error:
+            return str(error)
+
+
+def on_ray(
+    job: Job,
+    chunks: Sequence[Chunk],
+    done: Callable[[Tally], None],
+    workers: int | None,
+    address: str | None = None,
+    worker: type = Worker,
+) -> None:
+    """All chunks, by `workers` actors here, or on the cluster at `address`; None: as many as it has GPUs or cores.
+
+    Raises RecipeError where no worker can work. A recording that ends its worker is a fault of its own.
+    """
+    with _connected(address, workers) as ray:
+        there = ray.cluster_resources()
+        actors = ray.remote(worker).options(
+            num_cpus=1,
+            num_gpus=1 if there.get("GPU") else 0,
+            max_restarts=0,
+            max_task_retries=0,
+            runtime_env={"env_vars": ENVIRONMENT},
+        )
+        size = workers or int(there.get("GPU") or there.get("CPU", 1))
+        present = next((entry.path for chunk in chunks for entry in chunk.entries if entry.size >= 0), None)
+        needed = [str(path) for path in (job.out, job.checkpoint, present) if path]
+        _Pool(ray, lambda: actors.remote(job, needed), job, chunks, done).work(size)
+
+
+class _Pool:
+    def __init__(
+        self, ray: Any, new: Callable[[], Any], job: Job, chunks: Sequence[Chunk], done: Callable[[Tally], None]
+    ) -> None:
+        self.ray, self.new, self.job, self.done = ray, new, job, done
+        self.waiting: deque[Task] = deque((chunk, None) for chunk in chunks)
+        self.left = len(chunks)
+        self.tries: Counter[str] = Counter()
+        self.rows: dict[str, dict[int, Row]] = {}  # of chunks whose recordings are tried one by one
+        self.running: dict[Any, tuple[Any, Task | None]] = {}  # by what is awaited: actor and task; None: its start
+        self.idle: list[Any] = []
+        self.unstarted = 0  # actors one after the other that ended before they worked
+
+    def work(self, size: int) -> None:
+        for _ in range(min(size, self.left)):
+            self._start()
+        begun = time.monotonic()
+        while self.left:
+            ready, _ = self.ray.wait(list(self.running), timeout=1.0)
+            for ref in ready:
+                self._take(ref, *self.running.pop(ref))
+            while self.idle and self.waiting:
+                actor, task = self.idle.pop(), self.waiting.popleft()
+                self.running[actor.scan.remote(*task)] = actor, task
+            if begun and (ready or time.monotonic() - begun > START):
+                if not ready:
+                    raise fail(f"Ray gave no worker in {START:.0f} s", "are its cores or GPUs taken?")
+                begun = 0.0
+
+    def _start(self) -> None:
+        actor = self.new()
+        self.running[actor.ready.remote()] = actor, None
+
+    def _take(self, ref: Any, actor: Any, task: Task | None) -> None:
+        try:
+            result = self.ray.get(ref)
+        except self.ray.exceptions.RayTaskError:  # an error in the program
+            raise
+        except self.ray.exceptions.RayError as error:  # its process or its node has ended
+            self.ray.kill(actor)
+            self._lost(task, error)
+            return self._start()
+        if isinstance(result, str):
+            raise fail(result, "every machine needs the same files, as on a shared disk" if task is None else "")
+        self.unstarted = 0
+        self.idle.append(actor)
+        if task is not None:
+            self._finished(task, result)
+
+    def _finished(self, task: Task, result: Tally | Row) -> None:
+        chunk, index = task
+        if index is not None:
+            rows = self.rows[chunk.name]
+            rows[index] = result
+            if len(rows) < len(chunk.entries):
+                return
+            result = finish(self.job.out, chunk, [rows[i] for i in range(len(rows))])
+        self.left -= 1
+        self.done(result)
+
+    def _lost(self, task: Task | None, error: Exception) -> None:
+        if task is None:
+            self.unstarted += 1
+            if self.unstarted > TRIES:
+                raise fail(f"workers end while they start: {str(error).splitlines()[0]}", "see Ray's logs")
+            return
+        chunk, index = task
+        if index is not None:
+            return self._finished(task, empty_row(chunk.entries[index], "ended its worker; is it sound?"))
+        self.tries[chunk.name] += 1
+        if self.tries[chunk.name] < TRIES:
+            self.waiting.appendleft(task)
+        else:
+            self.rows[chunk.name] = {}
+            self.waiting.extendleft((chunk, i) for i in reversed(range(len(chunk.entries))))
+
+
+@contextlib.contextmanager
+def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
+    """Ray, started here or connected to; it leaves no process behind."""
+    if address and os.environ.get("RAY_AUTH_MODE") != "token":
+        hint = "set it where ray start runs and here: otherwise anybody who reaches the cluster runs code on it"
+        raise fail("--cluster: expected RAY_AUTH_MODE=token", hint)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        if address:
+            with _answer_within(ANSWER, address):
+                ray.init(address, **quiet)
+        else:
+            here = {"num_cpus": workers, "object_store_memory": STORE, "include_dashboard": False}
+            ray.init("local", _node_ip_address="127.0.0.1", **here, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise fail(
+            f"Ray does not start: {' '.join(str(error).split())}", "check --cluster" if address else ""
+        ) from None
+    finally:
+        for number, handler in handlers.items():  # Ray sets its own
+            signal.signal(number, handler)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _answer_within(seconds: float, address: str) -> Iterator[None]:
+    """Ray waits in C for a cluster that does not answer, and ends the process with a trace."""
+    answered = threading.Event()
+
+    def watch() -> None:
+        if not answered.wait(seconds):
+            warn(f"--cluster {address}: no answer in {seconds:.0f} s; check the address, and that ray runs", "error")
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        answered.set()
