@@ -14,7 +14,7 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities import rank_zero_warn
 
-from recipe_mtlvae.conf import PostprocessConf
+from recipe_mtlvae.conf_sections import PostprocessConf
 from recipe_mtlvae.files import atomic_write
 from recipe_mtlvae.inputs.batches import JoinedData, TaskData
 from recipe_mtlvae.labels import Event

@@ -21,7 +21,8 @@ from local.callbacks import CollapseWarning, EndProcesses, History, Patience, Se
 from local.schedule import moving_average, plan_of
 from local.stage import Stage, open_stage, trained_on
 from local.tune import GRID, tune_checkpoint
-from recipe_mtlvae.conf import Conf, TrainConf
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.conf_sections import TrainConf
 from recipe_mtlvae.corpus.splits import Corpus, of_role
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import content_hash, write_json
