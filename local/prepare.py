@@ -24,6 +24,8 @@ from recipe_mtlvae.report.data_tables import check_text
 
 def main() -> None:
     stage = open_stage(0, __doc__)
+    for source in inputs_of(stage.conf).values():
+        source.check()
     if stage.conf.data.prepare != "none":
         stage.root.mkdir(parents=True, exist_ok=True)
     elif not stage.root.is_dir():

@@ -187,12 +187,17 @@ def _resolve(options: argparse.Namespace) -> Conf:
         named = str(Path(options.submission).resolve()) if is_file else options.submission
         settings.append(f"submission={json.dumps(named)}")
     conf = load_conf(data_file(options.data), Path(options.conf), settings=settings)
-    if "embeddings" in input_names(conf) and conf.encoder.weights is None:
-        from local.encoder_weights import yamnet_weights
-
-        weights = yamnet_weights(PROJECT / "data" / "encoders" / conf.encoder.name)
-        conf = replace(conf, encoder=replace(conf.encoder, weights=str(weights)))
+    if "embeddings" in input_names(conf):
+        conf = replace(conf, encoder=replace(conf.encoder, weights=str(_encoder_weights(conf))))
     return conf
+
+
+def _encoder_weights(conf: Conf) -> Path:
+    if conf.encoder.weights is not None:
+        return Path(conf.encoder.weights).resolve()
+    from local.encoder_weights import yamnet_weights
+
+    return yamnet_weights(PROJECT / "data" / "encoders" / conf.encoder.name)
 
 
 def _made_root(conf: Conf) -> Path:

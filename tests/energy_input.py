@@ -28,9 +28,9 @@ class EnergyInput(Input):
     def transform(self, real: bool = False) -> nn.Module:
         return MeanSquare()
 
-    def on_grid(self, values: Tensor, steps: int) -> Tensor:
+    def on_grid(self, values: Tensor, steps: int, first: int = 0) -> Tensor:
         """(batch, 1, own steps) -> (batch, 1, steps), linear between the steps' middles."""
-        middles = (torch.arange(steps) + 0.5) * STEP / HOP - 0.5
+        middles = ((torch.arange(steps) + 0.5) * STEP + first) / HOP - 0.5
         left = middles.floor().clamp(0, values.shape[2] - 2).long()
         return torch.lerp(values[:, :, left].float(), values[:, :, left + 1].float(), middles - left)
 

@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from local import prepare
 from local.stage import Stage
 from local.train import train
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inference import export
 from recipe_mtlvae.inference.detector import Detector
-from recipe_mtlvae.inference.windows import value_pieces
+from recipe_mtlvae.inference.windows import cut_windows, value_pieces
 from recipe_mtlvae.inputs.embeddings import CHANNELS, EmbeddingsInput
 from recipe_mtlvae.inputs.encoders.yamnet import YAMNet
 from recipe_mtlvae.inputs.registry import inputs_of
+from recipe_mtlvae.inputs.transforms import Transforms
 from tests.test_yamnet import keras_file
-from tests.tiny import AUDIO, make_tiny_corpus, tiny_conf
+from tests.tiny import AUDIO, RATE, make_tiny_corpus, tiny_conf
 
 SETTINGS = ("vae.sees=[embeddings]", "vae.hidden=8", "vae.latent=4", "train.max_epochs=1", "train.epoch_steps=1")
 
@@ -78,9 +80,39 @@ def test_without_complex_numbers_they_are_the_same(conf):
     assert torch.allclose(source.transform(real=True)(waveform), source.transform()(waveform), rtol=1e-3, atol=1e-4)
 
 
-def test_two_sounds_mixed_show_what_either_shows(conf):
+def test_windows_of_a_long_recording_are_stretches_of_the_whole(conf):
+    """They begin within rows of 320 ms: every layer is still interpolated at its own centres."""
+    source, transforms = source_of(conf), Transforms(conf)
+    samples = np.random.default_rng(0).normal(0, 0.1, 5 * RATE).astype(np.float32)
+    whole = source.on_grid(source.transform()(torch.from_numpy(samples)[None]), 78)[0]
+    windows = list(cut_windows([samples], transforms, 31))
+    assert [window.first_step for window in windows] == [0, 15, 30, 45, 46]
+    for window in windows[1:]:
+        inner = window.values["embeddings"][:, 5:-5]  # beyond the ends a layer's outermost step goes on
+        expected = whole[:, window.first_step + 5 : window.first_step + 26]
+        assert torch.allclose(inner, expected, atol=1e-3 * whole.abs().max())
+
+
+def test_two_sounds_mixed_show_what_either_shows_and_by_factors_their_sum(conf):
     one, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.5, 2.0]])
-    assert source_of(conf).mix(one, other, 1.0, 0.3).tolist() == [[1.0, 2.0]]
+    assert source_of(conf).mix(one, other).tolist() == [[1.0, 2.0]]
+    assert source_of(conf).mix(one, other, 0.75, 0.25).tolist() == [[0.875, 0.5]]
+
+
+def test_a_checkpoint_that_carries_other_weights_is_one_line(conf):
+    for carried in ({"layers.0.weight": torch.zeros(3)}, [1], {"classifier.bias": "x"}):
+        source = inputs_of(conf, carried)["embeddings"]
+        with pytest.raises(RecipeError, match="the checkpoint carries other weights than YAMNet's"):
+            source.transform()
+
+
+def test_damaged_weights_stop_stage_0_before_it_looks_for_the_corpus(tmp_path, monkeypatch):
+    (tmp_path / "yamnet.h5").write_bytes(b"cut")
+    settings = [f"--set={setting}" for setting in ("vae.sees=[embeddings]", f"encoder.weights={tmp_path}/yamnet.h5")]
+    monkeypatch.setattr("sys.argv", ["prepare", f"--data_root={tmp_path}/none", f"--exp_dir={tmp_path}", *settings])
+    with pytest.raises(RecipeError, match=r"yamnet\.h5: not an HDF5 file, or a damaged one"):
+        prepare.main()
+    assert not (tmp_path / "none").exists()
 
 
 def test_stores_are_named_by_the_weights(conf, tmp_path):

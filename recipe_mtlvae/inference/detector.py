@@ -17,7 +17,7 @@ from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.inference.decoding_options import ByClass, chosen_decoding, known_classes
 from recipe_mtlvae.inference.prefetch import prefetched
 from recipe_mtlvae.inference.windows import JoinedScores, Window, cut_windows
-from recipe_mtlvae.inputs.transforms import Transforms, scaled
+from recipe_mtlvae.inputs.transforms import Transforms
 from recipe_mtlvae.labels import DetectedEvent, Grid
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
 from recipe_mtlvae.scoring.postprocess import Decoding
@@ -207,7 +207,7 @@ class Detector:
     def _score(self, batch: list[_Part], progress: Progress | None) -> None:
         inputs = self.transforms.inputs
         values = {name: torch.stack([part.content.values[name] for part in batch]) for name in inputs}
-        prediction = self.net.predict(**scaled(inputs, values, self.grid.steps))
+        prediction = self.net.predict(**{name: source.scale(values[name]) for name, source in inputs.items()})
         strong, weak = prediction.strong.float().cpu().numpy(), prediction.weak.float().cpu().numpy()
         for part, steps, clip in zip(batch, strong, weak, strict=True):
             recording, window = part.recording, part.content

@@ -22,7 +22,7 @@ class Window:
     """A stretch of a recording, as long as the clips in training."""
 
     first_step: int  # of the recording's grid
-    values: dict[str, Tensor]  # by input: (width, steps), unscaled
+    values: dict[str, Tensor]  # by input: (width, steps) on the grid, unscaled
 
 
 def cut_windows(
@@ -39,14 +39,15 @@ def cut_windows(
     if len(head) <= int(length * (1 + TAIL)):
         samples = np.pad(head[:length], (0, max(length - len(head), 0)))
         compute = {name: _computing(transform, device) for name, transform in transforms.by_name.items()}
-        yield Window(0, {name: compute[name](samples) for name in inputs})
+        values = {name: compute[name](samples)[None] for name in inputs}
+        yield Window(0, {name: source.on_grid(values[name], steps)[0] for name, source in inputs.items()})
         return
     copies = itertools.tee(itertools.chain([head], blocks), len(inputs))
     pieces = {
         name: value_pieces(own, inputs[name], transforms.by_name[name], device)
         for name, own in zip(inputs, copies, strict=True)
     }
-    tracks = {name: _Track(inputs[name], pieces[name]) for name in inputs}
+    tracks = {name: _Track(inputs[name], steps, pieces[name]) for name in inputs}
     latest = first = 0
     while all(track.holds(first) for track in tracks.values()):
         yield Window(first, {name: track.window(first) for name, track in tracks.items()})
@@ -58,9 +59,9 @@ def cut_windows(
 class _Track:
     """One input along a recording: its values from the latest window's begin on."""
 
-    def __init__(self, source: Input, pieces: Iterator[Tensor]) -> None:
+    def __init__(self, source: Input, steps: int, pieces: Iterator[Tensor]) -> None:
         features = source.conf.features
-        self.width, self.hop = source.shape[1], source.hop  # steps of a window, samples to one
+        self.source, self.steps = source, steps  # output steps to a window
         self.step = features.hop_length * features.frames_per_step  # samples to an output step
         self.pieces = pieces
         self.first = 0  # number of the first one held
@@ -68,7 +69,7 @@ class _Track:
 
     def holds(self, step: int) -> bool:
         """Whether the recording goes on to the end of the window that begins with an output step."""
-        end = -(-step * self.step // self.hop) + self.width
+        end = self._end(step)
         while (lacking := end - self.first - self.held.shape[1]) > 0 and (piece := next(self.pieces, None)) is not None:
             self.held = torch.cat([self.held, piece], dim=1)
         return lacking <= 0
@@ -76,14 +77,22 @@ class _Track:
     @property
     def last_window(self) -> int:
         """The output step with which the last window begins, at the recording's end."""
-        return (self.first + self.held.shape[1] - self.width) * self.hop // self.step
+        total = self.first + self.held.shape[1]
+        last = (total - self.source.shape[1]) * self.source.hop // self.step
+        while self._end(last + 1) <= total:  # a slow input's last values may cover more
+            last += 1
+        return last
 
     def window(self, step: int) -> Tensor:
-        """(width, steps); between two values where the input's steps do not begin with the output step."""
-        begin, between = divmod(step * self.step, self.hop)
+        """(width, steps) on the grid that begins with an output step, which may lie within a step of the input."""
+        begin, within = divmod(step * self.step, self.source.hop)
         self.held, self.first = self.held[:, begin - self.first :], begin
-        values = self.held[:, : self.width]
-        return torch.lerp(values, self.held[:, 1 : self.width + 1], between / self.hop) if between else values
+        values = self.held[:, : self._end(step) - begin]
+        return self.source.on_grid(values[None], self.steps, within)[0]
+
+    def _end(self, step: int) -> int:
+        """How many of the recording's values there are until the end of the window that begins with an output step."""
+        return self.source.steps(step * self.step + self.source.clip_samples)
 
 
 def value_pieces(

@@ -59,24 +59,30 @@ class EmbeddingsInput(Input):
         from recipe_mtlvae.inputs.encoders.yamnet import YAMNet
 
         net = YAMNet()
-        net.load_state_dict(self.carried)
+        try:
+            net.load_state_dict(self.carried)
+        except (AttributeError, RuntimeError, TypeError):
+            raise fail("the checkpoint carries other weights than YAMNet's", "train again, or copy it again") from None
         return net
 
-    def on_grid(self, values: Tensor, steps: int) -> Tensor:
+    def check(self) -> None:
+        self.encoder()
+
+    def on_grid(self, values: Tensor, steps: int, first: int = 0) -> Tensor:
         """(batch, width, rows) -> (batch, WIDTH, steps)"""
         import torch
 
         from recipe_mtlvae.inputs.encoders.yamnet import TAPS, tap_centre, tap_step
 
         features = self.conf.features
-        step_seconds = features.hop_length * features.frames_per_step / features.sample_rate
-        centres = (torch.arange(steps, device=values.device) + 0.5) * step_seconds
-        layers, first = [], 0
+        step = features.hop_length * features.frames_per_step  # samples
+        centres = ((torch.arange(steps, device=values.device) + 0.5) * step + first) / features.sample_rate  # s
+        layers, begin = [], 0
         for tap, channels, repeats in zip(TAPS, CHANNELS, REPEATS, strict=True):
-            row = values[:, first : first + channels * repeats]
+            row = values[:, begin : begin + channels * repeats]
             fine = row.unflatten(1, (repeats, channels)).permute(0, 2, 3, 1).flatten(2)  # (batch, channels, own steps)
             layers.append(_interpolated(fine, (centres - tap_centre(tap)) / tap_step(tap)))
-            first += channels * repeats
+            begin += channels * repeats
         return torch.cat(layers, dim=1)
 
     def scale(self, values: Tensor) -> Tensor:
@@ -84,8 +90,8 @@ class EmbeddingsInput(Input):
         return values
 
     def mix(self, one: Tensor, other: Tensor, factor: float = 1.0, other_factor: float = 1.0) -> Tensor:
-        """What either sound makes an encoder see, whatever their levels."""
-        return one.maximum(other)
+        """What either sound makes an encoder see, whatever their levels; by factors, their sum, as the toolkit does."""
+        return one.maximum(other) if factor == other_factor == 1.0 else super().mix(one, other, factor, other_factor)
 
     def gain(self, values: Tensor, decibels: Tensor) -> Tensor:
         return values

@@ -62,12 +62,18 @@ class Input(ABC):
     def transform(self, real: bool = False) -> nn.Module:
         """What computes it: (batch, samples) in [-1, 1] -> (batch, width, steps). real: without complex numbers."""
 
+    def check(self) -> None:  # noqa: B027
+        """Raises RecipeError where files are missing or damaged that it is computed with."""
+
     @abstractmethod
     def scale(self, values: Tensor) -> Tensor:
         """Values on the grid as the network takes them."""
 
-    def on_grid(self, values: Tensor, steps: int) -> Tensor:
-        """Values with per_step of them to each of a clip's `steps` output steps, at their true times."""
+    def on_grid(self, values: Tensor, steps: int, first: int = 0) -> Tensor:
+        """Values with per_step of them to each of `steps` output steps, at their true times.
+
+        first: the sample with which the first output step begins, counted from where the first value's hop begins.
+        """
         return values
 
     def mix(self, one: Tensor, other: Tensor, factor: float = 1.0, other_factor: float = 1.0) -> Tensor:

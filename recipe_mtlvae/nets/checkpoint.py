@@ -30,8 +30,8 @@ class Checkpoint:
     classes: tuple[str, ...]
     epoch: int | None  # counted from 0; None: unknown, as of weights trained elsewhere
     step: int | None
-    encoder: dict[str, torch.Tensor] | None = None  # a pretrained encoder's weights, where the network stands on one
     decoding: dict[str, list[float]] | None = None  # scoring.postprocess.Decoding's fields; None: never tuned
+    encoder: dict[str, torch.Tensor] | None = None  # a pretrained encoder's weights, where the network stands on one
 
 
 def build_network(conf: Conf, classes: int) -> nn.Module:
@@ -70,7 +70,7 @@ def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu")
     except RuntimeError as error:
         problem = " ".join(str(error).split())
         raise fail(f"the weights of '{network}' do not fit the configuration: {problem}", path=path) from None
-    return Checkpoint(net.eval(), conf, classes, epoch, step, recipe.get("encoder"), decoding)
+    return Checkpoint(net.eval(), conf, classes, epoch, step, decoding, recipe.get("encoder"))
 
 
 def write_decoding(path: Path, decoding: dict[str, dict[str, Any]]) -> bool:
