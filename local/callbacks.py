@@ -1,21 +1,17 @@
-"""What happens around the training steps: model selection, the history file, a warning."""
+"""What happens around the training steps: model selection, the end of processes, a warning."""
 
 from __future__ import annotations
 
-import csv
-import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities import rank_zero_warn
 
-from recipe_mtlvae.conf_sections import PostprocessConf
-from recipe_mtlvae.files import atomic_write
+from local.finite import require_finite
+from recipe_mtlvae.conf import PostprocessConf
 from recipe_mtlvae.inputs.batches import JoinedData, TaskData
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.nets.prediction import Prediction
@@ -95,9 +91,13 @@ class EndProcesses(pl.Callback):
 
 
 def _gather(parts: list[np.ndarray], data: TaskData | JoinedData) -> np.ndarray:
-    """All clips' scores in the set's order, from the processes' shares (process r has clips r, r + world, ...)."""
+    """All clips' scores in the set's order, from the processes' shares (process r has clips r, r + world, ...).
+
+    Raises RecipeError for clips whose scores are not finite.
+    """
     mine = np.concatenate(parts)
     if not torch.distributed.is_initialized():
+        require_finite(mine, data)
         return mine
     shares: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(shares, mine)
@@ -105,62 +105,8 @@ def _gather(parts: list[np.ndarray], data: TaskData | JoinedData) -> np.ndarray:
     for rank, share in enumerate(shares):
         rows = whole[rank :: len(shares)]
         rows[...] = share[: len(rows)]  # a process without a share repeated a clip
+    require_finite(whole, data)
     return whole
-
-
-class History(pl.Callback):
-    """history.csv: one row an epoch, every logged figure by its name; a resumed run goes on where it left off."""
-
-    def __init__(self, file: Path, batch_size: int, show: bool) -> None:
-        self.file = file
-        self.batch_size = batch_size
-        self.show = show  # one line an epoch on screen, where no progress bar is
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.started = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
-        seconds = time.perf_counter() - self.started
-        clips = trainer.num_training_batches * self.batch_size
-        row = {"epoch": trainer.current_epoch, "step": trainer.global_step, "clips": clips, "seconds": seconds}
-        row |= {name: float(value) for name, value in sorted(trainer.callback_metrics.items()) if "/" in name}
-        if self.show:
-            text = f"epoch {row['epoch'] + 1}/{trainer.max_epochs}  {seconds:.1f} s  loss {row['loss/total']:.3f}"
-            print(text + f"  selection {row.get('val/selection', float('nan')):.3f}", flush=True)
-        earlier = [kept for kept in read_history(self.file) if kept["epoch"] < row["epoch"]]
-        write_history(self.file, [*earlier, row])
-
-
-def read_history(file: Path) -> list[dict[str, float]]:
-    """The rows of a history.csv; none where the file is not there."""
-    if not file.exists():
-        return []
-    with file.open(newline="", encoding="utf-8") as stream:
-        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(stream)]
-
-
-def write_history(file: Path, rows: list[dict[str, float]]) -> None:
-    with atomic_write(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[-1]), restval="", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-class Patience(EarlyStopping):
-    """Stops once no epoch of the last `epochs` was the best; those of a warm-up, which hardly learns, do not count."""
-
-    def __init__(self, epochs: int) -> None:
-        super().__init__("val/selection", mode="max", patience=epochs)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if trainer.global_step > module.warm_up_steps:
-            super().on_train_epoch_end(trainer, module)
-
-    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if trainer.global_step > module.warm_up_steps:
-            super().on_validation_end(trainer, module)
 
 
 class CollapseWarning(pl.Callback):

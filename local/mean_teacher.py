@@ -26,6 +26,10 @@ class MeanTeacherTraining(SystemTraining):
         super().__init__(conf, classes)
         self.teacher = copy.deepcopy(self.net).requires_grad_(False)  # stays in train mode, with its own dropout
 
+    @property
+    def warm_up_steps(self) -> int:
+        return warm_up_steps(self.conf.mean_teacher.warmup_epochs, self.plan)
+
     @staticmethod
     def batch_plan(conf: Conf, tasks: dict[str, TaskData]) -> BatchPlan:
         """The baseline's batch: one strong set of synthetic and real clips, the weak and the unlabeled set."""
@@ -61,7 +65,6 @@ class MeanTeacherTraining(SystemTraining):
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = torch.optim.Adam(self.net.parameters(), lr=self.conf.train.learning_rate)
-        self.warm_up_steps = warm_up_steps(self.conf.mean_teacher.warmup_epochs, self.plan)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._ramp)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from local.callbacks import read_history
+from local.history import read_history
 from local.latent_space import latent_space
 from local.predict_split import is_current, predict_split
 from local.stage import Stage, open_stage

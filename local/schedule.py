@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
-from recipe_mtlvae.conf_sections import TrainConf
-from recipe_mtlvae.errors import fail
-from recipe_mtlvae.files import read_json, write_json
+from recipe_mtlvae.conf import TrainConf
+from recipe_mtlvae.errors import fail, warn
+from recipe_mtlvae.files import read_json
 
 WARM_UP_SHARE = 0.1  # of the planned steps, of a cosine schedule
 
@@ -30,15 +30,16 @@ class Plan:
 
 
 def plan_of(file: Path, train: TrainConf, epoch_steps: int) -> Plan:
-    """The plan in `file`, written there by the first call for a run.
+    """The plan in `file`, or where there is none yet, one of what is asked for.
 
     Raises RecipeError where another number of epochs is asked for and the learning rate ends at zero.
     """
     found = read_json(file)
-    if not isinstance(found, dict) or found.keys() != {"epochs", "epoch_steps"}:
-        plan = Plan(train.max_epochs, epoch_steps)
-        write_json(file, asdict(plan))
-        return plan
+    kinds = {key: type(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    if kinds != {"epochs": int, "epoch_steps": int}:
+        if file.exists():
+            warn(f"{file}: damaged; planned anew, for {train.max_epochs} epochs")
+        return Plan(train.max_epochs, epoch_steps)
     plan = Plan(**found)
     if train.schedule == "cosine" and train.max_epochs != plan.epochs:
         what = f"train.max_epochs: this run's learning rate is planned to reach zero after {plan.epochs} epochs"

@@ -27,6 +27,7 @@ class SystemTraining(pl.LightningModule):
     warm_up_steps = 0
     set_labels: Mapping[str, str] = {name: task.labels for name, task in TASKS.items()}  # strong | weak | none, by set
     plan: Plan  # set before the training begins
+    figures: Mapping[str, Tensor]  # of the last step, by name
 
     def __init__(self, conf: Conf, classes: tuple[str, ...]) -> None:
         super().__init__()
@@ -54,4 +55,5 @@ class SystemTraining(pl.LightningModule):
         """The weighted sum as loss/total, the other figures by their names; means over the epoch."""
         whole_epoch = {"on_step": False, "on_epoch": True, "batch_size": len(batch), "sync_dist": True}
         self.log_dict({name: figure.detach() for name, figure in figures.items()}, **whole_epoch)
+        self.figures = {name: figure.detach() for name, figure in figures.items()} | {"loss/total": loss.detach()}
         self.log("loss/total", loss.detach(), prog_bar=True, **whole_epoch)

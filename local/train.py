@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import importlib
-import json
 import resource
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from local.callbacks import CollapseWarning, EndProcesses, History, Patience, Selection, read_history
+from local.callbacks import CollapseWarning, EndProcesses, Selection
+from local.checkpoints import BEST, Checkpoints, Trained, WholeFiles, is_whole, restore, say, trained
+from local.devices import Processes, on_cpu, processes_of, require_devices, require_whole_batches
+from local.finite import Finite
+from local.history import History, Patience, has_levelled_off
 from local.schedule import moving_average, plan_of
 from local.stage import Stage, open_stage, trained_on
 from local.tune import GRID, tune_checkpoint
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.conf_sections import TrainConf
 from recipe_mtlvae.corpus.splits import Corpus, of_role
 from recipe_mtlvae.errors import exit_code_of, fail
-from recipe_mtlvae.files import content_hash, write_json
+from recipe_mtlvae.files import content_hash, read_json, write_json
 from recipe_mtlvae.inputs.batches import (
     TaskData,
     evaluation_batches,
@@ -36,7 +38,7 @@ from recipe_mtlvae.inputs.batches import (
 from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.inputs.registry import inputs_of
 from recipe_mtlvae.labels import Grid
-from recipe_mtlvae.machine import cores
+from recipe_mtlvae.machine import is_rank_zero
 from recipe_mtlvae.scoring.energy import measured
 from recipe_mtlvae.systems import SYSTEMS
 from recipe_mtlvae.tasks import TASKS
@@ -64,13 +66,15 @@ class Data(pl.LightningDataModule):
         """The clips of a split, or these rows of them."""
         return TaskData(self.splits[name], Grid.of(self.conf.features, self.conf.data.clip_seconds), self.classes, rows)
 
-    @property
-    def epoch_steps(self) -> int:
-        return len(train_loader(self.plan, self.conf.seed, self.conf.train.epoch_steps).sampler)
+    def epoch_steps(self, processes: int) -> int:
+        """Raises RecipeError where the sets are smaller than a batch, or a batch than the processes."""
+        return len(self._train_loader(0, processes).sampler)
 
     def train_dataloader(self) -> torch.utils.data.DataLoader:
-        share = (self.trainer.global_rank, self.trainer.world_size)
-        return train_loader(self.plan, self.conf.seed, self.conf.train.epoch_steps, *share)
+        return self._train_loader(self.trainer.global_rank, self.trainer.world_size)
+
+    def _train_loader(self, rank: int, world: int) -> torch.utils.data.DataLoader:
+        return train_loader(self.plan, self.conf.seed, self.conf.train.epoch_steps, rank, world)
 
     def val_dataloader(self) -> list[torch.utils.data.DataLoader]:
         share = (self.conf.train.batch_size, self.trainer.global_rank, self.trainer.world_size)
@@ -85,13 +89,10 @@ def main() -> None:
     _require_splits(stage.conf)
     data = Data(stage.corpus)
     inputs = training_inputs(data)
-    if stage.done(inputs) and (stage.run_dir / "best.ckpt").exists():
+    if stage.done(inputs) and is_whole(stage.run_dir):
         print(f"stage 1: {stage.run_dir} is trained already")
         return
-    with stage.begun():
-        _refuse_other_data(stage, inputs["clips"])
-        if train(stage, data):
-            stage.mark_done(inputs)
+    train(stage, data, inputs)
 
 
 def training_inputs(data: Data) -> dict:
@@ -126,32 +127,39 @@ def _require_splits(conf: Conf) -> None:
         raise fail("there is no strongly labelled split to select by", hint)
 
 
-def _refuse_other_data(stage: Stage, clips: str) -> None:
+def _refuse_other_data(stage: Stage, clips: str, file: Path) -> None:
     """A half-trained run goes on only with the clips and labels that it began with."""
-    file = stage.run_dir / "stages" / "training_data.json"
-    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != clips:
+    before = read_json(file)
+    if isinstance(before, str) and before != clips:
         raise fail(
             "clips or labels have changed since this run's training began", "give --tag another name", stage.root
         )
-    write_json(file, clips)
+    if file.exists() and not isinstance(before, str):
+        say(f"{file}: damaged; whether clips and labels are those that training began with is not known")
 
 
-def _refuse_fewer_epochs(stage: Stage) -> None:
-    trained, asked = len(read_history(stage.run_dir / "history.csv")), stage.conf.train.max_epochs
-    if trained > asked:
-        what = f"train.max_epochs: this run has trained {trained} epochs already, {asked} are asked for"
-        raise fail(what, f"set {trained} or more, or give --tag another name", stage.run_dir)
+def _refuse_fewer_epochs(stage: Stage, so_far: Trained) -> None:
+    asked = stage.conf.train.max_epochs
+    if so_far.epochs > asked:
+        what = f"train.max_epochs: this run has trained {so_far.epochs} epochs already, {asked} are asked for"
+        raise fail(what, f"set {so_far.epochs} or more, or give --tag another name", stage.run_dir)
 
 
-def train(stage: Stage, data: Data | None = None) -> bool:
+def train(stage: Stage, data: Data | None = None, inputs: dict | None = None) -> None:
     """Train, from the last checkpoint where there is one; leaves best.ckpt, tuned, and history.csv in the run.
 
-    data: the stage's, where it is opened already. Of several processes, the first one finishes the work: true there.
+    data: the stage's, where it is opened already. inputs: its training_inputs; with them the stage is marked as done.
+    All that can be refused is refused before anything is written.
     """
-    _refuse_fewer_epochs(stage)
     conf, run_dir = stage.conf, stage.run_dir
+    so_far = trained(run_dir)
+    _refuse_fewer_epochs(stage, so_far)
+    clips, plan_file = (run_dir / "stages" / f"training_{name}.json" for name in ("data", "plan"))
+    if inputs is not None:
+        _refuse_other_data(stage, inputs["clips"], clips)
     processes = processes_of(conf.train)
-    _require_whole_batches(conf, processes)
+    require_whole_batches(conf, processes)
+    require_devices(conf.train, processes)
     if processes.threads is not None:
         torch.set_num_threads(processes.threads)
     torch.set_float32_matmul_precision("high")  # TF32 on a GPU that has it; without effect on a CPU
@@ -159,22 +167,32 @@ def train(stage: Stage, data: Data | None = None) -> bool:
     pl.seed_everything(conf.seed, verbose=False)
     data = data or Data(stage.corpus)
     module = system_of(conf)(conf, data.classes)
-    module.plan = plan_of(run_dir / "stages" / "training_plan.json", conf.train, data.epoch_steps)
-    trainer = _trainer(conf, run_dir, data, processes)
+    trainer = _trainer(conf, run_dir, data, processes, so_far)
+    module.plan = plan_of(plan_file, conf.train, data.epoch_steps(processes.all))
     # On SIGTERM, Lightning waits for processes that wait for this one; ours alone is to answer (interrupts.py)
     trainer._signal_connector._sigterm_notifier_fn = lambda *_: None
-    last = run_dir / "checkpoints" / "last.ckpt"
-    with measured(run_dir / "energy.json", "training", conf.energy):
-        trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
-    if trainer.is_global_zero:
-        _note_memory(run_dir / "training.json", trainer.world_size)
-        tune_checkpoint(run_dir / "best.ckpt", data.strong_selection, data.weak_selection, conf.postprocess)
-    return trainer.is_global_zero
+    patience = conf.train.patience
+    ended = patience is not None and has_levelled_off(so_far.rows, patience, module.warm_up_steps)
+    with stage.begun():
+        if is_rank_zero():
+            restore(run_dir, so_far)
+            write_json(plan_file, asdict(module.plan))
+            if inputs is not None:
+                write_json(clips, inputs["clips"])
+        if so_far.epochs < conf.train.max_epochs and not ended:
+            with measured(run_dir / "energy.json", "training", conf.energy):
+                trainer.fit(module, datamodule=data, ckpt_path=so_far.checkpoint, weights_only=True)
+            if trainer.is_global_zero:
+                _note_memory(run_dir / "training.json", trainer.world_size)
+        if is_rank_zero():
+            tune_checkpoint(run_dir / BEST, data.strong_selection, data.weak_selection, conf.postprocess)
+            if inputs is not None:
+                stage.mark_done(inputs)
 
 
-def _trainer(conf: Conf, run_dir: Path, data: Data, processes: Processes) -> pl.Trainer:
+def _trainer(conf: Conf, run_dir: Path, data: Data, processes: Processes, so_far: Trained) -> pl.Trainer:
     """Raises RecipeError where Lightning refuses a setting of the configuration's `train`."""
-    callbacks, logger = _callbacks(conf, run_dir, data), _logger(run_dir)
+    callbacks, logger = _callbacks(conf, run_dir, data, so_far), _logger(run_dir)
     try:
         return pl.Trainer(
             accelerator=conf.train.accelerator,
@@ -185,8 +203,9 @@ def _trainer(conf: Conf, run_dir: Path, data: Data, processes: Processes) -> pl.
             max_epochs=conf.train.max_epochs,
             gradient_clip_val=conf.train.gradient_clip or None,
             callbacks=callbacks,
+            plugins=[WholeFiles()],
             logger=logger,
-            sync_batchnorm=processes.devices * conf.train.num_nodes > 1 and not on_cpu(conf.train),
+            sync_batchnorm=processes.all > 1 and not on_cpu(conf.train),
             use_distributed_sampler=False,  # the sampler shares each task's clips itself
             num_sanity_val_steps=0,
             enable_model_summary=False,
@@ -204,58 +223,26 @@ def _note_memory(file: Path, processes: int) -> None:
     write_json(file, {"processes": processes, "peak_memory_bytes": peak})
 
 
-@dataclass(frozen=True)
-class Processes:
-    """How training is spread over one node."""
-
-    devices: int
-    strategy: str
-    threads: int | None  # a process; None: torch's choice
-
-
-def processes_of(train: TrainConf) -> Processes:
-    """As configured. Where that is left open, a CPU of several cores gets two processes of one thread each.
-
-    On an idle machine two threads that spin are as fast, but beside any other work they stop each other.
-    """
-    if train.devices is None and train.strategy == "auto" and on_cpu(train) and cores() > 1:
-        return Processes(2, "ddp", train.threads or 1)
-    return Processes(train.devices or 1, train.strategy, train.threads)
-
-
-def on_cpu(train: TrainConf) -> bool:
-    return train.accelerator == "cpu" or (train.accelerator == "auto" and not torch.accelerator.is_available())
-
-
-def _require_whole_batches(conf: Conf, processes: Processes) -> None:
-    """What the network learns is not to depend on the number of processes, which batch norm's statistics would do."""
-    if conf.system != "mtlvae" or conf.vae.front_end == "stack" or processes.devices * conf.train.num_nodes == 1:
-        return
-    if on_cpu(conf.train):
-        what = f"train.devices: expected 1 on a CPU with vae.front_end {conf.vae.front_end}, got {processes.devices}"
-        raise fail(f"{what}: its batch norm sees the clips of one process only", "set train.devices=1")
-
-
 def system_of(conf: Conf) -> type[pl.LightningModule]:
     """The LightningModule of conf.system."""
     return getattr(importlib.import_module(f"local.{conf.system}"), SYSTEMS[conf.system].training)
 
 
-def _callbacks(conf: Conf, run_dir: Path, data: Data) -> list[Callback]:
+def _callbacks(conf: Conf, run_dir: Path, data: Data, so_far: Trained) -> list[Callback]:
     on_terminal = sys.stderr.isatty()
-    once_an_epoch = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+    history = History(run_dir / "history.csv", so_far.rows, sum(data.plan.clips.values()), show=not on_terminal)
     callbacks = [
         Selection(data.strong_selection, data.weak_selection, conf.postprocess),
         EndProcesses(),
         CollapseWarning(),
-        History(run_dir / "history.csv", sum(data.plan.clips.values()), show=not on_terminal),
-        ModelCheckpoint(run_dir, "best", monitor="val/selection", mode="max", save_weights_only=True, **once_an_epoch),
-        ModelCheckpoint(run_dir / "checkpoints", "last", **once_an_epoch),
+        Finite(data.plan),
+        history,
+        Checkpoints(run_dir, history),
     ]
     if conf.train.weight_average:
         callbacks.append(moving_average(conf.train.weight_average))
     if conf.train.patience is not None:
-        callbacks.append(Patience(conf.train.patience))
+        callbacks.append(Patience(conf.train.patience, history))
     return [*callbacks, TQDMProgressBar(refresh_rate=5 if on_terminal else 0)]
 
 

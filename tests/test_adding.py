@@ -96,7 +96,7 @@ class EchoTraining(SystemTraining):
     "run.py": """
 import json
 from pathlib import Path
-from local.callbacks import read_history
+from local.history import read_history
 from local.stage import Stage, trained_on
 from local.train import train
 from recipe_mtlvae import Detector

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from local.callbacks import read_history
+from local.history import read_history
 from local.stage import PROJECT
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from recipe_mtlvae.conf_sections import EnergyConf
+from recipe_mtlvae.conf import EnergyConf
 from recipe_mtlvae.scoring import energy
 from recipe_mtlvae.scoring.energy import ew_psds, joined, measured
 
@@ -243,12 +243,17 @@ def test_an_unwritable_file_does_not_end_the_run(tracker, tmp_path, capsys):
     assert "the energy of training is not measured: FileExistsError" in capsys.readouterr().err
 
 
-def test_an_unreadable_energy_file_is_replaced(tracker, file):
+def test_of_an_unreadable_energy_file_a_training_that_goes_on_is_unknown(tracker, file, capsys):
     file.parent.mkdir()
     file.write_text("{")
-    with measured(file, "training", CONF):
-        pass
-    assert read(file)["training"]["kwh"] == 3.0
+    for phase in ("training", "validation"):
+        with measured(file, phase, CONF):
+            pass
+    assert read(file)["validation"]["kwh"] == 3.0
+    assert read(file)["training"]["kwh"] is None
+    assert read(file)["training"]["reason"] == "an earlier part: energy.json was damaged"
+    assert file.with_name("energy.json.damaged").read_text() == "{"
+    assert capsys.readouterr().err == f"warning: {file}: damaged; the energy so far is not known\n"
 
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])

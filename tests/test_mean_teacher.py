@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from local.callbacks import Selection, read_history
+from local.callbacks import Selection
+from local.history import read_history
 from local.mean_teacher import MeanTeacherTraining, warm_up, warm_up_steps
 from local.schedule import Plan
 from local.stage import Stage
@@ -83,7 +84,7 @@ def test_patience_begins_once_the_warm_up_is_over(tmp_path, monkeypatch):
     """Two epochs of warm-up, the first one after it to compare with, and one that is not better: four of eight."""
     conf = conf_of("train.max_epochs=8", "train.epoch_steps=1", "train.patience=1", "mean_teacher.warmup_epochs=9")
     root = make_tiny_corpus(tmp_path / "corpus", conf)
-    monkeypatch.setattr(Selection, "_intersection_f1", lambda self, scores, data: 0.0)
+    monkeypatch.setattr(Selection, "_intersection_f1", lambda *_: 0.0)
     monkeypatch.setattr("local.callbacks.macro_f1", lambda *arrays: 0.5)
     train(Stage(1, conf, root, tmp_path / "run"))
     assert len(read_history(tmp_path / "run" / "history.csv")) == 4

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.callbacks import read_history
+from local.history import read_history
 from local.stage import PROJECT
 from tests.tiny import make_tiny_corpus, tiny_conf
 

@@ -8,9 +8,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from local.callbacks import CollapseWarning, read_history
+from local.callbacks import CollapseWarning
+from local.devices import Processes, processes_of
+from local.history import read_history
 from local.stage import Stage
-from local.train import Data, Processes, _refuse_other_data, processes_of, train, training_inputs
+from local.train import Data, train, training_inputs
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError
@@ -106,11 +108,12 @@ def test_every_shipped_system_trains_a_step_and_detects(file, root, tmp_path):
 
 
 def test_training_on_clips_that_changed_under_it_is_refused(root, tmp_path):
-    stage = Stage(1, tiny_conf(), root, tmp_path)
-    _refuse_other_data(stage, training_inputs(Data(stage.corpus))["clips"])
-    _refuse_other_data(stage, training_inputs(Data(stage.corpus))["clips"])
+    stage = Stage(1, tiny_conf("train.max_epochs=1"), root, tmp_path)
+    inputs = training_inputs(Data(stage.corpus))
+    for _ in range(2):
+        train(stage, inputs=inputs)
     with pytest.raises(RecipeError, match="clips or labels have changed since this run's training began"):
-        _refuse_other_data(stage, "another hash")
+        train(stage, inputs=inputs | {"clips": "another hash"})
 
 
 def test_a_collapsed_posterior_is_said_once(recwarn):
@@ -193,10 +196,10 @@ def test_a_checkpoint_with_a_missing_weight_names_it(run, tmp_path):
 
 
 def test_on_a_cpu_of_several_cores_two_processes_of_one_thread_share_the_work(monkeypatch):
-    monkeypatch.setattr("local.train.cores", lambda: 4)
+    monkeypatch.setattr("local.devices.cores", lambda: 4)
     default = load_conf(settings=["train.accelerator=cpu"]).train
     assert processes_of(default) == Processes(2, "ddp", 1)
-    monkeypatch.setattr("local.train.cores", lambda: 1)
+    monkeypatch.setattr("local.devices.cores", lambda: 1)
     assert processes_of(default) == Processes(1, "auto", None)
 
 

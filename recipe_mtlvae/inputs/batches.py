@@ -71,6 +71,10 @@ class TaskData(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
+    def place(self, index: int) -> tuple[TaskData, int]:
+        """The set and the row of its split and its stores where one clip is."""
+        return self, int(self.rows[index])
+
     def targets(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Strong (steps, classes) and weak (classes,) targets of one clip."""
         row = self.rows[index]
@@ -96,6 +100,11 @@ class JoinedData(Dataset):
 
     def __len__(self) -> int:
         return int(self.starts[-1])
+
+    def place(self, index: int) -> tuple[TaskData, int]:
+        """As TaskData.place."""
+        number = int(np.searchsorted(self.starts, index, side="right")) - 1
+        return self.parts[number].place(index - self.starts[number])
 
     def targets(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """As TaskData.targets."""
@@ -184,7 +193,11 @@ class MultiTaskSampler(Sampler):
 
     def __iter__(self) -> Iterator[dict[str, list[int]]]:
         for step in range(self.epoch * self.steps, (self.epoch + 1) * self.steps):
-            yield {task: self._draw(task, step)[self.rank :: self.world] for task in self.sizes}
+            yield {task: rows[self.rank :: self.world] for task, rows in self.drawn(step).items()}
+
+    def drawn(self, step: int) -> dict[str, list[int]]:
+        """The clips of a step counted from the start of training, of all processes."""
+        return {task: self._draw(task, step) for task in self.sizes}
 
     def _draw(self, task: str, step: int) -> list[int]:
         """The clips of `task` at a step counted from the start of training."""

@@ -6,6 +6,10 @@ which training resumes, and best.ckpt, which detects, are opened alike.
 
 from __future__ import annotations
 
+import io
+import os
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ from recipe_mtlvae.files import atomic_write
 from recipe_mtlvae.systems import system_module
 
 FORMAT = 1
+LONGEST_FILTER = 9999  # steps, as in conf.py
 
 
 @dataclass(frozen=True)
@@ -49,25 +54,22 @@ def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu")
 
     Raises RecipeError for a file of another kind or with missing weights.
     """
-    content = _read(path, map_location)
-    recipe = content.get("recipe")
-    if not isinstance(recipe, dict) or recipe.get("format") != FORMAT:
-        raise fail("not a checkpoint of this recipe", f"expected format {FORMAT}, written by ./run.sh", path)
+    content = read_content(path, map_location)
+    recipe = _recipe(content, path)
     try:
         classes = tuple(str(label) for label in recipe["classes"])
         conf = conf_from_dict(recipe["conf"])
-        net = build_network(conf, len(classes))
-        weights, epoch, step = content["state_dict"], content["epoch"], content["global_step"]
+        weights = _weights(content["state_dict"], f"{network}.")
+        epoch, step = (int(content[name]) for name in ("epoch", "global_step"))
         decoding = _decoding(recipe, network, len(classes))
+        net = build_network(conf, len(classes))
     except RecipeError as error:
         raise fail(f"the checkpoint's configuration is of another version: {error}", path=path) from None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise fail(f"not a checkpoint of this recipe: {type(error).__name__} {error}", path=path) from None
-    prefix = f"{network}."
-    weights = {name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)}
     try:
         net.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise fail(f"the weights of '{network}' do not fit the configuration: {problem}", path=path) from None
     return Checkpoint(net.eval(), conf, classes, epoch, step, decoding, recipe.get("encoder"))
@@ -78,14 +80,44 @@ def write_decoding(path: Path, decoding: dict[str, dict[str, Any]]) -> bool:
 
     False where it holds just that already. Raises RecipeError for a file that is no checkpoint.
     """
-    content = _read(path, "cpu")
+    content = read_content(path)
+    recipe = _recipe(content, path)
     plain = {network: {name: list(values) for name, values in fields.items()} for network, fields in decoding.items()}
-    if content["recipe"].get("decoding") == plain:
+    if recipe.get("decoding") == plain:
         return False
-    content["recipe"]["decoding"] = plain
-    with atomic_write(path) as temporary:
-        torch.save(content, temporary)
+    recipe["decoding"] = plain
+    write_content(content, path)
     return True
+
+
+def write_content(content: Mapping[str, Any], path: Path, previous: Path | None = None) -> None:
+    """Write a checkpoint, which is on the disk when it has its name; the file of that name before becomes `previous`.
+
+    Raises OSError that names `path`, as where the disk is full; torch's own writer has errors of its own.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with atomic_write(path) as temporary:
+        with temporary.open("wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        if previous is not None and path.exists():
+            path.replace(previous)
+
+
+def _recipe(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    recipe = content.get("recipe")
+    if not isinstance(recipe, dict) or recipe.get("format") != FORMAT:
+        raise fail("not a checkpoint of this recipe", f"expected format {FORMAT}, written by ./run.sh", path)
+    return recipe
+
+
+def _weights(state: Any, prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors of one network by their names in it."""
+    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+        raise ValueError("state_dict: expected tensors by name")
+    return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
 
 
 def _decoding(recipe: dict[str, Any], network: str, classes: int) -> dict[str, list[float]] | None:
@@ -97,13 +129,21 @@ def _decoding(recipe: dict[str, Any], network: str, classes: int) -> dict[str, l
     decoding["median_filters"] = [int(value) for value in found["median_filters"]]
     if {len(values) for values in decoding.values()} != {classes}:
         raise ValueError(f"decoding: expected one threshold and one median filter for each of {classes} classes")
+    if not all(0 <= value <= 1 for value in decoding["thresholds"]):
+        raise ValueError("decoding: expected thresholds from 0 to 1")
+    if not all(1 <= steps <= LONGEST_FILTER and steps % 2 for steps in decoding["median_filters"]):
+        raise ValueError(f"decoding: expected median filters of an odd number of steps up to {LONGEST_FILTER}")
     return decoding
 
 
-def _read(path: Path, map_location: str) -> dict[str, Any]:
+def read_content(path: Path, map_location: str = "cpu") -> dict[str, Any]:
+    """All that a trainer's checkpoint holds. Raises RecipeError where there is none, or a damaged one."""
     if not path.is_file():
         raise fail("no such checkpoint", "train one with ./run.sh --stage 1", path)
     try:
+        with zipfile.ZipFile(path) as archive:  # torch writes checksums, and compares none
+            if any(entry.compress_type for entry in archive.infolist()) or archive.testzip():
+                raise ValueError
         content = torch.load(path, map_location=map_location, weights_only=True)
     except Exception:  # torch's reader meets a damaged file with errors of any kind
         raise fail("not a checkpoint, or a damaged one", "nothing in it was run", path) from None

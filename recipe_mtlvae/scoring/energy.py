@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import logging
 import platform
 import sys
@@ -14,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from recipe_mtlvae.conf_sections import EnergyConf
+from recipe_mtlvae.conf import EnergyConf
 from recipe_mtlvae.errors import warn
-from recipe_mtlvae.files import content_hash, write_json
+from recipe_mtlvae.files import content_hash, read_json, write_json
 from recipe_mtlvae.locks import locked
 from recipe_mtlvae.machine import is_rank_zero
 
@@ -41,7 +40,7 @@ def measured(file: Path, phase: str, conf: EnergyConf, every_process: bool = Fal
     if not every_process and not is_rank_zero():
         yield
         return
-    before = read_energy(file).get(phase) if phase == ACCUMULATED else None
+    before = _earlier_part(file, phase) if phase == ACCUMULATED else None
 
     def save(figures: dict[str, Any]) -> None:  # called only once the block runs
         entry = {"seconds": time.perf_counter() - started, **figures}
@@ -93,11 +92,22 @@ def _share(start: float, end: float, spans: Sequence[tuple[float, float]]) -> fl
 
 def read_energy(file: Path) -> dict[str, dict[str, Any]]:
     """The figures by phase; none where the file is not there or damaged."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    content = read_json(file)
+    return content if _is_energy(content) else {}
+
+
+def _is_energy(content: Any) -> bool:
+    return isinstance(content, dict) and all(isinstance(entry, dict) for entry in content.values())
+
+
+def _earlier_part(file: Path, phase: str) -> dict[str, Any] | None:
+    """The figures of a phase so far, unknown ones where the file is damaged, which is put aside then."""
+    if not file.exists() or _is_energy(read_json(file)):
+        return read_energy(file).get(phase)
+    with contextlib.suppress(OSError):
+        file.replace(file.with_name(f"{file.name}.damaged"))
+    warn(f"{file}: damaged; the energy so far is not known")
+    return {"seconds": None, **_unmeasured(f"{file.name} was damaged")}
 
 
 def note_energy(file: Path, phase: str, entry: dict[str, Any]) -> None:

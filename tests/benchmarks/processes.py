@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from local.callbacks import read_history
+from local.history import read_history
 from local.stage import Stage
 from local.train import train
 from recipe_mtlvae.conf import CONF_DIR

@@ -1,0 +1,297 @@
+"""What a training leaves and goes on from: damaged, lost and moved files, a full disk, values that are not finite."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from local.callbacks import Selection
+from local.checkpoints import BEST, LAST, PREVIOUS, trained
+from local.history import best_epoch, has_levelled_off, read_history
+from local.mtlvae import MTLVAETraining
+from local.stage import Stage
+from local.train import train
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.errors import RecipeError, exit_code_of
+from recipe_mtlvae.inputs.prepared import store_folder
+from recipe_mtlvae.inputs.registry import inputs_of
+from recipe_mtlvae.inputs.store_parts import part_path
+from recipe_mtlvae.nets.checkpoint import load_checkpoint
+from tests.tiny import make_tiny_corpus, tiny_conf
+
+FOUR = "train.max_epochs=4"
+HISTORY = "history.csv"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return make_tiny_corpus(tmp_path_factory.mktemp("corpus"), tiny_conf())
+
+
+def run_of(run_dir: Path, root: Path, *settings: str) -> Path:
+    train(Stage(1, tiny_conf(*settings), root, run_dir))
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory, root) -> Path:
+    """A run of two epochs; not to be changed."""
+    return run_of(tmp_path_factory.mktemp("two") / "run", root)
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory, root) -> Path:
+    """Four at once."""
+    return run_of(tmp_path_factory.mktemp("four") / "run", root, FOUR)
+
+
+@pytest.fixture
+def run(two, tmp_path) -> Path:
+    return shutil.copytree(two, tmp_path / "run")
+
+
+def figures(run_dir: Path) -> list[dict[str, float]]:
+    return [{**row, "seconds": 0.0} for row in read_history(run_dir / HISTORY)]
+
+
+def weights(file: Path) -> bytes:
+    return b"".join(value.numpy().tobytes() for value in load_checkpoint(file).net.state_dict().values())
+
+
+def assert_equal(run_dir: Path, other: Path) -> None:
+    assert figures(run_dir) == figures(other)
+    for name in (BEST, LAST, PREVIOUS):
+        assert weights(run_dir / name) == weights(other / name)
+
+
+def damage(file: Path, how: str) -> None:
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 64] = {"zeros": bytes(64), "half": b"", "empty": b"", "text": b"\xff" * 64}[how]
+    file.write_bytes({"half": content[:middle], "empty": b""}.get(how, content))
+
+
+DAMAGES = ("zeros", "half", "empty", "text")
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_last_checkpoint_is_told_and_the_one_before_it_goes_on_to_the_same_end(run, root, four, how, capsys):
+    damage(run / LAST, how)
+    run_of(run, root, FOUR)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if LAST in line]
+    assert line.startswith(f"warning: {run / LAST}: damaged")
+    assert_equal(run, four)
+
+
+def test_killed_before_the_new_checkpoint_has_its_name_the_one_before_goes_on(run, root, four):
+    (run / LAST).unlink()
+    run_of(run, root, FOUR)
+    assert_equal(run, four)
+
+
+def test_without_a_checkpoint_that_can_be_read_training_is_refused_and_nothing_is_changed(run, root):
+    damage(run / LAST, "half")
+    damage(run / PREVIOUS, "empty")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(RecipeError, match=r"no checkpoint to go on from: last\.ckpt is damaged"):
+        run_of(run, root, FOUR)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("how", [*DAMAGES, "lost"])
+def test_a_damaged_or_lost_history_is_written_again_from_the_checkpoint(run, root, four, how, capsys):
+    (run / HISTORY).unlink() if how == "lost" else damage(run / HISTORY, how)
+    run_of(run, root, FOUR)
+    assert "history.csv: was damaged or lost; written again from last.ckpt" in capsys.readouterr().err
+    assert_equal(run, four)
+
+
+def test_a_damaged_history_is_one_line_where_it_is_read(run):
+    damage(run / HISTORY, "text")
+    with pytest.raises(RecipeError, match=r"history\.csv: damaged: expected numbers in a row an epoch; run stage 1"):
+        read_history(run / HISTORY)
+
+
+@pytest.mark.parametrize("how", ["half", "lost"])
+def test_a_lost_best_checkpoint_comes_back_from_one_of_its_epoch(run, root, how, capsys):
+    before = weights(run / BEST)
+    (run / BEST).unlink() if how == "lost" else damage(run / BEST, how)
+    run_of(run, root)
+    assert "best.ckpt: was damaged or lost; written again from" in capsys.readouterr().err
+    assert weights(run / BEST) == before
+    assert load_checkpoint(run / BEST).decoding is not None
+
+
+def scored(monkeypatch, *scores: float) -> None:
+    """Training whose epochs have these selection scores."""
+    left = iter(scores)
+    monkeypatch.setattr(Selection, "_intersection_f1", lambda *_: next(left))
+    monkeypatch.setattr("local.callbacks.macro_f1", lambda *_: 0.0)
+
+
+def test_a_best_checkpoint_whose_epoch_no_file_has_any_more_is_refused_in_a_line(root, tmp_path, monkeypatch):
+    scored(monkeypatch, 0.5, 0.1, 0.2)
+    run = run_of(tmp_path / "run", root, "train.max_epochs=3")
+    (run / BEST).unlink()
+    with pytest.raises(RecipeError, match=r"best\.ckpt: damaged or lost, and with it the weights of epoch 1"):
+        run_of(run, root, FOUR)
+
+
+def test_a_run_that_was_moved_keeps_its_best_epoch(root, tmp_path, monkeypatch):
+    scored(monkeypatch, 0.5, 0.25, 0.0, 0.5)
+    run = run_of(tmp_path / "run", root)
+    moved = tmp_path / "elsewhere" / "run"
+    shutil.move(run, moved)
+    run_of(moved, root, FOUR)
+    assert load_checkpoint(moved / BEST).epoch == 0
+    assert len(read_history(moved / HISTORY)) == 4
+
+
+def test_a_stage_that_trains_nothing_costs_nothing(run, root):
+    before = (run / "energy.json").read_bytes(), (run / LAST).read_bytes()
+    run_of(run, root, "postprocess.median_filter=5")
+    assert ((run / "energy.json").read_bytes(), (run / LAST).read_bytes()) == before
+
+
+def test_a_training_that_patience_ended_does_not_go_on(root, tmp_path, monkeypatch):
+    settings = ("train.patience=1", "train.max_epochs=9")
+    scored(monkeypatch, 0.5, 0.1)
+    run = run_of(tmp_path / "run", root, *settings)
+    run_of(run, root, *settings, "postprocess.threshold=0.4")
+    assert len(read_history(run / HISTORY)) == 2
+
+
+def test_training_has_levelled_off_once_the_best_epoch_after_the_warm_up_lies_back():
+    rows = [{"epoch": i, "step": 10 * (i + 1), "val/selection": s} for i, s in enumerate((0.9, 0.2, 0.4, 0.4, 0.3))]
+    assert best_epoch(rows) == 0
+    assert has_levelled_off(rows, 4, 0) and not has_levelled_off(rows, 5, 0)
+    assert has_levelled_off(rows, 2, 10) and not has_levelled_off(rows, 3, 10)
+    assert not has_levelled_off(rows, 1, 50)
+
+
+@pytest.mark.parametrize("name", ["training_data", "training_plan"])
+def test_a_damaged_note_of_the_beginning_is_one_line(run, root, name, capsys):
+    (run / "stages").mkdir(exist_ok=True)
+    (run / "stages" / f"{name}.json").write_text("[" * 100_000)
+    train(Stage(1, tiny_conf(), root, run), inputs={"clips": "hash"})
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert len(lines) == 1 and f"{name}.json: damaged" in lines[0]
+    assert json.loads((run / "stages" / f"{name}.json").read_text())
+
+
+def test_energy_that_cannot_be_read_is_unknown_and_kept(run, root, capsys):
+    (run / "energy.json").write_text('{"training": {"kwh": 0.5')
+    run_of(run, root, "train.max_epochs=3")
+    assert capsys.readouterr().err.count("energy.json: damaged") == 1
+    energy = json.loads((run / "energy.json").read_text())["training"]
+    assert energy["kwh"] is None and "damaged" in energy["reason"]
+    assert (run / "energy.json.damaged").read_text() == '{"training": {"kwh": 0.5'
+
+
+def test_a_full_disk_is_named_by_the_checkpoint_and_the_one_before_stays(run, root, monkeypatch, capsys):
+    def fsync(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = weights(run / LAST)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        assert exit_code_of(lambda: run_of(run, root, FOUR)) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert line in (f"error: {run / name}: No space left on device" for name in (BEST, LAST))
+    assert weights(run / LAST) == before
+    assert not [path for path in run.rglob(".*.ckpt.*")]
+
+
+def refused(run_dir: Path, root: Path, *settings: str, conf: Conf | None = None) -> str:
+    with pytest.raises(RecipeError) as error:
+        train(Stage(1, conf or tiny_conf(*settings), root, run_dir))
+    (fault,) = error.value.faults
+    return str(fault)
+
+
+@pytest.mark.parametrize("split", ["weak", "synthetic_validation"])
+def test_a_clip_whose_features_are_not_finite_ends_training_with_its_name(tmp_path, split):
+    """Of weak clips some are trained on, of `synthetic_validation` all are selected by."""
+    conf = tiny_conf("train.epoch_steps=8")
+    root = make_tiny_corpus(tmp_path / "corpus", conf)
+    (source,) = inputs_of(conf).values()
+    values = np.load(part_path(store_folder(source, root, split), 0), mmap_mode="r+")
+    values[1, 5, 7] = np.nan
+    values.flush()
+    line = refused(tmp_path / "run", root, conf=conf)
+    assert f"the features of '{split}_1.wav' ({split}) are not finite; it is far too loud" in line
+    assert not (tmp_path / "run" / LAST).exists() and not (tmp_path / "run" / BEST).exists()
+
+
+@pytest.mark.parametrize("batch", [0, 1])
+def test_a_loss_that_is_not_finite_ends_training_and_the_last_good_checkpoint_stays(run, root, monkeypatch, batch):
+    def step(self, batch_, index):
+        loss = training_step(self, batch_, index)
+        if self.current_epoch == 2 and index == batch:
+            self.figures |= {"loss/weak": torch.tensor(float("inf")), "loss/total": torch.tensor(float("nan"))}
+            return loss * float("nan")
+        return loss
+
+    training_step = MTLVAETraining.training_step
+    monkeypatch.setattr(MTLVAETraining, "training_step", step)
+    before = weights(run / LAST), weights(run / BEST)
+    line = refused(run, root, FOUR)
+    assert (
+        line.startswith("training diverged: weak not finite in step ") and "epoch 3; lower train.learning_rate" in line
+    )
+    assert (weights(run / LAST), weights(run / BEST)) == before
+    assert len(read_history(run / HISTORY)) == 2
+
+
+def test_a_loss_that_explodes_is_told_once(root, tmp_path, capsys, monkeypatch):
+    def step(self, batch, index):
+        loss = training_step(self, batch, index)
+        self.log("loss/total", loss.detach() * 20.0**self.current_epoch, on_step=False, on_epoch=True, batch_size=1)
+        return loss
+
+    training_step = MTLVAETraining.training_step
+    monkeypatch.setattr(MTLVAETraining, "training_step", step)
+    monkeypatch.setattr("local.system.SystemTraining.log_figures", lambda self, batch, loss, figures: note(self, loss))
+    run_of(tmp_path / "run", root, "train.max_epochs=3")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "explodes" in line]
+    assert len(lines) == 1 and "in epoch 2" in lines[0]
+
+
+def note(module: MTLVAETraining, loss: torch.Tensor) -> None:
+    module.figures = {"loss/total": loss.detach()}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["train.batch_size=400"], "no whole batch"),
+        (["train.batch_size=400", "train.devices=2", "train.strategy=ddp"], "no whole batch"),
+        (["train.devices=64"], "train.devices: expected processes for at most"),
+        (["train.accelerator=gpu", "train.devices=999"], "train.accelerator, devices"),
+        (["train.strategy=ddp", "train.devices=2", "train.batch_size=4"], "too small for 2 processes"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(root, tmp_path, settings, words):
+    with pytest.raises(RecipeError, match=words):
+        run_of(tmp_path / "run", root, *settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_weak_clips_that_are_all_held_out_are_refused(tmp_path):
+    conf = tiny_conf("data.weak_held_out=0.9")
+    root = make_tiny_corpus(tmp_path / "corpus", conf, counts={"weak": 2})
+    assert "nothing would be left of 2 weak clips to train on" in refused(tmp_path / "run", root, conf=conf)
+
+
+def test_a_checkpoint_of_a_version_without_rows_has_those_of_the_history(run):
+    content = torch.load(run / LAST, weights_only=True)
+    del content["callbacks"]["History"]
+    torch.save(content, run / LAST)
+    assert trained(run).epochs == 2 and trained(run).rows == read_history(run / HISTORY)
