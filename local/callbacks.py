@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 
 from local.finite import require_finite
-from recipe_mtlvae.conf import PostprocessConf
+from recipe_mtlvae.conf_sections import PostprocessConf
 from recipe_mtlvae.inputs.batches import JoinedData, TaskData
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.nets.prediction import Prediction

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from recipe_mtlvae.conf import Conf, TrainConf
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.conf_sections import TrainConf
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.machine import cores
 

@@ -13,7 +13,7 @@ import shutil
 import time
 from pathlib import Path
 
-from recipe_mtlvae.conf import EnergyConf
+from recipe_mtlvae.conf_sections import EnergyConf
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.corpus.names import stem_of
 from recipe_mtlvae.files import write_text

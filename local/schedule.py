@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
-from recipe_mtlvae.conf import TrainConf
+from recipe_mtlvae.conf_sections import TrainConf
 from recipe_mtlvae.errors import fail, warn
 from recipe_mtlvae.files import read_json
 

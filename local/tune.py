@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from lightning_fabric.utilities.apply_func import move_data_to_device
 
-from recipe_mtlvae.conf import PostprocessConf
+from recipe_mtlvae.conf_sections import PostprocessConf
 from recipe_mtlvae.inputs.batches import JoinedData, TaskData, evaluation_batches
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint, write_decoding
 from recipe_mtlvae.scoring.tuning import MEDIAN_FILTERS, PRIOR_EVENTS, THRESHOLDS, StrongClips, Tuning, WeakClips, tune

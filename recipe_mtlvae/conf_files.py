@@ -93,7 +93,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
 def setting_delta(setting: str) -> dict[str, Any]:
     """`key.path=value`, the value in YAML, as a nested dict."""
     key, equals, value = setting.partition("=")
-    given = setting if len(setting) <= SHOWN_CHARACTERS else f"{setting[:SHOWN_CHARACTERS]}..."
+    given = _shortened(setting)
     if not equals or not key:
         raise fail(f"--set {given}: expected key.path=value")
     try:
@@ -105,18 +105,20 @@ def setting_delta(setting: str) -> dict[str, Any]:
     return delta
 
 
-def merge(content: dict[str, Any], delta: dict[str, Any], prefix: str = "") -> None:
-    """Lay `delta` over `content` in place. A split that is null is left out; a list of splits takes these ones."""
+def merged(content: dict[str, Any], delta: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`delta` laid over `content`. A split that is null is left out; a list of splits takes these ones."""
+    result = dict(content)
     for key, value in delta.items():
-        name = f"{prefix}{key}"
+        name, before = f"{prefix}{key}", content.get(key)
         if value is None and prefix.rstrip(".") in _OPEN_MAPPINGS:
-            content.pop(key, None)
-        elif isinstance(content.get(key), dict) and isinstance(value, dict):
-            merge(content[key], value, f"{name}.")
-        elif name in _OPEN_MAPPINGS and isinstance(value, list) and isinstance(content.get(key), dict):
-            content[key] = _chosen(content[key], value, name)
+            result.pop(key, None)
+        elif isinstance(value, dict):
+            result[key] = merged(before if isinstance(before, dict) else {}, value, f"{name}.")
+        elif isinstance(value, list) and isinstance(before, dict) and name in _OPEN_MAPPINGS:
+            result[key] = _chosen(before, value, name)
         else:
-            content[key] = value
+            result[key] = value
+    return result
 
 
 def with_new_names(delta: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +139,10 @@ def with_new_names(delta: dict[str, Any]) -> dict[str, Any]:
 
 def shown(value: Any) -> str:
     """A value in an error message: about 80 characters of it, whatever its size."""
-    text = _SHORT.repr(value)
+    return _shortened(_SHORT.repr(value))
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
 
 
@@ -145,7 +150,9 @@ def place_of(sources: Sequence[Source], keys: Sequence[str]) -> tuple[Path | str
     """Which source set the key last, or a mapping above it, and in a file the line, counted from 1."""
     for source, delta in reversed(sources):
         if _sets(delta, keys):
-            return source, _line_of(source, keys) if isinstance(source, Path) else None
+            if not isinstance(source, Path):
+                return source, None
+            return source, line_of(yaml.compose(source.read_text(encoding="utf-8"), Loader=yaml.SafeLoader), keys)
     return None, None
 
 
@@ -175,16 +182,15 @@ def _chosen(mapping: dict[str, Any], keys: list[Any], name: str) -> dict[str, An
     return {key: entry for key, entry in mapping.items() if key in keys}
 
 
-def _line_of(file: Path, keys: Sequence[str]) -> int | None:
-    """The line, counted from 1, on which the key of this path stands in a YAML file, or the last one above it."""
-    node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+def line_of(node: yaml.Node | None, keys: Sequence[str]) -> int | None:
+    """The line, counted from 1, on which the key of this path stands in a YAML document, or the last one above it."""
     line = None
     for part in keys:
         entries = node.value if isinstance(node, yaml.CollectionNode) else []
         if isinstance(node, yaml.SequenceNode):  # whose keys are places in the list
             entries = [(yaml.ScalarNode("", str(i), item.start_mark), item) for i, item in enumerate(entries)]
-        for key, value in entries:
-            if str(key.value) == part:
-                line, node = key.start_mark.line + 1, value
-                break
+        found = next((entry for entry in entries if str(entry[0].value) == part), None)
+        if found is None:
+            return line
+        line, node = found[0].start_mark.line + 1, found[1]
     return line

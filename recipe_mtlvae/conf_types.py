@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args
@@ -22,7 +22,7 @@ from recipe_mtlvae.errors import Fault, RecipeError
 T = TypeVar("T")
 # How a class becomes a section: unknown keys are errors, and so are numbers that are not finite
 section = functools.partial(
-    dataclass, frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False)
+    dataclass, frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 )
 # What pydantic finds, in our words; {..} are its own figures
 _WORDS = {
@@ -63,16 +63,15 @@ def is_one_line(text: str) -> bool:
     return not any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text)
 
 
-def _one_line(text: str) -> str:
-    if len(text) > 2000 or not is_one_line(text):
-        raise ValueError("expected text of at most 2000 characters, none of them control characters")
-    return text
+def must(test: Callable[[Any], Any], words: str) -> AfterValidator:
+    """A check of a field's value; where `test` fails, `words` say what was expected."""
 
+    def check(value: Any) -> Any:
+        if not test(value):
+            raise ValueError(f"expected {words}")
+        return value
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("expected text")
-    return text
+    return AfterValidator(check)
 
 
 def _plain_name(name: str) -> str:
@@ -90,15 +89,11 @@ def name_problem(name: str) -> str | None:
     return None if is_one_line(name) else "expected a plain name, without control characters"
 
 
-def _stays_inside(path: str) -> str:
-    if ".." in PurePath(path).parts:
-        raise ValueError("expected a path under data.root, without '..'")
-    return path
-
-
-Line = Annotated[str, AfterValidator(_one_line)]
-Text = Annotated[Line, AfterValidator(_not_blank)]
-PathInRoot = Annotated[Line, AfterValidator(_stays_inside)]
+_LINE = must(lambda text: len(text) <= 2000 and is_one_line(text), "text of at most 2000 characters on one line")
+Text = Annotated[str, _LINE, must(str.strip, "text")]
+PathInRoot = Annotated[
+    str, _LINE, must(lambda path: ".." not in PurePath(path).parts, "a path under data.root, without '..'")
+]
 Name = Annotated[str, AfterValidator(_plain_name)]
 
 
@@ -118,7 +113,7 @@ def build(cls: type[T], content: dict[str, Any], sources: Sequence[Source]) -> T
     it stands.
     """
     try:
-        return _adapter(cls).validate_python(content)
+        return adapter(cls).validate_python(content)
     except ValidationError as error:
         errors = error.errors(include_url=False)
         faults = [_fault(cls, found, content, sources) for found in errors if found["type"] != "missing"]
@@ -128,7 +123,8 @@ def build(cls: type[T], content: dict[str, Any], sources: Sequence[Source]) -> T
 
 
 @functools.cache
-def _adapter(cls: type[T]) -> TypeAdapter[T]:
+def adapter(cls: type[T]) -> TypeAdapter[T]:
+    """What checks and dumps the section `cls`; made when first needed, since that takes a third of a second."""
     return TypeAdapter(cls)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipe_mtlvae.conf import FeatureConf
+from recipe_mtlvae.conf_sections import FeatureConf
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.conf_splits import EVALUATION
+from recipe_mtlvae.conf_sections import EVALUATION
 from recipe_mtlvae.corpus.splits import Corpus, training_events
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inputs.log_mel import LogMelInput

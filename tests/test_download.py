@@ -12,7 +12,8 @@ import pytest
 
 from local.desed.download import download, part_of
 from local.desed.record import RemoteFile, find_file
-from recipe_mtlvae.conf import ArchiveConf, FetchConf, data_file, load_conf
+from recipe_mtlvae.conf import data_file, load_conf
+from recipe_mtlvae.conf_sections import ArchiveConf, FetchConf
 from recipe_mtlvae.errors import RecipeError
 from tests.misbehaving_server import Site, serve
 

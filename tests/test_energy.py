@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from recipe_mtlvae.conf import EnergyConf
+from recipe_mtlvae.conf_sections import EnergyConf
 from recipe_mtlvae.scoring import energy
 from recipe_mtlvae.scoring.energy import ew_psds, joined, measured
 

@@ -10,7 +10,8 @@ import torch
 from torchaudio.functional import melscale_fbanks
 from torchaudio.transforms import MelSpectrogram
 
-from recipe_mtlvae.conf import FeatureConf, load_conf
+from recipe_mtlvae.conf import load_conf
+from recipe_mtlvae.conf_sections import FeatureConf
 from recipe_mtlvae.inputs.log_mel import LogMelInput, scale
 from recipe_mtlvae.inputs.mel_transform import LogMel, mel_filters
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recipe_mtlvae.conf import TableConf
+from recipe_mtlvae.conf_sections import TableConf
 from recipe_mtlvae.corpus.metadata import Clip, leads_out, list_audio, read_events, read_metadata, split_clips
 from recipe_mtlvae.corpus.names import stem_of
 from recipe_mtlvae.errors import RecipeError

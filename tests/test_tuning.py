@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recipe_mtlvae.conf import PostprocessConf
+from recipe_mtlvae.conf_sections import PostprocessConf
 from recipe_mtlvae.labels import Event, Grid
 from recipe_mtlvae.scoring import tuning
 from recipe_mtlvae.scoring.postprocess import Decoding, median_filter, to_events

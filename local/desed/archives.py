@@ -12,7 +12,7 @@ from local.desed.progress import byte_text
 from local.desed.record import RemoteFile, find_file
 from local.desed.space import UNPACKED
 from local.desed.unpack import is_archive, unpack
-from recipe_mtlvae.conf import ArchiveConf, FetchConf
+from recipe_mtlvae.conf_sections import ArchiveConf, FetchConf
 from recipe_mtlvae.errors import RecipeError, fail, printable
 
 

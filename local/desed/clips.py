@@ -19,7 +19,7 @@ from local.desed.clip_file import ClipName, move, unfit
 from local.desed.missing import one_line
 from local.desed.progress import Progress
 from local.desed.space import CLIP_BYTES
-from recipe_mtlvae.conf import FetchConf
+from recipe_mtlvae.conf_sections import FetchConf
 from recipe_mtlvae.errors import fail
 
 # yt-dlp's words. For what passes, such as too many requests; the clip may be there all the same ...

@@ -9,7 +9,7 @@ from pathlib import Path
 from local.desed.http import NETWORK_ERRORS, PassingError, Patience, network_error, open_url
 from local.desed.progress import Progress
 from local.desed.record import RemoteFile
-from recipe_mtlvae.conf import FetchConf
+from recipe_mtlvae.conf_sections import FetchConf
 from recipe_mtlvae.errors import fail
 
 CHUNK = 2**18  # bytes

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from recipe_mtlvae.conf import FetchConf
+from recipe_mtlvae.conf_sections import FetchConf
 from recipe_mtlvae.corpus.names import show
 from recipe_mtlvae.errors import fail, warn
 

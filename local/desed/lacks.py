@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe_mtlvae.conf import Conf, SplitConf
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.conf_sections import SplitConf
 from recipe_mtlvae.corpus.metadata import read_metadata
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from local.desed.http import read_json
-from recipe_mtlvae.conf import ArchiveConf, FetchConf
+from recipe_mtlvae.conf_sections import ArchiveConf, FetchConf
 from recipe_mtlvae.errors import fail
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from local.desed.clip_file import ClipName, link, unfit
 from local.desed.progress import Progress
-from recipe_mtlvae.conf import SplitConf
+from recipe_mtlvae.conf_sections import SplitConf
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.machine import cores
 

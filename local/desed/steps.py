@@ -18,7 +18,8 @@ from local.desed.lacks import Lack, lack_of
 from local.desed.missing import missing_file, read_missing, write_missing
 from local.desed.reuse import Index, index_of, link_clips
 from local.desed.space import CLIP_BYTES, full_disk_told, require_room
-from recipe_mtlvae.conf import Conf, SplitOriginConf
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.conf_sections import SplitOriginConf
 from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError, printable, warn
 
 WORK = ".fetch"  # under the root: what is under way; gone when all is done

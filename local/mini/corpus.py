@@ -22,7 +22,7 @@ from local.mini.clip import ORIGINS, Bench, Task, make_clip, make_sound_file, se
 from local.mini.soundbank import Sound, listing, recorded, synthesised
 from local.workers import run
 from recipe_mtlvae.conf import Conf, conf_to_dict
-from recipe_mtlvae.conf_splits import EVALUATION
+from recipe_mtlvae.conf_sections import EVALUATION
 from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
 from recipe_mtlvae.processes import start_processes

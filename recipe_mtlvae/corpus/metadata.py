@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from recipe_mtlvae.conf import SEPARATORS, TableConf
+from recipe_mtlvae.conf_sections import SEPARATORS, TableConf
 from recipe_mtlvae.corpus.names import AUDIO_SUFFIXES, bad_name, dangling, folded, is_audio_name, show, stem_faults
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import refuse_pipe

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from recipe_mtlvae.conf import Conf, SplitConf
-from recipe_mtlvae.conf_splits import EVALUATION
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.conf_sections import EVALUATION, SplitConf
 from recipe_mtlvae.corpus import names
 from recipe_mtlvae.corpus.metadata import Clip, Metadata, leads_out, list_audio, read_metadata, split_clips
 from recipe_mtlvae.errors import Fault, RecipeError, fail

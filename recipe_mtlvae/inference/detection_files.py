@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipe_mtlvae.conf import FeatureConf
+from recipe_mtlvae.conf_sections import FeatureConf
 from recipe_mtlvae.corpus.names import is_control, stem_of, suffix_of
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import write_text

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recipe_mtlvae.conf import Conf, FeatureConf
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.conf_sections import FeatureConf
 from recipe_mtlvae.files import content_hash
 from recipe_mtlvae.inputs.registry import Input
 from recipe_mtlvae.labels import frames_of

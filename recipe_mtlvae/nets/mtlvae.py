@@ -34,8 +34,14 @@ class Section:
 
 
 def check(conf: Conf) -> None:
-    """Refuse what no machine would build in time. Raises ValueError naming the key."""
-    vae, width = conf.vae, conf.features.n_mels * conf.features.frames_per_step * conf.vae.outputs_per_step
+    """Refuse what cannot be built, or not in time. Raises ValueError naming the key."""
+    vae, frames, blocks = conf.vae, conf.features.frames_per_step, len(conf.vae.front_end_widths)
+    if vae.front_end != "stack" and (frames.bit_count() != 1 or frames > 2**blocks):
+        what = f"expected a power of two up to {2**blocks} for {blocks} vae.front_end_widths"
+        raise ValueError(f"features.frames_per_step: {what}, got {frames}")
+    if vae.front_end != "stack" and vae.outputs_per_step != 1:
+        raise ValueError("vae.outputs_per_step: expected 1 with convolutions, which have no wide steps")
+    width = conf.features.n_mels * frames * vae.outputs_per_step
     gru = 6 * vae.hidden * (width + 3 * vae.hidden * vae.layers)  # of both directions; the decoder has one, too
     weights = 2 * gru + 10 * vae.hidden * vae.latent + 9 * sum(map(math.prod, pairwise(vae.front_end_widths)))
     if weights > MOST_WEIGHTS:

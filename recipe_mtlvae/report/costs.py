@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recipe_mtlvae.conf_splits import EVALUATION, TRAINING
+from recipe_mtlvae.conf_sections import EVALUATION, TRAINING
 from recipe_mtlvae.corpus.splits import of_role
 from recipe_mtlvae.report.compared import ComparedSystem
 from recipe_mtlvae.report.tables import NONE, is_selection, shown_splits, split_name, split_title, splits_of

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from recipe_mtlvae.conf import EnergyConf
+from recipe_mtlvae.conf_sections import EnergyConf
 from recipe_mtlvae.errors import warn
 from recipe_mtlvae.files import content_hash, read_json, write_json
 from recipe_mtlvae.locks import locked

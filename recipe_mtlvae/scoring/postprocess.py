@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import median_filter as _median_filter
 
-from recipe_mtlvae.conf import PostprocessConf
+from recipe_mtlvae.conf_sections import PostprocessConf
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.labels import DetectedEvent, Event, cut_events
 from recipe_mtlvae.scoring.scores import ScoreFolder

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from recipe_mtlvae.conf import PostprocessConf
+from recipe_mtlvae.conf_sections import PostprocessConf
 from recipe_mtlvae.labels import Event, merge_events
 from recipe_mtlvae.scoring.f1 import f1, macro_of_counts
 from recipe_mtlvae.scoring.matching import EventTable, collar_hits, intersection_hits

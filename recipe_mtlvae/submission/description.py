@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_type_hints
 
-from recipe_mtlvae.conf import AugmentConf, Conf, Probability
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.conf_sections import AugmentConf
+from recipe_mtlvae.conf_types import Probability
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.submission.profile import Profile
 from recipe_mtlvae.systems import SYSTEMS, system_module

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.conf_splits import EVALUATION
+from recipe_mtlvae.conf_sections import EVALUATION
 from recipe_mtlvae.corpus.splits import Corpus, of_role
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import atomic_write

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recipe_mtlvae.conf import PostprocessConf
+from recipe_mtlvae.conf_sections import PostprocessConf
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.scoring.matching import EventTable, collar_hits, intersection_hits
 from recipe_mtlvae.scoring.operating_points import read_operating_points, step_scores
