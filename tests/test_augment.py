@@ -10,7 +10,7 @@ from recipe_mtlvae.inputs import augment as augmentations
 from recipe_mtlvae.inputs.augment import AUGMENTATIONS, augment, gains
 from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.inputs.log_mel import LogMelInput
-from recipe_mtlvae.submission.description import data_augmentation
+from recipe_mtlvae.submission.meta_values import data_augmentation
 from tests.tiny import tiny_conf
 
 LABELS = {"strong_synth": "strong", "weak": "weak", "reconstruction": "none"}

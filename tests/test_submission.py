@@ -20,9 +20,8 @@ from recipe_mtlvae.scoring.postprocess import median_filter, to_events
 from recipe_mtlvae.scoring.reference import Reference
 from recipe_mtlvae.scoring.reference_file import write_reference
 from recipe_mtlvae.scoring.scores import read_scores, write_scores
-from recipe_mtlvae.submission import description
 from recipe_mtlvae.submission.check import check_package
-from recipe_mtlvae.submission.meta_values import meta_values
+from recipe_mtlvae.submission.meta_values import embeddings, external_data, meta_values
 from recipe_mtlvae.submission.package import build_submission
 from recipe_mtlvae.submission.profile import Author, Profile, fill, plain, profile_file, read_profile, thresholds_of
 from tests.tiny import SETTINGS, make_tiny_corpus, tiny_conf
@@ -436,5 +435,5 @@ def test_what_the_meta_file_says_of_a_system_comes_from_its_configuration(
 
 def test_pretrained_embeddings_are_named_and_count_as_external(profile: Profile) -> None:
     conf = tiny_conf("tasks=[strong_synth]", "vae.sees=[embeddings]")
-    assert description.embeddings(conf) == "yamnet"
-    assert description.external_data(conf, profile) == ["pretrained weights of yamnet"]
+    assert embeddings(conf) == "yamnet"
+    assert external_data(conf, profile) == ["pretrained weights of yamnet"]

@@ -5,59 +5,54 @@ from __future__ import annotations
 import math
 import re
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from recipe_mtlvae.errors import Fault, RecipeError, fail
-from recipe_mtlvae.submission.counted import CountedFaults
+from recipe_mtlvae.submission.check_results import CountedFaults, Results
 from recipe_mtlvae.submission.package_files import Package
+from recipe_mtlvae.submission.profile import Profile
 
 MAX_ROWS = 1_000_000  # of one file: 77 on each of 13,000 clips
 TOLERANCE = 2e-3  # s; files are written with three decimals or more
 
 
 @dataclass(frozen=True)
-class EventRules:
-    classes: tuple[str, ...]
-    columns: tuple[str, ...]  # filename, onset, offset and event_label, in any order in the file
-    spare_columns: tuple[str, ...]
-    filename: str  # regular expression
-
-
-@dataclass
 class EventFile:
     """The sound rows of one file: line, onset s, offset s, line ... by (filename, label)."""
 
     name: str
     events: dict[tuple[str, str], array[float]] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
 
 
-def read_event_file(package: Package, name: str, rules: EventRules) -> EventFile:
+def read_event_file(
+    package: Package, name: str, profile: Profile, classes: Sequence[str], results: Results
+) -> EventFile:
     """Read and check one TSV of events."""
     file, faults = EventFile(name), CountedFaults(name)
-    filename = re.compile(rules.filename)
-    order: list[int] | None = None
-    width = 0
+    columns, filename = profile.package.columns, re.compile(profile.rules.filename)
+    header: list[str] = []
     try:
         for line, text in enumerate(package.lines(name), start=1):
             cells = text.split("\t")
             if line == 1:
-                order, width = _column_order(cells, rules, file), len(cells)
-                if order is None:
-                    return file
+                header = cells
+                strange = set(header) - {*columns, *profile.package.spare_columns}
+                if strange or not set(columns) <= set(header) or len(set(header)) < len(header):
+                    what = f"expected the tab-separated columns {', '.join(columns)}, got {', '.join(header)[:200]}"
+                    raise fail(what, path=name, line=1)
             elif line > MAX_ROWS:
                 raise fail(f"over {MAX_ROWS} rows: the rest is not read", path=name)
-            elif len(cells) != width:
-                what = f"expected {width} tab-separated values, got {len(cells)}"
+            elif len(cells) != len(header):
+                what = f"expected {len(header)} tab-separated values, got {len(cells)}"
                 faults.add("columns", Fault(what, "", name, line))
             else:
-                clip, onset, offset, label = (cells[i] for i in order)
-                _check_row(file, faults, line, (clip, onset, offset, label), rules.classes, filename)
+                _check_row(file, faults, line, dict(zip(header, cells, strict=True)), classes, filename)
+        if not header:
+            raise fail(f"is empty: expected the columns {', '.join(columns)}", path=name)
     except RecipeError as error:
-        file.faults += error.faults
-    if order is None and not file.faults:
-        file.faults.append(Fault(f"is empty: expected the columns {', '.join(rules.columns)}", "", name))
-    file.faults += faults.all()
+        results.faults += error.faults
+    results.faults += faults.all()
     return file
 
 
@@ -75,28 +70,15 @@ def check_nested(higher: EventFile, lower: EventFile) -> list[Fault]:
     return faults.all()
 
 
-def _column_order(header: list[str], rules: EventRules, file: EventFile) -> list[int] | None:
-    expected = set(rules.columns)
-    if (
-        not expected <= set(header)
-        or set(header) - expected - set(rules.spare_columns)
-        or len(set(header)) < len(header)
-    ):
-        what = f"expected the tab-separated columns {', '.join(rules.columns)}, got {', '.join(header)[:200]}"
-        file.faults.append(Fault(what, "", file.name, 1))
-        return None
-    return [header.index(column) for column in ("filename", "onset", "offset", "event_label")]
-
-
 def _check_row(
     file: EventFile,
     faults: CountedFaults,
     line: int,
-    row: tuple[str, str, str, str],
-    classes: tuple[str, ...],
+    row: dict[str, str],
+    classes: Sequence[str],
     filename: re.Pattern[str],
 ) -> None:
-    clip, onset_text, offset_text, label = row
+    clip, label = row["filename"], row["event_label"]
 
     def add(kind: str, what: str) -> None:
         faults.add(kind, Fault(what, "", file.name, line))
@@ -106,8 +88,9 @@ def _check_row(
         add(f"label '{label[:80]}'", f"label '{label[:80]}' is none of {', '.join(classes)[:1000]}")
     if not filename.fullmatch(clip):
         add("filename", f"filename '{clip[:80]}': expected a plain audio file name with its extension")
-    onset, offset = _seconds(onset_text), _seconds(offset_text)
-    for column, text, value in (("onset", onset_text, onset), ("offset", offset_text, offset)):
+    onset, offset = _seconds(row["onset"]), _seconds(row["offset"])
+    for column, value in (("onset", onset), ("offset", offset)):
+        text = row[column]
         if value is None:
             add(column, f"{column} '{text[:40]}': expected seconds")
         elif value < 0:

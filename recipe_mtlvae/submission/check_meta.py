@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import reprlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from recipe_mtlvae.conf_files import load_yaml, yaml_problem
-from recipe_mtlvae.errors import Fault, RecipeError
-from recipe_mtlvae.submission.counted import CountedFaults
+from recipe_mtlvae.conf_files import line_of, load_yaml, shown, yaml_problem
+from recipe_mtlvae.errors import Fault, RecipeError, fail
+from recipe_mtlvae.submission.check_results import CountedFaults, Results
 from recipe_mtlvae.submission.package_files import Package
 from recipe_mtlvae.submission.profile import REHEARSAL, Profile
 
@@ -20,67 +19,62 @@ MAX_CLASSES = 1000  # of those that a result is listed for
 Key = tuple[Any, ...]  # the names from the root to a value, such as ("submission", "label")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Meta:
-    """What the meta file of one system says, and what is wrong with it."""
+    """What the meta file of one system says."""
 
-    faults: list[Fault] = field(default_factory=list)
-    left: list[Fault] = field(default_factory=list)  # only in a rehearsal may these be left open
-    warnings: list[Fault] = field(default_factory=list)
-    rehearsal: str | None = None
+    rehearsal: str | None = None  # why it is one
     classes: tuple[str, ...] = ()  # those it lists results for
 
 
-def check_meta(package: Package, name: str, label: str, profile: Profile) -> Meta:
+def check_meta(package: Package, name: str, label: str, profile: Profile, results: Results) -> Meta:
     """Check <label>.meta.yaml, the file `name` of the package."""
-    meta = Meta()
     try:
-        document = _Document(name, package.read(name, MAX_META + 1))
+        document = Document(package, name)
     except RecipeError as error:
-        meta.faults += error.faults
-        return meta
-    meta.faults += _check_characters(document, profile)
+        results.faults += error.faults
+        return Meta()
+    results.faults += _check_characters(document, profile)
     submission = document.get(("submission",))
     if not isinstance(submission, dict):
-        meta.faults.append(
-            document.fault(("submission",), "expected a mapping with label, name, abbreviation and authors")
-        )
-        return meta
+        what = "expected a mapping with label, name, abbreviation and authors"
+        results.faults.append(document.fault(("submission",), what))
+        return Meta()
     notes = submission.get("notes")
-    meta.rehearsal = notes if isinstance(notes, str) and notes.startswith(REHEARSAL) else None
+    rehearsal = notes if isinstance(notes, str) and notes.startswith(REHEARSAL) else None
     class_wise_key = tuple((profile.rules.class_wise or "").split("."))
     class_wise = document.get(class_wise_key) if profile.rules.class_wise else None
-    meta.classes = tuple(str(key) for key in list(class_wise)[:MAX_CLASSES]) if isinstance(class_wise, dict) else ()
-    if meta.rehearsal is None:
-        meta.faults += [
-            document.fault((*class_wise_key, known), f"the challenge has no class '{known[:80]}'")
-            for known in meta.classes
-            if known not in profile.rules.classes
-        ]
-    _check_names(document, label, profile, meta)
-    meta.faults += _check_authors(document, profile)
+    classes = tuple(str(key) for key in list(class_wise)[:MAX_CLASSES]) if isinstance(class_wise, dict) else ()
+    results.faults += [
+        document.fault((*class_wise_key, known), f"the challenge has no class '{known[:80]}'")
+        for known in classes
+        if rehearsal is None and known not in profile.rules.classes
+    ]
+    _check_names(document, label, profile, results)
+    results.faults += _check_authors(document, profile)
     for key, kind in profile.rules.values.items():
         for found in document.expand(tuple(key.split("."))):
-            _check_value(document, found, kind, meta)
-    return meta
+            _check_value(document, found, kind, results)
+    return Meta(rehearsal, classes)
 
 
-class _Document:
-    """A YAML file with the line of each key."""
+class Document:
+    """A meta file with the line of each key. Raises RecipeError where it cannot be read."""
 
-    def __init__(self, name: str, content: bytes) -> None:
+    def __init__(self, package: Package, name: str) -> None:
         self.name = name
+        content = package.read(name, MAX_META + 1)
         if len(content) > MAX_META:
-            raise RecipeError(Fault(f"over {MAX_META} bytes: expected a meta file", path=name))
+            raise fail(f"over {MAX_META} bytes: expected a meta file", path=name)
         try:
             self.text = content.decode("utf-8")
             self.content = load_yaml(self.text)
             self.root = yaml.compose(self.text, Loader=yaml.SafeLoader)
         except UnicodeDecodeError as error:
-            raise RecipeError(Fault(f"not valid YAML: {error}", path=name)) from None
+            raise fail(f"not valid YAML: {error}", path=name) from None
         except yaml.YAMLError as error:
             problem, line = yaml_problem(error)
-            raise RecipeError(Fault(f"not valid YAML: {problem}", "", name, line)) from None
+            raise fail(f"not valid YAML: {problem}", path=name, line=line) from None
 
     def get(self, key: Key) -> Any:
         """The value there; None where there is none."""
@@ -107,19 +101,10 @@ class _Document:
             node = value
         return tuple(key)
 
-    def line(self, key: Key) -> int | None:
-        """The line of the key, or of the deepest part of it that is there."""
-        node, line = self.root, None
-        for part in key:
-            entries = node.value if isinstance(node, yaml.MappingNode) else []
-            found = next(((k, v) for k, v in entries if k.value == str(part)), None)
-            if found is None:
-                return line
-            line, node = found[0].start_mark.line + 1, found[1]
-        return line
-
     def fault(self, key: Key, what: str, hint: str = "") -> Fault:
-        return Fault(f"{'.'.join(map(str, key))}: {what}", hint, self.name, self.line(key))
+        return Fault(
+            f"{'.'.join(map(str, key))}: {what}", hint, self.name, line_of(self.root, [str(part) for part in key])
+        )
 
     def expand(self, key: Key) -> list[Key]:
         """The keys that a key with one `*` stands for."""
@@ -132,7 +117,7 @@ class _Document:
         return [(*key[:star], name, *key[star + 1 :]) for name in list(entries)[:MAX_CLASSES]]
 
 
-def _check_characters(document: _Document, profile: Profile) -> list[Fault]:
+def _check_characters(document: Document, profile: Profile) -> list[Fault]:
     """Characters that the challenge's reader does not bear, in whatever value, key or comment."""
     faults = CountedFaults(document.name, "lines")
     for number, text in enumerate(document.text.splitlines(), start=1):
@@ -145,30 +130,30 @@ def _check_characters(document: _Document, profile: Profile) -> list[Fault]:
     return faults.all()
 
 
-def _check_names(document: _Document, label: str, profile: Profile, meta: Meta) -> None:
+def _check_names(document: Document, label: str, profile: Profile, results: Results) -> None:
     limit = profile.rules.abbreviation
     for name in ("label", "name", "abbreviation"):
         key = ("submission", name)
         value = document.get(key)
         if not isinstance(value, str) or not value.strip():
-            meta.faults.append(document.fault(key, f"expected a text, got {_show(value)}"))
+            results.faults.append(document.fault(key, f"expected a text, got {_show(value)}"))
             continue
-        meta.faults += [
+        results.faults += [
             document.fault(key, f"must not hold the word '{word}', got '{value[:80]}'")
             for word in profile.rules.forbidden
             if word.lower() in value.lower()
         ]
         if name == "label" and value != label:
-            meta.faults.append(document.fault(key, f"expected '{label}' like its folder, got '{value[:80]}'"))
+            results.faults.append(document.fault(key, f"expected '{label}' like its folder, got '{value[:80]}'"))
         if name == "abbreviation":
-            for most, faults in ((limit.refuse, meta.faults), (limit.warn, meta.warnings)):
+            for most, faults in ((limit.refuse, results.faults), (limit.warn, results.warnings)):
                 if most is not None and len(value) > most:
                     what = f"at most {most} characters, got {len(value)}: '{value[:80]}'"
                     faults.append(document.fault(key, what))
                     break
 
 
-def _check_authors(document: _Document, profile: Profile) -> list[Fault]:
+def _check_authors(document: Document, profile: Profile) -> list[Fault]:
     key = ("submission", "authors")
     authors = document.get(key)
     if not isinstance(authors, list) or not authors or not all(isinstance(author, dict) for author in authors):
@@ -190,14 +175,14 @@ def _check_authors(document: _Document, profile: Profile) -> list[Fault]:
     return faults
 
 
-def _check_value(document: _Document, key: Key, kind: str, meta: Meta) -> None:
+def _check_value(document: Document, key: Key, kind: str, results: Results) -> None:
     """One value by its kind, profile.KINDS; what is open still, null or NaN, is left for a rehearsal."""
     value, (kind, _, other) = document.get(key), kind.partition(" or ")
     if other == "missing" and value is None:
         return
     if kind == "anything" or other == "null":
         if not document.has(key):
-            meta.faults.append(document.fault(key, "is missing", "write null where there is none"))
+            results.faults.append(document.fault(key, "is missing", "write null where there is none"))
         if kind == "anything" or value is None:
             return
     unknown = value is None or (isinstance(value, float) and math.isnan(value) and kind == "float")
@@ -215,7 +200,7 @@ def _check_value(document: _Document, key: Key, kind: str, meta: Meta) -> None:
     if not right:
         named = {"float": "number with a decimal point", "texts": "text or list of texts"}.get(kind, kind)
         expected = f"expected {'an' if named[0] in 'aeiou' else 'a'} {named}" + " of at least 0" * ("text" not in kind)
-        (meta.left if unknown else meta.faults).append(document.fault(key, f"{expected}, got {_show(value)}"))
+        (results.left if unknown else results.faults).append(document.fault(key, f"{expected}, got {_show(value)}"))
 
 
 def _is_number(value: Any) -> bool:
@@ -223,4 +208,4 @@ def _is_number(value: Any) -> bool:
 
 
 def _show(value: Any) -> str:
-    return "nothing" if value is None else reprlib.repr(value)
+    return "nothing" if value is None else shown(value)

@@ -4,67 +4,63 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from recipe_mtlvae.errors import Fault, RecipeError
+from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.scoring.scores import parse_scores
-from recipe_mtlvae.submission.counted import CountedFaults
+from recipe_mtlvae.submission.check_results import CountedFaults, Results
 from recipe_mtlvae.submission.package_files import MAX_TABLE, Package
+from recipe_mtlvae.submission.profile import Rules
 
 
-@dataclass
+@dataclass(frozen=True)
 class CheckedFolder:
     """One score folder."""
 
     folder: str
-    clips: frozenset[str] = frozenset()
-    digest: int = 0  # of all its scores
-    faults: list[Fault] = field(default_factory=list)
-    left: list[Fault] = field(default_factory=list)  # only in a rehearsal may these be left open
-    warnings: list[Fault] = field(default_factory=list)
+    clips: frozenset[str]
+    digest: int  # of all its scores
 
 
 def check_scores(
-    package: Package, folder: str, names: Sequence[str], clips: int | None, classes: Sequence[str], rehearsal: bool
+    package: Package, folder: str, names: Sequence[str], rules: Rules, rehearsal: bool, results: Results
 ) -> CheckedFolder:
-    """Check `names`, the files below `folder`: as many TSVs as there are `clips`, a column for each of the `classes`.
+    """Check `names`, the files below `folder`: as many TSVs as the rules have clips, a column for each class.
 
     A rehearsal may have other classes, the same in every file.
     """
-    result, faults = CheckedFolder(folder), CountedFaults(f"{folder}/", "files")
+    faults = CountedFaults(f"{folder}/", "files")
     tables = [name for name in names if name.endswith(".tsv") and name.count("/") == folder.count("/") + 1]
     for name in sorted(set(names) - set(tables)):
         faults.add("no score file", Fault("is not part of a package", "leave it out", name))
-    if clips is not None and len(tables) != clips:
-        what = f"expected {clips} score files, one for each clip of the evaluation set, got {len(tables)}"
-        result.left.append(Fault(what, path=f"{folder}/"))
-    expected = set(classes)
+    if rules.clips is not None and len(tables) != rules.clips:
+        what = f"expected {rules.clips} score files, one for each clip of the evaluation set, got {len(tables)}"
+        results.left.append(Fault(what, path=f"{folder}/"))
+    expected, digest = set(rules.classes), 0
     low = high = 0.0
     for number, name in enumerate(tables):
         try:
             content = package.read(name, MAX_TABLE + 1)
             if len(content) > MAX_TABLE:
-                raise RecipeError(Fault(f"over {MAX_TABLE} bytes: it is not read", path=name))
+                raise fail(f"over {MAX_TABLE} bytes: it is not read", path=name)
             columns, clip = parse_scores(content, name)
         except RecipeError as error:
             for fault in error.faults:
                 faults.add(fault.what.partition(",")[0][:40], fault)
             continue
-        result.digest = zlib.crc32(content, result.digest)
+        digest = zlib.crc32(content, digest)
         if number == 0 and rehearsal and set(columns) != expected:
-            result.left.append(
-                Fault(f"the columns are not the challenge's: {_difference(columns, expected)}", "", name, 1)
-            )
+            what = f"the columns are not the challenge's: {_difference(columns, expected)}"
+            results.left.append(Fault(what, "", name, 1))
             expected = set(columns)
         if set(columns) != expected:
             faults.add("columns", Fault(f"classes: {_difference(columns, expected)}", "", name, 1))
         low, high = min(low, float(clip.scores.min())), max(high, float(clip.scores.max()))
     if low < 0 or high > 1:
         what = f"scores from {low:g} to {high:g}: probabilities from 0 to 1 are expected"
-        result.warnings.append(Fault(what, path=f"{folder}/"))
-    result.clips = frozenset(name.rpartition("/")[2] for name in tables)
-    result.faults += faults.all()
-    return result
+        results.warnings.append(Fault(what, path=f"{folder}/"))
+    results.faults += faults.all()
+    return CheckedFolder(folder, frozenset(name.rpartition("/")[2] for name in tables), digest)
 
 
 def check_together(folders: Sequence[CheckedFolder]) -> list[Fault]:

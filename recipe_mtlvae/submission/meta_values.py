@@ -1,23 +1,26 @@
-"""What is known of a system for its package's meta file, by the {names} of the submission profile."""
+"""What is known of a system, its training and its figures for its package's meta file, by the {names} of a profile."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, get_type_hints
 
 import numpy as np
 
 from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.conf_sections import AugmentConf
+from recipe_mtlvae.conf_types import Probability
 from recipe_mtlvae.errors import RecipeError, fail
+from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.report.runs import Run
 from recipe_mtlvae.scoring.reference import attach
 from recipe_mtlvae.scoring.reference_file import read_written_reference, reference_path
 from recipe_mtlvae.scoring.scenarios import METRICS
 from recipe_mtlvae.scoring.scores import read_scores
-from recipe_mtlvae.submission import description
 from recipe_mtlvae.submission.profile import Profile
-from recipe_mtlvae.systems import SYSTEMS
+from recipe_mtlvae.systems import SYSTEMS, system_module
 
 
 def meta_values(runs: Sequence[Run], conf: Conf, profile: Profile, split: str) -> dict[str, Any]:
@@ -37,15 +40,15 @@ def meta_values(runs: Sequence[Run], conf: Conf, profile: Profile, split: str) -
         "name": SYSTEMS[conf.system].title,
         "abbreviation": SYSTEMS[conf.system].abbreviation,
         "machine_learning_method": SYSTEMS[conf.system].method,
-        "machine_learning_semi_supervised": description.semi_supervised(conf),
+        "machine_learning_semi_supervised": semi_supervised(conf),
         "authors": [_author(author) for author in map(asdict, profile.authors)],
         "source_code": profile.source_code,
-        "sample_rate_khz": description.short(conf.features.sample_rate / 1000),
-        "data_augmentation": description.data_augmentation(conf),
-        "embeddings": description.embeddings(conf),
-        "training_data": description.training_data(conf, profile),
-        "external_data": description.external_data(conf, profile),
-        "post_processing": description.post_processing(conf),
+        "sample_rate_khz": short(conf.features.sample_rate / 1000),
+        "data_augmentation": data_augmentation(conf),
+        "embeddings": embeddings(conf),
+        "training_data": training_data(conf, profile),
+        "external_data": external_data(conf, profile),
+        "post_processing": post_processing(conf),
         "threshold": conf.postprocess.threshold,
         "parameters": runs[0].model.get("parameters"),
         "macs_10s": runs[0].model.get("macs_10s"),
@@ -66,6 +69,52 @@ def meta_values(runs: Sequence[Run], conf: Conf, profile: Profile, split: str) -
         },
         **given,
     }
+
+
+def data_augmentation(conf: Conf) -> str | None:
+    """The augmentations of training clips that are switched on."""
+    kinds = get_type_hints(AugmentConf, include_extras=True)
+    names = [name for name, kind in kinds.items() if kind == Probability and getattr(conf.augment, name) > 0]
+    return ", ".join(name.replace("_", " ") for name in names) or None
+
+
+def embeddings(conf: Conf) -> str | None:
+    """The pretrained encoder whose embeddings the network takes."""
+    return conf.encoder.name if "embeddings" in system_module(conf.system).inputs(conf) else None
+
+
+def training_data(conf: Conf, profile: Profile) -> list[str]:
+    """The profile's names of the sets that the active tasks are trained on."""
+    return [text for task, text in profile.training_data.items() if task in conf.tasks]
+
+
+def external_data(conf: Conf, profile: Profile) -> list[str] | None:
+    """Those that are not the challenge's own, recordings from which soundscapes were made, and pretrained weights."""
+    found = [text for task, text in profile.external_data.items() if task in conf.tasks]
+    if conf.data.soundbank is not None:
+        found.append(f"recordings of {Path(conf.data.soundbank).name}")
+    if encoder := embeddings(conf):
+        found.append(f"pretrained weights of {encoder}")
+    return found or None
+
+
+def semi_supervised(conf: Conf) -> str | None:
+    """The system's way, where unlabeled clips are used at all."""
+    return SYSTEMS[conf.system].semi_supervised if "reconstruction" in conf.tasks else None
+
+
+def post_processing(conf: Conf) -> str | None:
+    """None for a median filter of one step, which changes nothing."""
+    steps = conf.postprocess.median_filter
+    if steps == 1:
+        return None
+    return f"median filtering ({short(steps * Grid.of(conf.features, conf.data.clip_seconds).step_seconds * 1000)} ms)"
+
+
+def short(value: float) -> int | float:
+    """16 rather than 16.0; three decimals at most."""
+    value = round(value, 3)
+    return int(value) if value == int(value) else value
 
 
 def _psds_with_events(runs: Sequence[Run], conf: Conf, split: str) -> dict[str, Any]:

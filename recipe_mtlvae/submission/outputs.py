@@ -21,15 +21,27 @@ def clip_ids(split: Split) -> dict[str, str]:
     return {stem_of(clip.name): clip.name for clip in sorted(split.clips, key=lambda clip: clip.name)}
 
 
-def event_outputs(split: Split, scores: ScoreFolder, conf: Conf, profile: Profile) -> Files:
-    patterns, names = profile.package, profile.names
-    thresholds = thresholds_of(conf.postprocess.operating_points)
-    output, *points = event_files(split, scores, conf, [conf.postprocess.threshold, *thresholds], profile)
-    files: Files = {} if patterns.events is None else {fill(patterns.events, names): output}
+def event_files(split: Split, scores: ScoreFolder, conf: Conf, profile: Profile) -> Files:
+    """One TSV of events for each threshold that the profile asks for, all from the same median-filtered scores.
+
+    Rows are sorted by file name, onset, offset and label. Events end with their clip.
+    """
+    patterns, names, columns = profile.package, profile.names, profile.package.columns
+    wanted: dict[str, float] = {}  # thresholds by file name
+    if patterns.events is not None:
+        wanted[fill(patterns.events, names)] = conf.postprocess.threshold
     if patterns.operating_points is not None:
-        for threshold, content in zip(thresholds, points, strict=True):
-            files[fill(patterns.operating_points, {**names, "threshold": f"{threshold:.2f}"})] = content
-    return files
+        for threshold in thresholds_of(conf.postprocess.operating_points):
+            wanted[fill(patterns.operating_points, {**names, "threshold": f"{threshold:.2f}"})] = threshold
+    content = [["\t".join(columns) + "\n"] for _ in wanted]
+    thresholds, durations = list(wanted.values()), split.durations
+    for clip_id, name in clip_ids(split).items() if wanted else ():
+        edges, clip_scores = scores.clips[clip_id]
+        filtered = median_filter(clip_scores, conf.postprocess.median_filter)
+        rows = _rows(name, filtered, edges, durations[name], scores.classes, thresholds, columns)
+        for part, clip_rows in zip(content, rows, strict=True):
+            part.append("".join(clip_rows))
+    return {file: "".join(part).encode() for file, part in zip(wanted, content, strict=True)}
 
 
 def score_files(
@@ -43,26 +55,6 @@ def score_files(
         return "".join(score_text(clip._replace(scores=values), (*scores.classes, *filled))).encode()
 
     return {f"{folder}/{clip}.tsv": lambda clip=clip: content(scores.clips[clip]) for clip in clip_ids(split)}
-
-
-def event_files(
-    split: Split, scores: ScoreFolder, conf: Conf, thresholds: Sequence[float], profile: Profile
-) -> list[bytes]:
-    """One TSV of events for each threshold, all from the same median-filtered scores.
-
-    Rows are sorted by file name, onset, offset and label. Events end with their clip.
-    """
-    durations = split.durations
-    ids = clip_ids(split)
-    header = ("\t".join(profile.package.columns) + "\n").encode()
-    content = [[header] for _ in thresholds]
-    for clip_id, name in ids.items():
-        edges, clip_scores = scores.clips[clip_id]
-        filtered = median_filter(clip_scores, conf.postprocess.median_filter)
-        rows = _rows(name, filtered, edges, durations[name], scores.classes, thresholds, profile.package.columns)
-        for part, clip_rows in zip(content, rows, strict=True):
-            part.append("".join(clip_rows).encode())
-    return [b"".join(part) for part in content]
 
 
 def _rows(

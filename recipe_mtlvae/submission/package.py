@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from recipe_mtlvae.inputs.prepared import Split, open_split
 from recipe_mtlvae.report.runs import Run, open_run
 from recipe_mtlvae.scoring.scores import ScoreFolder, read_scores
 from recipe_mtlvae.submission.meta_values import meta_values
-from recipe_mtlvae.submission.outputs import Files, clip_ids, event_outputs, score_files
+from recipe_mtlvae.submission.outputs import Files, clip_ids, event_files, score_files
 from recipe_mtlvae.submission.profile import REHEARSAL, Profile, fill
 
 
@@ -66,8 +66,7 @@ def build_submission(run_dirs: Sequence[Path], conf: Conf, root: Path, profile: 
     rehearsal = _rehearsal_reasons(conf, profile, split, known, len(runs))
     values = meta_values(runs, conf, profile, name)
     files: Files = {fill(patterns.meta, profile.names): _meta_file(profile, values, rehearsal)}
-    if patterns.events is not None or patterns.operating_points is not None:
-        files |= event_outputs(split, folders[0], conf, profile)
+    files |= event_files(split, folders[0], conf, profile)
     for number, (run, folder) in enumerate(zip(runs, folders, strict=True), start=1):
         names = {**profile.names, "run": number}
         for pattern, steps in ((patterns.scores, conf.postprocess.median_filter), (patterns.unprocessed, 1)):
@@ -91,29 +90,10 @@ def _scores_of(folder: Path, split: Split) -> ScoreFolder:
 
 
 def _meta_file(profile: Profile, values: Mapping[str, Any], rehearsal: Sequence[str]) -> bytes:
-    """Raises RecipeError where a value holds a character that the challenge's reader does not bear."""
     meta = fill(profile.meta, values)
     if rehearsal:
         meta["submission"]["notes"] = f"{REHEARSAL}: {'; '.join(rehearsal)}"
-    faults = [
-        Fault(f"{key}: must not hold '{character}', got {text[:80]!r}", "the challenge's reader cuts lines there")
-        for character in profile.rules.forbidden_characters
-        for key, text in _texts(meta)
-        if character in text
-    ]
-    if faults:
-        raise RecipeError(*faults)
     return yaml.safe_dump(meta, sort_keys=False, allow_unicode=True, width=120).encode()
-
-
-def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every text and every name in a tree of dicts and lists, with its dotted key."""
-    entries = value.items() if isinstance(value, dict) else enumerate(value, 1) if isinstance(value, list) else ()
-    for name, item in entries:
-        yield from _texts(item, f"{key}.{name}".lstrip("."))
-        yield f"{key}.{name}".lstrip("."), str(name)
-    if isinstance(value, str):
-        yield key, value
 
 
 def _energy_files(run: Run, profile: Profile, names: Mapping[str, Any], split: str) -> Files:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from recipe_mtlvae.errors import Fault, fail
-from recipe_mtlvae.submission.counted import CountedFaults
+from recipe_mtlvae.submission.check_results import CountedFaults
 
 # Three times what eight systems take with six score folders of 2,200 clips and 27 classes; what is larger is not read
 MAX_FILES = 200_000

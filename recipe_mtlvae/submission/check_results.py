@@ -1,11 +1,22 @@
-"""Faults by the thousand, of which a person sees the first of each kind and a count."""
+"""What a check finds wrong with a package; of faults by the thousand the first of each kind and a count."""
 
 from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
 
 from recipe_mtlvae.errors import Fault
 
 SHOWN = 20  # of one kind
 KINDS = 20  # the faults of all further ones are counted together
+
+
+@dataclass
+class Results:
+    faults: list[Fault] = field(default_factory=list)
+    left: list[Fault] = field(default_factory=list)  # faults too, but a rehearsal may leave these open
+    warnings: list[Fault] = field(default_factory=list)
+    rehearsal: str | None = None  # why it is one
 
 
 class CountedFaults:
@@ -15,21 +26,17 @@ class CountedFaults:
         self.place = place
         self.unit = unit
         self._shown: list[Fault] = []
-        self._counts: dict[str, int] = {}
-        self._others = 0
+        self._counts: Counter[str] = Counter()
 
     def add(self, kind: str, fault: Fault) -> None:
         if kind not in self._counts and len(self._counts) >= KINDS:
-            self._others += 1
-            return
-        self._counts[kind] = self._counts.get(kind, 0) + 1
+            kind = "faults of other kinds"
+        self._counts[kind] += 1
         if self._counts[kind] <= SHOWN:
             self._shown.append(fault)
 
     def all(self) -> list[Fault]:
         more = {kind: count - SHOWN for kind, count in self._counts.items() if count > SHOWN}
-        if self._others:
-            more["faults of other kinds"] = self._others
         return self._shown + [
             Fault(f"{kind}: and {count} more {self.unit}", "", self.place) for kind, count in more.items()
         ]
