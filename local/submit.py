@@ -57,7 +57,7 @@ def run_folders(stage: Stage) -> list[Path]:
     if len(set(tags)) < len(tags):
         raise fail(f"--run: {', '.join(tags)}: one of them twice", "each run is a training of its own")
     folders = [stage.run_dir.with_name(tag) for tag in tags]
-    for folder in folders:
+    for folder in (folder for folder in folders if folder != stage.run_dir):
         if not (folder / "conf.yaml").is_file():
             raise fail(f"--run {folder.name}: no such run", "train it with --tag", folder)
         theirs, ours = (trained_on(conf) for conf in (conf_from_dict(read_yaml(folder / "conf.yaml")), stage.conf))
