@@ -118,7 +118,7 @@ class Document:
 
 
 def _check_characters(document: Document, profile: Profile) -> list[Fault]:
-    """Characters that the challenge's reader does not bear, in whatever value, key or comment."""
+    """Characters that the challenge's reader does not take, in whatever value, key or comment."""
     faults = CountedFaults(document.name, "lines")
     for number, text in enumerate(document.text.splitlines(), start=1):
         for character in profile.rules.forbidden_characters:
