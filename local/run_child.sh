@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Runs a command so that signals reach it. Sourced by run.sh and local/ablation.sh:
+# Runs a command so that signals reach it. Sourced by run.sh:
 #     run_child COMMAND...      waits for its end and returns its exit code
 # bash itself notices a signal only when the command has ended. Here SIGINT, SIGTERM and SIGHUP are handed on as SIGTERM.
 

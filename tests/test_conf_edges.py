@@ -24,10 +24,8 @@ from recipe_mtlvae.inputs.mel_transform import LogMel
 from recipe_mtlvae.inputs.registry import inputs_of
 from recipe_mtlvae.labels import samples_of
 
-SHIPPED = [CONF_DIR / "base.yaml", *sorted(CONF_DIR.glob("*.yaml")), *sorted(CONF_DIR.glob("*/*.yaml"))]
-SHIPPED = [
-    file for file in dict.fromkeys(SHIPPED) if file.name != "published.yaml" and file.parent.name != "submission"
-]
+SHIPPED = [CONF_DIR / "base.yaml", *sorted(CONF_DIR.glob("*.yaml")), *sorted(CONF_DIR.glob("data/*.yaml"))]
+SHIPPED = [file for file in dict.fromkeys(SHIPPED) if file.name != "published.yaml"]
 NUMBERS = (math.nan, math.inf, -math.inf, -1, 0, 1, 1.0, 2, 1e-300, 1e300, 0.5, 2**16, 2**20, 2**32, 2**70)
 EDGES = (
     *NUMBERS,

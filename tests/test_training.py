@@ -12,6 +12,7 @@ from local.callbacks import CollapseWarning
 from local.devices import Processes, processes_of
 from local.history import read_history
 from local.stage import Stage
+from local.study_file import flat, read_study
 from local.train import Data, train, training_inputs
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
 from recipe_mtlvae.corpus.splits import Corpus
@@ -21,7 +22,7 @@ from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.nets.checkpoint import load_checkpoint, write_decoding
 from tests.tiny import SETTINGS, make_tiny_corpus, tiny_conf
 
-SYSTEMS = [CONF_DIR / "mtlvae.yaml", *sorted((CONF_DIR / "ablation").glob("*.yaml"))]
+REPORT = read_study(CONF_DIR / "study" / "report.yaml")  # six systems
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +98,10 @@ def test_a_run_that_broke_within_an_epoch_goes_on_from_the_last_whole_one(run, r
     assert losses(trained(tmp_path, root)) == losses(run)
 
 
-@pytest.mark.parametrize("file", SYSTEMS, ids=lambda path: path.stem)
-def test_every_shipped_system_trains_a_step_and_detects(file, root, tmp_path):
+@pytest.mark.parametrize("system", REPORT.variants)
+def test_each_of_the_reports_systems_trains_a_step_and_detects(system, root, tmp_path):
     settings = [*SETTINGS, "train.batch_size=6", "train.max_epochs=1", "train.epoch_steps=1"]
-    conf = load_conf(file, settings=settings)
+    conf = load_conf(settings=[*settings, *flat(REPORT.variants[system].settings)])
     trained(tmp_path, root, conf)
     detection = Detector.load(tmp_path / "best.ckpt").detect(open_split(Corpus(conf, root), "validation").clips[0].path)
     assert detection.scores.shape == (31, 2)  # 2 s: 126 frames, 31 whole steps

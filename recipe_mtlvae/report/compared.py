@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recipe_mtlvae.corpus.splits import of_role
 from recipe_mtlvae.report.opening import Member, open_members
 from recipe_mtlvae.report.runs import Run, open_run
 from recipe_mtlvae.scoring import scenarios
@@ -79,17 +80,27 @@ class Difference:
     alike: bool  # whether both were measured in one way: PSDS at so many thresholds, or at every score
 
 
-def compare(sources: Sequence[tuple[str, Path]], given: Reference | None, split: str | None) -> list[ComparedSystem]:
+def compare(
+    sources: Sequence[tuple[str, Path]], given: Reference | None, split: str | None, role: str | None = None
+) -> list[ComparedSystem]:
     """Open and measure systems, (name, folder) each; sources of one name are the runs of one system.
 
-    given: the truth to hold all of them against, on `split`; None: each run's own, on all its splits.
+    given: the truth to hold all of them against, on `split`; None: each run's own, on all its splits, or on those of
+    one role, select or test.
     Raises RecipeError where a folder is at fault, or clips, truth or classes are not the same.
     """
     members = open_members(sources, given, split)
+    if role is not None:
+        members = [replace(member, outputs=_of_role(member, role)) for member in members]
     return [
         _system(name, [member for member in members if member.name == name])
         for name in dict.fromkeys(member.name for member in members)
     ]
+
+
+def _of_role(member: Member, role: str) -> dict[str, SystemOutput]:
+    splits = of_role(member.run.conf.data.splits, role) if member.run.conf else ()
+    return {split: output for split, output in member.outputs.items() if split in splits}
 
 
 def systems_of_runs(folders: Mapping[str, Path]) -> list[ComparedSystem]:

@@ -1,0 +1,76 @@
+"""The rows of a study as processes: some side by side, each with a log of its own, ended together."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from local.study_file import Row
+from recipe_mtlvae.files import read_json, write_json
+
+POLL = 0.2  # s
+
+
+def is_finished(row: Row) -> bool:
+    """Whether it ran to its end with these same inputs."""
+    return read_json(_stamp(row)) == {"inputs": row.inputs}
+
+
+def run_all(rows: Sequence[Row], jobs: int) -> dict[Row, str]:
+    """Run those that are not finished, `jobs` at a time; the rows that failed, and why.
+
+    Where this ends before its time, the rows do, too; run.sh goes on with them.
+    """
+    waiting = [row for row in rows if not is_finished(row)]
+    running: dict[Row, tuple[subprocess.Popen, float]] = {}
+    failed: dict[Row, str] = {}
+    print(f"{len(rows)} rows, {len(rows) - len(waiting)} of them finished before", flush=True)
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                row = waiting.pop(0)
+                running[row] = _start(row), time.monotonic()
+            time.sleep(POLL)
+            for row, (process, begun) in list(running.items()):
+                if process.poll() is None:
+                    continue
+                del running[row]
+                if process.returncode == 0:
+                    write_json(_stamp(row), {"inputs": row.inputs})
+                else:
+                    failed[row] = _reason(row, process.returncode)
+                how = f"failed: {failed[row]}" if row in failed else "done"
+                print(f"{row.name}: {how} ({time.monotonic() - begun:.0f} s), {len(waiting)} to begin", flush=True)
+    finally:
+        for process, _ in running.values():
+            process.terminate()
+        for process, _ in running.values():
+            process.wait()
+    return failed
+
+
+def _start(row: Row) -> subprocess.Popen:
+    row.folder.mkdir(parents=True, exist_ok=True)
+    with row.log.open("ab") as log:
+        log.truncate(0)
+        return subprocess.Popen(
+            row.command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            process_group=0,  # Ctrl-C is handed on once, by `run_all`
+        )
+
+
+def _reason(row: Row, code: int) -> str:
+    lines = row.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith(("error: ", "run.sh: "))]
+    return errors[0] if errors else f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _stamp(row: Row) -> Path:
+    return row.folder / "stages" / "study.json"
