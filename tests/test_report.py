@@ -266,10 +266,11 @@ def test_charts_of_very_many_classes_show_the_first(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(plots, "bars", lambda values, *rest: shown.append(list(values["x"])) or "")
     per_class = {f"{i:03d}": dict.fromkeys(metric_keys(), 0.5) for i in range(theme.ROWS + 1)}
     result = Result({}, {}, per_class, {}, {}, {}, {}, 1, 1, "", (), {}, None, None)
-    section = chart_sections.classes([ComparedSystem("x", (bare_run(Path(), "x"),), {"v": result}, None)], "v")
+    system = ComparedSystem("x", (bare_run(Path(), "x"),), {"v": result}, None)
+    section = chart_sections.classes([system], "v")
     assert shown == [[f"{i:03d}" for i in range(theme.ROWS)]] * len(METRICS)
     assert f"The first {theme.ROWS} classes: the table has all." in section.text
-    assert len(section.table[0].rows) == theme.ROWS + 1
+    assert len(tables.class_groups([system], "v")[0].rows) == theme.ROWS + 1
 
 
 # --- stage 4

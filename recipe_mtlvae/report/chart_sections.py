@@ -35,7 +35,6 @@ class Section:
     title: str
     text: str
     charts: tuple[Chart, ...]
-    table: tuple[tables.Group, ...] = ()  # the same figures in writing
 
 
 def classes(systems: Sequence[ComparedSystem], split: str) -> Section:
@@ -65,7 +64,7 @@ def classes(systems: Sequence[ComparedSystem], split: str) -> Section:
         text += f" The first {theme.ROWS} classes: the table has all."
     if len(results) == 1:
         text += " A class has the same colour in all charts of this page."
-    return Section("Scores of each class", text, tuple(charts), tuple(tables.class_groups(systems, split)))
+    return Section("Scores of each class", text, tuple(charts))
 
 
 def psd_roc(systems: Sequence[ComparedSystem], split: str) -> Section:
@@ -151,7 +150,7 @@ def clips(systems: Sequence[ComparedSystem], views: Sequence[ClipView], corpus: 
         title = view.rank[:1].upper() + view.rank[1:]
         charts.append(Chart(Markup(svg), title, f"{view.name}, F1 {100 * view.f1:.0f}\u00a0%", view.audio))
     text = (
-        "The best, the median and the worst by the segment-based F1 of the single clip (1 s"
+        "The worst, the median and the best by the segment-based F1 of the single clip (1 s"
         + (", mean of the systems" if len(systems) > 1 else "")
         + "): above, the log-mel spectrogram; below, the true events (solid) and the detected ones (hatched)."
     )

@@ -1,8 +1,8 @@
-"""Test clips worth looking at and listening to: the best, the median and the worst, with all systems' detections."""
+"""Test clips worth looking at and listening to: the worst, the median and the best, with all systems' detections."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ class ClipView:
     """One clip of a page."""
 
     name: str
-    rank: str  # best | median | worst
+    rank: str  # worst | median | best
     f1: float  # segment-based, of this clip, mean of the systems
     seconds: float
     lanes: dict[str, Sequence[Event]]  # "truth", then each system's detections
@@ -36,7 +36,7 @@ class ClipView:
 def clip_views(
     systems: Sequence[ComparedSystem], split: str, corpus: Corpus | None, each: int, gaps: list[str]
 ) -> list[ClipView]:
-    """Views of `each` best, median and worst clips; what is missing becomes a gap, not an error."""
+    """Views of `each` worst, median and best clips; what is missing becomes a gap, not an error."""
     outputs = {system.name: system.results[split].output for system in systems if split in system.results}
     outputs = {name: output for name, output in outputs.items() if output is not None}
     if not outputs:
@@ -77,9 +77,14 @@ def choose(f1: Mapping[str, float | None], truth: Mapping[str, Sequence[Event]],
     if len(order) <= 3 * each:
         return [(name, "by F1") for name in order]
     middle = (len(order) - each) // 2
-    worst = sorted(order[-(len(order) // 3) :], key=lambda name: (known[name], -len(truth[name]), name))[:each]
-    chosen = {"best": order[:each], "median": order[middle : middle + each], "worst": worst[::-1]}
+    worst = worst_first(order[-(len(order) // 3) :], known, truth)[:each]
+    chosen = {"worst": worst, "median": order[middle : middle + each], "best": order[:each]}
     return [(name, rank) for rank, names in chosen.items() for name in names]
+
+
+def worst_first(names: Iterable[str], f1: Mapping[str, float], truth: Mapping[str, Sequence[Event]]) -> list[str]:
+    """Clips by F1; among equals the clip with more events says more."""
+    return sorted(names, key=lambda name: (f1[name], -len(truth[name]), name))
 
 
 def _mean_f1(truth: Sequence[Event], detected: Sequence[Sequence[Event]], duration: float) -> float | None:

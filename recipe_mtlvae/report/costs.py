@@ -50,7 +50,7 @@ def cost_rows(systems: Sequence[ComparedSystem]) -> list[CostRow]:
         ("Peak main memory in training", partial(_training, "peak_memory_bytes", _gigabytes, missing=NOT_MEASURED)),
     ]
     dev_test = dev_test_of(systems)
-    rows += [(_energy_name(phase, dev_test), partial(_energy, phase)) for phase in _phases(systems)]
+    rows += [(_energy_name(phase, dev_test), partial(phase_energy, phase)) for phase in _phases(systems)]
     rows += _ew_psds_rows(systems)
     rows += _energy_to_reach_rows(systems)
     rows += [
@@ -142,6 +142,12 @@ def _ew_psds_rows(systems: Sequence[ComparedSystem]) -> list[Reading]:
         for metric in scenarios.METRICS
         if metric.is_psds
     ]
+
+
+def share_of(system: ComparedSystem, other: ComparedSystem, phase: str) -> float | None:
+    """Its energy over the other's; None unless both were measured alike."""
+    ours, theirs = mean_kwh(system, phase), mean_kwh(other, phase)
+    return ours / theirs if ours and theirs and _measured_alike(system, other, phase) else None
 
 
 def kwh_to_reach(system: ComparedSystem, score: float) -> float | None:
@@ -262,7 +268,8 @@ def _energy_name(phase: str, dev_test: str) -> str:
     return f"Energy, dev-test ({name})" if phase == dev_test else f"Energy, {name}"
 
 
-def _energy(phase: str, system: ComparedSystem) -> str:
+def phase_energy(phase: str, system: ComparedSystem) -> str:
+    """Of training or of detection on a split."""
     return energy({**(system.runs[0].energy.get(phase) or {}), "kwh": mean_kwh(system, phase)})
 
 

@@ -13,11 +13,14 @@ from recipe_mtlvae.files import write_text
 from recipe_mtlvae.report import chart_sections, costs, tables, terminal
 from recipe_mtlvae.report.clips import clip_views
 from recipe_mtlvae.report.compared import ComparedSystem
+from recipe_mtlvae.report.failures import failures
+from recipe_mtlvae.report.headline import headline
 from recipe_mtlvae.report.pages import render
 from recipe_mtlvae.report.runs import read_published
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.results import ZERO_F1
 
+FIRST_CLASSES = 20  # the worst ones, which are seen at once; the others fold away
 CLIPS_EACH = 4  # best, median and worst ones
 TEMPLATE = "report.html"
 
@@ -43,12 +46,16 @@ def write_report(systems: Sequence[ComparedSystem], corpus: Corpus | None, title
         several=several,
         metrics=scenarios.METRICS,
         zero_f1=ZERO_F1,
+        headline=headline(systems, split),
         groups=groups,
         spread=any(result.intervals for system in systems for result in system.results.values()),
         seeds=any(len(system.runs) > 1 for system in systems),
         narrow=tables.NARROW,
         few_clips=tables.FEW_CLIPS,
         differences=differences,
+        classes=[(tables.split_title(systems, one).lower(), tables.class_groups(systems, one)) for one in shown],
+        first_classes=FIRST_CLASSES,
+        failures=failures(systems, split),
         costs=cost_table,
         selection=any(tables.is_selection(systems, one) for one in tables.splits_of(systems)),
         dev_test=tables.split_name(costs.dev_test_of(systems)).lower(),

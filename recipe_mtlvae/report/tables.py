@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -121,15 +122,30 @@ def published_groups(published: Sequence[Published]) -> list[Group]:
 
 
 def class_groups(systems: Sequence[ComparedSystem], split: str) -> list[Group]:
-    """One row a class and system; a class without truth has no figures."""
+    """One row a class and system, the worst class first; a class without truth has no figures."""
     groups = []
     for system in (system for system in systems if split in system.results):
         groups.append(Group(system.name if len(systems) > 1 else "", tuple(_class_rows(system.results[split]))))
         tuned = tuned_figures(system, split)
         if tuned:
-            rows = tuple(_row(label, _decoding(tuned, label), scores) for label, scores in tuned["per_class"].items())
+            order = worst_classes(system.results[split])
+            rows = tuple(_row(label, _decoding(tuned, label), tuned["per_class"][label]) for label in order)
             groups.append(Group(f"{system.name}, {TUNED}", rows))
     return groups
+
+
+def worst_classes(result: Result) -> list[str]:
+    """The classes by their first figure, among equals by the next one; those without truth are the last."""
+
+    def figures(label: str) -> list[float]:
+        values = (result.per_class[label].get(metric.key) for metric in scenarios.METRICS)
+        return [math.inf if value is None else value for value in values]
+
+    return sorted(result.per_class, key=figures)
+
+
+def never_detected(result: Result, label: str) -> bool:
+    return bool(result.output) and label in result.output.undetected
 
 
 def tuned_figures(system: ComparedSystem, split: str) -> Mapping[str, Any] | None:
@@ -231,8 +247,8 @@ def _published_row(system: Published, split: str, systems: Sequence[ComparedSyst
 
 def _class_rows(result: Result) -> list[Row]:
     rows = []
-    for label, scores in result.per_class.items():
-        cells = []
+    for label in worst_classes(result):
+        scores, cells = result.per_class[label], []
         for metric in scenarios.METRICS:
             found, value = result.class_intervals.get(label, {}).get(metric.key), scores.get(metric.key)
             spread = f"[{metric.text(found.low)}, {metric.text(found.high)}]" if found else ""
@@ -240,7 +256,7 @@ def _class_rows(result: Result) -> list[Row]:
             cells.append(Cell(metric.text(value), value, spread))
         clips = result.class_clips.get(label)
         note = f"in {_number_of_clips(clips)}" if clips else ""
-        note += NEVER_DETECTED * (label in (result.output.undetected if result.output else ()))
+        note += NEVER_DETECTED * never_detected(result, label)
         rows.append(Row(label, note, True, tuple(cells)))
     return rows
 

@@ -1,0 +1,105 @@
+"""Where a system fails: confusions between its classes, and the clips that it gets most wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recipe_mtlvae.labels import Event
+from recipe_mtlvae.report.clips import segment_f1, worst_first
+from recipe_mtlvae.report.compared import ComparedSystem
+from recipe_mtlvae.report.tables import worst_classes
+from recipe_mtlvae.scoring.confusions import confusions
+from recipe_mtlvae.scoring.evaluation import SystemOutput
+
+CLASSES, CLIPS = 16, 10  # shown
+NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One cell: how often the column's class fires where the row's is true."""
+
+    share: float | None  # None: never counted
+    right: bool  # the row's own class
+
+
+@dataclass(frozen=True)
+class Confused:
+    """A row of the table of confusions."""
+
+    label: str  # empty: no class is true
+    seconds: float  # counted
+    rates: tuple[Rate, ...]  # as Failures.classes
+
+
+@dataclass(frozen=True)
+class WrongClip:
+    """A clip, what was true in it and what fired, in words."""
+
+    name: str
+    f1: float  # segment-based, of this clip
+    true: str
+    fired: str
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Of one system on one split."""
+
+    system: str
+    classes: tuple[str, ...]  # the worst first
+    left_out: int  # classes that are not shown
+    confused: tuple[Confused, ...]
+    clips: tuple[WrongClip, ...]
+
+
+def failures(systems: Sequence[ComparedSystem], split: str) -> list[Failures]:
+    """Those of each system whose events are at hand; of several runs, the first one's."""
+    found = []
+    for system in systems:
+        result = system.results.get(split)
+        if result and result.output:
+            order = worst_classes(result)
+            shown = tuple(order[:CLASSES])
+            rows = _confused(result.output, shown)
+            found.append(Failures(system.name, shown, len(order) - len(shown), rows, _wrong_clips(result.output)))
+    return found
+
+
+def _confused(output: SystemOutput, shown: Sequence[str]) -> tuple[Confused, ...]:
+    classes, reference = output.scores.classes, output.reference
+    found = confusions(reference.truth, output.detected, reference.durations, classes)
+    columns = [classes.index(label) for label in shown]
+    rows = []
+    for row, label in [*zip(columns, shown, strict=True), (len(classes), "")]:
+        shares = found.rates[row, columns]
+        rates = tuple(
+            Rate(None if np.isnan(share) else float(share), label == other)
+            for other, share in zip(shown, shares, strict=True)
+        )
+        rows.append(Confused(label, float(found.seconds[row]), rates))
+    return tuple(rows)
+
+
+def _wrong_clips(output: SystemOutput) -> tuple[WrongClip, ...]:
+    reference = output.reference
+    scores = {
+        clip: segment_f1(truth, output.detected.get(clip, ()), reference.durations[clip])
+        for clip, truth in reference.truth.items()
+    }
+    known = {clip: value for clip, value in scores.items() if value is not None and value < 1}
+    return tuple(
+        WrongClip(clip, known[clip], in_words(reference.truth[clip]), in_words(output.detected.get(clip, ())))
+        for clip in worst_first(known, known, reference.truth)[:CLIPS]
+    )
+
+
+def in_words(events: Sequence[Event]) -> str:
+    """`Dog 0.5 to 1.2 s, Speech 3.0 to 3.5 and 4.0 to 5.0 s`, by onset; `nothing`."""
+    spans: dict[str, list[str]] = {}
+    for event in sorted(events, key=lambda event: event.onset):
+        spans.setdefault(event.label, []).append(f"{event.onset:.1f} to {event.offset:.1f}")
+    return ", ".join(f"{label} {' and '.join(own)} s" for label, own in spans.items()) or NOTHING

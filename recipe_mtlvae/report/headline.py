@@ -1,0 +1,82 @@
+"""The page's first lines: how good the first system is, against whom, at what energy, on how many clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from recipe_mtlvae.report import costs, tables
+from recipe_mtlvae.report.compared import ComparedSystem, Result, difference
+from recipe_mtlvae.scoring import scenarios
+
+WORST = 3  # classes that are named
+SHOWN = [next(metric for metric in scenarios.METRICS if metric.percent is percent) for percent in (False, True)]
+ALONE = "no other system was measured on these clips; published figures stand below, with the data they are on"
+
+
+def headline(systems: Sequence[ComparedSystem], split: str) -> list[tuple[str, list[str]]]:
+    """(what is told, its lines) of the first system that was measured on `split`."""
+    measured = [system for system in systems if split in system.results]
+    first, result = measured[0], measured[0].results[split]
+    where = f"{result.scored:,} of {result.expected:,} clips of {tables.split_title(systems, split).lower()}"
+    data = f", {first.runs[0].conf.data.name}" if first.runs[0].conf else ""
+    told = [
+        ("Measured on", [f"{where}{data}; {len(result.per_class)} classes"]),
+        ("How good" if len(systems) == 1 else f"How good {first.name} is", _figures(result)),
+        ("Against whom", [_verdict(first, other, split) for other in measured[1:]] or [ALONE]),
+        ("Energy", _energy(first, measured)),
+        ("Where it fails", _failing(result)),
+    ]
+    return [(name, lines) for name, lines in told if lines]
+
+
+def _figures(result: Result) -> list[str]:
+    lines = []
+    for metric in SHOWN:
+        if metric.key in result.macro:
+            unit = "\u00a0%" if metric.percent else ""
+            found = result.intervals.get(metric.key)
+            spread = f", 95\u00a0% interval {metric.text(found.low)} to {metric.text(found.high)}" if found else ""
+            mark = tables.NARROW * bool(found and tables.narrow(result, metric))
+            lines.append(f"{metric.title}: {metric.text(result.macro[metric.key])}{unit}{spread}{mark}")
+    return lines
+
+
+def _verdict(first: ComparedSystem, other: ComparedSystem, split: str) -> str:
+    """In how many figures the first system is better or worse, by paired intervals."""
+    better, worse, even, unlike = [], [], [], []
+    for metric in scenarios.METRICS:
+        found = difference(first.results[split], other.results[split], metric.key)
+        if found is None or not found.alike:
+            unlike.append(metric.short)
+        elif not found.interval.excludes_zero:
+            even.append(metric.short)
+        else:
+            (better if found.value > 0 else worse).append(metric.short)
+    parts = [
+        f"{word} in {', '.join(names)}"
+        for word, names in (("better", better), ("worse", worse), ("even", even), ("not comparable", unlike))
+        if names
+    ]
+    young = [system.name for system in (first, other) if not system.ranked]
+    return f"{other.name}: {'; '.join(parts)}" + f" (not converged: {' and '.join(young)})" * bool(young)
+
+
+def _energy(first: ComparedSystem, measured: Sequence[ComparedSystem]) -> list[str]:
+    lines = [f"training: {costs.phase_energy(costs.TRAINING, first)}"]
+    for other in measured[1:]:
+        share = costs.share_of(first, other, costs.TRAINING)
+        if share is not None and other.runs[0].energy != first.runs[0].energy:  # another network of one training
+            lines.append(f"that is {share:.3g} times that of {other.name}")
+    dev_test = costs.dev_test_of(measured)
+    if dev_test:
+        lines.append(f"detection, {tables.split_name(dev_test).lower()}: {costs.phase_energy(dev_test, first)}")
+    return lines
+
+
+def _failing(result: Result) -> list[str]:
+    lines = []
+    for label in tables.worst_classes(result)[:WORST]:
+        own = result.per_class[label]
+        figures = ", ".join(f"{one.short} {one.text(own.get(one.key))}" + "\u00a0%" * one.percent for one in SHOWN)
+        lines.append(f"{label}: {figures}" + tables.NEVER_DETECTED * tables.never_detected(result, label))
+    return lines

@@ -1,0 +1,41 @@
+"""Which class fires when which is true, in the segments of segment-based F1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recipe_mtlvae.labels import Event
+from recipe_mtlvae.scoring.matching import active_segments
+from recipe_mtlvae.scoring.scenarios import SEGMENT
+
+
+@dataclass(frozen=True)
+class Confusions:
+    """A row each class that is true, the last one for where none is; a column each class that fires."""
+
+    rates: np.ndarray  # (classes + 1, classes) shares of the row's segments, nan where it has none
+    seconds: np.ndarray  # (classes + 1,) that each row is counted over
+
+
+def confusions(
+    truth: Mapping[str, Sequence[Event]],
+    detected: Mapping[str, Sequence[Event]],
+    durations: Mapping[str, float],  # s
+    classes: Sequence[str],
+) -> Confusions:
+    """Counted where one class alone is true, or none: what fires while two are true may be meant for either."""
+    fired, segments = np.zeros((len(classes) + 1, len(classes))), np.zeros(len(classes) + 1)
+    for clip, duration in durations.items():
+        there, found = (
+            active_segments(events.get(clip, ()), duration, classes, SEGMENT.segment_length)
+            for events in (truth, detected)
+        )
+        number = there.sum(axis=1)
+        row = np.where(number == 0, len(classes), there.argmax(axis=1))[number < 2]
+        np.add.at(fired, row, found[number < 2])
+        np.add.at(segments, row, 1)
+    rates = np.divide(fired, segments[:, None], out=np.full_like(fired, np.nan), where=segments[:, None] > 0)
+    return Confusions(rates, segments * SEGMENT.segment_length)
