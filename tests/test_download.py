@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from local.desed.download import download, part_of
+from local.desed.download import _offered, download, part_of
+from local.desed.http import _asked_wait, number
 from local.desed.record import RemoteFile, find_file
 from recipe_mtlvae.conf import data_file, load_conf
 from recipe_mtlvae.conf_sections import ArchiveConf, FetchConf
@@ -162,6 +163,34 @@ def test_a_record_of_another_form_is_refused(answer: bytes, fetch: FetchConf, si
     site.files[f"/api/records/{RECORD}"] = answer
     with pytest.raises(RecipeError, match="not a record as zenodo describes it"):
         find_file(ArchiveConf(record=RECORD, file=NAME), fetch)
+
+
+def test_json_nested_without_end_is_a_damaged_answer(fetch: FetchConf, site: Site) -> None:
+    site.records.clear()
+    site.files[f"/api/records/{RECORD}"] = b"[" * 1_000_000
+    with pytest.raises(RecipeError, match="a web page or a damaged answer instead of JSON, in 3 attempts"):
+        find_file(ArchiveConf(record=RECORD, file=NAME), fetch)
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "[::1", "a:\u00b2", "a b"])
+def test_a_host_that_is_none_is_refused_at_once(host: str, fetch: FetchConf) -> None:
+    with pytest.raises(RecipeError, match=r"no address: 'http://.*; check fetch\.records"):
+        find_file(ArchiveConf(record=RECORD, file=NAME), replace(fetch, records=f"http://{host}/records"))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("120", 120), (" 7 ", 7), ("\u00b2", None), ("\u0661\u0662", None), ("-1", None), ("1" * 5000, None), ("", None)],
+)
+def test_a_number_in_a_header_is_of_ascii_digits(text: str, value: int | None) -> None:
+    assert number(text) == value
+    assert _offered(200, {"Content-Length": text}) == (0, value)
+    assert _offered(206, {"Content-Range": f"bytes 0-1/{text}"})[1] == (None if text == " 7 " else value)
+
+
+@pytest.mark.parametrize("date", ["\u00b2", "Mon, 01 Jan 0001 00:00:00 +2359", "Fri, 31 Dec 9999 23:59:59 -2359", "x"])
+def test_a_wait_that_is_no_date_is_as_if_none_were_asked_for(date: str) -> None:
+    assert _asked_wait(date) in (None, 0.0) or _asked_wait(date) > 1e9
 
 
 def test_a_page_instead_of_a_record_is_told(fetch: FetchConf, site: Site) -> None:

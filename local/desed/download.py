@@ -6,7 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from local.desed.http import NETWORK_ERRORS, PassingError, Patience, network_error, open_url
+from local.desed.http import NETWORK_ERRORS, PassingError, Patience, network_error, number, open_url
 from local.desed.progress import Progress
 from local.desed.record import RemoteFile
 from recipe_mtlvae.conf_sections import FetchConf
@@ -82,8 +82,7 @@ def _receive(file: RemoteFile, part: Path, have: int, fetch: FetchConf, progress
 def _offered(status: int, headers: dict[str, str]) -> tuple[int, int | None]:
     """First byte and full size of the file that an answer offers."""
     if status == 206:
-        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
+        match = re.fullmatch(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15}|\*)", headers.get("Content-Range", ""))
         if match:
             return int(match[1]), None if match[2] == "*" else int(match[2])
-    length = headers.get("Content-Length", "")
-    return 0, int(length) if length.isdigit() else None
+    return 0, number(headers.get("Content-Length", ""))

@@ -6,6 +6,7 @@ import email.utils
 import http.client
 import json
 import random
+import re
 import time
 import urllib.error
 import urllib.request
@@ -68,6 +69,8 @@ def open_url(url: str, stall_seconds: float, offset: int = 0) -> http.client.HTT
             raise PassingError(f"{what}: it has no byte {offset:,}") from None
         hint = "it may have moved: correct its record and file under fetch.archives in conf/data/desed.yaml"
         raise fail(what, hint, url) from None
+    except (http.client.InvalidURL, ValueError):  # the second one of a host such as `a..b`
+        raise fail(f"no address: {show(url)}", "check fetch.records, and the addresses in its records") from None
     except NETWORK_ERRORS as error:
         raise network_error(error) from None
 
@@ -88,7 +91,7 @@ def read_json(url: str, fetch: FetchConf) -> Any:
                     return json.loads(response.read(LARGEST_ANSWER))
             except NETWORK_ERRORS as error:
                 raise network_error(error) from None
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise PassingError("a web page or a damaged answer instead of JSON") from None
         except PassingError as error:
             patience.wait(error)
@@ -98,9 +101,14 @@ def _asked_wait(value: str | None) -> float | None:
     """Seconds of a Retry-After header, which holds seconds or a date."""
     if value is None:
         return None
-    if value.strip().isdigit():
-        return float(value)
+    if (seconds := number(value)) is not None:
+        return float(seconds)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
+
+
+def number(value: str) -> int | None:
+    """A header's number, of up to 15 digits; str.isdigit alone also takes `²`."""
+    return int(value) if re.fullmatch(r"\s*[0-9]{1,15}\s*", value) else None

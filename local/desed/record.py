@@ -9,6 +9,8 @@ from local.desed.http import read_json
 from recipe_mtlvae.conf_sections import ArchiveConf, FetchConf
 from recipe_mtlvae.errors import fail
 
+SHOWN_FILES = 20
+
 
 @dataclass(frozen=True)
 class RemoteFile:
@@ -30,7 +32,8 @@ def find_file(archive: ArchiveConf, fetch: FetchConf) -> RemoteFile:
     try:
         files = {entry["key"]: entry for entry in record["files"]}
         if archive.file not in files:
-            hint = f"the files there are {', '.join(files) or 'none'}: correct fetch.archives in conf/data/desed.yaml"
+            there = ", ".join([*files][:SHOWN_FILES]) or "none"
+            hint = f"the files there are {there}: correct fetch.archives in conf/data/desed.yaml"
             raise fail(f"record {archive.record} has no file {archive.file}", hint, url)
         entry = files[archive.file]
         kind, _, md5 = entry["checksum"].partition(":")
