@@ -97,6 +97,8 @@ def _say(error: BaseException) -> bool:
             warn(f"{error.filename or 'standard output'}: {error.strerror or error}", "error")
         if error.filename is None:  # what is left in it would fail again at the end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    elif interrupts.lacks_memory(error):
+        interrupts.say_memory(error)
     elif isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get(str(error.name).partition(".")[0])):
         warn(f"this needs the package {error.name}; install recipe_mtlvae with its extra [{extra}]", "error")
     else:

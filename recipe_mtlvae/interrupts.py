@@ -1,4 +1,6 @@
-"""Ctrl-C, SIGTERM and SIGHUP end a command in one line, from its first import on. Standard library only.
+"""Ctrl-C, SIGTERM, SIGHUP and too little memory end a command in one line, from its first import on.
+
+Standard library only.
 
 A command starts with `at_start`; `exit_code_of` (errors.py) calls its main function within `raised`.
 """
@@ -12,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from types import FrameType
+from types import FrameType, TracebackType
 
 LINE = "error: interrupted; run the same command again to go on"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -24,6 +26,7 @@ def at_start() -> None:
     """To be called by a command before its heavy imports, when there is nothing to save yet."""
     _open_streams()
     _handle(_leave)
+    sys.excepthook = _uncaught
 
 
 @contextlib.contextmanager
@@ -47,6 +50,23 @@ def say() -> None:
     """One line a command, however many processes train side by side."""
     if _is_first_process():
         os.write(2, f"{LINE}\n".encode())
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether there was too little memory, which the loader of libraries and torch tell in errors of other kinds."""
+    words = ("failed to map segment", "allocate memory", "out of memory")
+    is_told = isinstance(error, (ImportError, RuntimeError)) and any(text in str(error) for text in words)
+    return isinstance(error, MemoryError) or is_told
+
+
+def say_memory(error: BaseException) -> None:
+    """One line."""
+    what = str(error).strip().partition("\n")[0]
+    os.write(2, f"error: too little memory{f' ({what})' if what else ''}\n".encode())
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    say_memory(error) if lacks_memory(error) else sys.__excepthook__(kind, error, trace)
 
 
 def _handle(handler: signal.Handlers | object) -> dict[int, object]:

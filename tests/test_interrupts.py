@@ -70,6 +70,28 @@ def test_a_second_signal_within_a_second_changes_nothing(capfd):
     assert saved == ["the tables"]
 
 
+@pytest.mark.parametrize(
+    ("module", "error"),
+    [("torch", "MemoryError()"), ("torch", "ImportError('libtorch.so: failed to map segment from shared object')")],
+)
+def test_too_little_memory_for_an_import_is_one_line(tmp_path, module, error):
+    (tmp_path / f"{module}.py").write_text(f"raise {error}\n")
+    environment = python(PYTHONPATH=f"{tmp_path}:{PROJECT}")
+    for command in ((*DETECT, "a.wav"), (sys.executable, "-m", "local.train")):
+        (tmp_path / "a.wav").write_bytes(b"RIFF")
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LIMIT)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: too little memory") and done.stderr.count("\n") == 1
+
+
+def test_too_little_memory_at_work_is_one_line(capfd):
+    def main() -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    assert exit_code_of(main) == 1
+    assert capfd.readouterr().err.startswith("error: too little memory (")
+
+
 def test_output_that_cannot_be_written_is_one_line():
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
