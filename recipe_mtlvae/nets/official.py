@@ -20,6 +20,7 @@ from recipe_mtlvae.errors import fail
 from recipe_mtlvae.nets.crnn import CRNN
 
 _UNRUN = "nothing in it was run"
+MOST_CLASSES = 10_000  # AudioSet has 527
 SHOWN_NAMES = 3  # weights named in an error; the rest is counted
 
 
@@ -61,6 +62,8 @@ def load_official(path: Path | str, which: str = "student") -> CRNN:
     path = Path(path)
     weights = _weights(_read(path), f"sed_{which}", path)
     dense = weights.get("dense.bias")
+    if dense is not None and not 1 <= dense.numel() <= MOST_CLASSES:
+        raise fail(f"a network of {dense.numel()} classes: expected 1 to {MOST_CLASSES}", _UNRUN, path)
     net = CRNN() if dense is None else CRNN(classes=dense.numel())
     faults = _misfits(weights, net.state_dict())
     if faults:
@@ -127,21 +130,27 @@ def _weights(content: Mapping[str, Any], network: str, path: Path) -> dict[str, 
     if not found:
         hint = "expected the baseline's own Lightning checkpoint"
         raise fail(f"holds no weights under state_dict/{prefix}* or {network}", hint, path)
-    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+    return {name: value for name, value in found.items() if isinstance(value, Tensor) and _is_plain(value)}
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Real numbers, one a place: not sparse, quantized or complex."""
+    return value.layout is torch.strided and not value.is_quantized and not value.is_complex()
 
 
 def _misfits(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
     """What is missing, left over, misshapen or not finite; empty where the weights fit."""
     shared = [name for name in expected if name in weights]
+    fitting = [name for name in shared if weights[name].shape == expected[name].shape]
     kinds = {
         "missing": [name for name in expected if name not in weights],
         "unknown": [str(name) for name in weights if name not in expected],
         "of another shape": [
             f"{name} {tuple(weights[name].shape)}, expected {tuple(expected[name].shape)}"
             for name in shared
-            if weights[name].shape != expected[name].shape
+            if name not in fitting
         ],
-        "not finite": [name for name in shared if not weights[name].isfinite().all()],
+        "not finite": [name for name in fitting if not weights[name].isfinite().all()],
     }
     return "; ".join(f"{kind}: {_listed(names)}" for kind, names in kinds.items() if names)
 
