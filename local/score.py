@@ -15,8 +15,7 @@ from recipe_mtlvae.files import file_stamp, read_json
 from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.report.runs import metrics_name
 from recipe_mtlvae.scoring.evaluation import measure, measure_tuned, prepare
-from recipe_mtlvae.scoring.reference import Reference, split_reference
-from recipe_mtlvae.scoring.reference_file import reference_path, write_reference
+from recipe_mtlvae.scoring.reference import Reference, reference_path, split_reference, write_reference
 from recipe_mtlvae.scoring.scores import read_scores
 
 

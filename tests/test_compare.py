@@ -24,8 +24,7 @@ from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.evaluation import measure, prepare
 from recipe_mtlvae.scoring.intervals import Interval
 from recipe_mtlvae.scoring.metrics import Counts, Detections, count, figures
-from recipe_mtlvae.scoring.reference import Reference
-from recipe_mtlvae.scoring.reference_file import read_written_reference, reference_path, write_reference
+from recipe_mtlvae.scoring.reference import Reference, read_written_reference, reference_path, write_reference
 from recipe_mtlvae.scoring.scenarios import METRICS, Metric, metric_keys
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder, read_scores, write_scores
 from tests.simulated import CLASSES, STEP, STEPS, simulate, statistics_of

@@ -90,7 +90,8 @@ def test_each_class_is_decoded_with_its_own_filter_and_threshold():
     """A lone peak of 0.6: class Cat takes it as it is, Dog's filter of 3 removes it, Hen's threshold is above it."""
     scores = np.array([[0.0] * 3, [0.6] * 3, [0.0] * 3, [0.0] * 3])
     decoding = Decoding(thresholds=(0.5, 0.5, 0.7), median_filters=(1, 3, 1))
-    assert decoding.events(scores, EDGES, ("Cat", "Dog", "Hen")) == [Event(1.0, 2.0, "Cat")]
+    events = to_events(decoding.smooth(scores), EDGES, ("Cat", "Dog", "Hen"), decoding.thresholds)
+    assert events == [Event(1.0, 2.0, "Cat")]
 
 
 def test_the_fixed_decoding_is_the_configuration_s_for_every_class():

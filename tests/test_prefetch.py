@@ -41,8 +41,8 @@ def test_leaving_early_ends_the_thread_and_closes_the_generator():
 
     with prefetched(endless(), 3) as items:
         assert next(items) == 0
-    assert closed == ["prefetch"]
-    assert "prefetch" not in [thread.name for thread in threading.enumerate()]
+    assert closed == ["prefetch_0"]
+    assert "prefetch_0" not in [thread.name for thread in threading.enumerate()]
 
 
 class Terminal(io.StringIO):

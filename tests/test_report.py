@@ -29,8 +29,7 @@ from recipe_mtlvae.report.compared import ComparedSystem, Result, systems_of_run
 from recipe_mtlvae.report.report import write_report
 from recipe_mtlvae.report.runs import bare_run, open_run, read_published
 from recipe_mtlvae.scoring.evaluation import measure, prepare
-from recipe_mtlvae.scoring.reference import split_reference
-from recipe_mtlvae.scoring.reference_file import reference_path, write_reference
+from recipe_mtlvae.scoring.reference import reference_path, split_reference, write_reference
 from recipe_mtlvae.scoring.scenarios import METRICS, metric_keys
 from recipe_mtlvae.scoring.scores import read_scores, write_scores
 from tests.tiny import make_tiny_corpus, tiny_conf

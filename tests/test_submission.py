@@ -17,8 +17,7 @@ from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.report.runs import open_run
 from recipe_mtlvae.scoring.postprocess import median_filter, to_events
-from recipe_mtlvae.scoring.reference import Reference
-from recipe_mtlvae.scoring.reference_file import write_reference
+from recipe_mtlvae.scoring.reference import Reference, write_reference
 from recipe_mtlvae.scoring.scores import read_scores, write_scores
 from recipe_mtlvae.submission.check import check_package
 from recipe_mtlvae.submission.meta_values import embeddings, external_data, meta_values

@@ -119,5 +119,8 @@ def test_no_event_is_counted_beyond_the_end_of_its_clip():
 
 
 def _f1(strong: StrongClips, decoding: Decoding) -> float:
-    events = {str(i): decoding.events(scores, GRID.edges(), CLASSES) for i, scores in enumerate(strong.scores)}
+    events = {
+        str(i): to_events(decoding.smooth(scores), GRID.edges(), CLASSES, decoding.thresholds)
+        for i, scores in enumerate(strong.scores)
+    }
     return intersection_f1(events, {str(i): truth for i, truth in enumerate(strong.events)}, CLASSES)

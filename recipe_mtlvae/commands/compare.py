@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import fail
-from recipe_mtlvae.files import write_json
+from recipe_mtlvae.files import read_json, write_json
 from recipe_mtlvae.report.runs import networks_of
 from recipe_mtlvae.scoring.reference import read_reference
 from recipe_mtlvae.scoring.scenarios import metric_keys
@@ -78,19 +77,16 @@ def _difference_entry(found: Difference | None) -> dict[str, Any] | None:
 
 
 def _corpus(systems: Sequence[ComparedSystem]) -> Corpus | None:
-    """Where the first run that tells it has its clips."""
+    """Of the first run whose clips are still where stage 4 noted them."""
     for run in (run for system in systems for run in system.runs):
-        try:
-            root = Path(json.loads((run.folder / "corpus.json").read_text(encoding="utf-8"))["root"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if run.conf and root.is_dir():
+        noted = read_json(run.folder / "corpus.json")
+        if run.conf and isinstance(noted, dict) and (root := Path(str(noted.get("root")))).is_dir():
             return Corpus(run.conf, root)
     return None
 
 
 def _named(folders: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Folders without a name get their own; two of one name are told apart by their parents'."""
+    """Folders without a name get their own; two of one name get their parents' too."""
     names = [folder.resolve().name for folder in folders]
     return [
         (name if names.count(name) == 1 else f"{folder.resolve().parent.name}/{name}", folder)

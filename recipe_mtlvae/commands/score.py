@@ -7,8 +7,9 @@ import math
 from pathlib import Path
 
 from recipe_mtlvae.files import output_file
-from recipe_mtlvae.scoring.evaluation import measure, read_points, read_score_folder, uncollected
+from recipe_mtlvae.scoring.evaluation import THRESHOLD, measure, prepare, read_points, uncollected
 from recipe_mtlvae.scoring.reference import read_reference
+from recipe_mtlvae.scoring.scores import read_scores
 
 
 def main(argv: list[str]) -> None:
@@ -18,9 +19,10 @@ def main(argv: list[str]) -> None:
     curves = output_file(options.out.with_suffix(".psd_roc.json"), "--out")
     with uncollected():
         if options.scores:
-            system = read_score_folder(
-                options.scores, options.ground_truth, options.durations, options.median_filter, options.allow_missing
-            )
+            scores = read_scores(options.scores)
+            reference = read_reference(options.ground_truth, options.durations, scores.classes)
+            filtering = {"seconds": options.median_filter, "allow_missing": options.allow_missing}
+            system = prepare(scores, reference, THRESHOLD, **filtering)
         else:
             reference = read_reference(options.ground_truth, options.durations, None)
             system = read_points(options.operating_points, reference)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import fcntl
 import itertools
-import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +17,7 @@ from recipe_mtlvae.corpus.names import is_control, stem_of, suffix_of
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import write_text
 from recipe_mtlvae.labels import DetectedEvent
+from recipe_mtlvae.locks import locked
 from recipe_mtlvae.scoring.scores import write_scores
 
 if TYPE_CHECKING:  # torch
@@ -121,12 +120,12 @@ def result_names(recordings: Sequence[Path], earlier: Mapping[Path, str]) -> dic
     """
     names = {path: earlier[path.resolve()] for path in recordings if path.resolve() in earlier}
     used = {name.casefold() for name in earlier.values()}  # some file systems hold A and a for the same
-    twins = Counter((path.resolve().parent, stem_of(path.name).casefold()) for path in recordings)
+    same_stem = Counter((path.resolve().parent, stem_of(path.name).casefold()) for path in recordings)
     parts = {}
     for path in recordings:
         folder = path.resolve().parent
         stem = stem_of(path.name)
-        stem = stem if twins[folder, stem.casefold()] == 1 else path.name.replace(".", "_")
+        stem = stem if same_stem[folder, stem.casefold()] == 1 else path.name.replace(".", "_")
         parts[path] = (*folder.parts[1:], stem)
     waiting = [path for path in recordings if path not in names]
     for depth in itertools.count(1):
@@ -154,21 +153,13 @@ def check_writable(out: Path) -> None:
         raise fail(f"cannot be written to ({error.strerror})", "give another --out", out) from None
 
 
-@contextlib.contextmanager
-def only_writer(out: Path) -> Iterator[None]:
+def only_writer(out: Path) -> AbstractContextManager[None]:
     """Raises RecipeError while another process writes there: both would take the same names for other recordings."""
-    folder = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(folder)
-        raise fail("another detect writes into this folder", "wait for its end, or give another --out", out) from None
-    except OSError:  # a file system without locks
-        pass
-    try:
-        yield
-    finally:
-        os.close(folder)
+
+    def busy(holder: str) -> None:
+        raise fail("another detect writes into this folder", "wait for its end, or give another --out", out)
+
+    return locked(out, busy)
 
 
 def _file_name(name: str) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # torch is slow to import
     from recipe_mtlvae.inference.detector import Detector
 
 TOLERANCE = 1e-4  # of a probability
-LENGTHS = (0.1, 0.37, 1.0, 2.3)  # of the training length: on these the file is held against Python
+LENGTHS = (0.1, 0.37, 1.0, 2.3)  # of the training length: on these the file is compared with Python
 RUNS = 5  # timed ones
 
 # What runs an exported file: samples (n,) float32 -> scores (steps, classes), weak (classes,)

@@ -20,8 +20,7 @@ from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.evaluation import SystemOutput
 from recipe_mtlvae.scoring.intervals import Interval, Resamples, draw, interval, resample
 from recipe_mtlvae.scoring.metrics import Metrics, clip_statistics, figures
-from recipe_mtlvae.scoring.reference import Reference
-from recipe_mtlvae.scoring.reference_file import reference_path
+from recipe_mtlvae.scoring.reference import Reference, reference_path
 from recipe_mtlvae.scoring.results import versions
 from recipe_mtlvae.scoring.toolkit_count import ToolkitCount, count_with_events
 

@@ -10,8 +10,7 @@ from recipe_mtlvae.corpus.splits import scored_splits
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.report.runs import GIVEN, Run, bare_run, read_run
 from recipe_mtlvae.scoring.evaluation import THRESHOLD, SystemOutput, prepare, read_points
-from recipe_mtlvae.scoring.reference import Reference
-from recipe_mtlvae.scoring.reference_file import read_written_reference, reference_path
+from recipe_mtlvae.scoring.reference import Reference, read_written_reference, reference_path
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder, read_scores
 
 KINDS = ("run", "scores", "points")  # in the order of opening: a run carries truth and classes, points carry neither

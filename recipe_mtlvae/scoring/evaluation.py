@@ -1,4 +1,4 @@
-"""A system's output held against its reference: scores or operating points in, metrics.json out."""
+"""A system's output compared with its reference: scores or operating points in, metrics.json out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from recipe_mtlvae.errors import fail, printable
 from recipe_mtlvae.labels import Event, merge_events
 from recipe_mtlvae.scoring.operating_points import read_operating_points, step_scores
 from recipe_mtlvae.scoring.postprocess import Decoding, events_above, odd_steps, step_seconds
-from recipe_mtlvae.scoring.reference import Reference, attach, read_reference
-from recipe_mtlvae.scoring.scores import ScoreFolder, read_scores
+from recipe_mtlvae.scoring.reference import Reference, attach
+from recipe_mtlvae.scoring.scores import ScoreFolder
 
 THRESHOLD = 0.5
 
@@ -50,15 +50,6 @@ def uncollected() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def read_score_folder(
-    folder: Path, ground_truth: Path, durations: Path, median_filter: float, allow_missing: bool
-) -> SystemOutput:
-    """A folder of unprocessed scores; `median_filter` in seconds, 0 for none."""
-    scores = read_scores(folder)
-    reference = read_reference(ground_truth, durations, scores.classes)
-    return prepare(scores, reference, THRESHOLD, seconds=median_filter, allow_missing=allow_missing)
 
 
 def prepare(
@@ -100,8 +91,8 @@ def read_points(folder: Path, reference: Reference, classes: Sequence[str] | Non
     """
     points = read_operating_points(folder)
     labels = points.labels | {event.label for events in reference.truth.values() for event in events}
-    if classes is not None and (strangers := sorted(labels - set(classes))):
-        raise fail(f"class lists differ: the other systems lack {', '.join(strangers)}", path=folder)
+    if classes is not None and (unknown := sorted(labels - set(classes))):
+        raise fail(f"class lists differ: the other systems lack {', '.join(unknown)}", path=folder)
     scores = step_scores(points, classes or sorted(labels), reference.durations)
     threshold = points.nearest(THRESHOLD)
     named = {clip for clips in points.events.values() for clip in clips}
@@ -120,7 +111,7 @@ def measure(
     system: SystemOutput, split: str, metrics_file: Path, curves_file: Path, tuned: dict[str, Any] | None = None
 ) -> None:
     """Compute all metrics, write both files and print the table; `tuned` is a section of its own, if given."""
-    from recipe_mtlvae.scoring import results  # slow: sed_scores_eval; bad input is told before
+    from recipe_mtlvae.scoring import results  # slow: sed_scores_eval; bad input is refused before
     from recipe_mtlvae.scoring.metrics import score
 
     metrics = score(system.scores, system.detected, system.reference.truth, system.reference.durations)

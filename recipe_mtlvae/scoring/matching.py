@@ -1,4 +1,4 @@
-"""Detections held against truth at one operating point: quick, and without the metric packages."""
+"""Detections compared with the truth at one operating point: quick, and without the metric packages."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import numpy as np
 
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.scoring.scenarios import EventScenario, Intersection
-
-DECIMALS = 6  # lengths are compared at 1 us, as sed_scores_eval does: 0.3 * 10 must not exceed 3
+from recipe_mtlvae.scoring.statistics import DECIMALS, ranges
 
 
 class Hits(NamedTuple):
@@ -20,13 +19,6 @@ class Hits(NamedTuple):
 
     true: np.ndarray
     false: np.ndarray
-
-
-class _Pairs(NamedTuple):
-    """All pairs of a detection and a truth event of its group, by their rows."""
-
-    detection: np.ndarray
-    reference: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -61,13 +53,13 @@ def intersection_hits(detected: EventTable, truth: EventTable, criteria: Interse
     A detection is relevant when at least `dtc` of it lies in its class's truth; a truth event is found when relevant
     detections cover at least `gtc` of it.
     """
-    pairs = _pairs(detected, truth)
-    onset = np.maximum(detected.onset[pairs.detection], truth.onset[pairs.reference])
-    offset = np.minimum(detected.offset[pairs.detection], truth.offset[pairs.reference])
+    detection, reference = _pairs(detected, truth)
+    onset = np.maximum(detected.onset[detection], truth.onset[reference])
+    offset = np.minimum(detected.offset[detection], truth.offset[reference])
     seconds = np.maximum(offset - onset, 0.0)
-    covered = np.bincount(pairs.detection, seconds, len(detected.group)).round(DECIMALS)
+    covered = np.bincount(detection, seconds, len(detected.group)).round(DECIMALS)
     relevant = covered >= (criteria.dtc * detected.length).round(DECIMALS)
-    found_seconds = np.bincount(pairs.reference, seconds * relevant[pairs.detection], len(truth.group)).round(DECIMALS)
+    found_seconds = np.bincount(reference, seconds * relevant[detection], len(truth.group)).round(DECIMALS)
     found = found_seconds >= (criteria.gtc * truth.length).round(DECIMALS)
     return Hits(np.bincount(truth.group, found, groups), np.bincount(detected.group, ~relevant, groups))
 
@@ -78,13 +70,13 @@ def collar_hits(detected: EventTable, truth: EventTable, scenario: EventScenario
     Matches are counted, not assigned: the fewer of the detections and of the truth events that have one. That is the
     largest assignment but where events of one clip and class stand closer together than the collars.
     """
-    pairs = _pairs(detected, truth)
-    collar = np.maximum(scenario.offset_collar, scenario.offset_collar_rate * truth.length)[pairs.reference]
-    early = np.abs(detected.onset[pairs.detection] - truth.onset[pairs.reference]) - scenario.onset_collar
-    late = np.abs(detected.offset[pairs.detection] - truth.offset[pairs.reference]) - collar
+    detection, reference = _pairs(detected, truth)
+    collar = np.maximum(scenario.offset_collar, scenario.offset_collar_rate * truth.length)[reference]
+    early = np.abs(detected.onset[detection] - truth.onset[reference]) - scenario.onset_collar
+    late = np.abs(detected.offset[detection] - truth.offset[reference]) - collar
     match = (early.round(DECIMALS) <= 0.0) & (late.round(DECIMALS) <= 0.0)
-    detections = np.bincount(detected.group[np.unique(pairs.detection[match])], minlength=groups)
-    references = np.bincount(truth.group[np.unique(pairs.reference[match])], minlength=groups)
+    detections = np.bincount(detected.group[np.unique(detection[match])], minlength=groups)
+    references = np.bincount(truth.group[np.unique(reference[match])], minlength=groups)
     true = np.minimum(detections, references)
     return Hits(true, np.bincount(detected.group, minlength=groups) - true)
 
@@ -99,9 +91,7 @@ def active_segments(events: Sequence[Event], duration: float, classes: Sequence[
     return active
 
 
-def _pairs(detected: EventTable, truth: EventTable) -> _Pairs:
+def _pairs(detected: EventTable, truth: EventTable) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of a detection and a truth event of its group, by their rows."""
     first = np.searchsorted(truth.group, detected.group, "left")
-    count = np.searchsorted(truth.group, detected.group, "right") - first
-    detection = np.repeat(np.arange(len(detected.group)), count)
-    within = np.arange(len(detection)) - np.repeat(np.cumsum(count) - count, count)
-    return _Pairs(detection, np.repeat(first, count) + within)
+    return ranges(first, np.searchsorted(truth.group, detected.group, "right") - first)

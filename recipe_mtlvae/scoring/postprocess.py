@@ -50,14 +50,13 @@ class Decoding:
         clips = {clip: item._replace(scores=self.smooth(item.scores)) for clip, item in folder.clips.items()}
         return ScoreFolder(folder.classes, clips)
 
-    def events(self, scores: np.ndarray, edges: np.ndarray, classes: Sequence[str]) -> list[Event]:
-        """The events of unprocessed `scores` (steps, classes), by onset; `edges` (steps + 1,) in seconds."""
-        return to_events(self.smooth(scores), edges, classes, self.thresholds)
-
     def detected(
         self, scores: np.ndarray, step_seconds: float, classes: Sequence[str], duration: float
     ) -> list[DetectedEvent]:
-        """The same with each event's confidence, for step t at [t, t + 1) * step_seconds; cut at `duration` (s)."""
+        """The events of unprocessed `scores` (steps, classes), by onset, each with its confidence.
+
+        Step t covers [t, t + 1) * step_seconds; events are cut at `duration` (s).
+        """
         smoothed = self.smooth(scores)
         found = to_events(smoothed, np.arange(len(scores) + 1) * step_seconds, classes, self.thresholds)
         column = {label: i for i, label in enumerate(classes)}

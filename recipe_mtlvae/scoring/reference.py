@@ -1,9 +1,13 @@
-"""What scores are held against: the truth and the durations of the clips whose audio is there."""
+"""What scores are compared with: the truth and the durations of the clips whose audio is there.
+
+A run carries its own with it, so that its scores can be measured again and compared anywhere.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +18,7 @@ import numpy as np
 from recipe_mtlvae.corpus.metadata import read_events
 from recipe_mtlvae.corpus.names import stem_of
 from recipe_mtlvae.errors import Fault, RecipeError, fail
-from recipe_mtlvae.files import content_hash, read_text
+from recipe_mtlvae.files import content_hash, read_text, write_json
 from recipe_mtlvae.labels import Event, merge_events
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 
@@ -67,6 +71,37 @@ def split_reference(split: Split) -> Reference:
     return Reference(truth, durations, split.expected)
 
 
+def reference_path(run_dir: Path, split: str) -> Path:
+    return run_dir / f"truth_{split}.json"
+
+
+def write_reference(file: Path, reference: Reference) -> None:
+    """Write {expected, clips: {clip id: {duration, events: [[onset, offset, label], ...]}}}, times in seconds."""
+    clips = {
+        clip: {
+            "duration": seconds,
+            "events": [[event.onset, event.offset, event.label] for event in reference.truth[clip]],
+        }
+        for clip, seconds in sorted(reference.durations.items())
+    }
+    write_json(file, {"expected": reference.expected, "clips": clips})
+
+
+def read_written_reference(file: Path) -> Reference:
+    """What write_reference wrote. Raises RecipeError where there is no such file or it holds something else."""
+    try:
+        content = json.loads(read_text(file))
+        clips = content["clips"]
+        truth = {clip: [Event(*event) for event in entry["events"]] for clip, entry in clips.items()}
+        durations = {clip: float(entry["duration"]) for clip, entry in clips.items()}
+        return Reference(truth, durations, int(content["expected"]))
+    except FileNotFoundError:
+        raise fail("this run does not carry its truth", "give --ground_truth and --durations", file) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        what = f"expected the truth of a run, as stage 3 writes it ({type(error).__name__})"
+        raise fail(what, "give --ground_truth and --durations", file) from None
+
+
 def attach(scores: ScoreFolder, reference: Reference, allow_missing: bool) -> Attached:
     """Scores of the reference's clips alone.
 
@@ -90,7 +125,7 @@ def _by_id(by_name: Mapping[str, object], file: Path) -> dict:
     """By name without suffix, which names a clip's score file."""
     result = {stem_of(name): value for name, value in by_name.items()}
     if len(result) < len(by_name):
-        raise fail("two clips have one name but for the suffix: their scores could not be told apart", path=file)
+        raise fail("two clips have one name but for the suffix: their scores would share one file", path=file)
     return result
 
 

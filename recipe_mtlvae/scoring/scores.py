@@ -77,7 +77,8 @@ def read_scores(folder: Path) -> ScoreFolder:
     faults: list[Fault] = []
     for file in files:
         try:
-            own_classes, clip = _read_clip(file)
+            refuse_pipe(file)
+            own_classes, clip = parse_scores(file.read_bytes(), file)
         except RecipeError as error:
             faults += error.faults
             continue
@@ -91,11 +92,6 @@ def read_scores(folder: Path) -> ScoreFolder:
     if faults:
         raise RecipeError(*faults)
     return ScoreFolder(classes or (), clips)
-
-
-def _read_clip(file: Path) -> tuple[tuple[str, ...], ClipScores]:
-    refuse_pipe(file)
-    return parse_scores(file.read_bytes(), file)
 
 
 def parse_scores(content: bytes, file: Path | str) -> tuple[tuple[str, ...], ClipScores]:

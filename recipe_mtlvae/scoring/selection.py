@@ -25,9 +25,8 @@ def intersection_f1(
     detections cover at least `gtc` of it. The clips are the truth's; one without detections is event-free. Classes
     without truth are left out of the mean; 0 when no class has any. Raises ValueError on detections in other clips.
     """
-    strangers = events_by_clip.keys() - truth_by_clip.keys()
-    if strangers:
-        raise ValueError(f"detections in clips that the truth does not have: {sorted(strangers)[:3]}")
+    if unknown := events_by_clip.keys() - truth_by_clip.keys():
+        raise ValueError(f"detections in clips that the truth does not have: {sorted(unknown)[:3]}")
     groups = len(truth_by_clip) * len(classes)
     detected = EventTable.of([events_by_clip.get(clip, ()) for clip in truth_by_clip], classes)
     truth = EventTable.of([merge_events(events) for events in truth_by_clip.values()], classes)

@@ -17,7 +17,7 @@ from recipe_mtlvae.labels import Event
 from recipe_mtlvae.scoring.scenarios import Intersection
 from recipe_mtlvae.scoring.scores import ClipScores
 
-DECIMALS = 6  # seconds are compared at 1 us, as sed_scores_eval does
+DECIMALS = 6  # seconds are compared at 1 us, as sed_scores_eval does: 0.3 * 10 must not exceed 3
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,12 @@ class _Timeline:
 def _covered(events: np.ndarray, first: np.ndarray, entries: np.ndarray, time: np.ndarray) -> np.ndarray:
     """Seconds of `events` (events, 3) in their clip up to each entry's time: (entries,)."""
     clip = events[:, 0].astype(np.int64)
-    event, entry = _ranges(first[clip], entries[clip])
+    event, entry = ranges(first[clip], entries[clip])
     seconds = np.clip(time[entry] - events[event, 1], 0.0, events[event, 2] - events[event, 1])
     return np.bincount(entry, seconds, len(time))
 
 
-def _ranges(start: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def ranges(start: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """All (i, start[i] + j) with j < count[i], as two arrays."""
     owner = np.repeat(np.arange(len(count)), count)
     return owner, np.arange(len(owner)) - np.repeat(np.cumsum(count) - count - start, count)
@@ -228,7 +228,7 @@ def _found(
     """Changes (moments,) of the number of `references` of which relevant intervals cover at least `gtc`."""
     first = np.searchsorted(references[:, 0], intervals.clip[relevant], "left")
     count = np.searchsorted(references[:, 0], intervals.clip[relevant], "right") - first
-    owner, reference = _ranges(first, count)
+    owner, reference = ranges(first, count)
     interval = relevant[owner]
     _, onset, offset = references[reference].T
     seconds = np.minimum(timeline.time[intervals.end[interval]], offset)

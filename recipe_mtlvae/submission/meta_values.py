@@ -15,8 +15,7 @@ from recipe_mtlvae.conf_types import Probability
 from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.report.runs import Run
-from recipe_mtlvae.scoring.reference import attach
-from recipe_mtlvae.scoring.reference_file import read_written_reference, reference_path
+from recipe_mtlvae.scoring.reference import attach, read_written_reference, reference_path
 from recipe_mtlvae.scoring.scenarios import METRICS
 from recipe_mtlvae.scoring.scores import read_scores
 from recipe_mtlvae.submission.profile import Profile

@@ -16,7 +16,7 @@ from recipe_mtlvae.conf_sections import PostprocessConf
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.scoring.matching import EventTable, collar_hits, intersection_hits
 from recipe_mtlvae.scoring.operating_points import read_operating_points, step_scores
-from recipe_mtlvae.scoring.postprocess import Decoding
+from recipe_mtlvae.scoring.postprocess import Decoding, to_events
 from recipe_mtlvae.scoring.reference import read_reference
 from recipe_mtlvae.scoring.scenarios import EVENT, INTERSECTION
 from recipe_mtlvae.scoring.tuning import StrongClips, WeakClips, tune
@@ -73,7 +73,8 @@ def _on_grid(edges: np.ndarray, scores: np.ndarray, steps: int) -> np.ndarray:
 def _f1(scores: np.ndarray, truth: list[list[Event]], classes: list[str], decoding: Decoding) -> np.ndarray:
     """Macro event and intersection F1."""
     edges = np.arange(scores.shape[1] + 1) * STEP
-    found = EventTable.of([decoding.events(clip, edges, classes) for clip in scores], classes)
+    events = [to_events(decoding.smooth(clip), edges, classes, decoding.thresholds) for clip in scores]
+    found = EventTable.of(events, classes)
     expected = EventTable.of(truth, classes)
     groups = len(truth) * len(classes)
     references = np.bincount(expected.group, minlength=groups).reshape(-1, len(classes)).sum(axis=0)
