@@ -164,7 +164,7 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
     if address and os.environ.get("RAY_AUTH_MODE") != "token":
         hint = "set it where ray start runs and here: otherwise anybody who reaches the cluster runs code on it"
         raise fail("--cluster: expected RAY_AUTH_MODE=token", hint)
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}  # what fails is said in our words
     import ray
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
