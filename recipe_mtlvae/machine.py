@@ -17,3 +17,19 @@ def is_rank_zero() -> bool:
     """
     ranks = (os.environ.get(name, "") for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
     return all(rank in ("", "0") for rank in ranks)
+
+
+def node_begun() -> int | None:
+    """The number of the node whose first training process this is; None for its other processes.
+
+    The first process of all is on node 0. As Lightning, torchrun and SLURM number them.
+    """
+    if is_rank_zero():
+        return 0
+    local, node = _first_set("LOCAL_RANK", "SLURM_LOCALID"), _first_set("NODE_RANK", "GROUP_RANK", "SLURM_NODEID")
+    unknown = not local and (_first_set("RANK", "SLURM_PROCID") not in ("", "0"))
+    return None if local not in ("", "0") or unknown else int(node or 0) or None
+
+
+def _first_set(*names: str) -> str:
+    return next((os.environ[name] for name in names if os.environ.get(name)), "")

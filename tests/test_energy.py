@@ -53,7 +53,7 @@ class FakeTracker:
 
 @pytest.fixture
 def tracker(monkeypatch):
-    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"):
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"):
         monkeypatch.delenv(name, raising=False)
 
     def install(cls: type = FakeTracker) -> None:
@@ -256,9 +256,21 @@ def test_of_an_unreadable_energy_file_a_training_that_goes_on_is_unknown(tracker
     assert capsys.readouterr().err == f"warning: {file}: damaged; the energy so far is not known\n"
 
 
-@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])
-def test_other_ranks_do_not_measure(tracker, file, monkeypatch, name):
-    monkeypatch.setenv(name, "1")
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"RANK": "1"},
+        {"LOCAL_RANK": "1"},
+        {"SLURM_PROCID": "1"},
+        {"LOCAL_RANK": "1", "NODE_RANK": "1"},
+        {"RANK": "3", "LOCAL_RANK": "1", "GROUP_RANK": "1"},
+        {"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NODEID": "1"},
+        {"SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURM_NODEID": "0"},
+    ],
+)
+def test_other_processes_of_a_node_do_not_measure(tracker, file, monkeypatch, variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     with measured(file, "training", CONF):
         pass
     assert not file.exists()
@@ -269,6 +281,42 @@ def test_rank_zero_measures(tracker, file, monkeypatch):
     with measured(file, "training", CONF):
         pass
     assert read(file)["training"]["kwh"] == 3.0
+
+
+NODES = [
+    {"LOCAL_RANK": "0", "NODE_RANK": "1"},  # Lightning's own launcher
+    {"NODE_RANK": "1"},  # its process that starts the others
+    {"RANK": "2", "LOCAL_RANK": "0", "GROUP_RANK": "1"},  # torchrun
+    {"SLURM_PROCID": "2", "SLURM_LOCALID": "0", "SLURM_NODEID": "1"},
+]
+
+
+@pytest.mark.parametrize("second", NODES)
+@pytest.mark.parametrize("first_ends", ["first", "last"])
+def test_the_first_process_of_each_node_measures_and_nodes_are_added_up(tracker, file, monkeypatch, second, first_ends):
+    """Training goes on once: two parts of 3 kWh on each of two nodes."""
+    for _ in range(2):
+        for variables in ({}, second) if first_ends == "first" else (second, {}):
+            with monkeypatch.context() as node:
+                for name, value in variables.items():
+                    node.setenv(name, value)
+                with measured(file, "training", CONF):
+                    pass
+    entry = read(file)["training"]
+    assert (entry["kwh"], entry["cpu_kwh"], entry["ram_kwh"]) == (12.0, 4.0, 8.0)
+    assert {name: part["kwh"] for name, part in entry["nodes"].items()} == {"0": 6.0, "1": 6.0}
+    assert entry["seconds"] == max(part["seconds"] for part in entry["nodes"].values())
+
+
+def test_a_node_that_could_not_be_measured_leaves_the_whole_unknown(tracker, file, monkeypatch):
+    with measured(file, "training", CONF):
+        pass
+    monkeypatch.setenv("NODE_RANK", "1")
+    monkeypatch.setitem(sys.modules, "codecarbon", None)
+    with measured(file, "training", CONF):
+        pass
+    entry = read(file)["training"]
+    assert entry["kwh"] is None and entry["reason"] == "codecarbon is not installed"
 
 
 class Recorded(FakeTracker):
@@ -294,7 +342,7 @@ def test_a_resumed_training_keeps_a_record_a_part_and_a_repeated_prediction_only
 
 def test_codecarbon_itself_is_understood(file, monkeypatch, capfd):
     pytest.importorskip("codecarbon")
-    monkeypatch.setattr(energy, "is_rank_zero", lambda: True)
+    monkeypatch.setattr(energy, "node_begun", lambda: 0)
     with measured(file, "training", CONF):
         sum(i * i for i in range(300_000))
     entry = read(file)["training"]

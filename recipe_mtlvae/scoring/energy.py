@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import platform
@@ -17,7 +18,7 @@ from recipe_mtlvae.conf_sections import EnergyConf
 from recipe_mtlvae.errors import warn
 from recipe_mtlvae.files import content_hash, read_json, write_json
 from recipe_mtlvae.locks import locked
-from recipe_mtlvae.machine import is_rank_zero
+from recipe_mtlvae.machine import node_begun
 
 ACCUMULATED = "training"  # the phase that goes on where it was stopped; the others are measured anew
 MEASURE_SECONDS = 15
@@ -34,17 +35,18 @@ def measured(file: Path, phase: str, conf: EnergyConf, every_process: bool = Fal
     The whole machine's CPU and memory are measured, and all GPUs that the process sees. Where nothing could be
     measured, the figures in kWh are null and `reason` says why: never 0. Phase "training" adds to what `file` holds.
     `records` are codecarbon's own, one a part that was measured, as it would write them into its CSV.
-    Under DDP rank 0 alone measures; with `every_process` each does, for `joined` to count once. Never raises an
-    exception of its own; the block's pass through.
+    Under DDP the first process of each node measures, and the nodes' figures are added up; with `every_process` each
+    does, for `joined` to count once. Never raises an exception of its own; the block's pass through.
     """
-    if not every_process and not is_rank_zero():
+    node = 0 if every_process else node_begun()
+    if node is None:
         yield
         return
-    before = _earlier_part(file, phase) if phase == ACCUMULATED else None
+    before = _earlier_part(file, phase, node) if phase == ACCUMULATED else None
 
     def save(figures: dict[str, Any]) -> None:  # called only once the block runs
         entry = {"seconds": time.perf_counter() - started, **figures}
-        note_energy(file, phase, entry if before is None else _sum(before, entry))
+        note_energy(file, phase, entry if before is None else _sum(before, entry), node)
 
     tracker, reason = _start(conf, save)
     started = time.perf_counter()
@@ -100,21 +102,40 @@ def _is_energy(content: Any) -> bool:
     return isinstance(content, dict) and all(isinstance(entry, dict) for entry in content.values())
 
 
-def _earlier_part(file: Path, phase: str) -> dict[str, Any] | None:
-    """The figures of a phase so far, unknown ones where the file is damaged, which is put aside then."""
+def _earlier_part(file: Path, phase: str, node: int) -> dict[str, Any] | None:
+    """The node's figures of a phase so far, unknown ones where the file is damaged, which is put aside then."""
     if not file.exists() or _is_energy(read_json(file)):
-        return read_energy(file).get(phase)
+        return _by_node(read_energy(file).get(phase)).get(str(node))
     with contextlib.suppress(OSError):
         file.replace(file.with_name(f"{file.name}.damaged"))
     warn(f"{file}: damaged; the energy so far is not known")
     return {"seconds": None, **_unmeasured(f"{file.name} was damaged")}
 
 
-def note_energy(file: Path, phase: str, entry: dict[str, Any]) -> None:
-    """Set one phase of `file`, one process at a time."""
+def note_energy(file: Path, phase: str, entry: dict[str, Any], node: int = 0) -> None:
+    """Set one phase of `file`, one process at a time; a later node's part of it is added to the others'."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with locked(file.parent):
-        write_json(file, {**read_energy(file), phase: entry})
+        before = read_energy(file)
+        write_json(file, {**before, phase: _with_node(before.get(phase), entry, node)})
+
+
+def _with_node(before: dict[str, Any] | None, entry: dict[str, Any], node: int) -> dict[str, Any]:
+    """A phase's figures with one node's own; of several, `nodes` keeps each and the rest is their sum.
+
+    They work side by side: the sum's `seconds` are the longest node's.
+    """
+    nodes = (_by_node(before) if node or "nodes" in (before or {}) else {}) | {str(node): entry}
+    if list(nodes) == ["0"]:
+        return entry
+    nodes = dict(sorted(nodes.items()))
+    longest = [part["seconds"] for part in nodes.values()]
+    seconds = None if None in longest else max(longest)
+    return functools.reduce(_sum, nodes.values()) | {"seconds": seconds, "nodes": nodes}
+
+
+def _by_node(entry: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
+    return {} if entry is None else entry.get("nodes", {"0": entry})
 
 
 def ew_psds(psds: float, kwh_baseline: float, kwh_submission: float) -> float:
