@@ -47,6 +47,37 @@ def test_without_either_it_is_all():
     assert shard_of(None, {}) == ALL == Shard(0, 1)
 
 
+def array(*values: int, count: int | None = None) -> dict[str, str]:
+    names = dict(zip(("ID", "MIN", "MAX", "STEP"), map(str, values), strict=True))
+    return {f"SLURM_ARRAY_TASK_{name}": value for name, value in (names | {"COUNT": str(count)}).items()}
+
+
+def test_a_job_array_s_task_is_a_share():
+    assert shard_of(None, array(5, 1, 9, 2, count=5)) == Shard(2, 5)
+    engine = {"SGE_TASK_ID": "3", "SGE_TASK_FIRST": "1", "SGE_TASK_LAST": "16", "SGE_TASK_STEPSIZE": "1"}
+    assert shard_of(None, engine) == Shard(2, 16)
+    assert shard_of(None, dict.fromkeys(engine, "undefined")) == ALL  # a job that is no array
+
+
+def test_processes_of_a_job_array_s_task_divide_its_share():
+    shares = [
+        shard_of(None, array(task, 0, 1, 1, count=2) | {"RANK": rank, "WORLD_SIZE": "3"})
+        for task in (0, 1)
+        for rank in "012"
+    ]
+    assert shares == [Shard(index, 6) for index in range(6)]
+
+
+def test_a_task_that_is_submitted_again_alone_does_what_is_missing():
+    assert shard_of(None, array(5, 5, 5, 1, count=1)) == ALL
+
+
+def test_a_job_array_with_holes_is_refused_unless_run_shard_is_given():
+    with pytest.raises(RecipeError, match="a job array with holes"):
+        shard_of(None, array(3, 1, 7, 1, count=3))
+    assert shard_of("0/1", array(3, 1, 7, 1, count=3)) == ALL
+
+
 def test_a_batch_script_alone_is_no_share_though_it_has_many_tasks():
     assert shard_of(None, {"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_JOB_ID": "1"}) == ALL
 
