@@ -22,11 +22,32 @@ export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 # A training step frees and takes the same large blocks again and again; glibc hands those back to the system each time
 export MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-33554432}" MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-4294967296}"
 
+# Several tasks of one srun: stages 0 and 2 are done in shares, the others by the first task, while its fellows wait here
+task=${SLURM_PROCID:-0} tasks=${SLURM_STEP_NUM_TASKS:-1}
+meeting="$root/exp/.srun-${SLURM_JOB_ID:-0}-${SLURM_STEP_ID:-0}-${SLURM_RESTART_COUNT:-0}"
+
+meet() {
+    [[ $tasks -gt 1 ]] || return 0
+    mkdir -p "$meeting"
+    touch "$meeting/$1-$task"
+    until [[ ! -d $meeting || $(find "$meeting" -name "$1-*" | wc -l) -ge $tasks ]]; do
+        [[ ! -e $meeting/failed && $SIGNALS == 0 ]] || exit 1
+        sleep 1
+    done
+}
+
 run_stage() {
+    if [[ $tasks -gt 1 && $1 != [02] ]]; then
+        [[ $task == 0 ]] || return 0
+        # Without these, or Lightning would wait for the other tasks
+        run_child env -u SLURM_NTASKS -u SLURM_STEP_NUM_TASKS "$PYTHON" -m "local.${stages[$1]}" ${STAGE_OPTIONS[@]+"${STAGE_OPTIONS[@]}"} "${@:2}"
+        return
+    fi
     run_child "$PYTHON" -m "local.${stages[$1]}" ${STAGE_OPTIONS[@]+"${STAGE_OPTIONS[@]}"} "${@:2}"
 }
 
 for ((stage = STAGE; stage <= STOP_STAGE; stage++)); do
+    meet "$stage"
     echo "== stage $stage: ${stages[stage]}"
     begin=$SECONDS
     code=0
@@ -41,6 +62,7 @@ for ((stage = STAGE; stage <= STOP_STAGE; stage++)); do
         run_stage "$stage" "--as_official=$BASELINE_CHECKPOINT" || code=$?
     fi
     if [[ $code != 0 ]]; then
+        [[ $tasks -le 1 ]] || touch "$meeting/failed"
         ended=failed
         [[ $SIGNALS == 0 ]] || ended=interrupted
         echo "== stage $stage: ${stages[stage]} $ended after $((SECONDS - begin)) s"
@@ -48,3 +70,5 @@ for ((stage = STAGE; stage <= STOP_STAGE; stage++)); do
     fi
     echo "== stage $stage: ${stages[stage]} done in $((SECONDS - begin)) s"
 done
+meet end
+[[ $task != 0 || $tasks -le 1 ]] || rm -r "$meeting"

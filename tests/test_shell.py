@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.children import LIMIT, child
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHELL_FILES = [
@@ -100,6 +103,34 @@ def test_a_stage_runs_in_the_callers_folder_and_imports_from_the_recipe(recipe: 
     run(recipe, "--stop_stage", "0", PYTHONPATH="/other")
     log = (recipe / "log").read_text().splitlines()
     assert log[2:] == [str(recipe.parent / "elsewhere"), f"{recipe}:/other", "PASSIVE"]
+
+
+def of_one_srun(recipe: Path, *options: str, **variables: str) -> list[int]:
+    """Run run.sh as srun's two tasks do, side by side; their exit codes."""
+    variables |= {"SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2", "SLURM_JOB_ID": "7"}
+    variables |= {"LOG": str(recipe / "log"), "STAND_IN": str(recipe / "python")}
+    with contextlib.ExitStack() as stack:
+        tasks = [
+            stack.enter_context(
+                child(recipe / "run.sh", *options, env={**os.environ, **variables, "SLURM_PROCID": rank})
+            )
+            for rank in "01"
+        ]
+        for task in tasks:
+            task.communicate(timeout=LIMIT)
+        return [task.returncode for task in tasks]
+
+
+def test_of_several_tasks_of_srun_the_first_alone_does_the_stages_without_shares(recipe: Path) -> None:
+    assert of_one_srun(recipe, "--stop_stage", "3") == [0, 0]
+    names = ["prepare", "prepare", "train", "predict", "predict", "score"]
+    assert calls(recipe) == [f"-m local.{name}" for name in names]
+    assert list((recipe / "exp").iterdir()) == []
+
+
+def test_where_one_task_of_srun_fails_its_fellows_end_too(recipe: Path) -> None:
+    assert of_one_srun(recipe, FAILING="local.train") == [7, 1]
+    assert calls(recipe)[-1] == "-m local.train"
 
 
 def test_a_set_wait_policy_is_kept(recipe: Path) -> None:
