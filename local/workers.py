@@ -6,27 +6,32 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from recipe_mtlvae.errors import Fault, RecipeError
+from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.processes import held_back
+from recipe_mtlvae.progress_bar import progress_bar
 
 
 def set_up_worker(folder: Path) -> None:
     """To be called in a new worker, which works inside `folder`."""
-    logging.disable(logging.CRITICAL)  # desed tells of every file that it writes
-    os.chdir(folder)  # desed globs its folders: a root with brackets in its path would be found empty
+    logging.disable(logging.CRITICAL)  # desed logs every file that it writes
+    os.chdir(folder)  # desed globs its folders: it would find nothing in a root with brackets in its path
 
 
 def run(processes: ProcessPoolExecutor, function: Callable[[Any], Iterable[Fault]], items: list, name: str) -> None:
-    """Do all items, with a progress bar; faults of all are raised together."""
-    from tqdm import tqdm
-
+    """Call `function` for all items, with a progress bar. Raises RecipeError with the faults of all of them."""
     faults: list[Fault] = []
-    with held_back():
-        results = processes.map(function, items, chunksize=4)
-    for fault in tqdm(results, name, len(items), disable=None):
-        faults += fault
+    try:
+        with held_back():
+            results = processes.map(function, items, chunksize=4)
+        with progress_bar(name, len(items)) as bar:
+            for found in results:
+                faults += found
+                bar.update()
+    except BrokenProcessPool:
+        raise fail("a process that made clips was ended", "free some memory and run the same again") from None
     if faults:
         raise RecipeError(*faults)

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from local.desed.download import _offered, download, part_of
+from local.desed.download import RemoteFile, _offered, download, find_file, part_of
 from local.desed.http import _asked_wait, number
-from local.desed.record import RemoteFile, find_file
 from recipe_mtlvae.conf import data_file, load_conf
 from recipe_mtlvae.conf_sections import ArchiveConf, FetchConf
 from recipe_mtlvae.errors import RecipeError

@@ -265,7 +265,7 @@ def test_killed_and_started_again_it_ends_in_the_same_tree(corpus: Path, tmp_pat
 
 
 def test_a_complete_corpus_is_not_made_again(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mini_corpus, "_start_processes", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(mini_corpus, "start_processes", lambda *_: pytest.fail("made again"))
     make_corpus(small_conf(), corpus)
 
 

@@ -1,19 +1,19 @@
-"""The archives that a run needs: each fetched once, and taken apart split by split."""
+"""The archives that a run needs: each is fetched once, and unpacked split by split."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from local.desed.clip_file import move
-from local.desed.download import download, part_of
-from local.desed.progress import byte_text
-from local.desed.record import RemoteFile, find_file
-from local.desed.space import UNPACKED
+from local.desed.download import RemoteFile, download, find_file, part_of
 from local.desed.unpack import is_archive, unpack
 from recipe_mtlvae.conf_sections import ArchiveConf, FetchConf
 from recipe_mtlvae.errors import RecipeError, fail, printable
+from recipe_mtlvae.progress_bar import byte_text
+
+UNPACKED = 2  # bytes out of an archive for one in it, at most: audio compresses badly
 
 
 class Archives:
@@ -29,7 +29,7 @@ class Archives:
         return f"{archive.file} of record {archive.record}"
 
     def needed_bytes(self, name: str) -> int:
-        """Room on the disk that it still takes to fetch and unpack it."""
+        """Space on the disk that fetching and unpacking it still takes."""
         path = self._path(name)
         if path.exists():
             return UNPACKED * path.stat().st_size
@@ -37,18 +37,17 @@ class Archives:
         return size * (1 + UNPACKED * is_archive(path.name)) - (part.stat().st_size if part.exists() else 0)
 
     def get(self, name: str) -> Path:
-        """The archive, whole. Raises RecipeError, the same again for one that could not be had before."""
+        """The complete archive. Raises RecipeError, the same again for one that failed before."""
         path = self._path(name)
         if not path.exists():
             file = self._find(name)
             print(printable(f"fetching {self.describe(name)}, {byte_text(file.size)}"), flush=True)
-            with self._remembered(name):
-                download(file, path, self.fetch)
+            self._once(name, download, file, path, self.fetch)
         return path
 
     def take(self, name: str, wanted: dict[str, Path]) -> None:
-        """Give files of an archive the paths wanted, by their names in a tree, below whatever folder they lie:
-        `dcase_synth/audio/x.wav` is `audio/x.wav`. A file that is no archive takes the one path wanted.
+        """Unpack files to the paths `wanted` by their paths in a tree, in whatever folder of the archive the tree lies:
+        `dcase_synth/audio/x.wav` is `audio/x.wav`. A file that is no archive is moved to the one path wanted.
         """
         path = self.get(name)
         if is_archive(path.name):
@@ -62,14 +61,13 @@ class Archives:
         if name in self._failed:
             raise self._failed[name]
         if name not in self._remote:
-            with self._remembered(name):
-                self._remote[name] = find_file(self._entry(name), self.fetch)
+            self._remote[name] = self._once(name, find_file, self._entry(name), self.fetch)
         return self._remote[name]
 
-    @contextlib.contextmanager
-    def _remembered(self, name: str) -> Iterator[None]:
+    def _once(self, name: str, step: Callable[..., Any], *arguments: Any) -> Any:
+        """Do a step; where it fails, `_find` raises the same error again instead of trying again."""
         try:
-            yield
+            return step(*arguments)
         except RecipeError as error:
             self._failed[name] = error
             raise

@@ -1,4 +1,4 @@
-"""The file of one AudioSet clip: what its name says, whether it is sound, and how it gets to its place."""
+"""The file of one AudioSet clip: what its name says, whether it can be decoded, and linking or moving it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.corpus.audio_stats import audio_stats
 from recipe_mtlvae.errors import RecipeError
 
 
 @dataclass(frozen=True)
 class ClipName:
-    """What tells a clip from others: `Y<id>_30.000_40.000.wav` and `<id>_30_40.wav` are the same one."""
+    """Identifies a clip: `Y<id>_30.000_40.000.wav` and `<id>_30_40.wav` are the same."""
 
     video: str  # YouTube's id, 11 characters
     start: float  # s
@@ -30,15 +30,10 @@ class ClipName:
 
 def unfit(path: Path) -> str | None:
     """Why a file cannot be used as audio; None where it can. All of it is decoded."""
-    import soundfile
-
     try:
-        damage = read_audio(path, soundfile.info(path).samplerate, None).damage
+        return audio_stats(path).damage
     except RecipeError as error:
         return error.faults[0].what
-    except (soundfile.LibsndfileError, OSError) as error:
-        return f"is not readable as audio ({getattr(error, 'error_string', error)})"
-    return damage and damage.what
 
 
 def link(source: Path, target: Path) -> None:
@@ -51,7 +46,7 @@ def link(source: Path, target: Path) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Give a finished file its place, whole at every moment; folders of a tree may lie on other disks."""
+    """Move a complete file so that `target` is never incomplete; folders of a tree may lie on other disks."""
     try:
         source.replace(target)
     except OSError as error:

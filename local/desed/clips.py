@@ -16,26 +16,25 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from local.desed.clip_file import ClipName, move, unfit
-from local.desed.missing import one_line
-from local.desed.progress import Progress
-from local.desed.space import CLIP_BYTES
 from recipe_mtlvae.conf_sections import FetchConf
 from recipe_mtlvae.errors import fail
+from recipe_mtlvae.progress_bar import progress_bar
 
-# yt-dlp's words. For what passes, such as too many requests; the clip may be there all the same ...
+CLIP_BYTES = 10 * 44_100 * 2 + 44  # one AudioSet clip as desed saves it: 10 s, 44.1 kHz, 16 bits
+# yt-dlp's words for temporary faults, such as too many requests ...
 PASSING = re.compile(
     r"HTTP Error (408|429|5\d\d)|too many requests|rate.?limit|try again later|not a bot|timed? ?out|connection|"
     r"temporary failure|name or service|network is unreachable|incomplete ?read|remote end closed",
     re.IGNORECASE,
 )
-# ... and for a clip that will not come back
+# ... and for clips that are gone
 GONE = re.compile(
     r"video (is )?(unavailable|not available|private)|private video|removed|terminated|does not exist|deleted|"
     r"not (been )?made (this video )?available|copyright|confirm your age|not an AudioSet",
     re.IGNORECASE,
 )
 NOT_TRIED = "not tried"
-NONE_OF = 20  # where none of the first so many clips came, the fault is hardly theirs
+NONE_OF = 20  # where none of so many clips can be fetched, the network or YouTube is at fault
 
 
 def is_gone(reason: str) -> bool:
@@ -48,8 +47,8 @@ def fetch_clips(
 ) -> str | None:
     """Fetch AudioSet clips into `folder`, each under its name only when it is whole and readable.
 
-    work: a folder on the same disk for what is half done. note: is told the name and the reason of each clip that did
-    not come, as soon as that is known. Returns why asking was given up, with clips left that were never asked for.
+    work: a folder on the same disk for unfinished files. note: called with the name and the reason of each clip that
+    cannot be fetched. Returns why fetching stopped before all clips were tried; None where it did not.
     Raises RecipeError where a program is missing.
     """
     with _quiet():
@@ -58,11 +57,11 @@ def fetch_clips(
     pace, came, refused = Pace(fetch), 0, 0
     pool = ThreadPoolExecutor(fetch.clips_at_once)
     try:
-        with _quiet(), Progress(title, len(names), "clips") as progress:
+        with _quiet(), progress_bar(title, len(names)) as bar:
             futures = {pool.submit(_fetch_clip, name, folder, work, pace): name for name in names}
             for done in as_completed(futures):
                 reason = done.result()
-                progress.advance(1)
+                bar.update()
                 if reason is None:
                     came += 1
                     continue
@@ -78,7 +77,7 @@ def fetch_clips(
 
 
 class Pace:
-    """The rhythm that all threads share: a rate, longer pauses with every refusal in a row, and an end to them."""
+    """The request rate that all threads share, with pauses that double with each refusal, and a limit to refusals."""
 
     def __init__(self, fetch: FetchConf) -> None:
         self.fetch = fetch
@@ -120,7 +119,7 @@ class Pace:
 
 
 def _fetch_clip(name: str, folder: Path, work: Path, pace: Pace) -> str | None:
-    """One clip, with as many attempts as it takes; the reason where it does not come."""
+    """One clip, in several attempts; the reason where it cannot be fetched."""
     reason = NOT_TRIED
     for _ in range(pace.fetch.attempts):
         round_ = pace.turn()
@@ -160,11 +159,16 @@ def _ask(name: str, folder: Path, work: Path) -> str | None:
     if re.search("ffmpeg|ffprobe|NoBackend", reason[0]) and not (shutil.which("ffmpeg") and shutil.which("ffprobe")):
         what = "AudioSet clips need the programs ffmpeg and ffprobe"
         raise fail(what, "install them: apt install ffmpeg, or brew install ffmpeg")
-    return one_line(reason[0].replace(f"{work}/", ""))
+    return _one_line(reason[0].replace(f"{work}/", ""))
+
+
+def _one_line(reason: str) -> str:
+    """A program's message without colours, tabs and line breaks."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", reason).split())
 
 
 def _import_decoders() -> None:
-    """Import what desed decodes with: librosa imports it at its first use, which threads must not do at once."""
+    """Import what desed decodes with: librosa imports it at first use, which several threads must not do at once."""
     import desed.download  # noqa: F401
     import librosa
     import resampy

@@ -1,18 +1,55 @@
-"""One file by HTTP: resumed where it was cut, checked for size and md5, and under its name only when it is whole."""
+"""One file of a Zenodo record by HTTP: resumed where it was cut, checked for size and md5, named once it is whole."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
-from local.desed.http import NETWORK_ERRORS, PassingError, Patience, network_error, number, open_url
-from local.desed.progress import Progress
-from local.desed.record import RemoteFile
-from recipe_mtlvae.conf_sections import FetchConf
+from tqdm import tqdm
+
+from local.desed.http import NETWORK_ERRORS, PassingError, Patience, network_error, number, open_url, read_json
+from recipe_mtlvae.conf_sections import ArchiveConf, FetchConf
 from recipe_mtlvae.errors import fail
+from recipe_mtlvae.progress_bar import progress_bar
 
 CHUNK = 2**18  # bytes
+SHOWN_FILES = 20
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file as its record describes it."""
+
+    name: str
+    url: str
+    size: int  # bytes
+    md5: str  # hexadecimal
+
+
+def find_file(archive: ArchiveConf, fetch: FetchConf) -> RemoteFile:
+    """Look a file up in its record (`GET <records>/<number>`: files[].key, size, checksum, links.self).
+
+    Raises RecipeError where there is no such record or no such file in it.
+    """
+    url = f"{fetch.records}/{archive.record}"
+    record = read_json(url, fetch)
+    try:
+        files = {entry["key"]: entry for entry in record["files"]}
+        if archive.file not in files:
+            there = ", ".join([*files][:SHOWN_FILES]) or "none"
+            hint = f"the files there are {there}: correct fetch.archives in conf/data/desed.yaml"
+            raise fail(f"record {archive.record} has no file {archive.file}", hint, url)
+        entry = files[archive.file]
+        kind, _, md5 = entry["checksum"].partition(":")
+        address, size = entry["links"]["self"], entry["size"]
+        if kind != "md5" or not re.fullmatch("[0-9a-f]{32}", md5) or not isinstance(size, int) or size < 1:
+            raise ValueError
+        return RemoteFile(archive.file, str(address), size, md5)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        what = "not a record as zenodo describes it: expected files with key, size, checksum md5:... and links.self"
+        raise fail(what, "check fetch.records", url) from None
 
 
 def part_of(target: Path) -> Path:
@@ -45,17 +82,17 @@ def _complete(file: RemoteFile, part: Path, fetch: FetchConf) -> None:
     if part.stat().st_size > file.size:
         part.write_bytes(b"")
     patience = Patience(file.url, fetch)
-    with Progress(file.name, file.size, "B", part.stat().st_size) as progress:
+    with progress_bar(file.name, file.size, "B", part.stat().st_size) as bar:
         while (before := part.stat().st_size) < file.size:
             try:
-                _receive(file, part, before, fetch, progress)
+                _receive(file, part, before, fetch, bar)
             except PassingError as error:
                 if part.stat().st_size > before:
                     patience.renew()
                 patience.wait(error)
 
 
-def _receive(file: RemoteFile, part: Path, have: int, fetch: FetchConf, progress: Progress) -> None:
+def _receive(file: RemoteFile, part: Path, have: int, fetch: FetchConf, bar: tqdm) -> None:
     """Append what one request gives. Raises PassingError where that is not all, or not the file."""
     with open_url(file.url, fetch.stall_seconds, have) as response:
         start, total = _offered(response.status, response.headers)
@@ -76,7 +113,7 @@ def _receive(file: RemoteFile, part: Path, have: int, fetch: FetchConf, progress
                 skip = max(0, skip - len(chunk))
                 output.write(fresh)
                 have += len(fresh)
-                progress.advance(len(fresh))
+                bar.update(len(fresh))
 
 
 def _offered(status: int, headers: dict[str, str]) -> tuple[int, int | None]:

@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import json
 import zlib
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from local.desed.archives import Archives
 from local.desed.bank import bank_folder, fetch_bank, require_sounds
 from local.desed.clip_file import move
 from local.desed.occurrences import main_event, read_occurrences
+from local.desed.tree_split import TreeSplit
 from local.mini.corpus import strong_table
 from local.mini.soundbank import SAMPLE_RATE, listing, write_wav
 from local.workers import run, set_up_worker
-from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.errors import Fault, fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
 from recipe_mtlvae.processes import start_processes
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What a worker keeps."""
+class Job:
+    """What a worker needs to know."""
 
     bank: Path  # a part's foreground and background
     audio: Path  # where the clips go
-    work: Path  # where they are made, and noted when they are whole
+    work: Path  # where they are made, and noted when they are complete
     figures: dict[str, dict]  # desed's co-occurrence figures
     split: str
     clips: int
@@ -38,59 +37,51 @@ class Bench:
     seed: int
 
 
-_bench: Bench | None = None
+def generate(split: TreeSplit) -> None:
+    """Make the soundscapes of a split that are not there yet, then its metadata, which say that it is complete.
 
-
-def generate(conf: Conf, root: Path, work: Path, name: str, archives: Archives) -> None:
-    """Make the soundscapes of a split that are not there yet, then its metadata, which say that it is whole.
-
-    work: for what is under way; a killed run goes on from it. Raises RecipeError where sounds are lacking or the split
-    was begun with others.
+    A killed run goes on. Raises RecipeError where sounds are missing, or the split was begun with others.
     """
-    split = conf.data.splits[name]
-    folder = bank_folder(conf, root)
+    conf, work = split.conf, split.work
+    folder = bank_folder(conf, split.root)
     if not conf.data.soundbank:
-        fetch_bank(root, work, archives)
+        fetch_bank(split.root, work, split.archives)
     figures = read_occurrences(conf, work / "occurrences.json")
     labels = {*figures, *(label for entry in figures.values() for label in entry["co-occurences"]["classes"])}
-    bank = require_sounds(folder, "train" if split.role == "train" else "validation", labels)
-    settings = _settings(conf, name)
+    bank = require_sounds(folder, "train" if split.split.role == "train" else "validation", labels)
+    settings = _settings(split)
     key = content_hash(settings, figures, listing(folder))
-    marker = _marker(conf, root, name)
+    marker = _marker(split)
     if marker.exists() and _read(marker)["key"] != key:
-        raise fail("was begun from other sounds or figures", f"move it and {root / split.audio} away", marker)
+        raise fail("was begun from other sounds or figures", f"move it and {split.audio} away", marker)
     write_json(work / marker.name, {**settings, "key": key})
     marker.parent.mkdir(parents=True, exist_ok=True)
     move(work / marker.name, marker)
-    (root / split.audio).mkdir(parents=True, exist_ok=True)
-    begun = work / "soundscapes" / name
+    split.audio.mkdir(parents=True, exist_ok=True)
+    begun = work / "soundscapes" / split.name
     begun.mkdir(parents=True, exist_ok=True)
-    bench = Bench(bank, root / split.audio, begun, figures, name, **settings)
-    is_whole = (root / split.metadata).exists()
-    lost = [i for i in range(bench.clips) if not (is_whole and (bench.audio / _clip(i)).exists())]
-    print(f"{name}: making {len(lost):,} soundscapes from {folder}", flush=True)
-    try:
-        with start_processes(_set_up, bench) as processes:
-            run(processes, _make, lost, name)
-    except BrokenProcessPool:
-        raise fail("a process that made soundscapes was ended", "free some memory and run the same again") from None
-    if is_whole:
+    job = Job(bank, split.audio, begun, figures, split.name, **settings)
+    is_complete = split.table.exists()
+    lost = [i for i in range(job.clips) if not (is_complete and (job.audio / _clip(i)).exists())]
+    print(f"{split.name}: making {len(lost):,} soundscapes from {folder}", flush=True)
+    with start_processes(set_up_worker, bank) as processes:
+        run(processes, partial(_make, job), lost, split.name)
+    if is_complete:
         return
-    truths = sorted((_read(_note(bench, index)) for index in range(bench.clips)), key=lambda truth: truth["name"])
+    truths = sorted((_read(_note(job, index)) for index in range(job.clips)), key=lambda truth: truth["name"])
     write_text(begun / "soundscapes.tsv", strong_table(truths))
-    move(begun / "soundscapes.tsv", root / split.metadata)
+    move(begun / "soundscapes.tsv", split.table)
 
 
-def check_origin(conf: Conf, root: Path, name: str, generated: bool) -> None:
+def check_origin(split: TreeSplit) -> None:
     """Raise RecipeError where a split holds soundscapes of another origin than the configuration asks for."""
-    marker, audio = _marker(conf, root, name), root / conf.data.splits[name].audio
-    if not generated:
+    marker, audio, name = _marker(split), split.audio, split.name
+    if not split.is_generated:
         if marker.exists():
             hint = f"give data.synthetic=generate, or move it and {audio} away"
             raise fail(f"split '{name}' holds soundscapes that were generated", hint, marker)
-        return
-    if marker.exists():
-        made, asked = _read(marker), _settings(conf, name)
+    elif marker.exists():
+        made, asked = _read(marker), _settings(split)
         others = [f"{key} {made[key]}, not {asked[key]}" for key in asked if made[key] != asked[key]]
         if others:
             raise fail(f"split '{name}' was generated with {'; '.join(others)}", f"move it and {audio} away", marker)
@@ -99,51 +90,46 @@ def check_origin(conf: Conf, root: Path, name: str, generated: bool) -> None:
         raise fail(f"split '{name}' holds soundscapes that were not generated here", hint, audio)
 
 
-def soundscape_bytes(conf: Conf, name: str) -> int:
-    return round(conf.fetch.soundscapes[name] * conf.data.clip_seconds * SAMPLE_RATE * 2)
+def soundscape_bytes(split: TreeSplit) -> int:
+    settings = _settings(split)
+    return round(settings["clips"] * settings["seconds"] * SAMPLE_RATE * 2)
 
 
-def _settings(conf: Conf, name: str) -> dict[str, Any]:
-    return {"clips": conf.fetch.soundscapes[name], "seconds": conf.data.clip_seconds, "seed": conf.data.seed}
+def _settings(split: TreeSplit) -> dict[str, Any]:
+    data = split.conf.data
+    return {"clips": split.conf.fetch.soundscapes[split.name], "seconds": data.clip_seconds, "seed": data.seed}
 
 
-def _marker(conf: Conf, root: Path, name: str) -> Path:
+def _marker(split: TreeSplit) -> Path:
     """Beside the metadata: says that the split is generated, and from what."""
-    return (root / conf.data.splits[name].metadata).with_suffix(".generated.json")
+    return split.table.with_suffix(".generated.json")
 
 
 def _read(file: Path) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def _set_up(bench: Bench) -> None:
-    global _bench
-    _bench = bench
-    set_up_worker(bench.bank)
-
-
 def _clip(index: int) -> str:
     return f"{index}.wav"
 
 
-def _note(bench: Bench, index: int) -> Path:
-    return bench.work / f"{index}.json"
+def _note(job: Job, index: int) -> Path:
+    return job.work / f"{index}.json"
 
 
-def _make(index: int) -> list[Fault]:
-    """Make one clip, put it in its place, then note its truth: the note says that the audio is whole."""
+def _make(job: Job, index: int) -> list[Fault]:
+    """Make one clip, move it to its place, then note its truth: the note says that the audio is complete."""
     from local.mini.soundscapes import make_soundscape
 
-    bench, name = _bench, _clip(index)
-    note = _note(bench, index)
-    if note.exists() and (bench.audio / name).exists():
+    name, note = _clip(index), _note(job, index)
+    if note.exists() and (job.audio / name).exists():
         return []
-    seed = int(np.random.default_rng([bench.seed, zlib.crc32(bench.split.encode()), index]).integers(2**31))
-    main = main_event(bench.figures, index, bench.clips)
-    occurrences = {folder: entry["co-occurences"] for folder, entry in bench.figures.items()}
-    made = make_soundscape(Path("."), main, [], bench.seconds, SAMPLE_RATE, seed, occurrences)
-    write_wav(bench.work / name, made.samples)
-    move(bench.work / name, bench.audio / name)
+    seed = int(np.random.default_rng([job.seed, zlib.crc32(job.split.encode()), index]).integers(2**31))
+    main = main_event(job.figures, index, job.clips)
+    occurrences = {folder: entry["co-occurences"] for folder, entry in job.figures.items()}
+    made = make_soundscape(Path("."), main, [], job.seconds, SAMPLE_RATE, seed, occurrences)
+    write_wav(job.work / name, made.samples)
+    move(job.work / name, job.audio / name)
     events = [[event.onset, event.offset, event.label] for event in made.events]
     write_json(note, {"name": name, "events": events})
     return []

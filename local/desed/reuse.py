@@ -1,4 +1,4 @@
-"""Files that the user has already: found in other trees, listened to, and linked."""
+"""Files that the user already has: found in other trees, decoded to check them, and linked."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local.desed.clip_file import ClipName, link, unfit
-from local.desed.progress import Progress
+from local.desed.tree_split import TreeSplit
 from recipe_mtlvae.conf_sections import SplitConf
-from recipe_mtlvae.errors import fail
+from recipe_mtlvae.errors import Fault, fail
 from recipe_mtlvae.machine import cores
+from recipe_mtlvae.progress_bar import progress_bar
 
 
 @dataclass
@@ -53,26 +54,22 @@ def index_of(folders: Iterable[str | Path]) -> Index:
 
 
 def _is_new(place: str, name: str, seen: set[tuple[int, int]]) -> bool:
-    """Whether a folder was not met before: links may go round."""
+    """Whether a folder was not listed before: links may form a circle."""
     status = os.stat(os.path.join(place, name))
-    is_new = (status.st_dev, status.st_ino) not in seen
+    before = len(seen)
     seen.add((status.st_dev, status.st_ino))
-    return is_new
+    return len(seen) > before
 
 
-def link_clips(index: Index, split: SplitConf, names: Sequence[str], target: Path, title: str) -> tuple[int, list[str]]:
-    """Link what the index has of a split's clips into `target`.
-
-    Returns how many there were, and a line for each file that is left because it is not readable as audio.
-    """
-    found = {name: path for name in names if (path := index.find(split, name))}
-    unfits, linked = [], 0
-    with ThreadPoolExecutor(cores()) as pool, Progress(f"{title}: reuse", len(found), "clips") as progress:
+def link_clips(index: Index, split: TreeSplit, names: Sequence[str]) -> tuple[int, list[Fault]]:
+    """Link what the index has of a split's clips; how many, and the files that are not readable as audio."""
+    found = {name: path for name in names if (path := index.find(split.split, name))}
+    faults = []
+    with ThreadPoolExecutor(cores()) as pool, progress_bar(f"{split.name}: reuse", len(found)) as bar:
         for (name, path), problem in zip(found.items(), pool.map(unfit, found.values()), strict=True):
             if problem is None:
-                link(path, target / name)
-                linked += 1
+                link(path, split.audio / name)
             else:
-                unfits.append(f"{path}: {problem}")
-            progress.advance(1)
-    return linked, unfits
+                faults.append(Fault(problem, path=path))
+            bar.update()
+    return len(found) - len(faults), faults

@@ -1,110 +1,80 @@
-"""A tree of DESED, completed split by split: what is there is kept, what is missing is linked, fetched or generated."""
+"""A DESED tree, completed split by split: what is there is kept, what is missing is linked, fetched or generated."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from local.desed.archives import Archives
 from local.desed.bank import archives_needed
 from local.desed.clip_file import link
-from local.desed.clips import NOT_TRIED, fetch_clips, is_gone
+from local.desed.clips import CLIP_BYTES, NOT_TRIED, fetch_clips
 from local.desed.generate import check_origin, generate, soundscape_bytes
-from local.desed.lacks import Lack, lack_of
-from local.desed.missing import missing_file, read_missing, write_missing
 from local.desed.reuse import Index, index_of, link_clips
-from local.desed.space import CLIP_BYTES, full_disk_told, require_room
+from local.desed.tree_split import WORK, TreeSplit
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.conf_sections import SplitOriginConf
-from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError, printable, warn
+from recipe_mtlvae.errors import Fault, RecipeError, fail, fault_lines, printable, warn
+from recipe_mtlvae.progress_bar import byte_text
 
-WORK = ".fetch"  # under the root: what is under way; gone when all is done
-AUDIOSET = "audioset"  # in fetch.splits: single clips
-NOTED_EVERY = 100  # clips that did not come
-
-
-@dataclass(frozen=True)
-class Tree:
-    """What every step works on."""
-
-    conf: Conf
-    root: Path
-    archives: Archives
-
-    @property
-    def work(self) -> Path:
-        return self.root / WORK
-
-    def is_generated(self, name: str) -> bool:
-        return self.conf.data.synthetic == "generate" and name in self.conf.fetch.soundscapes
-
-    def is_open(self, lack: Lack) -> bool:
-        """Whether there is something to do for a split."""
-        if self.is_generated(lack.name):
-            return bool(lack)
-        return lack.metadata or bool(self.wanted(lack)) or bool(lack and self.conf.data.reuse)
-
-    def lack(self, name: str) -> Lack:
-        return lack_of(self.conf, self.root, name)
-
-    def reasons(self, lack: Lack) -> dict[str, str]:
-        """Why clips that are lacking cannot be had; asking for these again is of no use."""
-        known = read_missing(missing_file(self.root, lack.name))
-        final = {name: known[name] for name in lack.clips if name in known}
-        origin = self.conf.fetch.splits[lack.name].audio
-        if origin == AUDIOSET:
-            return {name: reason for name, reason in final.items() if is_gone(reason)}
-        return {name: reason for name, reason in final.items() if reason == f"not in {self.archives.describe(origin)}"}
-
-    def wanted(self, lack: Lack) -> list[str]:
-        """The clips that may still be had."""
-        reasons = self.reasons(lack)
-        return [name for name in lack.clips if name not in reasons]
+NOTED_EVERY = 100  # clips that cannot be obtained
 
 
 def complete(conf: Conf, root: Path) -> None:
-    """Bring what the splits of `conf` lack under `root`, from where fetch.splits says; a whole tree is only looked at.
+    """Bring what the splits of `conf` lack under `root`, from where fetch.splits says; a complete tree is not changed.
 
-    Clips that are gone are told of and listed in missing_files_<split>.tsv. Raises RecipeError with the faults of all
-    splits where more may be had another time; what has come by then is kept.
+    Clips that are gone are listed in missing_files_<split>.tsv. Raises RecipeError with the faults of all splits where
+    another run may obtain more; what has arrived by then is kept.
     """
-    tree = Tree(conf, root, Archives(root / WORK, conf.fetch))
-    names = [name for name in conf.data.splits if name in conf.fetch.splits or tree.is_generated(name)]
-    for name in names:
-        check_origin(conf, root, name, tree.is_generated(name))
-    with full_disk_told(root):
-        if any(tree.is_open(tree.lack(name)) for name in names):
-            _complete(tree, names)
-        for name in names:
-            if not tree.lack(name):  # such as where the user has put the missing files there
-                missing_file(root, name).unlink(missing_ok=True)
-    shutil.rmtree(tree.work, ignore_errors=True)
+    archives = Archives(root / WORK, conf.fetch)
+    splits = [TreeSplit(name, conf, root, archives) for name in conf.data.splits]
+    splits = [split for split in splits if split.is_generated or split.name in conf.fetch.splits]
+    for split in splits:
+        check_origin(split)
+    try:
+        if not all(split.is_complete() for split in splits):
+            _complete(splits)
+        for split in splits:
+            if not split.lack():  # also where the user has put the missing files there
+                split.write_missing({})
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise fail("the disk is full", "make room and run the same again: what is there is kept", root) from None
+    shutil.rmtree(root / WORK, ignore_errors=True)
 
 
-def _complete(tree: Tree, names: list[str]) -> None:
-    """Tables first: they tell which clips there are, so how much room it takes. Single clips take hours: last."""
+def _complete(splits: list[TreeSplit]) -> None:
+    """Tables first: they name the clips, and so the space needed. Single clips take hours: last."""
     faults: list[Fault] = []
-    index = index_of(tree.conf.data.reuse)
-    ready = [name for name in names if tree.is_generated(name) or _try(faults, _begin, tree, name, index)]
-    singles = [name for name in ready if not tree.is_generated(name) and _origin(tree, name).audio == AUDIOSET]
-    others = [name for name in ready if name not in singles]
-    if not _try(faults, require_room, tree.root, _needed_bytes(tree, singles, others)):
+    root, index = splits[0].root, index_of(splits[0].conf.data.reuse)
+    ready = [split for split in splits if split.is_generated or _try(faults, _begin, split, index)]
+    singles = [split for split in ready if split.has_single_clips]
+    others = [split for split in ready if split not in singles]
+    if not _try(faults, require_room, root, _needed_bytes(singles, others)):
         raise RecipeError(*dict.fromkeys(faults))
-    done = [_try(faults, _soundscapes if tree.is_generated(name) else _archive, tree, name) for name in others]
+    done = [_try(faults, _soundscapes if split.is_generated else _archive, split) for split in others]
     if all(done):
-        _clear(tree.work)
-    for name in singles:
-        _try(faults, _singles, tree, name)
+        _delete_archives(root / WORK)
+    for split in singles:
+        _try(faults, _singles, split)
     if faults:
         raise RecipeError(*dict.fromkeys(faults))
 
 
-def _clear(work: Path) -> None:
-    """Delete the archives, many GB; what has come of one that broke off is kept."""
+def require_room(root: Path, needed: int) -> None:
+    """Raise RecipeError where the disk of `root` has less than `needed` bytes free."""
+    free = shutil.disk_usage(root).free
+    if needed > free:
+        what = f"needs {byte_text(needed)} on this disk, where {byte_text(free)} are free"
+        raise fail(what, "make room, or take fewer splits: --set data.splits=[validation, public]", root)
+
+
+def _delete_archives(work: Path) -> None:
+    """They take many GB; interrupted downloads are kept."""
     for path in work.glob("*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -112,12 +82,8 @@ def _clear(work: Path) -> None:
             path.unlink()
 
 
-def _origin(tree: Tree, name: str) -> SplitOriginConf:
-    return tree.conf.fetch.splits[name]
-
-
 def _try(faults: list[Fault], step: Callable[..., None], *arguments: Any) -> bool:
-    """Whether a step was done: a fault of one split does not keep the others from being completed."""
+    """Whether a step succeeded: a fault of one split does not keep the others from being completed."""
     try:
         step(*arguments)
     except RecipeError as error:
@@ -126,124 +92,106 @@ def _try(faults: list[Fault], step: Callable[..., None], *arguments: Any) -> boo
     return True
 
 
-def _begin(tree: Tree, name: str, index: Index) -> None:
-    """What does not take long: the split's table where it comes alone, and links."""
-    _metadata(tree, name, index)
-    _reuse(tree, name, index)
+def _begin(split: TreeSplit, index: Index) -> None:
+    """The quick steps: the split's table where it comes alone, and links."""
+    if not split.table.exists():
+        _table(split, index)
+    lack = split.lack()
+    if not split.conf.data.reuse or not lack.clips:
+        return
+    linked, unfit = link_clips(index, split, lack.clips)
+    missing = f"{len(lack.clips):,} of {lack.expected:,} clips missing"
+    print(f"{split.name}: {missing}, {linked:,} linked from data.reuse", flush=True)
+    for line in fault_lines(unfit):
+        warn(f"{split.name}: not linked: {line}")
+    split.write_missing(split.final_reasons(split.lack()))
 
 
-def _metadata(tree: Tree, name: str, index: Index) -> None:
-    """A split's table; one that comes in the archive of the audio may lie in another tree beside the audio."""
-    split, origin = tree.conf.data.splits[name], _origin(tree, name)
-    target = tree.root / split.metadata
-    if target.exists():
+def _table(split: TreeSplit, index: Index) -> None:
+    """Obtain a split's table; one from the archive of the audio may lie in another tree beside the audio."""
+    if split.origin.metadata != split.origin.audio:
+        _take_table(split)
+        archive = split.archives.describe(split.origin.metadata)
+        print(printable(f"{split.name}: metadata from {archive}"), flush=True)
         return
-    if origin.metadata != origin.audio:
-        tree.archives.take(origin.metadata, {split.metadata: target})
-        _require_metadata(tree, name)
-        print(printable(f"{name}: metadata from {tree.archives.describe(origin.metadata)}"), flush=True)
-        return
-    folder, _, file = split.metadata.rpartition("/")
-    found = [place / file for place in index.at(folder) if (place / file).is_file()]
+    folder, _, file = split.split.metadata.rpartition("/")
+    found = next((place / file for place in index.at(folder) if (place / file).is_file()), None)
     if found:
-        link(found[0], target)
-        print(printable(f"{name}: metadata linked from {found[0]}"), flush=True)
+        link(found, split.table)
+        print(printable(f"{split.name}: metadata linked from {found}"), flush=True)
 
 
-def _require_metadata(tree: Tree, name: str) -> None:
-    split, origin = tree.conf.data.splits[name], _origin(tree, name)
-    if not (tree.root / split.metadata).exists():
-        what = f"split '{name}': {tree.archives.describe(origin.metadata)} holds no {split.metadata}"
-        raise RecipeError(Fault(what, "correct fetch.splits, or data.splits"))
+def _take_table(split: TreeSplit) -> None:
+    metadata = split.split.metadata
+    split.archives.take(split.origin.metadata, {metadata: split.table})
+    if not split.table.exists():
+        what = f"split '{split.name}': {split.archives.describe(split.origin.metadata)} holds no {metadata}"
+        raise fail(what, "correct fetch.splits, or data.splits")
 
 
-def _reuse(tree: Tree, name: str, index: Index) -> None:
-    """Link what other trees have of a split's clips."""
-    lack = tree.lack(name)
-    if not tree.conf.data.reuse or not lack.clips:
-        return
-    linked, unfit = link_clips(index, lack.split, lack.clips, tree.root / lack.split.audio, name)
-    print(
-        f"{name}: {len(lack.clips):,} of {lack.expected:,} clips missing, {linked:,} linked from data.reuse", flush=True
-    )
-    for line in unfit[:SHOWN_FAULTS]:
-        warn(f"{name}: not linked: {line}")
-    if len(unfit) > SHOWN_FAULTS:
-        warn(f"{name}: not linked: {len(unfit) - SHOWN_FAULTS} more")
-    left = tree.lack(name)
-    write_missing(missing_file(tree.root, name), tree.reasons(left), tree.work)
+def _needed_bytes(singles: list[TreeSplit], others: list[TreeSplit]) -> int:
+    """Space for the archives and what they unpack to, single clips, and soundscapes."""
+    size = CLIP_BYTES * sum(len(split.wanted(split.lack())) for split in singles)
+    needed: dict[str, TreeSplit] = {}
+    for split in others:
+        lack = split.lack()
+        if split.is_generated and lack:
+            size += soundscape_bytes(split)
+            needed |= dict.fromkeys(archives_needed(split.conf, split.root), split)
+        elif not split.is_generated and (lack.metadata or split.wanted(lack)):
+            needed[split.origin.audio] = split
+    for archive, split in needed.items():
+        with contextlib.suppress(RecipeError):  # its own step reports one that cannot be obtained
+            size += split.archives.needed_bytes(archive)
+    return size
 
 
-def _needed_bytes(tree: Tree, singles: list[str], others: list[str]) -> int:
-    """Room for all that is to come: the archives and what they unpack to, single clips, soundscapes."""
-    archives, size = set(), 0
-    for name in others:
-        lack = tree.lack(name)
-        if tree.is_generated(name):
-            size += soundscape_bytes(tree.conf, name) if lack else 0
-            archives |= set(archives_needed(tree.conf, tree.root)) if lack else set()
-        elif lack.metadata or tree.wanted(lack):
-            archives.add(_origin(tree, name).audio)
-    clips = sum(len(tree.wanted(tree.lack(name))) for name in singles)
-    for archive in sorted(archives):
-        with contextlib.suppress(RecipeError):  # one that cannot be had is told of in its own step
-            size += tree.archives.needed_bytes(archive)
-    return size + clips * CLIP_BYTES
+def _soundscapes(split: TreeSplit) -> None:
+    if split.lack():
+        generate(split)
 
 
-def _archive(tree: Tree, name: str) -> None:
+def _archive(split: TreeSplit) -> None:
     """What a split lacks of an archive: its table, then the clips that it names."""
-    split, origin = tree.conf.data.splits[name], _origin(tree, name)
-    if tree.lack(name).metadata:
-        tree.archives.take(origin.metadata, {split.metadata: tree.root / split.metadata})
-        _require_metadata(tree, name)
-    lack = tree.lack(name)
-    wanted = tree.wanted(lack)
-    if not wanted:
-        return
-    places = {f"{split.audio}/{clip}": tree.root / split.audio / clip for clip in wanted}
-    tree.archives.take(origin.audio, places)
-    left = tree.lack(name)
-    reason = f"not in {tree.archives.describe(origin.audio)}"
-    _tell(tree, left, len(lack.clips) - len(left.clips), dict.fromkeys(left.clips, reason))
+    if split.lack().metadata:
+        _take_table(split)
+    lack = split.lack()
+    wanted = split.wanted(lack)
+    if wanted:
+        split.archives.take(split.origin.audio, {f"{split.split.audio}/{clip}": split.audio / clip for clip in wanted})
+        _report(split, len(lack.clips), {}, split.not_in_archive())
 
 
-def _singles(tree: Tree, name: str) -> None:
+def _singles(split: TreeSplit) -> None:
     """Single AudioSet clips; what another split of the tree has is linked."""
-    lack = tree.lack(name)
-    wanted = tree.wanted(lack)
+    lack = split.lack()
+    wanted = split.wanted(lack)
     if not wanted:
         return
-    own = index_of(path for split in tree.conf.data.splits.values() if (path := tree.root / split.audio).is_dir())
-    link_clips(own, lack.split, wanted, tree.root / lack.split.audio, name)
-    wanted = tree.wanted(tree.lack(name))
-    print(f"{name}: {lack.expected:,} clips expected, {len(wanted):,} to be fetched from YouTube", flush=True)
-    reasons = tree.reasons(lack)
+    folders = (split.root / other.audio for other in split.conf.data.splits.values())
+    link_clips(index_of(folder for folder in folders if folder.is_dir()), split, wanted)
+    wanted = split.wanted(split.lack())
+    print(f"{split.name}: {lack.expected:,} clips expected, {len(wanted):,} to be fetched from YouTube", flush=True)
+    reasons = split.final_reasons(lack)
 
     def note(clip: str, reason: str) -> None:
         reasons[clip] = reason
         if len(reasons) % NOTED_EVERY == 0:
-            write_missing(missing_file(tree.root, name), reasons, tree.work)
+            split.write_missing(reasons)
 
     try:
-        stopped = fetch_clips(wanted, tree.root / lack.split.audio, tree.work / "clips", tree.conf.fetch, name, note)
-    finally:  # hours of answers, which nobody wants to ask for again
-        left = tree.lack(name)
-        why = {clip: reasons.get(clip, NOT_TRIED) for clip in left.clips}
-        _tell(tree, left, len(lack.clips) - len(left.clips), why)
+        stopped = fetch_clips(wanted, split.audio, split.work / "clips", split.conf.fetch, split.name, note)
+    finally:  # the answers took hours
+        _report(split, len(lack.clips), reasons, NOT_TRIED)
     if stopped:
-        what = f"split '{name}': {len(tree.wanted(left)):,} clips are still to be fetched; {stopped}"
-        raise RecipeError(Fault(what, "run the same again later, or go on without them: --set data.prepare=none"))
+        left = len(split.wanted(split.lack()))
+        what = f"split '{split.name}': {left:,} clips are still to be fetched; {stopped}"
+        raise fail(what, "run the same again later, or go on without them: --set data.prepare=none")
 
 
-def _tell(tree: Tree, left: Lack, came: int, reasons: dict[str, str]) -> None:
-    """Write and say what a step brought."""
-    file = missing_file(tree.root, left.name)
-    write_missing(file, reasons, tree.work)
-    missing = f", {len(left.clips):,} not: the reasons are in {file}" if left.clips else ""
-    print(f"{left.name}: {came:,} clips came{missing}", flush=True)
-
-
-def _soundscapes(tree: Tree, name: str) -> None:
-    if tree.lack(name):
-        generate(tree.conf, tree.root, tree.work, name, tree.archives)
+def _report(split: TreeSplit, lacked: int, reasons: dict[str, str], default: str) -> None:
+    """Write and print what a step has brought; default: the reason of the other missing clips."""
+    left = split.lack().clips
+    split.write_missing({clip: reasons.get(clip, default) for clip in left})
+    missing = f", {len(left):,} not: the reasons are in {split.missing_file}" if left else ""
+    print(f"{split.name}: {lacked - len(left):,} clips came{missing}", flush=True)

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from local.desed.progress import Progress, byte_text
+from tqdm import tqdm
+
 from recipe_mtlvae.corpus.names import show
 from recipe_mtlvae.errors import Fault, RecipeError, fail
+from recipe_mtlvae.progress_bar import byte_text, progress_bar
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # A bound against archives that unpack without end: audio and tables stay far below it
@@ -60,10 +62,10 @@ def unpack(archive: Path, place: Callable[[str], Path | None]) -> None:
     """
     with _readable(archive):
         wanted, size = _check(archive, place)
-        with Progress(f"unpacking {archive.name}", size, "B") as progress:
+        with progress_bar(f"unpacking {archive.name}", size, "B") as bar:
             for member in _members(archive):
                 if target := wanted.pop(member.name, None):
-                    _write(member, target, progress)
+                    _write(member, target, bar)
 
 
 def _check(archive: Path, place: Callable[[str], Path | None]) -> tuple[dict[str, Path], int]:
@@ -112,7 +114,7 @@ def _leads_out(name: str) -> bool:
     return name.startswith("/") or "\\" in name or bool(re.match("[A-Za-z]:", name)) or ".." in name.split("/")
 
 
-def _write(member: Member, target: Path, progress: Progress) -> None:
+def _write(member: Member, target: Path, bar: tqdm) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")  # always the same name, so that a killed run leaves no litter
     left = member.size
@@ -122,7 +124,7 @@ def _write(member: Member, target: Path, progress: Progress) -> None:
             if left < 0:
                 break
             output.write(chunk)
-            progress.advance(len(chunk))
+            bar.update(len(chunk))
     if left:
         part.unlink()
         raise zipfile.BadZipFile(f"{show(member.name)} is not as long as the archive says")

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from local.mini.soundbank import SAMPLE_RATE, Sound, bank_of, class_of, make, origin_of, write_wav
-from local.workers import set_up_worker
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.errors import Fault, RecipeError
 from recipe_mtlvae.files import write_json
@@ -49,26 +48,16 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What a worker process keeps: the configuration, and where it takes sounds from and puts clips."""
+class Job:
+    """What a worker process needs to know."""
 
-    work: Path
+    work: Path  # its folder banks/ holds the sounds
     conf: Conf
     folders: dict[str, list[str]]  # foreground folders by bank
 
 
-_bench: Bench | None = None
-
-
-def set_up(bench: Bench) -> None:
-    """Start a worker."""
-    global _bench
-    _bench = bench
-    set_up_worker(bench.work)
-
-
 def make_sound_file(sound: Sound) -> list[Fault]:
-    """Put one sound into its pool; what is wrong with its recording."""
+    """Put one sound into its pool. Returns the faults of its recording."""
     try:
         make(sound, Path("banks"))
     except RecipeError as error:
@@ -76,25 +65,25 @@ def make_sound_file(sound: Sound) -> list[Fault]:
     return []
 
 
-def make_clip(task: Task) -> list[Fault]:
-    """Make one clip, then note its truth in the work folder: the note says that the audio is whole."""
+def make_clip(job: Job, task: Task) -> list[Fault]:
+    """Make one clip, then note its truth in the work folder: the note says that the audio is complete."""
     from local.mini.microphone import record
     from local.mini.soundscapes import make_soundscape
 
-    bench, origin = _bench, ORIGINS[task.split]
-    note = truth_file(bench.work, task)
+    origin = ORIGINS[task.split]
+    note = truth_file(job.work, task)
     if note.exists():
         return []
-    rng = np.random.default_rng([bench.conf.data.seed, zlib.crc32(task.split.encode()), task.index])
-    from_recordings = bench.conf.data.soundbank is not None
+    rng = np.random.default_rng([job.conf.data.seed, zlib.crc32(task.split.encode()), task.index])
+    from_recordings = job.conf.data.soundbank is not None
     bank = bank_of(origin.pool, origin.real, from_recordings)
-    folders = bench.folders[bank]
+    folders = job.folders[bank]
     classes = sorted({class_of(folder) for folder in folders})
     label = None if rng.random() < origin.event_free else classes[task.index % len(classes)]
     seed = int(rng.integers(2**31))
-    made = make_soundscape(Path("banks") / bank, label, folders, bench.conf.data.clip_seconds, SAMPLE_RATE, seed)
+    made = make_soundscape(Path("banks") / bank, label, folders, job.conf.data.clip_seconds, SAMPLE_RATE, seed)
     samples = record(made.samples, SAMPLE_RATE, rng) if origin.real else made.samples
-    write_wav(bench.work.parent / task.audio / task.name, samples)
+    write_wav(job.work.parent / task.audio / task.name, samples)
     events = [[event.onset, event.offset, event.label] for event in made.events]
     sources = sorted(origin_of(f"{bank}/{source}", from_recordings) for source in made.sources)
     write_json(note, {"name": task.name, "events": events, "sources": sources})

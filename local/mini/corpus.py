@@ -12,15 +12,16 @@ import shutil
 import zlib
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from local.mini.clip import ORIGINS, Bench, Task, make_clip, make_sound_file, set_up, truth_file
+from local.mini.clip import ORIGINS, Job, Task, make_clip, make_sound_file, truth_file
 from local.mini.soundbank import Sound, listing, recorded, synthesised
-from local.workers import run
+from local.workers import run, set_up_worker
 from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.conf_sections import EVALUATION
 from recipe_mtlvae.errors import RecipeError, fail
@@ -59,13 +60,12 @@ def make_corpus(conf: Conf, root: Path, workers: int | None = None) -> None:
     print(f"making the mini corpus: {sum(conf.mini.values())} clips in {root}", flush=True)
     write_json(root / CORPUS_FILE, {"key": key, "complete": False})
     work = root / ".work"
-    try:
-        with _start_processes(work, conf, sounds, workers) as processes:
-            _make_sounds(processes, sounds, root, work)
-            for split in conf.mini:
-                _make_split(processes, conf, root, work, split)
-    except BrokenProcessPool:
-        raise fail("a process that made the mini corpus was ended", "free some memory and run the same again") from None
+    work.mkdir(parents=True, exist_ok=True)
+    job = Job(work.resolve(), conf, _folders(sounds))
+    with start_processes(set_up_worker, job.work, workers=workers) as processes:
+        _make_sounds(processes, sounds, root, work)
+        for split in conf.mini:
+            _make_split(processes, job, root, work, split)
     shutil.rmtree(work)
     write_json(root / CORPUS_FILE, {"key": key, "complete": True})
 
@@ -118,15 +118,16 @@ def _check(conf: Conf) -> None:
         raise fail(f"data.clip_seconds: the mini corpus needs at least 1 s, got {conf.data.clip_seconds}")
 
 
-def _make_split(processes: ProcessPoolExecutor, conf: Conf, root: Path, work: Path, split: str) -> None:
-    """A split's audio, then its sources and its metadata, which appear last and say that it is whole."""
+def _make_split(processes: ProcessPoolExecutor, job: Job, root: Path, work: Path, split: str) -> None:
+    """A split's audio, then its sources and its metadata, which appear last and say that it is complete."""
+    conf = job.conf
     paths = conf.data.splits.get(split)
     metadata = root / paths.metadata if paths else work / f"{split}.done"
     if metadata.exists():
         return
     audio = paths.audio if paths else EVALUATION_AUDIO
     tasks = [Task(split, i, name, audio) for i, name in enumerate(_names(conf, split))]
-    run(processes, make_clip, tasks, split)
+    run(processes, partial(make_clip, job), tasks, split)
     for left in (root / audio).glob(".*"):  # half-written by a process that was killed
         left.unlink()
     truths = [json.loads(truth_file(work, task).read_text(encoding="utf-8")) for task in tasks]
@@ -179,11 +180,7 @@ def _unlabeled_table(truths: list[dict]) -> str:
 _METADATA = {"strong": strong_table, "weak": _weak_table, "none": _unlabeled_table}
 
 
-def _start_processes(work: Path, conf: Conf, sounds: list[Sound], workers: int | None) -> ProcessPoolExecutor:
-    folders: dict[str, set[str]] = {}
-    for sound in sounds:
-        if sound.role == "foreground":
-            folders.setdefault(sound.bank, set()).add(sound.label)
-    bench = Bench(work.resolve(), conf, {bank: sorted(labels) for bank, labels in folders.items()})
-    work.mkdir(parents=True, exist_ok=True)
-    return start_processes(set_up, bench, workers=workers)
+def _folders(sounds: list[Sound]) -> dict[str, list[str]]:
+    """The foreground folders of each bank, sorted."""
+    found = sorted({(sound.bank, sound.label) for sound in sounds if sound.role == "foreground"})
+    return {bank: [label for _, label in labels] for bank, labels in groupby(found, key=lambda pair: pair[0])}

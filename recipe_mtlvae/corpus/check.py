@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections import Counter
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from recipe_mtlvae.corpus.scan import FOLDER, scan
 from recipe_mtlvae.corpus.splits import Corpus, SplitFiles
 from recipe_mtlvae.errors import Fault
 from recipe_mtlvae.labels import Event, cut_events, merge_events
+from recipe_mtlvae.progress_bar import progress_bar
 
 
 @dataclass
@@ -108,9 +108,8 @@ def check_corpus(
 
     Faults are in the result. workers: threads; None: one a core.
     """
-    pause = 0.5 if sys.stderr.isatty() else 30.0  # s; a log file needs few lines
     scanned: dict[str, list[tuple[str, str]]] = {}
-    with tqdm(total=sum(len(listed.clips) for listed in files), desc="check", unit=" clips", mininterval=pause) as bar:
+    with progress_bar("check", sum(len(listed.clips) for listed in files)) as bar:
         splits = [_check_split(corpus, listed, scanned, bar, workers) for listed in files]
     twins = [same for same in scanned.values() if len(same) > 1]
     return CorpusCheck(corpus.conf, corpus.root, corpus.classes, splits, twins, tuple(unlisted))

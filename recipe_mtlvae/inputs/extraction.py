@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -24,6 +23,7 @@ from recipe_mtlvae.inputs.registry import Input
 from recipe_mtlvae.inputs.store_parts import Row, write_part
 from recipe_mtlvae.machine import cores
 from recipe_mtlvae.processes import held_back, start_processes
+from recipe_mtlvae.progress_bar import progress_bar
 
 BATCH_SAMPLES = 320_000  # to one call of a transform: memory of larger spectra is handed out anew each time
 FEW = 200  # clips that are done sooner than processes have started
@@ -52,8 +52,7 @@ def extract_parts(tasks: Sequence[PartTask], source: Input, workers: int | None 
     """Do all tasks, in any order, with a progress bar that counts clips. workers None: one a core."""
     clips = sum(len(task.clips) for task in tasks)
     workers = min(workers or cores(), len(tasks))
-    pause = 0.5 if sys.stderr.isatty() else 30.0  # s; a log file needs few lines
-    with tqdm(total=clips, desc="features", unit=" clips", mininterval=pause) as bar:
+    with progress_bar("features", clips) as bar:
         if workers == 1 or clips <= FEW:
             transform = source.transform()
             for task in tasks:
