@@ -153,6 +153,7 @@ def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: 
         "classes": list(checkpoint.classes),
         "sample_rate": features.sample_rate,
         "decoding": _by_class(checkpoint),
+        "precision_recall": checkpoint.precision_recall,
         "training": {
             "epochs": len(history),
             "steps": int(history[-1]["step"]) if history else None,

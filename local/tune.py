@@ -13,10 +13,16 @@ from lightning_fabric.utilities.apply_func import move_data_to_device
 from recipe_mtlvae.conf_sections import PostprocessConf
 from recipe_mtlvae.inputs.batches import JoinedData, TaskData, evaluation_batches
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint, write_decoding
+from recipe_mtlvae.scoring.precision_recall import CURVE_THRESHOLDS
 from recipe_mtlvae.scoring.tuning import MEDIAN_FILTERS, PRIOR_EVENTS, THRESHOLDS, StrongClips, Tuning, WeakClips, tune
 from recipe_mtlvae.systems import SYSTEMS
 
-GRID = [THRESHOLDS, MEDIAN_FILTERS, PRIOR_EVENTS]  # a run that was tuned over another one is tuned again
+GRID = [
+    THRESHOLDS,
+    MEDIAN_FILTERS,
+    PRIOR_EVENTS,
+    CURVE_THRESHOLDS,
+]  # a run that was tuned over another one is tuned again
 
 
 def tune_checkpoint(
@@ -25,7 +31,11 @@ def tune_checkpoint(
     """Tune each network of the checkpoint on the clips that selected it, and write that into it."""
     networks = SYSTEMS[load_checkpoint(path).conf.system].networks
     tunings = {name: _tune(load_checkpoint(path, name), strong, weak, fixed) for name in networks}
-    write_decoding(path, {name: dataclasses.asdict(tuning.decoding) for name, tuning in tunings.items()})
+    found = {
+        name: dataclasses.asdict(tuning.decoding) | {"precision_recall": tuning.precision_recall.as_dict()}
+        for name, tuning in tunings.items()
+    }
+    write_decoding(path, found)
     for name, tuning in tunings.items():
         print(f"stage 1: {'' if name == 'net' else name + ': '}{in_words(tuning)}", flush=True)
 

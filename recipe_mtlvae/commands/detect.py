@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from recipe_mtlvae.audio.decoding import FOREIGN
 from recipe_mtlvae.corpus.names import AUDIO_SUFFIXES, bad_name, dangling, is_audio_name, show
 from recipe_mtlvae.errors import Fault, RecipeError, fail, warn
-from recipe_mtlvae.inference.decoding_options import by_class, split_names
+from recipe_mtlvae.inference.decoding_options import by_class, operating_point, split_names
 from recipe_mtlvae.inference.progress import Bar
 from recipe_mtlvae.machine import cores
 
@@ -63,6 +63,12 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--median_filter", type=by_class, metavar="S", help=f"seconds, 0 for none; of all classes or by class ({after})"
+    )
+    parser.add_argument(
+        "--operating_point",
+        type=operating_point,
+        metavar="P",
+        help="precision=0.9, recall=0.9 or f1: thresholds by class that held it on selection data",
     )
     parser.add_argument("--min_duration", type=_seconds, default=0.0, metavar="S", help="leave out shorter events (s)")
 
@@ -150,7 +156,10 @@ def _detect(options: argparse.Namespace, names: dict[Path, str]) -> list[Fault]:
         threshold=options.threshold,
         median_filter=options.median_filter,
         min_duration=options.min_duration,
+        operating_point=options.operating_point,
     )
+    for note in detector.notes:
+        warn(note, "note")
     if not detector.reported:
         raise fail("--classes: expected at least one", f"of {', '.join(detector.classes)}")
     return _run(options, detector, names)

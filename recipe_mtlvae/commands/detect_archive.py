@@ -21,7 +21,8 @@ from recipe_mtlvae.inference.detection_files import check_writable, only_writer
 FORMAT = 1  # of the parts
 TABLES = ("events.parquet", "recordings.parquet", "faults.tsv", "summary.html")
 STATE = "archive.json"  # the checkpoint whose results the folder holds, and of which chunks its tables are
-DECODING = ("classes", "threshold", "median_filter", "min_duration", "scores")  # options that change the results
+CHOICES = ("threshold", "median_filter", "min_duration", "operating_point")  # Detector.load's, but for the classes
+DECODING = ("classes", *CHOICES, "scores")  # options that change the results
 
 
 def main(argv: list[str]) -> None:
@@ -116,11 +117,14 @@ def _decoding(options: argparse.Namespace) -> dict[str, Any]:
     from recipe_mtlvae.nets.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(options.checkpoint)
-    decoding = {name: getattr(options, name) for name in ("threshold", "median_filter", "min_duration")}
+    decoding = {name: getattr(options, name) for name in CHOICES}
     if options.classes is not None:
         decoding["classes"] = split_names(options.classes, checkpoint.classes)
-    if not Detector(checkpoint, "cpu", **decoding).reported:
+    detector = Detector(checkpoint, "cpu", **decoding)
+    if not detector.reported:
         raise fail("--classes: expected at least one", f"of {', '.join(checkpoint.classes)}")
+    for note in detector.notes:
+        warn(note, "note")
     return decoding
 
 

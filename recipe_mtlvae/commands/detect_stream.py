@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from recipe_mtlvae.audio.decoding import RATES
-from recipe_mtlvae.errors import fail
-from recipe_mtlvae.inference.decoding_options import by_class, split_names
+from recipe_mtlvae.errors import fail, warn
+from recipe_mtlvae.inference.decoding_options import by_class, operating_point, split_names
 from recipe_mtlvae.inference.live import FORMATS, LiveDetector, LiveEvent, pcm
 
 
@@ -29,7 +29,10 @@ def main(argv: list[str]) -> None:
         classes=None if options.classes is None else split_names(options.classes, checkpoint.classes),
         threshold=options.threshold,
         median_filter=options.median_filter,
+        operating_point=options.operating_point,
     )
+    for note in detector.notes:
+        warn(note, "note")
     live = LiveDetector(detector, options.rate, options.latency)
     seconds = detector.conf.data.clip_seconds
     print(
@@ -71,6 +74,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--classes", metavar="A,B", help="report these classes only")
     parser.add_argument("--threshold", type=by_class, metavar="X", help="of all classes, or Dog=0.3,Speech=0.6")
     parser.add_argument("--median_filter", type=by_class, metavar="S", help="seconds, of all classes or by class")
+    parser.add_argument(
+        "--operating_point",
+        type=operating_point,
+        metavar="P",
+        help="precision=0.9, recall=0.9 or f1: thresholds by class that held it on selection data",
+    )
     return parser.parse_args(argv)
 
 

@@ -6,9 +6,11 @@ import argparse
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.scoring.postprocess import Decoding, odd_steps
+from recipe_mtlvae.scoring.precision_recall import OperatingPoint, PrecisionRecall
 
 ByClass = float | Mapping[str, float]  # one for all, or some by class
 
@@ -30,6 +32,57 @@ def chosen_decoding(
         steps = (None if seconds is None else odd_steps(seconds, step_seconds) for seconds in given)
         filters = tuple(own if new is None else new for own, new in zip(filters, steps, strict=True))
     return Decoding(thresholds, filters)
+
+
+def at_operating_point(
+    decoding: Decoding, stored: Mapping[str, Any] | None, classes: Sequence[str], text: str
+) -> tuple[Decoding, tuple[str, ...]]:
+    """`decoding` with the thresholds that hold an operating point on the clips that selected the network, and notes.
+
+    Raises RecipeError for another text, and where the checkpoint holds no counts.
+    """
+    wanted = _operating_point(text)
+    if stored is None:
+        hint = "./run.sh --stage 1 of its run counts them; or give --threshold"
+        raise fail("--operating_point: this checkpoint holds no precision and recall of its classes", hint)
+    counts = PrecisionRecall.from_dict(stored)
+    found = [counts.choose(i, wanted, own) for i, own in enumerate(decoding.thresholds)]
+    known = [one for one in found if one is not None]
+    if not known:
+        raise fail(f"--operating_point {text}: no class ever fired on the clips that selected the network")
+    precision, recall = (sum(getattr(one, name) for one in known) / len(known) for name in ("precision", "recall"))
+    notes = [
+        f"operating point {text}: precision {precision:.2f}, recall {recall:.2f} on selection data, mean of classes"
+    ]
+    far = [
+        f"{label} ({getattr(one, wanted.kind):.2f})"
+        for label, one in zip(classes, found, strict=True)
+        if one is not None and not one.reached
+    ]
+    if far:
+        notes.append(f"{text} is not reached on selection data, the nearest is taken: {', '.join(far)}")
+    if silent := [label for label, one in zip(classes, found, strict=True) if one is None]:
+        notes.append(f"without detections or events on selection data, own thresholds stay: {', '.join(silent)}")
+    thresholds = tuple(
+        own if one is None else one.threshold for own, one in zip(decoding.thresholds, found, strict=True)
+    )
+    return Decoding(thresholds, decoding.median_filters), tuple(notes)
+
+
+def _operating_point(text: str) -> OperatingPoint:
+    try:
+        return OperatingPoint.parse(text)
+    except ValueError as error:
+        raise fail(f"operating_point: {error}") from None
+
+
+def operating_point(text: str) -> str:
+    """The same as argparse takes it."""
+    try:
+        OperatingPoint.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def known_classes(names: Iterable[str], classes: Sequence[str]) -> tuple[str, ...]:

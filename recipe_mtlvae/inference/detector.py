@@ -14,7 +14,7 @@ import torch
 from recipe_mtlvae.audio.decoding import RATES
 from recipe_mtlvae.audio.streaming import BLOCK, Stream, array_stream, open_stream
 from recipe_mtlvae.errors import Fault, RecipeError, fail
-from recipe_mtlvae.inference.decoding_options import ByClass, chosen_decoding, known_classes
+from recipe_mtlvae.inference.decoding_options import ByClass, at_operating_point, chosen_decoding, known_classes
 from recipe_mtlvae.inference.prefetch import prefetched
 from recipe_mtlvae.inference.windows import JoinedScores, Window, cut_windows
 from recipe_mtlvae.inputs.transforms import Transforms
@@ -84,6 +84,7 @@ class Detector:
         threshold: ByClass | None = None,
         median_filter: ByClass | None = None,
         min_duration: float = 0.0,
+        operating_point: str | None = None,
     ) -> None:
         self.conf, self.classes = checkpoint.conf, checkpoint.classes
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -94,6 +95,13 @@ class Detector:
         if checkpoint.decoding is not None:
             decoding = Decoding.from_dict(checkpoint.decoding)
         self.decoding = chosen_decoding(decoding, self.classes, self.grid.step_seconds, threshold, median_filter)
+        self.notes: tuple[str, ...] = ()  # what the operating point gives, and where it is not reached
+        if operating_point is not None:
+            if threshold is not None or median_filter is not None:
+                raise fail("operating_point chooses the thresholds: expected no threshold and no median_filter with it")
+            self.decoding, self.notes = at_operating_point(
+                decoding, checkpoint.precision_recall, self.classes, operating_point
+            )
         self.reported = tuple(self.classes if classes is None else known_classes(classes, self.classes))
         self.min_duration = min_duration
 
@@ -108,6 +116,7 @@ class Detector:
         threshold: ByClass | None = None,
         median_filter: ByClass | None = None,
         min_duration: float = 0.0,
+        operating_point: str | None = None,
     ) -> Detector:
         """Open best.ckpt of a run; `network` is `teacher` for a mean teacher's average.
 
@@ -116,6 +125,8 @@ class Detector:
             threshold: above which a score counts, for all classes or by class; classes not named keep their own
             median_filter: seconds, for all classes or by class; 0: none
             min_duration: seconds; shorter events are left out
+            operating_point: `precision=0.9`, `recall=0.9` or `f1`: each class's threshold that held it on the clips
+                that selected the network
 
         Raises RecipeError for a file that is no checkpoint of this recipe, and for a class that it does not know.
         """
@@ -126,6 +137,7 @@ class Detector:
             threshold=threshold,
             median_filter=median_filter,
             min_duration=min_duration,
+            operating_point=operating_point,
         )
 
     def detect(self, audio: str | Path | np.ndarray, sample_rate: int | None = None) -> Detection:

@@ -37,6 +37,7 @@ class Checkpoint:
     step: int | None
     decoding: dict[str, list[float]] | None = None  # scoring.postprocess.Decoding's fields; None: never tuned
     encoder: dict[str, torch.Tensor] | None = None  # a pretrained encoder's weights, where the network stands on one
+    precision_recall: dict[str, list] | None = None  # scoring.precision_recall.PrecisionRecall's; None: not counted
 
 
 def build_network(conf: Conf, classes: int) -> nn.Module:
@@ -62,6 +63,7 @@ def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu")
         weights = _weights(content["state_dict"], f"{network}.")
         epoch, step = (int(content[name]) for name in ("epoch", "global_step"))
         decoding = _decoding(recipe, network, len(classes))
+        precision_recall = _precision_recall(recipe, network, len(classes))
         net = build_network(conf, len(classes))
     except RecipeError as error:
         raise fail(f"the checkpoint's configuration is of another version: {error}", path=path) from None
@@ -72,17 +74,21 @@ def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu")
     except (RuntimeError, TypeError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise fail(f"the weights of '{network}' do not fit the configuration: {problem}", path=path) from None
-    return Checkpoint(net.eval(), conf, classes, epoch, step, decoding, recipe.get("encoder"))
+    return Checkpoint(net.eval(), conf, classes, epoch, step, decoding, recipe.get("encoder"), precision_recall)
 
 
 def write_decoding(path: Path, decoding: dict[str, dict[str, Any]]) -> bool:
-    """Put {network: {field: one value a class}} into the checkpoint at `path`, which is rewritten whole or not at all.
+    """Put {network: {field: one value a class, precision_recall: its counts}} into the checkpoint at `path`, which is
+    rewritten whole or not at all.
 
     False where it holds just that already. Raises RecipeError for a file that is no checkpoint.
     """
     content = read_content(path)
     recipe = _recipe(content, path)
-    plain = {network: {name: list(values) for name, values in fields.items()} for network, fields in decoding.items()}
+    plain = {
+        network: {name: values if isinstance(values, dict) else list(values) for name, values in fields.items()}
+        for network, fields in decoding.items()
+    }
     if recipe.get("decoding") == plain:
         return False
     recipe["decoding"] = plain
@@ -134,6 +140,22 @@ def _decoding(recipe: dict[str, Any], network: str, classes: int) -> dict[str, l
     if not all(1 <= steps <= LONGEST_FILTER and steps % 2 for steps in decoding["median_filters"]):
         raise ValueError(f"decoding: expected median filters of an odd number of steps up to {LONGEST_FILTER}")
     return decoding
+
+
+def _precision_recall(recipe: dict[str, Any], network: str, classes: int) -> dict[str, list] | None:
+    """What was counted for one network on the clips that selected it, where it was."""
+    found = recipe.get("decoding", {}).get(network, {}).get("precision_recall")
+    if found is None:
+        return None
+    counts = {name: [[int(value) for value in row] for row in found[name]] for name in ("true", "false")}
+    references, thresholds = [int(value) for value in found["references"]], [float(one) for one in found["thresholds"]]
+    if any(len(values) != classes for values in (*counts.values(), references)):
+        raise ValueError(f"precision_recall: expected counts of {classes} classes")
+    if any(len(row) != len(thresholds) or min(row, default=0) < 0 for rows in counts.values() for row in rows):
+        raise ValueError("precision_recall: expected a count for each threshold")
+    if not all(0 <= threshold <= 1 for threshold in thresholds):
+        raise ValueError("precision_recall: expected thresholds from 0 to 1")
+    return {"thresholds": thresholds, **counts, "references": references}
 
 
 def read_content(path: Path, map_location: str = "cpu") -> dict[str, Any]:

@@ -89,6 +89,21 @@ def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: st
         return svg(axes.figure, title)
 
 
+def precision_recall(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], colours: Mapping[str, str], title: str
+) -> str:
+    """One line a class through its (recall, precision) at each threshold, those where nothing fires left out. SVG."""
+    with chart(title, "recall", "precision") as axes:
+        for i, (name, (recall, precision)) in enumerate(curves.items()):
+            there = np.isfinite(recall) & np.isfinite(precision)
+            look = {"color": colours[name], "marker": MARKERS[i % len(MARKERS)], "markersize": 4, "linewidth": 1.4}
+            axes.plot(np.asarray(recall)[there], np.asarray(precision)[there], label=name, **look)
+        axes.set_xlim(0.0, 1.02)
+        axes.set_ylim(0.0, 1.02)
+        legend(axes, length=2.2)
+        return svg(axes.figure, title)
+
+
 def lines(
     epochs: Sequence[float],
     series: Mapping[str, Sequence[float]],

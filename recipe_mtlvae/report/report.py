@@ -17,6 +17,7 @@ from recipe_mtlvae.report.failures import failures
 from recipe_mtlvae.report.headline import headline
 from recipe_mtlvae.report.pages import render
 from recipe_mtlvae.report.runs import read_published
+from recipe_mtlvae.report.threshold_choice import POINTS, threshold_choices
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.results import ZERO_F1
 
@@ -61,6 +62,8 @@ def write_report(systems: Sequence[ComparedSystem], corpus: Corpus | None, title
         dev_test=tables.split_name(costs.dev_test_of(systems)).lower(),
         weighed_by=f"{by.name}{costs.network_note(by)}" if several and (by := costs.baseline_of(systems)) else "",
         note=tables.published_note(published),
+        points=POINTS,
+        choices=threshold_choices(systems),
         sections=[
             section
             for section in (

@@ -18,6 +18,7 @@ from recipe_mtlvae.labels import Event, merge_events
 from recipe_mtlvae.scoring.f1 import f1, macro_of_counts
 from recipe_mtlvae.scoring.matching import EventTable, collar_hits, intersection_hits
 from recipe_mtlvae.scoring.postprocess import Decoding, stretches
+from recipe_mtlvae.scoring.precision_recall import CURVE_THRESHOLDS, PrecisionRecall
 from recipe_mtlvae.scoring.scenarios import EVENT, INTERSECTION
 
 THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(2, 19))  # 0.1 to 0.9
@@ -54,6 +55,7 @@ class Tuning:
     decoding: Decoding  # the fixed one where tuning did not beat it
     objective: float  # of settings tuned in the same way, on clips that they were not tuned on
     fixed_objective: float  # of the configuration's threshold and median filter, on the same clips
+    precision_recall: PrecisionRecall  # of the clips with events, with the decoding's median filters
 
     @property
     def better(self) -> bool:
@@ -115,7 +117,8 @@ def tune(
     objective = _macro(_unseen(criteria, grid))
     every = [np.ones(len(counts.true), dtype=bool) for counts in criteria]
     points = _choose(criteria, every, grid) if objective > fixed_objective else fixed_points
-    return Tuning(grid.decoding(points), objective, fixed_objective)
+    decoding = grid.decoding(points)
+    return Tuning(decoding, objective, fixed_objective, _precision_recall(strong, classes, step_seconds, decoding))
 
 
 def _unseen(criteria: Sequence[_Counts], grid: _Grid) -> list[_Counts]:
@@ -173,6 +176,25 @@ def _strong_counts(clips: StrongClips, classes: Sequence[str], step_seconds: flo
             counts[criterion, :, ..., row, column] = np.reshape(hits, (2, *shape))
     references = np.bincount(truth.group, minlength=len(ends)).reshape(shape)
     return [_Counts(true, false, references) for true, false in counts]
+
+
+def _precision_recall(
+    clips: StrongClips, classes: Sequence[str], step_seconds: float, decoding: Decoding
+) -> PrecisionRecall:
+    truth = EventTable.of([merge_events(events) for events in clips.events], classes)
+    shape = (len(clips.scores), len(classes))
+    ends = np.repeat(clips.durations, len(classes))
+    smoothed = np.array([decoding.smooth(scores).T for scores in clips.scores])  # (clips, classes, steps)
+    hits = [
+        intersection_hits(_events(smoothed > threshold, step_seconds, ends), truth, INTERSECTION, len(ends))
+        for threshold in CURVE_THRESHOLDS
+    ]
+    true, false = (
+        np.stack([getattr(one, name).reshape(shape).sum(axis=0) for one in hits], axis=1).astype(np.int64)
+        for name in ("true", "false")
+    )
+    references = np.bincount(truth.group, minlength=len(ends)).reshape(shape).sum(axis=0)
+    return PrecisionRecall(CURVE_THRESHOLDS, true, false, references)
 
 
 def _weak_counts(clips: WeakClips, grid: _Grid) -> _Counts:

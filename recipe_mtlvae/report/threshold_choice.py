@@ -1,0 +1,64 @@
+"""Choosing between missing and false alarm: each class's precision and recall on selection data, by its threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from recipe_mtlvae.report import plots, theme
+from recipe_mtlvae.report.compared import ComparedSystem
+from recipe_mtlvae.scoring.precision_recall import Chosen, OperatingPoint, PrecisionRecall
+
+POINTS = ("precision=0.9", "recall=0.9", "f1")  # `detect --operating_point`
+CLASSES_EACH = 5  # lines in one chart
+
+
+@dataclass(frozen=True)
+class ClassPoints:
+    """A row of the table."""
+
+    label: str
+    events: int  # that there were to find
+    chosen: tuple[Chosen | None, ...]  # as POINTS
+
+
+@dataclass(frozen=True)
+class ThresholdChoice:
+    """Of one system, its first run."""
+
+    system: str
+    charts: tuple[Markup, ...]
+    rows: tuple[ClassPoints, ...]
+
+
+def threshold_choices(systems: Sequence[ComparedSystem]) -> list[ThresholdChoice]:
+    """Of the systems whose model.json has the counts."""
+    found = []
+    for system in systems:
+        model = system.runs[0].model
+        try:
+            counts, classes = PrecisionRecall.from_dict(model["precision_recall"]), [*map(str, model["classes"])]
+            own = [float((model.get("decoding") or {})["thresholds"][label]) for label in classes]
+        except (KeyError, TypeError, ValueError):  # tuned by an earlier version, or never
+            continue
+        if len(classes) == len(counts.references):
+            points = [OperatingPoint.parse(text) for text in POINTS]
+            rows = tuple(
+                ClassPoints(label, int(counts.references[i]), tuple(counts.choose(i, one, own[i]) for one in points))
+                for i, label in enumerate(classes)
+            )
+            found.append(ThresholdChoice(system.name, _charts(counts, classes), rows))
+    return found
+
+
+def _charts(counts: PrecisionRecall, classes: Sequence[str]) -> tuple[Markup, ...]:
+    colours = theme.palette(sorted(classes))
+    shown = sorted(classes)[: theme.ROWS]
+    charts = []
+    for first in range(0, len(shown), CLASSES_EACH):
+        part = {label: classes.index(label) for label in shown[first : first + CLASSES_EACH]}
+        curves = {label: (counts.recall[i], counts.precision[i]) for label, i in part.items()}
+        charts.append(Markup(plots.precision_recall(curves, colours, "Precision and recall")))
+    return tuple(charts)
