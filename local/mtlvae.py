@@ -12,7 +12,8 @@ from local.schedule import rate_factor
 from local.system import SystemTraining
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.batches import Batch, BatchPlan, TaskData, even_shares
-from recipe_mtlvae.nets.losses import kl_per_dimension, mtlvae_losses, weighted_sum
+from recipe_mtlvae.nets.losses import kl_per_dimension, masked_mse, mtlvae_losses, weighted_sum
+from recipe_mtlvae.nets.masking import hidden, random_spans
 
 ACTIVE_NATS = 0.01  # a latent dimension with less KL than this carries nothing (Burda et al., 2016)
 
@@ -31,9 +32,18 @@ class MTLVAETraining(SystemTraining):
         return BatchPlan(dict(tasks), {task: shares[task] for task in tasks})
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        if self.conf.vae.reconstructs == "all" and "reconstruction" in batch.spans:
+            batch = dataclasses.replace(batch, spans=batch.spans | {"reconstruction": slice(0, len(batch))})
         inputs = batch.scaled(self.inputs)
+        log_mel, rows = inputs["log_mel"], batch.spans.get("reconstruction")
+        if masked := self.conf.vae.masked > 0 and rows is not None:
+            mask = random_spans(rows.stop - rows.start, log_mel.shape[2], self.conf.vae.masked, log_mel.device)
+            inputs["log_mel"] = log_mel.clone()
+            inputs["log_mel"][rows] = hidden(log_mel[rows], mask)
         output = self.net(**inputs, rows=batch.spans)
-        terms = mtlvae_losses(output, inputs["log_mel"], batch, self.net.variational)
+        terms = mtlvae_losses(output, log_mel, batch, self.net.variational)
+        if masked:
+            terms["reconstruction"] = masked_mse(output.heads["reconstruction"], log_mel[rows], mask)
         loss = weighted_sum(terms, self._weights())
         figures = {f"loss/{name}": term for name, term in terms.items()}
         if self.net.variational:

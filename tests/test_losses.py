@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from recipe_mtlvae.inputs.batches import Batch
-from recipe_mtlvae.nets.losses import kl_per_dimension, mtlvae_losses, reconstruction_mse, strong_bce, weighted_sum
+from recipe_mtlvae.nets.losses import (
+    kl_per_dimension,
+    masked_mse,
+    mtlvae_losses,
+    reconstruction_mse,
+    strong_bce,
+    weighted_sum,
+)
+from recipe_mtlvae.nets.masking import hidden, random_spans
 from recipe_mtlvae.nets.vae import MTLVAE, VAEOutput
 from recipe_mtlvae.tasks import TASKS, Task
 
@@ -42,6 +50,29 @@ def test_reconstruction_leaves_out_frames_beyond_the_last_whole_step():
     features = torch.zeros(1, 2, 6)
     features[:, :, 4:] = 100.0
     assert reconstruction_mse(torch.full((1, 2, 4), 0.5), features).item() == pytest.approx(0.25)
+
+
+def test_of_masked_spans_the_error_is_counted_there_alone():
+    """Error 1 in frame 1 of the first clip, 3 in frame 0 of the second, 100 elsewhere: (1 + 9) / 2."""
+    features = torch.full((2, 3, 5), 100.0)
+    features[0, :, 1], features[1, :, 0] = 1.0, 3.0
+    mask = torch.zeros(2, 1, 5, dtype=torch.bool)
+    mask[0, :, 1] = mask[1, :, 0] = mask[1, :, 4] = True  # the last frame has no reconstruction
+    assert masked_mse(torch.zeros(2, 3, 4), features, mask).item() == pytest.approx(5.0)
+
+
+def test_spans_are_hidden_behind_the_clips_mean():
+    log_mel = torch.tensor([[[0.0, 6.0, 3.0], [0.0, 6.0, 9.0]]])
+    mask = torch.tensor([[[False, True, False]]])
+    assert hidden(log_mel, mask).tolist() == [[[0.0, 4.0, 3.0], [0.0, 4.0, 9.0]]]
+
+
+def test_random_spans_are_whole_and_no_more_than_their_share():
+    mask = random_spans(50, 626, 0.3)  # 5 spans of 32 frames
+    assert mask.shape == (50, 1, 626)
+    counts = mask.sum(dim=2)
+    assert counts.max() <= 5 * 32 and counts.min() >= 32 and counts.unique().numel() > 1
+    assert random_spans(2, 10, 0.3).all()  # a clip shorter than a span
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms():

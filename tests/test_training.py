@@ -98,6 +98,15 @@ def test_a_run_that_broke_within_an_epoch_goes_on_from_the_last_whole_one(run, r
     assert losses(trained(tmp_path, root)) == losses(run)
 
 
+@pytest.mark.parametrize("setting", ["vae.reconstructs=all", "vae.masked=0.5", "vae.shared_strong_head=true"])
+def test_a_variant_of_the_step_changes_the_terms_that_it_is_about(setting, root, tmp_path, run):
+    """In the first epoch: all clips are reconstructed, or hidden spans alone; or one classifier has both gradients."""
+    row = read_history(trained(tmp_path, root, tiny_conf(setting, "train.max_epochs=1")) / "history.csv")[0]
+    before = read_history(run / "history.csv")[0]
+    changed = "loss/strong_real" if "head" in setting else "loss/reconstruction"
+    assert row[changed] != before[changed]
+
+
 @pytest.mark.parametrize("system", REPORT.variants)
 def test_each_of_the_reports_systems_trains_a_step_and_detects(system, root, tmp_path):
     settings = [*SETTINGS, "train.batch_size=6", "train.max_epochs=1", "train.epoch_steps=1"]

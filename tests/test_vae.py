@@ -139,6 +139,21 @@ def test_a_head_is_run_on_its_own_tasks_clips_alone(features):
     assert own.strong_synth is None and own.reconstruction is None
 
 
+def test_a_shared_strong_head_is_one_classifier_with_two_biases_from_the_same_random_numbers(features):
+    """Two strong heads of 2 * 8 * 5 weights become one; the rest of the network is as without."""
+    net, apart = small(shared_strong_head=True), small()
+    assert parameters(net) == parameters(apart) - 2 * 8 * 5
+    assert all(
+        torch.equal(value, apart.state_dict()[name]) for name, value in net.state_dict().items() if "real" not in name
+    )
+    output = net.eval()(features)
+    biases = net.heads["strong_real"].bias - net.heads["strong_synth"].bias
+    torch.testing.assert_close(output.strong_real - output.strong_synth, biases.expand(3, 156, 5))
+    again = small(shared_strong_head=True)
+    again.load_state_dict(net.state_dict())
+    assert torch.equal(again.eval()(features).strong_real, output.strong_real)
+
+
 def test_a_head_of_an_unknown_kind_is_refused(monkeypatch):
     monkeypatch.setitem(TASKS, "count", Task("strong", "tally", "strong_bce"))
     with pytest.raises(ValueError, match="task 'count': expected a head of the kinds strong, weak, reconstruction"):

@@ -31,6 +31,13 @@ def reconstruction_mse(reconstruction: Tensor, features: Tensor) -> Tensor:
     return functional.mse_loss(reconstruction, features[:, :, : reconstruction.shape[2]])
 
 
+def masked_mse(reconstruction: Tensor, features: Tensor, mask: Tensor) -> Tensor:
+    """reconstruction_mse of the frames in `mask` (clips, 1, frames) alone."""
+    frames = reconstruction.shape[2]
+    mask = mask[:, :, :frames].expand_as(reconstruction)
+    return functional.mse_loss(reconstruction[mask], features[:, :, :frames][mask])
+
+
 def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mu, exp(logvar)) || N(0, 1)) in nats a latent dimension, mean over (clips, steps): (latent,)"""
     divergence = -0.5 * (1.0 + logvar - mu.square() - logvar.exp())

@@ -31,6 +31,9 @@ class Section:
     dropout: Float = Field(ge=0, lt=1)
     sees: tuple[Literal["log_mel", "embeddings"], ...] = Field(min_length=1)
     kld_warmup_steps: Int = Field(ge=0, le=10**9)
+    shared_strong_head: Bool
+    reconstructs: Literal["unlabeled", "all"]
+    masked: Float = Field(ge=0, le=0.9)
 
 
 def check(conf: Conf) -> None:
@@ -41,6 +44,8 @@ def check(conf: Conf) -> None:
         raise ValueError(f"features.frames_per_step: {what}, got {frames}")
     if vae.front_end != "stack" and vae.outputs_per_step != 1:
         raise ValueError("vae.outputs_per_step: expected 1 with convolutions, which have no wide steps")
+    if vae.masked and "embeddings" in vae.sees:
+        raise ValueError(f"vae.masked: expected 0 where the encoder sees embeddings, got {vae.masked:g}")
     width = conf.features.n_mels * frames * vae.outputs_per_step
     gru = 6 * vae.hidden * (width + 3 * vae.hidden * vae.layers)  # of both directions; the decoder has one, too
     weights = 2 * gru + 10 * vae.hidden * vae.latent + 9 * sum(map(math.prod, pairwise(vae.front_end_widths)))
@@ -71,6 +76,7 @@ def build(conf: Conf, classes: int) -> MTLVAE:
         front_end=conf.vae.front_end,
         front_end_widths=conf.vae.front_end_widths,
         dropout=conf.vae.dropout,
+        shared_strong_head=conf.vae.shared_strong_head,
         sees=conf.vae.sees,
         embedding_width=WIDTH,
         tasks=conf.tasks,

@@ -115,6 +115,7 @@ class MTLVAE(nn.Module):
         dropout: of what the encoder, the posterior and the heads get
         sees: of the inputs `log_mel` and `embeddings` those that the encoder sees; what is reconstructed is the log-mel
         embedding_width: values of the embeddings to an output step
+        shared_strong_head: one classifier for all strong tasks, with a bias of its own for each
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class MTLVAE(nn.Module):
         dropout: float = 0.0,
         sees: Sequence[str] = ("log_mel",),
         embedding_width: int = 1792,
+        shared_strong_head: bool = False,
     ) -> None:
         super().__init__()
         if not with_head("strong", tasks) or set(tasks) - set(TASKS):
@@ -158,6 +160,10 @@ class MTLVAE(nn.Module):
         self.decoder = BidirectionalGRU(latent, hidden, layers)
         sizes = HeadSizes(2 * hidden, classes, mels, frames_per_step, outputs_per_step)
         self.heads = nn.ModuleDict({task: _new_head(task, sizes) for task in TASKS if task in tasks})
+        if shared_strong_head:
+            first, *others = with_head("strong", tasks)
+            for other in others:
+                self.heads[other].weight = self.heads[first].weight
 
     def forward(
         self,
