@@ -107,6 +107,16 @@ def test_products_done_in_place_are_counted():
     assert step_flop(lambda: torch.bmm(a, b, out=out)) == 2 * 2 * 3 * 4 * 5
 
 
+def test_each_timed_step_runs_and_its_products_are_counted():
+    from recipe_mtlvae.conf import CONF_DIR, load_conf
+    from tests.benchmarks import training
+
+    for _, conf_file, settings, _ in training.STEPS:
+        small = [*settings, "data.clip_seconds=1.0", "train.batch_size=8", "postprocess.median_filter=3"]
+        conf = load_conf(CONF_DIR / conf_file, settings=small)
+        assert training.step_flop(training.mtlvae_step(conf, training.random_batch(conf))) > 1e8, conf_file
+
+
 @pytest.mark.parametrize("name", ITEMS)
 def test_every_item_can_be_imported_and_gives_lines(name):
     from importlib import import_module
