@@ -45,21 +45,21 @@ def main() -> None:
     folders = stage.system_dirs()
     written = (folder / "scores" / split.name for folder in folders.values() for split in splits)
     described = all(read_json(folder / "model.json") for folder in folders.values())
-    # model.json tells of the training too, which may have gone on without a better epoch
-    told = inputs | {"epochs": len(read_history(stage.run_dir / "history.csv"))}
-    if stage.done(told) and described and all(folder.is_dir() for folder in written):
+    # model.json describes the training too, which may have gone on without a better epoch
+    all_inputs = inputs | {"epochs": len(read_history(stage.run_dir / "history.csv"))}
+    if stage.done(all_inputs) and described and all(folder.is_dir() for folder in written):
         print(f"stage 2: {stage.run_dir / 'scores'} is there already")
         return
     networks = {network: _load(stage, network) for network in folders}
-    whole = True
+    complete = True
     with opened.begun():  # the configuration as given
         for network, folder in folders.items():
             if folder != stage.run_dir:
                 _share_training(stage.run_dir, folder)
-            whole &= predict(stage, networks[network], folder, splits, content_hash(inputs))
-        if whole:
-            stage.mark_done(told)
-    if not whole:
+            complete &= predict(stage, networks[network], folder, splits, content_hash(inputs))
+        if complete:
+            stage.mark_done(all_inputs)
+    if not complete:
         print(f"stage 2: share {stage.shard} is done; the last one to end joins them, or stage 2 without run.shard")
 
 
@@ -102,7 +102,7 @@ def predicted_splits(stage: Stage) -> list[Split]:
 def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Split], key: str) -> bool:
     """Write this process's share of scores/<split>/<clip>.tsv, into the network's folder; whether all are there.
 
-    The last share adds what tells of the network: model.json, latents.npz. key: the hash of the inputs.
+    The last share adds what describes the network: model.json, latents.npz. key: the hash of the inputs.
     """
     classes = stage.corpus.classes
     if checkpoint.classes != classes:

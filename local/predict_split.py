@@ -1,8 +1,8 @@
 """One split's score folder, by one process or by several that share it, on one machine or many.
 
-A split is worked off in blocks of clips, no two in one batch, so that scores are the same to the last bit
-however the blocks are shared. They gather in a hidden folder beside the score folder, which appears whole once all
-clips are there: what a killed process has left is not done again.
+A split is divided into blocks of clips, no two in one batch, so that scores are the same to the last bit however the
+blocks are shared. They are collected in a hidden folder, which becomes the score folder once all clips are there: what
+a killed process has written is not computed again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KEY = ".inputs"  # file in a score folder: the hash of what its scores were comp
 
 
 def is_current(scores: Path, key: str) -> bool:
-    """Whether the score folder is whole and of these inputs."""
+    """Whether the score folder is complete and of these inputs."""
     with contextlib.suppress(OSError):
         return (scores / KEY).read_text(encoding="utf-8") == key
     return False
@@ -52,10 +52,9 @@ def predict_split(detector: Detector, split: Split, scores: Path, key: str, shar
     missing = [block for block in shard.take(blocks) if not all(_tsv(clip) in there for clip in block)]
     if missing:
         if max(split.seconds.values()) <= detector.conf.data.clip_seconds * (1 + TAIL):
-            missing = [
-                [clip for block in missing for clip in block]
-            ]  # a block is a batch, even if the next one is read meanwhile
-        _work_off(missing, detector, split.name, gathered, shard, energy)
+            # one block, so that the next batch is read meanwhile: each block is a batch of its own
+            missing = [[clip for block in missing for clip in block]]
+        _predict_blocks(missing, detector, split.name, gathered, shard, energy)
     there = set(os.listdir(gathered)) if gathered.is_dir() else set()
     busy = any(name.startswith(".busy-") for name in there) and shard.count > 1
     if not busy and all(_tsv(clip) in there for clip in split.recordings):
@@ -68,7 +67,7 @@ def _tsv(clip: Clip) -> str:
     return f"{stem_of(clip.name)}.tsv"
 
 
-def _work_off(
+def _predict_blocks(
     blocks: list[list[Clip]], detector: Detector, phase: str, folder: Path, shard: Shard, energy: EnergyConf
 ) -> None:
     """Write the scores of some blocks, and the energy that it took; `.busy-` marks say who has not noted it yet."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 
 from local.stage import Stage, open_stage
@@ -12,7 +12,7 @@ from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.corpus import problems
 from recipe_mtlvae.corpus.check import CorpusCheck, check_corpus
 from recipe_mtlvae.corpus.splits import Corpus
-from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, RecipeError, exit_code_of, fail, printable, warn
+from recipe_mtlvae.errors import Fault, RecipeError, exit_code_of, fail, fault_lines, printable, warn
 from recipe_mtlvae.files import content_hash, file_stamp
 from recipe_mtlvae.inputs.prepared import Split, open_split, store_folder, stored_clips
 from recipe_mtlvae.inputs.registry import inputs_of
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def obtain(stage: Stage) -> CorpusCheck:
-    """Make or fetch the corpus where that is asked for, and check all of it; of several shares the first one does."""
+    """Make or fetch the corpus as data.prepare says, and check all of it; of several shares the first one does."""
     conf, root = stage.conf, stage.root
     if conf.data.prepare == "mini":
         from local.mini.corpus import make_corpus  # only where a corpus is made
@@ -55,7 +55,7 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
     """Bring the feature stores up to date, as far as they are this process's share.
 
     Raises RecipeError with the faults of all splits, after everything has been read; with data.skip_bad they are
-    told as warnings, and the clips that they concern are left out.
+    warnings, and the clips that they concern are left out.
     """
     conf, root, corpus = stage.conf, stage.root, stage.corpus
     inputs = _inputs(corpus)
@@ -83,12 +83,9 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
         return
     _require_clips([open_split(corpus, split.name) for split in check.splits], faults)
     kept = problems.leaks(check)
-    left_out = [fault for fault in faults if fault not in kept]
-    for warning in (
-        *problems.warnings(check),
-        *(f"used all the same: {fault}" for fault in kept),
-        *_left_out(left_out),
-    ):
+    left_out = fault_lines([fault for fault in faults if fault not in kept])
+    others = [*(f"used nevertheless: {fault}" for fault in kept), *(f"left out: {line}" for line in left_out)]
+    for warning in (*problems.warnings(check), *others):
         warn(warning)
     print(check_text(check) + f"\nstage 0: {write_data_report(check, root)}")
     with stage.begun():
@@ -109,7 +106,7 @@ def _require_files(corpus: Corpus) -> None:
 
 
 def _inputs(corpus: Corpus) -> dict:
-    """What this stage's results hang on: the settings, and every file's name, size and time of change."""
+    """What this stage's results depend on: the settings, and every file's name, size and time of change."""
     settings = conf_to_dict(corpus.conf)
     inputs = {name: source.key for name, source in inputs_of(corpus.conf).items()}
     folders = [corpus.audio(name) for name in corpus.splits]
@@ -133,16 +130,10 @@ def _require_clips(splits: Iterable[Split], faults: list[Fault]) -> None:
         raise RecipeError(*(Fault(what.format(split.name), "correct some") for split in empty), *faults)
 
 
-def _left_out(faults: Sequence[Fault]) -> Iterator[str]:
-    yield from (f"left out: {fault}" for fault in faults[:SHOWN_FAULTS])
-    if len(faults) > SHOWN_FAULTS:
-        yield f"left out: {len(faults) - SHOWN_FAULTS} more"
-
-
 def _locked(stage: Stage, name: str, together: bool = False) -> AbstractContextManager[None]:
     """Only one run at a time prepares a corpus, or its shares `together`; another one waits.
 
-    Where a file system has no locks, what is written is whole all the same, only perhaps written twice.
+    On a file system without locks the same files may be written twice; each is still written whole.
     """
 
     def busy(holder: str) -> None:

@@ -64,7 +64,7 @@ class Conf:
             known = ", ".join(TASKS)
             raise ValueError(f"tasks: expected some of {known}, a strong one among them, got {shown(list(self.tasks))}")
         if not set(needed := SYSTEMS[self.system].tasks) <= set(self.tasks):
-            what = f"the {self.system.replace('_', ' ')} wants {' and '.join(needed)} among them"
+            what = f"the {self.system.replace('_', ' ')} needs {' and '.join(needed)} among them"
             raise ValueError(f"tasks: {what}, got {list(self.tasks)}")
         if self.train.shares is not None:
             shares = self.train.shares

@@ -21,7 +21,7 @@ RENAMED = {
     "mean_teacher.mixup": "augment.mixup",
     "mean_teacher.mixup_beta": "augment.mixup_beta",
 }
-# Mappings whose keys are the user's own, such as the splits of a corpus; a list takes these ones of them
+# Mappings with keys of the user's own, such as the splits of a corpus; a list of keys keeps these alone
 _OPEN_MAPPINGS = ("data.splits", "fetch.archives", "fetch.splits", "fetch.soundscapes")
 # A configuration is far smaller: mappings, lists and values, the characters of a file and of one value
 MOST_VALUES, MOST_CHARACTERS, MOST_LETTERS = 50_000, 2**20, 2**16
@@ -106,7 +106,7 @@ def setting_delta(setting: str) -> dict[str, Any]:
 
 
 def merged(content: dict[str, Any], delta: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`delta` laid over `content`. A split that is null is left out; a list of splits takes these ones."""
+    """`delta` laid over `content`. A split that is null is left out; a list of splits keeps these alone."""
     result = dict(content)
     for key, value in delta.items():
         name, before = f"{prefix}{key}", content.get(key)

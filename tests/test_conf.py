@@ -172,8 +172,8 @@ def test_a_long_value_is_shown_in_part():
     assert len(str(error.value)) < 160
 
 
-def test_the_mean_teacher_wants_its_three_sets():
-    with pytest.raises(RecipeError, match="the mean teacher wants weak and reconstruction"):
+def test_the_mean_teacher_needs_its_three_sets():
+    with pytest.raises(RecipeError, match="the mean teacher needs weak and reconstruction"):
         load_conf(settings=["system=mean_teacher", "tasks=[strong_synth]"])
 
 

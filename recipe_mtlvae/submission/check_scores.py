@@ -80,9 +80,8 @@ def copies(folders: Sequence[CheckedFolder]) -> list[Fault]:
     """Runs are trainings of their own: equal scores are likely one run packed twice."""
     found = []
     for i, one in enumerate(folders):
-        twin = next((other for other in folders[:i] if other.clips and other.digest == one.digest), None)
-        if twin is not None:
-            what = f"the same scores as {twin.folder.rpartition('/')[2]}/"
+        if same := next((other for other in folders[:i] if other.clips and other.digest == one.digest), None):
+            what = f"the same scores as {same.folder.rpartition('/')[2]}/"
             found.append(Fault(what, "each run is a training of its own", f"{one.folder}/"))
     return found
 

@@ -162,7 +162,7 @@ def read_profile(file: Path = DEFAULT_PROFILE) -> Profile:
         raise fail("authors: expected exactly one with `corresponding: true`", path=file)
     author = profile.corresponding
     if not plain(author.lastname) or not plain(author.affiliation.abbreviation):
-        raise fail("the corresponding author's names are empty", "the label wants them in Latin letters", file)
+        raise fail("the corresponding author's names are empty", "the label needs them in Latin letters", file)
     return profile
 
 
