@@ -6,6 +6,7 @@ from, the rows of history.csv among it; checkpoints/previous.ckpt is last.ckpt o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import pytorch_lightning as pl
 from lightning_fabric.plugins.io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
-from local.history import History, Row, best_epoch, read_history, write_history
+from local.history import History, Row, best_epoch, history_text, read_history
 from recipe_mtlvae.errors import RecipeError, fail, warn
+from recipe_mtlvae.files import read_text, write_text
 from recipe_mtlvae.machine import is_rank_zero
 from recipe_mtlvae.nets.checkpoint import load_checkpoint, read_content, write_content
 
@@ -65,8 +67,8 @@ def restore(run_dir: Path, so_far: Trained) -> None:
     if not so_far.rows:
         return
     history, best = run_dir / "history.csv", run_dir / BEST
-    if not _is_history(history, so_far.epochs):
-        write_history(history, so_far.rows)
+    if not _is_history(history, so_far.rows):
+        write_text(history, history_text(so_far.rows), newline="")
         say(f"{history}: was damaged or lost; written again from {so_far.checkpoint.name}")
     if _is_checkpoint(best):
         return
@@ -85,9 +87,9 @@ def restore(run_dir: Path, so_far: Trained) -> None:
     raise fail(what, f"copy {LAST} there to have epoch {so_far.epochs}'s, or train under another --tag", best)
 
 
-def is_whole(run_dir: Path) -> bool:
-    """Whether best.ckpt and history.csv can be read."""
-    return _is_checkpoint(run_dir / BEST) and _is_history(run_dir / "history.csv", 1)
+def is_whole(run_dir: Path, so_far: Trained) -> bool:
+    """Whether best.ckpt and history.csv are there and whole."""
+    return _is_checkpoint(run_dir / BEST) and _is_history(run_dir / "history.csv", so_far.rows)
 
 
 def _is_checkpoint(file: Path) -> bool:
@@ -97,11 +99,13 @@ def _is_checkpoint(file: Path) -> bool:
         return False
 
 
-def _is_history(file: Path, epochs: int) -> bool:
+def _is_history(file: Path, rows: Sequence[Row]) -> bool:
+    """Whether a history.csv has these rows; one more is of an epoch that was killed before its checkpoint."""
     try:
-        return len(read_history(file)) >= epochs
-    except RecipeError:
+        text = "".join(line + "\r\n" for line in read_text(file).splitlines())
+    except (OSError, ValueError):
         return False
+    return bool(text) and (not rows or text.startswith(history_text(rows)))
 
 
 def say(text: str) -> None:

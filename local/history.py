@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from recipe_mtlvae.errors import fail, warn
-from recipe_mtlvae.files import atomic_write, read_text
+from recipe_mtlvae.files import read_text, write_text
 
 SELECTION = "val/selection"
 GROWN = 10.0  # times the first epoch's loss: it explodes
@@ -51,7 +52,7 @@ class History(pl.Callback):
             self.has_grown = True
             hint = "lower train.learning_rate under another --tag"
             warn(f"the loss explodes: {loss:.3g} in epoch {row['epoch'] + 1}, {first:.3g} in the first one; {hint}")
-        write_history(self.file, self.rows)
+        write_text(self.file, history_text(self.rows), newline="")
 
 
 class Patience(pl.Callback):
@@ -91,8 +92,10 @@ def read_history(file: Path) -> list[Row]:
     return rows
 
 
-def write_history(file: Path, rows: Sequence[Row]) -> None:
-    with atomic_write(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[-1]), restval="", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+def history_text(rows: Sequence[Row]) -> str:
+    """The rows as history.csv holds them."""
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, list(rows[-1]), restval="", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()

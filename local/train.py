@@ -89,10 +89,11 @@ def main() -> None:
     _require_splits(stage.conf)
     data = Data(stage.corpus)
     inputs = training_inputs(data)
-    if stage.done(inputs) and is_whole(stage.run_dir):
+    so_far = trained(stage.run_dir)
+    if stage.done(inputs) and is_whole(stage.run_dir, so_far):
         print(f"stage 1: {stage.run_dir} is trained already")
         return
-    train(stage, data, inputs)
+    train(stage, data, inputs, so_far)
 
 
 def training_inputs(data: Data) -> dict:
@@ -145,14 +146,15 @@ def _refuse_fewer_epochs(stage: Stage, so_far: Trained) -> None:
         raise fail(what, f"set {so_far.epochs} or more, or give --tag another name", stage.run_dir)
 
 
-def train(stage: Stage, data: Data | None = None, inputs: dict | None = None) -> None:
+def train(stage: Stage, data: Data | None = None, inputs: dict | None = None, so_far: Trained | None = None) -> None:
     """Train, from the last checkpoint where there is one; leaves best.ckpt, tuned, and history.csv in the run.
 
-    data: the stage's, where it is opened already. inputs: its training_inputs; with them the stage is marked as done.
+    data, so_far: the stage's, where they are opened already. inputs: its training_inputs; with them the stage is marked
+    as done.
     All that can be refused is refused before anything is written.
     """
     conf, run_dir = stage.conf, stage.run_dir
-    so_far = trained(run_dir)
+    so_far = so_far or trained(run_dir)
     _refuse_fewer_epochs(stage, so_far)
     clips, plan_file = (run_dir / "stages" / f"training_{name}.json" for name in ("data", "plan"))
     if inputs is not None:

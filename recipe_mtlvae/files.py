@@ -77,10 +77,10 @@ def file_stamp(path: Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` (UTF-8) whole or not at all."""
+def write_text(path: Path, text: str, newline: str | None = None) -> None:
+    """Write `text` (UTF-8) whole or not at all; newline "": line ends as they are."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline=newline)
 
 
 def write_json(path: Path, content: Any, indent: int | None = 2) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from local.callbacks import Selection
-from local.checkpoints import BEST, LAST, PREVIOUS, trained
+from local.checkpoints import BEST, LAST, PREVIOUS, is_whole, trained
 from local.history import best_epoch, has_levelled_off, read_history
 from local.mtlvae import MTLVAETraining
 from local.stage import Stage
@@ -105,9 +105,15 @@ def test_without_a_checkpoint_that_can_be_read_training_is_refused_and_nothing_i
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("how", [*DAMAGES, "lost"])
+def shorten(file: Path) -> None:
+    """Cut the last digits of the last figure: it can be read as ever."""
+    file.write_bytes(file.read_bytes().rstrip()[:-3] + b"\r\n")
+
+
+@pytest.mark.parametrize("how", [*DAMAGES, "short", "lost"])
 def test_a_damaged_or_lost_history_is_written_again_from_the_checkpoint(run, root, four, how, capsys):
-    (run / HISTORY).unlink() if how == "lost" else damage(run / HISTORY, how)
+    does = {"lost": Path.unlink, "short": shorten}.get(how, lambda file: damage(file, how))
+    does(run / HISTORY)
     run_of(run, root, FOUR)
     assert "history.csv: was damaged or lost; written again from last.ckpt" in capsys.readouterr().err
     assert_equal(run, four)
@@ -158,6 +164,13 @@ def test_a_stage_that_trains_nothing_costs_nothing(run, root):
     before = (run / "energy.json").read_bytes(), (run / LAST).read_bytes()
     run_of(run, root, "postprocess.median_filter=5")
     assert ((run / "energy.json").read_bytes(), (run / LAST).read_bytes()) == before
+
+
+def test_a_finished_stage_sees_that_its_history_is_damaged(run, root):
+    so_far = trained(run)
+    assert is_whole(run, so_far)
+    shorten(run / HISTORY)
+    assert not is_whole(run, so_far)
 
 
 def test_a_training_that_patience_ended_does_not_go_on(root, tmp_path, monkeypatch):

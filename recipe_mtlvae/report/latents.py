@@ -34,7 +34,7 @@ def read_latents(run_dir: Path) -> Latents | None:
     try:
         with np.load(run_dir / "latents.npz", allow_pickle=False) as file:
             return Latents(file["mu"], file["label"], file.get("traversal"), file["positions"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
 

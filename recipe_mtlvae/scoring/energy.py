@@ -95,21 +95,26 @@ def _share(start: float, end: float, spans: Sequence[tuple[float, float]]) -> fl
 def read_energy(file: Path) -> dict[str, dict[str, Any]]:
     """The figures by phase; none where the file is not there or damaged."""
     content = read_json(file)
-    return content if _is_energy(content) else {}
-
-
-def _is_energy(content: Any) -> bool:
-    return isinstance(content, dict) and all(isinstance(entry, dict) for entry in content.values())
+    if isinstance(content, dict) and all(isinstance(entry, dict) for entry in content.values()):
+        return content
+    if file.exists():
+        warn(f"{file}: damaged; the energy so far is not known")
+    return {}
 
 
 def _earlier_part(file: Path, phase: str, node: int) -> dict[str, Any] | None:
-    """The node's figures of a phase so far, unknown ones where the file is damaged, which is put aside then."""
-    if not file.exists() or _is_energy(read_json(file)):
-        return _by_node(read_energy(file).get(phase)).get(str(node))
+    """The node's figures of a phase so far; unknown ones where the file is damaged."""
+    content = read_energy(file)
+    if content or not file.exists():
+        return _by_node(content.get(phase)).get(str(node))
+    _put_aside(file)
+    return {"seconds": None, **_unmeasured(f"{file.name} was damaged")}
+
+
+def _put_aside(file: Path) -> None:
+    """A damaged file is kept by another name: what it holds may be of use to somebody."""
     with contextlib.suppress(OSError):
         file.replace(file.with_name(f"{file.name}.damaged"))
-    warn(f"{file}: damaged; the energy so far is not known")
-    return {"seconds": None, **_unmeasured(f"{file.name} was damaged")}
 
 
 def note_energy(file: Path, phase: str, entry: dict[str, Any], node: int = 0) -> None:
@@ -117,6 +122,8 @@ def note_energy(file: Path, phase: str, entry: dict[str, Any], node: int = 0) ->
     file.parent.mkdir(parents=True, exist_ok=True)
     with locked(file.parent):
         before = read_energy(file)
+        if not before and file.exists():
+            _put_aside(file)
         write_json(file, {**before, phase: _with_node(before.get(phase), entry, node)})
 
 
