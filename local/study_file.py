@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from local.stage import PROJECT
 from recipe_mtlvae.conf import CONF_DIR, conf_to_dict, data_file, load_conf
 from recipe_mtlvae.conf_files import read_yaml
-from recipe_mtlvae.conf_types import SEEDS, Int, Name, Text, build, name_problem, section
+from recipe_mtlvae.conf_types import SEEDS, Int, Name, Text, build, must, name_problem, section
 from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.files import content_hash
 from recipe_mtlvae.report.runs import read_published
@@ -21,14 +21,8 @@ from recipe_mtlvae.report.runs import read_published
 ONE_THREAD = {"train": {"devices": 1, "threads": 1}}  # rows side by side, and the same figures however many there are
 
 
-def _once(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(seeds)) < len(seeds):
-        raise ValueError("expected each once")
-    return seeds
-
-
 Seed = Annotated[Int, Field(ge=0, le=SEEDS)]
-Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_once)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), must(lambda them: len(set(them)) == len(them), "each once")]
 Settings = dict[str, Any]  # a delta over conf/base.yaml
 
 

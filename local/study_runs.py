@@ -10,8 +10,10 @@ from pathlib import Path
 
 from local.study_file import Row
 from recipe_mtlvae.files import read_json, write_json
+from recipe_mtlvae.shards import ARRAYS, ENVIRONMENTS
 
 POLL = 0.2  # s
+SHARES = {name for names in (*ENVIRONMENTS, *ARRAYS) for name in names}  # a row is whole, whoever runs the study
 
 
 def is_finished(row: Row) -> bool:
@@ -61,7 +63,7 @@ def _start(row: Row) -> subprocess.Popen:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={name: value for name, value in os.environ.items() if name not in SHARES} | {"OMP_NUM_THREADS": "1"},
             process_group=0,  # Ctrl-C is handed on once, by `run_all`
         )
 

@@ -14,6 +14,7 @@ from local.study_runs import is_finished, run_all
 from local.study_table import table_of
 from recipe_mtlvae.conf import CONF_DIR
 from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.shards import Shard, shard_of
 from tests.children import PROJECT, child, python, wait_for
 from tests.test_compare import make_run
 
@@ -112,6 +113,15 @@ def test_jobs_run_side_by_side_on_one_thread_each(tmp_path):
     files = [str(tmp_path / name) for name in ("a", "b")]
     pair = [stand_in(tmp_path, name, code.format(*order)) for name, order in (("x", files), ("y", files[::-1]))]
     assert run_all(pair, 2) == {}
+
+
+def test_a_row_is_no_share_of_the_job_array_that_runs_the_study(tmp_path, monkeypatch):
+    array = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_MAX": "3"}
+    for name, value in {**array, "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_STEP": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert shard_of(None) == Shard(1, 4)
+    code = f"import sys; sys.path.insert(0, {str(PROJECT)!r}); from recipe_mtlvae.shards import ALL, shard_of; "
+    assert run_all([stand_in(tmp_path, "whole", code + "sys.exit(shard_of(None) != ALL)")], 1) == {}
 
 
 def test_an_interrupted_study_ends_its_rows(tmp_path):
