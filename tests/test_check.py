@@ -164,7 +164,7 @@ SAID = {
     "out of phase": (
         lambda root: soundfile.write(root / AUDIO / "validation_3.wav", PAIR * [1.0, -1.0], RATE),
         "warnings",
-        "validation: 'validation_3.wav' is silent once mixed to mono, as the network hears it: the channels are out of "
+        "validation: 'validation_3.wav' is silent once mixed to mono, as the network gets it: the channels are out of "
         "phase",
     ),
     "integers as floats": (

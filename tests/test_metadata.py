@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from recipe_mtlvae.conf_sections import TableConf
-from recipe_mtlvae.corpus.metadata import Clip, leads_out, list_audio, read_events, read_metadata, split_clips
+from recipe_mtlvae.corpus.metadata import Clip, list_audio, read_events, read_metadata, split_clips
 from recipe_mtlvae.corpus.names import stem_of
+from recipe_mtlvae.corpus.splits import leads_out
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
 

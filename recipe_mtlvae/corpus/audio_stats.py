@@ -27,7 +27,7 @@ class AudioStats:
     rate: int  # Hz
     duration: float  # s
     peak: float  # largest magnitude of any channel; 1: full scale
-    level: float  # largest magnitude of the channels' mean, which is what the network hears
+    level: float  # largest magnitude of the channels' mean, which the network gets
     clipped: float  # share of the samples that stand in runs at full scale
     content: str | None  # the same for the same samples, whatever the file's name and format; None where silent
     damage: str | None  # what is missing in it

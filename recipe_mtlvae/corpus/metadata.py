@@ -10,10 +10,9 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
 
 from recipe_mtlvae.conf_sections import SEPARATORS, TableConf
 from recipe_mtlvae.corpus.names import AUDIO_SUFFIXES, bad_name, dangling, folded, is_audio_name, show, stem_faults
@@ -33,7 +32,7 @@ DESED_TABLE = TableConf(separator="tab", header=True)
 class Clip:
     """One recording, or a stretch of a long one, and what its split's metadata say of it."""
 
-    name: str  # as in the metadata, with suffix; of a stretch also where it begins, see windows.py
+    name: str  # as in the metadata, with suffix; of a stretch also where it begins, see cutting.py
     path: Path
     events: tuple[Event, ...] | None  # as written, in the file's order; () = event-free; None unless strong
     labels: frozenset[str] | None  # None if unlabeled
@@ -42,10 +41,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class Metadata:
-    """One TSV, read to its end: what is sound, and all that is not."""
+    """A table, read to its end: the valid rows and all faults."""
 
     events: dict[str, tuple[Event, ...]]  # strong only
-    labels: dict[str, frozenset[str]]  # every sound clip, in the file's order; empty sets where unlabeled
+    labels: dict[str, frozenset[str]]  # every valid clip, in the file's order; empty sets where unlabeled
     faulty: frozenset[str]  # clips with a faulty row: named, but not to be used
     faults: tuple[Fault, ...]
 
@@ -53,12 +52,6 @@ class Metadata:
     def expected(self) -> int:
         """Clips that the file names."""
         return len(self.labels) + len(self.faulty)
-
-
-@dataclass(frozen=True)
-class _Row:
-    line: int  # counted from 1
-    fields: tuple[str, ...]  # in the order of COLUMNS
 
 
 def read_events(tsv: Path, classes: Sequence[str] | None) -> dict[str, tuple[Event, ...]]:
@@ -92,8 +85,8 @@ def list_audio(folder: Path) -> list[Clip]:
     names = sorted(entry.name for entry in entries if entry.is_file())
     if not names and not faults:
         raise fail(f"no audio in this folder: expected files ending in {', '.join(AUDIO_SUFFIXES)}", path=folder)
-    unfit = {name: reason for name in names if (reason := bad_name(name))}
-    faults += [Fault(f"file name {show(name)}: {reason}", "rename it", folder) for name, reason in unfit.items()]
+    unfit = ((name, reason) for name in names if (reason := bad_name(name)))
+    faults += [Fault(f"file name {show(name)}: {reason}", "rename it", folder) for name, reason in unfit]
     if faults := faults + stem_faults(names, folder):
         raise RecipeError(*faults)
     return [Clip(name, folder / name, None, None) for name in names]
@@ -102,173 +95,129 @@ def list_audio(folder: Path) -> list[Clip]:
 def read_metadata(tsv: Path, kind: str, classes: Sequence[str] | None, table: TableConf = DESED_TABLE) -> Metadata:
     """Read a table of `kind` strong, weak or none to its end.
 
-    Raises RecipeError only where nothing can be read: no such file, or the columns are others.
+    Raises RecipeError only where nothing can be read: no such file, other columns, or another encoding.
     """
     if kind not in COLUMNS:
         raise fail(f"labels '{kind}': expected {', '.join(COLUMNS)}", "correct data.splits")
-    reading = _Reading(tsv, None if classes is None else frozenset(classes))
-    add = {"strong": reading.add_strong, "weak": reading.add_weak, "none": reading.add_unlabeled}[kind]
-    for row in _rows(tsv, COLUMNS[kind], table, reading.fault):
-        add(row)
-    return reading.result()
+    columns, rows = COLUMNS[kind], _Rows(classes)
+    faults: list[Fault] = []
+    faulty: set[str] = set()
+    if not tsv.exists() or tsv.is_dir():
+        raise fail("no such metadata file", "check data.splits and --data_root", tsv)
+    refuse_pipe(tsv)
+    # only \n ends a line, and bytes that are no UTF-8 are kept, so that faults carry the right line
+    with tsv.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as lines:
+        header = _header(next(lines, ""), tsv, columns, table) if table.header else list(columns)
+        for number, line in enumerate(lines, start=1 + table.header):
+            if not line.isascii() and any("\udc80" <= character <= "\udcff" for character in line):
+                raise fail(f"is not UTF-8: {show(line.strip())}", "save it as UTF-8", tsv, number)
+            fields = _fields(line, table, len(header))
+            if number == 1 and fields == header:
+                raise fail("data.table.header is false, but here is a header", "set it to true", tsv, 1)
+            if fields is not None and not any(fields):
+                continue
+            try:
+                rows.add(kind, number, _ordered(fields, header, columns, table))
+            except RecipeError as error:
+                faulty.add(_named(fields, header) if fields else line)
+                faults += [replace(fault, path=tsv, line=number) for fault in error.faults]
+    events = {name: tuple(found) for name, found in rows.events.items() if name not in faulty}
+    labels = rows.labels or {name: frozenset(event.label for event in found) for name, found in events.items()}
+    labels = {name: found for name, found in labels.items() if name not in faulty}
+    return Metadata(events, labels, frozenset(faulty), tuple(faults))
 
 
-class _Reading:
-    """What has been read of one TSV so far."""
+class _Rows:
+    """What the rows say, of a table read so far. Methods raise RecipeError, without a place, for a faulty row."""
 
-    def __init__(self, tsv: Path, classes: frozenset[str] | None) -> None:
-        self.tsv, self.classes = tsv, classes
+    def __init__(self, classes: Sequence[str] | None) -> None:
+        self.classes = None if classes is None else frozenset(classes)
         self.folded = {folded(label): label for label in classes or ()}
-        self.faults: list[Fault] = []
-        self.faulty: set[str] = set()
         self.events: dict[str, list[Event]] = {}
-        self.labels: dict[str, set[str]] = {}
+        self.labels: dict[str, frozenset[str]] = {}
         self.seen: dict[tuple[str, ...], int] = {}  # row -> line
         self.empty: dict[str, int] = {}  # event-free clip -> line
 
-    def add_strong(self, row: _Row) -> None:
-        name, onset, offset, label = row.fields
-        if not self._sound_name(row) or self._repeated(row, row.fields):
-            return
+    def add(self, kind: str, line: int, fields: tuple[str, ...]) -> None:
+        """Add a row, whose fields are in the order of COLUMNS."""
+        name, *values = fields
+        if reason := bad_name(name):
+            raise fail(f"file name {show(name)}: {reason}", "correct the name")
+        key = fields if kind == "strong" else (name,)
+        if (first := self.seen.setdefault(key, line)) != line:
+            raise fail(f"{show(' '.join(key))} stands already in line {first}", "keep one of them")
+        if kind == "strong":
+            self._add_event(line, name, *values)
+        else:
+            labels = [label.strip() for label in values[0].split(",")] if any(values) else []
+            self.labels[name] = frozenset(map(self._known, labels))
+
+    def _add_event(self, line: int, name: str, onset: str, offset: str, label: str) -> None:
+        events = self.events.setdefault(name, [])
         if not (onset or offset or label):
-            if self.events.setdefault(name, []):
-                self.fault(row, f"{show(name)} has events above, and here an empty row", "keep one of them")
-            self.empty[name] = row.line
+            if events:
+                raise fail(f"{show(name)} has events above, and here an empty row", "keep one of them")
+            self.empty[name] = line
             return
         if name in self.empty:
             what = f"{show(name)} is event-free by line {self.empty[name]}, and has an event here"
-            self.fault(row, what, "keep one of them")
-            return
-        if not (onset and offset and label):
-            gaps = [column for column, text in zip(COLUMNS["strong"], row.fields, strict=True) if not text]
-            self.fault(row, f"{' and '.join(gaps)} empty", "fill all of onset, offset, event_label, or none")
-            return
-        start, end = self._seconds(row, "onset", onset), self._seconds(row, "offset", offset)
-        if start is None or end is None or not self._sound_label(row, label):
-            return
-        if start >= end:
-            self.fault(row, f"onset {onset} is not before offset {offset}", "correct the times")
-            return
-        self.events.setdefault(name, []).append(Event(start, end, label))
+            raise fail(what, "keep one of them")
+        values = zip(COLUMNS["strong"][1:], (onset, offset, label), strict=True)
+        if gaps := [column for column, text in values if not text]:
+            raise fail(f"{' and '.join(gaps)} empty", "fill all of onset, offset, event_label, or none")
+        event = Event(_seconds("onset", onset), _seconds("offset", offset), self._known(label))
+        if event.onset >= event.offset:
+            raise fail(f"onset {onset} is not before offset {offset}", "correct the times")
+        events.append(event)
 
-    def add_weak(self, row: _Row) -> None:
-        name, text = row.fields
-        if not self._sound_name(row) or self._repeated(row, (name,)):
-            return
-        labels = [label.strip() for label in text.split(",")] if text else []
-        if all([self._sound_label(row, label) for label in labels]):
-            self.labels[name] = set(labels)
-
-    def add_unlabeled(self, row: _Row) -> None:
-        if self._sound_name(row) and not self._repeated(row, row.fields):
-            self.labels[row.fields[0]] = set()
-
-    def result(self) -> Metadata:
-        events = {name: tuple(found) for name, found in self.events.items() if name not in self.faulty}
-        labels = self.labels or {name: {event.label for event in found} for name, found in events.items()}
-        labels = {name: frozenset(found) for name, found in labels.items() if name not in self.faulty}
-        return Metadata(events, labels, frozenset(self.faulty), tuple(self.faults))
-
-    def _sound_name(self, row: _Row) -> bool:
-        reason = bad_name(row.fields[0])
-        if reason:
-            self.fault(row, f"file name {show(row.fields[0])}: {reason}", "correct the name")
-        return not reason
-
-    def _repeated(self, row: _Row, key: tuple[str, ...]) -> bool:
-        first = self.seen.setdefault(key, row.line)
-        if first != row.line:
-            self.fault(row, f"{show(' '.join(key))} stands already in line {first}", "keep one of them")
-        return first != row.line
-
-    def _seconds(self, row: _Row, column: str, text: str) -> float | None:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if math.isfinite(value) and value >= 0 and "_" not in text:
-            return value
-        self.fault(row, f"{column} {show(text)}: expected seconds, a number from 0 on", "correct the time")
-        return None
-
-    def _sound_label(self, row: _Row, label: str) -> bool:
-        if label and (self.classes is None or label in self.classes):
-            return True
-        if label:
-            what, hint = f"label {show(label)} is not in the class list", "correct it, or add it to data.classes"
+    def _known(self, label: str) -> str:
+        """The label, which is one of the classes."""
+        if not label:
+            raise fail("an empty label between commas", "take one comma out")
+        if self.classes is not None and label not in self.classes:
+            hint = "correct it, or add it to data.classes"
             if alike := self.folded.get(folded(label)):
                 hint = f"{show(alike)} is, which differs in case or spaces alone"
-        else:
-            what, hint = "an empty label between commas", "take one comma out"
-        self.fault(row, what, hint)
-        return False
-
-    def fault(self, row: _Row, what: str, hint: str) -> None:
-        """Record a fault; the clip of that row is not to be used."""
-        self.faulty.add(row.fields[0])
-        self.faults.append(Fault(what, hint, self.tsv, row.line))
+            raise fail(f"label {show(label)} is not in the class list", hint)
+        return label
 
 
-def _rows(
-    tsv: Path, columns: Sequence[str], table: TableConf, fault: Callable[[_Row, str, str], None]
-) -> Iterator[_Row]:
-    """The fields of `columns`, line by line; rows of another length go to `fault`, empty ones to nobody."""
-    with _opened(tsv) as lines:
-        first = 1
-        header = list(columns)
-        if table.header:
-            header = _header(next(lines, ""), tsv, columns, table)
-            first = 2
-        places = [header.index(column) for column in columns]
-        for number, line in enumerate(lines, start=first):
-            _check_text(line, tsv, number)
-            fields = _fields(line, table)
-            if fields is None:
-                fault(_Row(number, (line,)), "quotes that do not close", "double a quote that is part of a field")
-                continue
-            if not any(fields):
-                continue
-            if number == 1 and fields == header:
-                raise fail("data.table.header is false, but here is a header", "set it to true", tsv, 1)
-            while len(fields) > len(header) and not fields[-1]:  # as spreadsheets write them
-                fields.pop()
-            if len(fields) != len(header):
-                as_in = "as in the header" if table.header else " ".join(columns)
-                what = f"expected {len(header)} fields, {as_in}; got {len(fields)}"
-                # which clip it is of: the columns may have moved
-                named = next(filter(is_audio_name, fields), fields[min(places[0], len(fields) - 1)])
-                fault(_Row(number, (named,)), what, _length_hint(fields, header, columns, table))
-                continue
-            yield _Row(number, tuple(fields[place] for place in places))
-
-
-def _length_hint(fields: list[str], header: list[str], columns: Sequence[str], table: TableConf) -> str:
-    if len(fields) == 1 < len(header):
-        return "correct the row, or data.table.separator"
-    if len(fields) > len(header) and table.separator == "comma" and "event_labels" in columns:
-        return 'labels that hold commas stand in quotes: "Beep,Hiss"'
-    return "correct the row"
-
-
-def _opened(tsv: Path) -> TextIO:
+def _seconds(column: str, text: str) -> float:
     try:
-        refuse_pipe(tsv)
-        # only \n ends a line, and bytes that are no UTF-8 are kept, so that faults carry the right line
-        return tsv.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n")
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise fail("no such metadata file", "check data.splits and --data_root", tsv) from None
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0 or "_" in text:
+        raise fail(f"{column} {show(text)}: expected seconds, a number from 0 on", "correct the time")
+    return value
 
 
-def _check_text(line: str, tsv: Path, number: int) -> None:
-    if not line.isascii() and any("\udc80" <= character <= "\udcff" for character in line):
-        raise fail(f"is not UTF-8: {show(line.strip())}", "save it as UTF-8", tsv, number)
+def _ordered(fields: list[str] | None, header: list[str], columns: Sequence[str], table: TableConf) -> tuple[str, ...]:
+    """The fields of `columns`. Raises RecipeError for a row of another length."""
+    if fields is None:
+        raise fail("quotes that do not close", "double a quote that is part of a field")
+    if len(fields) == len(header):
+        return tuple(fields[header.index(column)] for column in columns)
+    hint = "correct the row"
+    if len(fields) == 1:
+        hint = "correct the row, or data.table.separator"
+    elif len(fields) > len(header) and table.separator == "comma" and "event_labels" in columns:
+        hint = 'labels that hold commas stand in quotes: "Beep,Hiss"'
+    as_in = "as in the header" if table.header else " ".join(columns)
+    raise fail(f"expected {len(header)} fields, {as_in}; got {len(fields)}", hint)
+
+
+def _named(fields: list[str], header: list[str]) -> str:
+    """The clip that a row names; in one of another length the columns may have moved."""
+    place = header.index("filename")
+    if len(fields) == len(header):
+        return fields[place]
+    return next(filter(is_audio_name, fields), fields[min(place, len(fields) - 1)])
 
 
 def _header(line: str, tsv: Path, columns: Sequence[str], table: TableConf) -> list[str]:
     """The names of all columns, those of `columns` once each."""
-    header = _fields(line, table) or [line]
-    while len(header) > 1 and not header[-1]:
-        header.pop()
+    header = _fields(line, table, 1) or [line]
     if all(header.count(column) == 1 for column in columns):
         return header
     what = f"expected the columns {' '.join(columns)}, separated by {table.separator}s; got {show(' '.join(header))}"
@@ -281,8 +230,11 @@ def _header(line: str, tsv: Path, columns: Sequence[str], table: TableConf) -> l
     raise fail(what, hint, tsv, 1)
 
 
-def _fields(line: str, table: TableConf) -> list[str] | None:
-    """A line's fields; spaces around them are no part of them, in file names they are. None: quotes do not close."""
+def _fields(line: str, table: TableConf, least: int) -> list[str] | None:
+    """A line's fields, without spaces around them, except the first; None where quotes do not close.
+
+    Empty ones beyond the first `least`, as spreadsheets write them, are left out.
+    """
     line = line.rstrip("\n").removesuffix("\r")
     separator = SEPARATORS[table.separator]
     if '"' not in line:  # and the reader bounds the length of a field
@@ -292,19 +244,7 @@ def _fields(line: str, table: TableConf) -> list[str] | None:
             first, *others = next(csv.reader([line], delimiter=separator, strict=True))
         except csv.Error:
             return None
-    return [first, *(field.strip(" ") for field in others)]
-
-
-def leads_out(clip: Clip, homes: Iterable[Path], allowed: Iterable[str] = ()) -> bool:
-    """Whether a clip is a symbolic link out of the corpus.
-
-    homes: the folders of audio that the corpus has, where links may end. allowed: folders that links may name, wherever
-    those lead to in turn.
-    """
-    if not clip.path.is_symlink():
-        return False
-    end = Path(os.path.realpath(clip.path))  # Path.resolve raises on a link to itself
-    if any(end.is_relative_to(os.path.realpath(home)) for home in homes):
-        return False
-    named = Path(os.path.normpath(clip.path.parent / os.readlink(clip.path)))  # trees may hold links of their own
-    return not any(named.is_relative_to(os.path.abspath(folder)) for folder in allowed)
+    fields = [first, *(field.strip(" ") for field in others)]
+    while len(fields) > least and not fields[-1]:
+        fields.pop()
+    return fields

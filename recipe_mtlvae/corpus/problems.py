@@ -14,7 +14,7 @@ from recipe_mtlvae.errors import Fault
 
 
 def errors(check: CorpusCheck) -> list[Fault]:
-    """What training and scoring must not go on with."""
+    """What training and scoring cannot continue with."""
     faults = [*check.unlisted, *(fault for split in check.splits for fault in split.faults)]
     return faults + leaks(check)
 
@@ -45,7 +45,7 @@ def _unlearnable(check: CorpusCheck) -> Iterator[str]:
     """What training and selection lack; a split whose task is off trains nothing."""
     labelled = [split for split in check.splits if split.labels != "none"]
     trained = [split for split in labelled if split.role == "train" and _is_on(split, check)]
-    unseen: dict[str, list[str]] = {}  # by the splits that have them all the same
+    unseen: dict[str, list[str]] = {}  # by the splits that do have them
     for label in check.classes if trained else ():
         if not any(split.classes[label].clips for split in trained):
             elsewhere = " and ".join(split.name for split in labelled if split.classes[label].clips)
@@ -103,7 +103,7 @@ def _split_warnings(split: SplitCheck, check: CorpusCheck) -> Iterator[str]:
         yield f"{show(name)} {what}" if count == 1 else f"{count} clips are damaged; the first, {show(name)}, {what}"
     cancelled = noticed.get("cancelled", [])
     if cancelled:
-        yield _clips(cancelled, "silent once mixed to mono, as the network hears it: the channels are out of phase")
+        yield _clips(cancelled, "silent once mixed to mono, as the network gets it: the channels are out of phase")
     if silent := [name for name in noticed.get("silent", ()) if name not in set(cancelled)]:
         yield _clips(silent, "silent")
     if "loud" in noticed:

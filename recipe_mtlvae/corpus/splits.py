@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.conf_sections import EVALUATION, SplitConf
 from recipe_mtlvae.corpus import names
-from recipe_mtlvae.corpus.metadata import Clip, Metadata, leads_out, list_audio, read_metadata, split_clips
+from recipe_mtlvae.corpus.metadata import Clip, Metadata, list_audio, read_metadata, split_clips
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.labels import Event, cut_events, merge_events
 
@@ -175,6 +175,21 @@ class Corpus:
         clips = list_audio(folder)
         ignored = sorted(name for name in os.listdir(folder) if not names.is_audio_name(name))
         return SplitFiles(name, clips, len(clips), ignored=ignored)
+
+
+def leads_out(clip: Clip, homes: Iterable[Path], allowed: Iterable[str] = ()) -> bool:
+    """Whether a clip is a symbolic link out of the corpus.
+
+    homes: the corpus's folders of audio, where links may end. allowed: folders that links may name, even where those
+    hold further links.
+    """
+    if not clip.path.is_symlink():
+        return False
+    end = Path(os.path.realpath(clip.path))  # Path.resolve raises on a link to itself
+    if any(end.is_relative_to(os.path.realpath(home)) for home in homes):
+        return False
+    named = Path(os.path.normpath(clip.path.parent / os.readlink(clip.path)))
+    return not any(named.is_relative_to(os.path.abspath(folder)) for folder in allowed)
 
 
 def training_events(events: Sequence[Event], duration: float) -> tuple[Event, ...]:
