@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -152,8 +153,9 @@ def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: 
         "macs_10s": macs(checkpoint.net.cpu(), **Transforms(checkpoint.conf, carried=checkpoint.encoder)(clip)),
         "classes": list(checkpoint.classes),
         "sample_rate": features.sample_rate,
-        "decoding": _by_class(checkpoint),
+        "decoding": _by_class(checkpoint.classes, checkpoint.decoding),
         "precision_recall": checkpoint.precision_recall,
+        "bounding_boxes": _by_class(checkpoint.classes, checkpoint.bounding_boxes),
         "training": {
             "epochs": len(history),
             "steps": int(history[-1]["step"]) if history else None,
@@ -165,10 +167,9 @@ def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: 
     }
 
 
-def _by_class(checkpoint: Checkpoint) -> dict[str, dict[str, float]] | None:
-    """The tuned thresholds and median filters (steps); None where nothing was tuned."""
-    tuned = checkpoint.decoding
-    return tuned and {name: dict(zip(checkpoint.classes, values, strict=True)) for name, values in tuned.items()}
+def _by_class(classes: Sequence[str], tuned: dict[str, list] | None) -> dict[str, dict[str, Any]] | None:
+    """What was tuned, such as thresholds and median filters (steps); None where nothing was."""
+    return tuned and {name: dict(zip(classes, values, strict=True)) for name, values in tuned.items()}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import file_stamp, read_json
 from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.report.runs import metrics_name
-from recipe_mtlvae.scoring.evaluation import measure, measure_tuned, prepare
+from recipe_mtlvae.scoring.evaluation import measure, measure_boxes, measure_tuned, prepare
 from recipe_mtlvae.scoring.reference import Reference, reference_path, split_reference, write_reference
 from recipe_mtlvae.scoring.scores import read_scores
 
@@ -35,7 +35,9 @@ def main() -> None:
         str(task.scores.relative_to(stage.run_dir)): _inputs(task.scores, references[task.split]) for task in tasks
     }
     inputs["postprocess"] = conf_to_dict(stage.conf)["postprocess"]
-    inputs["tuned"] = {str(task.folder.relative_to(stage.run_dir)): task.decoding for task in tasks}
+    inputs["tuned"] = {str(task.folder.relative_to(stage.run_dir)): task.model("decoding") for task in tasks}
+    boxes = {str(task.folder.relative_to(stage.run_dir)): task.model("bounding_boxes") for task in tasks}
+    inputs |= {"bounding_boxes": boxes} if any(boxes.values()) else {}
     if stage.done(inputs) and all(task.is_there() for task in tasks):
         print(f"stage 3: {stage.run_dir / 'metrics.json'} is there already")
         return
@@ -69,20 +71,21 @@ class _Task:
         """Whether what stage 3 writes of it can be read."""
         return self.truth.exists() and None not in (read_json(self.metrics), read_json(self.curves))
 
-    @property
-    def decoding(self) -> dict[str, Any] | None:
+    def model(self, key: str) -> dict[str, Any] | None:
         """What was tuned for use, from model.json; None: nothing."""
         model = read_json(self.folder / "model.json")
-        return model.get("decoding") if isinstance(model, dict) else None
+        return model.get(key) if isinstance(model, dict) else None
 
 
 def _score(stage: Stage, task: _Task, reference: Reference) -> None:
     after = stage.conf.postprocess
     scores = read_scores(task.scores)
     system = prepare(scores, reference, after.threshold, steps=after.median_filter)
-    tuned = None if task.decoding is None else measure_tuned(scores, reference, task.decoding)
+    tuned, boxes = task.model("decoding"), task.model("bounding_boxes")
+    beside = {} if tuned is None else {"tuned": measure_tuned(scores, reference, tuned)}
+    beside |= {} if boxes is None else {"bounding_boxes": measure_boxes(scores, reference, boxes)}
     print(f"stage 3: {task.scores.relative_to(stage.run_dir.parent)}")
-    measure(system, task.split, task.metrics, task.curves, tuned)
+    measure(system, task.split, task.metrics, task.curves, beside)
     write_reference(task.truth, reference)
 
 

@@ -103,6 +103,8 @@ def training_inputs(data: Data) -> dict:
     seconds = [split.durations for split in splits]
     fixed = [data.conf.postprocess.threshold, data.conf.postprocess.median_filter]
     stores = {name: source.key for name, source in inputs_of(data.conf).items()}
+    if data.conf.postprocess.method != "median":
+        fixed.append(data.conf.postprocess.method)
     known = {"inputs": stores, "clips": content_hash(str(clips), seconds), "tuning": [GRID, fixed]}
     return trained_on(data.conf) | known
 

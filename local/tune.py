@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +13,19 @@ from lightning_fabric.utilities.apply_func import move_data_to_device
 from recipe_mtlvae.conf_sections import PostprocessConf
 from recipe_mtlvae.inputs.batches import JoinedData, TaskData, evaluation_batches
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint, write_decoding
+from recipe_mtlvae.scoring.box_tuning import box_decoding, tune_boxes
+from recipe_mtlvae.scoring.postprocess import Decoding
 from recipe_mtlvae.scoring.precision_recall import CURVE_THRESHOLDS
-from recipe_mtlvae.scoring.tuning import MEDIAN_FILTERS, PRIOR_EVENTS, THRESHOLDS, StrongClips, Tuning, WeakClips, tune
+from recipe_mtlvae.scoring.tuning import (
+    MEDIAN_FILTERS,
+    PRIOR_EVENTS,
+    THRESHOLDS,
+    StrongClips,
+    Tuning,
+    WeakClips,
+    count_precision_recall,
+    tune,
+)
 from recipe_mtlvae.systems import SYSTEMS
 
 GRID = [
@@ -32,9 +43,15 @@ def tune_checkpoint(
     networks = SYSTEMS[load_checkpoint(path).conf.system].networks
     tunings = {name: _tune(load_checkpoint(path, name), strong, weak, fixed) for name in networks}
     found = {
-        name: dataclasses.asdict(tuning.decoding) | {"precision_recall": tuning.precision_recall.as_dict()}
+        name: {
+            "thresholds": tuning.decoding.thresholds,
+            "median_filters": tuning.decoding.median_filters,
+            "precision_recall": tuning.precision_recall.as_dict(),
+        }
         for name, tuning in tunings.items()
     }
+    for name in networks if fixed.method == "bounding_boxes" else ():
+        found[name] |= _boxes(load_checkpoint(path, name), strong, tunings[name].decoding)
     write_decoding(path, found)
     for name, tuning in tunings.items():
         print(f"stage 1: {'' if name == 'net' else name + ': '}{in_words(tuning)}", flush=True)
@@ -55,17 +72,30 @@ def in_words(tuning: Tuning) -> str:
 def _tune(
     checkpoint: Checkpoint, strong: Sequence[TaskData], weak: TaskData | JoinedData | None, fixed: PostprocessConf
 ) -> Tuning:
-    scores = np.concatenate([_scores(checkpoint, data) for data in strong])
-    events = [data.split.clips[row].events or () for data in strong for row in data.rows]
-    durations = np.concatenate([data.split.store.durations[data.rows] for data in strong])
-    classes = checkpoint.classes
+    clips, classes = _strong_clips(checkpoint, strong), checkpoint.classes
+    none = WeakClips(clips.scores[:0], np.zeros((0, len(classes)), dtype=bool))
     return tune(
-        StrongClips(scores, events, durations),
-        _weak_clips(checkpoint, weak) if weak else WeakClips(scores[:0], np.zeros((0, len(classes)), dtype=bool)),
+        clips,
+        _weak_clips(checkpoint, weak) if weak else none,
         classes,
         strong[0].grid.step_seconds,
         fixed,
     )
+
+
+def _boxes(checkpoint: Checkpoint, strong: Sequence[TaskData], decoding: Decoding) -> dict[str, Any]:
+    """Bounding boxes' parameters, and precision and recall with them."""
+    clips, step = _strong_clips(checkpoint, strong), strong[0].grid.step_seconds
+    tuned = tune_boxes(clips, checkpoint.classes, step).as_dict()
+    counts = count_precision_recall(clips, checkpoint.classes, step, box_decoding(tuned, "events", decoding))
+    return {"bounding_boxes": tuned, "precision_recall": counts.as_dict()}
+
+
+def _strong_clips(checkpoint: Checkpoint, strong: Sequence[TaskData]) -> StrongClips:
+    scores = np.concatenate([_scores(checkpoint, data) for data in strong])
+    events = [data.split.clips[row].events or () for data in strong for row in data.rows]
+    durations = np.concatenate([data.split.store.durations[data.rows] for data in strong])
+    return StrongClips(scores, events, durations)
 
 
 def _weak_clips(checkpoint: Checkpoint, weak: TaskData | JoinedData) -> WeakClips:

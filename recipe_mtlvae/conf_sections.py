@@ -217,6 +217,7 @@ class TrainConf:
 class PostprocessConf:
     median_filter: Annotated[Int, must(lambda steps: steps % 2, "an odd number of output steps")] = Field(ge=1, le=9999)
     threshold: Float = Field(gt=0, lt=1)
+    method: Literal["median", "bounding_boxes"]
     operating_points: Int = Field(ge=1, le=1000)
 
 

@@ -42,7 +42,7 @@ def detector_of(conf: Conf) -> Detector:
     with torch.no_grad():
         for weights in net.parameters():
             weights.mul_(2.0)
-    return Detector(Checkpoint(net, conf, CLASSES, 0, 0, TUNED), device="cpu")
+    return Detector(Checkpoint(net, conf, CLASSES, 0, 0, decoding=TUNED), device="cpu")
 
 
 def run_file(kind: str, file: Path, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -61,7 +61,7 @@ def test_counts_are_tunings_own_by_intersection():
     scores = np.array([[[0.9], [0.9], [0.0], [0.0]], [[0.0], [0.3], [0.0], [0.4]]])
     events = [[Event(0.0, 2.0, "Dog")], [Event(3.0, 4.0, "Dog")]]
     clips = tuning.StrongClips(scores, events, np.array([4.0, 4.0]))
-    counts = tuning._precision_recall(clips, ["Dog"], 1.0, Decoding((0.5,), (1,)))
+    counts = tuning.count_precision_recall(clips, ["Dog"], 1.0, Decoding((0.5,), (1,)))
     at = {round(value, 2): i for i, value in enumerate(counts.thresholds)}
     found = {value: (counts.true[0, at[value]], counts.false[0, at[value]]) for value in (0.2, 0.35, 0.5)}
     assert found == {0.2: (2, 1), 0.35: (2, 0), 0.5: (1, 0)} and counts.references.tolist() == [2]

@@ -12,7 +12,7 @@ from recipe_mtlvae.scoring.postprocess import Decoding, median_filter, to_events
 from recipe_mtlvae.scoring.selection import intersection_f1
 from recipe_mtlvae.scoring.tuning import StrongClips, WeakClips, tune
 
-FIXED = PostprocessConf(median_filter=7, threshold=0.5, operating_points=50)
+FIXED = PostprocessConf(median_filter=7, threshold=0.5, operating_points=50, method="median")
 GRID = Grid(steps=156, step_seconds=0.064)
 CLASSES = ("Cat", "Dog")
 
@@ -93,7 +93,7 @@ def test_weak_clips_raise_a_threshold_that_real_recordings_would_be_full_of_fals
     """The rest scores 0.3 in the weak clips, 0.05 in the synthetic ones; events 0.9."""
     strong, weak = clips(60, 0, lambda active, rng: np.where(active, 0.9, 0.05))
     noisy = WeakClips(np.maximum(weak.scores, 0.3), weak.present)
-    low = PostprocessConf(median_filter=7, threshold=0.2, operating_points=50)
+    low = PostprocessConf(median_filter=7, threshold=0.2, operating_points=50, method="median")
     assert tune(strong, weak, CLASSES, GRID.step_seconds, low).decoding.thresholds == (0.2, 0.2)
     assert min(tune(strong, noisy, CLASSES, GRID.step_seconds, low).decoding.thresholds) >= 0.3
 
@@ -103,7 +103,7 @@ def test_sums_of_booleans_are_the_median_filter_and_the_threshold():
     grid = tuning._Grid.around(FIXED)
     edges = GRID.edges(50)
     for row, column, active in tuning._active(scores, grid):
-        table = tuning._events(active, GRID.step_seconds, np.full(6, 100.0))
+        table = tuning.events_of(active, GRID.step_seconds, np.full(6, 100.0))
         for clip in range(3):
             smoothed = median_filter(scores[clip], grid.median_filters[row])
             expected = to_events(smoothed, edges, CLASSES, grid.thresholds[column])
@@ -114,7 +114,7 @@ def test_sums_of_booleans_are_the_median_filter_and_the_threshold():
 
 def test_no_event_is_counted_beyond_the_end_of_its_clip():
     active = np.ones((1, 2, 10), dtype=bool)
-    table = tuning._events(active, 1.0, np.array([4.5, 20.0]))
+    table = tuning.events_of(active, 1.0, np.array([4.5, 20.0]))
     assert table.offset.tolist() == [4.5, 10.0]
 
 

@@ -6,6 +6,7 @@ import argparse
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from recipe_mtlvae.errors import fail
@@ -27,11 +28,13 @@ def chosen_decoding(
     if threshold is not None:
         given = _for_each(threshold, classes, "threshold", 1.0)
         thresholds = tuple(own if new is None else new for own, new in zip(thresholds, given, strict=True))
+    if median_filter is not None and decoding.boxes is not None:
+        raise fail("median_filter: this checkpoint detects by bounding boxes, without median filters")
     if median_filter is not None:
         given = _for_each(median_filter, classes, "median_filter", math.inf)
         steps = (None if seconds is None else odd_steps(seconds, step_seconds) for seconds in given)
         filters = tuple(own if new is None else new for own, new in zip(filters, steps, strict=True))
-    return Decoding(thresholds, filters)
+    return replace(decoding, thresholds=thresholds, median_filters=filters)
 
 
 def at_operating_point(
@@ -66,7 +69,7 @@ def at_operating_point(
     thresholds = tuple(
         own if one is None else one.threshold for own, one in zip(decoding.thresholds, found, strict=True)
     )
-    return Decoding(thresholds, decoding.median_filters), tuple(notes)
+    return replace(decoding, thresholds=thresholds), tuple(notes)
 
 
 def _operating_point(text: str) -> OperatingPoint:

@@ -58,6 +58,7 @@ def metadata(detector: Detector) -> dict[str, Any]:
         "step_seconds": detector.grid.step_seconds,
         "thresholds": list(detector.decoding.thresholds),
         "median_filters": list(detector.decoding.median_filters),  # steps
+        **({"bounding_boxes": [list(own) for own in detector.decoding.boxes]} if detector.decoding.boxes else {}),
     }
 
 

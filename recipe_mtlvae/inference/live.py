@@ -48,6 +48,9 @@ class LiveDetector:
     """A detector that hears sound piece by piece; `rate` in Hz, `latency` in seconds."""
 
     def __init__(self, detector: Detector, rate: int, latency: float) -> None:
+        if detector.decoding.boxes is not None:
+            what = "this checkpoint detects by bounding boxes, which take whole recordings"
+            raise fail(f"--stream: {what}", "tune it with postprocess.method=median")
         self.detector, self.rate = detector, rate
         self.step = detector.grid.step_seconds
         steps, most = round(latency / self.step), detector.grid.steps // 2

@@ -7,6 +7,7 @@ which training resumes, and best.ckpt, which detects, are opened alike.
 from __future__ import annotations
 
 import io
+import math
 import os
 import zipfile
 from collections.abc import Mapping
@@ -38,6 +39,7 @@ class Checkpoint:
     decoding: dict[str, list[float]] | None = None  # scoring.postprocess.Decoding's fields; None: never tuned
     encoder: dict[str, torch.Tensor] | None = None  # a pretrained encoder's weights, where the network stands on one
     precision_recall: dict[str, list] | None = None  # scoring.precision_recall.PrecisionRecall's; None: not counted
+    bounding_boxes: dict[str, list] | None = None  # scoring.box_tuning.BoxTuning's; None: detection by median filters
 
 
 def build_network(conf: Conf, classes: int) -> nn.Module:
@@ -64,6 +66,7 @@ def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu")
         epoch, step = (int(content[name]) for name in ("epoch", "global_step"))
         decoding = _decoding(recipe, network, len(classes))
         precision_recall = _precision_recall(recipe, network, len(classes))
+        boxes = _bounding_boxes(recipe, network, len(classes))
         net = build_network(conf, len(classes))
     except RecipeError as error:
         raise fail(f"the checkpoint's configuration is of another version: {error}", path=path) from None
@@ -74,7 +77,8 @@ def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu")
     except (RuntimeError, TypeError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise fail(f"the weights of '{network}' do not fit the configuration: {problem}", path=path) from None
-    return Checkpoint(net.eval(), conf, classes, epoch, step, decoding, recipe.get("encoder"), precision_recall)
+    encoder = recipe.get("encoder")
+    return Checkpoint(net.eval(), conf, classes, epoch, step, decoding, encoder, precision_recall, boxes)
 
 
 def write_decoding(path: Path, decoding: dict[str, dict[str, Any]]) -> bool:
@@ -156,6 +160,26 @@ def _precision_recall(recipe: dict[str, Any], network: str, classes: int) -> dic
     if not all(0 <= threshold <= 1 for threshold in thresholds):
         raise ValueError("precision_recall: expected thresholds from 0 to 1")
     return {"thresholds": thresholds, **counts, "references": references}
+
+
+def _bounding_boxes(recipe: dict[str, Any], network: str, classes: int) -> dict[str, list] | None:
+    """What was tuned for one network where postprocess.method says so."""
+    found = recipe.get("decoding", {}).get(network, {}).get("bounding_boxes")
+    if found is None:
+        return None
+    boxes: dict[str, list] = {
+        aim: [[int(length), float(merge), bool(relative)] for length, merge, relative in found[aim]]
+        for aim in ("psds", "events")
+    }
+    for length, merge, _ in (*boxes["psds"], *boxes["events"]):
+        if not (1 <= length <= LONGEST_FILTER and 0 < merge < math.inf):
+            raise ValueError(f"bounding_boxes: expected lengths of 1 to {LONGEST_FILTER} steps and merging above 0")
+    boxes["thresholds"] = [float(value) for value in found["thresholds"]]
+    if not all(0 <= threshold <= 1 for threshold in boxes["thresholds"]):
+        raise ValueError("bounding_boxes: expected thresholds from 0 to 1")
+    if {len(values) for values in boxes.values()} != {classes}:
+        raise ValueError(f"bounding_boxes: expected parameters of {classes} classes")
+    return boxes
 
 
 def read_content(path: Path, map_location: str = "cpu") -> dict[str, Any]:

@@ -15,7 +15,11 @@ from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.scenarios import Metric
 
 NONE = "-"
-TUNED = "tuned"
+# Sections of metrics.json beside the official figures: their names, and what they are
+BESIDE = {
+    "tuned": ("tuned", "each class's own threshold and median filter"),
+    "bounding_boxes": ("bounding boxes", "each class's own bounding boxes and threshold"),
+}
 FEW_CLIPS, NEAR_ZERO = 10, 0.1  # with fewer of a class, or a PSDS below, the interval is too narrow (see intervals.py)
 NARROW = "†"
 NEVER_DETECTED = ", never detected"
@@ -126,11 +130,11 @@ def class_groups(systems: Sequence[ComparedSystem], split: str) -> list[Group]:
     groups = []
     for system in (system for system in systems if split in system.results):
         groups.append(Group(system.name if len(systems) > 1 else "", tuple(_class_rows(system.results[split]))))
-        tuned = tuned_figures(system, split)
-        if tuned:
-            order = worst_classes(system.results[split])
-            rows = tuple(_row(label, _decoding(tuned, label), tuned["per_class"][label]) for label in order)
-            groups.append(Group(f"{system.name}, {TUNED}", rows))
+        order = worst_classes(system.results[split])
+        for key, (name, _) in BESIDE.items():
+            if tuned := figures_beside(system, split, key):
+                rows = tuple(_row(label, _decoding(tuned, label), tuned["per_class"][label]) for label in order)
+                groups.append(Group(f"{system.name}, {name}", rows))
     return groups
 
 
@@ -148,21 +152,23 @@ def never_detected(result: Result, label: str) -> bool:
     return bool(result.output) and label in result.output.undetected
 
 
-def tuned_figures(system: ComparedSystem, split: str) -> Mapping[str, Any] | None:
-    """metrics.json's `tuned` section of a system's only run; a mean over runs of different tunings says little.
+def figures_beside(system: ComparedSystem, split: str, key: str) -> Mapping[str, Any] | None:
+    """A section of BESIDE in metrics.json of a system's only run; a mean over runs of different tunings says little.
 
     None where other clips are shown than those of metrics.json.
     """
     metrics = system.runs[0].metrics.get(split, {}) if len(system.runs) == 1 else {}
     same = metrics.get("clip_list_hash") == system.results[split].clip_list_hash
-    return metrics.get("tuned") if same else None
+    return metrics.get(key) if same else None
 
 
 def _tuned_row(system: ComparedSystem, split: str) -> list[Row]:
     """Beside the official figures, never in their place."""
-    tuned = tuned_figures(system, split)
-    note = "each class's own threshold and median filter, from clips of no test set; not the official figures"
-    return [_row(f"{system.name}, {TUNED}", note, tuned, own=True)] if tuned else []
+    return [
+        _row(f"{system.name}, {name}", f"{note}, from clips of no test set; not the official figures", found, own=True)
+        for key, (name, note) in BESIDE.items()
+        if (found := figures_beside(system, split, key))
+    ]
 
 
 def _toolkit_row(system: ComparedSystem, split: str, published: Sequence[Published]) -> list[Row]:
@@ -177,7 +183,9 @@ def _toolkit_row(system: ComparedSystem, split: str, published: Sequence[Publish
 
 
 def _decoding(tuned: Mapping[str, Any], label: str) -> str:
-    return f"above {tuned['thresholds'][label]:g}, median of {tuned['median_filters_seconds'][label]:.2f} s"
+    kind = "median_filters_seconds" if "median_filters_seconds" in tuned else "lengths_seconds"
+    name = "median" if kind == "median_filters_seconds" else "boxes by a filter"
+    return f"above {tuned['thresholds'][label]:g}, {name} of {tuned[kind][label]:.2f} s"
 
 
 def published_note(published: Sequence[Published]) -> str:

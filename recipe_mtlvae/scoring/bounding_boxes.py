@@ -1,8 +1,8 @@
 """Change-detection sound event bounding boxes (Ebbers, Germain, Wichern and Le Roux, 2024).
 
 A box is a class, an onset, an offset and one confidence, so that its extent does not move with the threshold. Written
-from the public description, without the authors' code, which is AGPL; a patent application, US 2025/0378845 A1, covers the method, so it is
-off by default.
+from the public description, without the authors' code, which is AGPL. A patent application, US 2025/0378845 A1, covers
+the method, so it is off by default.
 """
 
 from __future__ import annotations

@@ -11,9 +11,11 @@ from typing import Any
 
 from recipe_mtlvae.errors import fail, printable
 from recipe_mtlvae.labels import Event, merge_events
+from recipe_mtlvae.scoring.box_tuning import box_decoding
 from recipe_mtlvae.scoring.operating_points import read_operating_points, step_scores
 from recipe_mtlvae.scoring.postprocess import Decoding, events_above, odd_steps, step_seconds
 from recipe_mtlvae.scoring.reference import Reference, attach
+from recipe_mtlvae.scoring.scenarios import METRICS
 from recipe_mtlvae.scoring.scores import ScoreFolder
 
 THRESHOLD = 0.5
@@ -108,16 +110,15 @@ def read_points(folder: Path, reference: Reference, classes: Sequence[str] | Non
 
 
 def measure(
-    system: SystemOutput, split: str, metrics_file: Path, curves_file: Path, tuned: dict[str, Any] | None = None
+    system: SystemOutput, split: str, metrics_file: Path, curves_file: Path, beside: Mapping[str, Any] = {}
 ) -> None:
-    """Compute all metrics, write both files and print the table; `tuned` is a section of its own, if given."""
+    """Compute all metrics, write both files and print the table; `beside`: sections of other figures, by name."""
     from recipe_mtlvae.scoring import results  # slow: sed_scores_eval; bad input is refused before
     from recipe_mtlvae.scoring.metrics import score
 
     metrics = score(system.scores, system.detected, system.reference.truth, system.reference.durations)
     content = results.as_dict(metrics, system, split)
-    if tuned is not None:
-        content["tuned"] = tuned
+    content |= beside
     results.write(metrics_file, curves_file, content, metrics)
     notes = list(system.notes)
     if system.undetected:
@@ -146,4 +147,33 @@ def measure_tuned(scores: ScoreFolder, reference: Reference, model: Mapping[str,
         "per_class": metrics.per_class,
         "thresholds": dict(model["thresholds"]),
         "median_filters_seconds": {label: steps * step for label, steps in model["median_filters"].items()},
+    }
+
+
+def measure_boxes(scores: ScoreFolder, reference: Reference, model: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of unprocessed `scores` by bounding boxes: PSDS and F1 each by the parameters tuned for it.
+
+    model: BoxTuning.as_dict's fields by class, as model.json has them.
+    """
+    from recipe_mtlvae.scoring.metrics import score
+
+    content = {name: [values[label] for label in scores.classes] for name, values in model.items()}
+    kept = attach(scores, reference, allow_missing=False).scores
+    fixed = Decoding((THRESHOLD,) * len(scores.classes), (1,) * len(scores.classes))
+    found = {}
+    for aim in ("psds", "events"):
+        decoding = box_decoding(content, aim, fixed)
+        boxed = decoding.filtered(kept)
+        detected = events_above(boxed, decoding.thresholds)
+        found[aim] = score(boxed, detected, reference.truth, reference.durations)
+    aims = {metric.key: "psds" if metric.is_psds else "events" for metric in METRICS}
+    step = step_seconds(kept)
+    return {
+        **{key: found[aim].macro[key] for key, aim in aims.items()},
+        "per_class": {
+            label: {key: found[aim].per_class[label][key] for key, aim in aims.items()}
+            for label in found["psds"].per_class
+        },
+        "thresholds": dict(model["thresholds"]),
+        "lengths_seconds": {label: step * values[0] for label, values in model["events"].items()},
     }

@@ -13,15 +13,18 @@ from scipy.ndimage import median_filter as _median_filter
 from recipe_mtlvae.conf_sections import PostprocessConf
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.labels import DetectedEvent, Event, cut_events
+from recipe_mtlvae.scoring.bounding_boxes import BoxParameters, box_scores
 from recipe_mtlvae.scoring.scores import ScoreFolder
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How scores become events: one median filter and one threshold a class, in the order of the classes."""
+    """How scores become events: one threshold and one median filter, or bounding boxes, a class, in the order of the
+    classes."""
 
     thresholds: tuple[float, ...]
     median_filters: tuple[int, ...]  # output steps, odd
+    boxes: tuple[BoxParameters, ...] | None = None  # in the place of the median filters; lengths in output steps
 
     def __post_init__(self) -> None:
         if len(self.thresholds) != len(self.median_filters):
@@ -38,7 +41,9 @@ class Decoding:
         return cls(tuple(map(float, content["thresholds"])), tuple(map(int, content["median_filters"])))
 
     def smooth(self, scores: np.ndarray) -> np.ndarray:
-        """`scores` (steps, classes), each class through its own median filter; the same shape back."""
+        """`scores` (steps, classes), each class through its own median filter, or its boxes; the same shape back."""
+        if self.boxes is not None:
+            return box_scores(scores, 1.0, self.boxes)
         smoothed = np.empty_like(scores)
         for size in set(self.median_filters):
             own = np.array(self.median_filters) == size

@@ -58,6 +58,8 @@ def table(content: dict[str, Any]) -> str:
     rows = [["", *(metric.heading for metric in scenarios.METRICS)], ["macro", *_cells(content)]]
     if "tuned" in content:
         rows.append(["macro, tuned", *_cells(content["tuned"])])
+    if "bounding_boxes" in content:
+        rows.append(["macro, boxes", *_cells(content["bounding_boxes"])])
     rows += [[label, *_cells(figures)] for label, figures in content["per_class"].items()]
     coverage = content["coverage"]
     share = coverage["scored"] / coverage["expected"]
@@ -69,6 +71,8 @@ def table(content: dict[str, Any]) -> str:
     ]
     if "tuned" in content:
         notes.append("tuned: a threshold and a median filter of its own for each class, not the official figures")
+    if "bounding_boxes" in content:
+        notes.append("boxes: bounding boxes of its own for each class, not the official figures")
     if content["absent_classes"]:
         notes.append(f"without truth, left out: {', '.join(content['absent_classes'])}")
     notes.append(", ".join(f"{name} {number}" for name, number in content["versions"].items()))

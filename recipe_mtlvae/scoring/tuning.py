@@ -118,7 +118,7 @@ def tune(
     every = [np.ones(len(counts.true), dtype=bool) for counts in criteria]
     points = _choose(criteria, every, grid) if objective > fixed_objective else fixed_points
     decoding = grid.decoding(points)
-    return Tuning(decoding, objective, fixed_objective, _precision_recall(strong, classes, step_seconds, decoding))
+    return Tuning(decoding, objective, fixed_objective, count_precision_recall(strong, classes, step_seconds, decoding))
 
 
 def _unseen(criteria: Sequence[_Counts], grid: _Grid) -> list[_Counts]:
@@ -166,7 +166,7 @@ def _strong_counts(clips: StrongClips, classes: Sequence[str], step_seconds: flo
     ends = np.repeat(clips.durations, len(classes))
     counts = np.zeros((2, 2, *shape, len(grid.median_filters), len(grid.thresholds)), dtype=np.int16)
     for row, column, active in _active(clips.scores, grid):
-        found = _events(active, step_seconds, ends)
+        found = events_of(active, step_seconds, ends)
         for criterion, hits in enumerate(
             (
                 collar_hits(found, truth, EVENT, len(ends)),
@@ -178,15 +178,16 @@ def _strong_counts(clips: StrongClips, classes: Sequence[str], step_seconds: flo
     return [_Counts(true, false, references) for true, false in counts]
 
 
-def _precision_recall(
+def count_precision_recall(
     clips: StrongClips, classes: Sequence[str], step_seconds: float, decoding: Decoding
 ) -> PrecisionRecall:
+    """Of the clips' events, by intersection, with a decoding's median filters or boxes."""
     truth = EventTable.of([merge_events(events) for events in clips.events], classes)
     shape = (len(clips.scores), len(classes))
     ends = np.repeat(clips.durations, len(classes))
     smoothed = np.array([decoding.smooth(scores).T for scores in clips.scores])  # (clips, classes, steps)
     hits = [
-        intersection_hits(_events(smoothed > threshold, step_seconds, ends), truth, INTERSECTION, len(ends))
+        intersection_hits(events_of(smoothed > threshold, step_seconds, ends), truth, INTERSECTION, len(ends))
         for threshold in CURVE_THRESHOLDS
     ]
     true, false = (
@@ -223,7 +224,7 @@ def _active(scores: np.ndarray, grid: _Grid) -> Iterator[tuple[int, int, np.ndar
             yield row, column, inside > size // 2
 
 
-def _events(active: np.ndarray, step_seconds: float, ends: np.ndarray) -> EventTable:
+def events_of(active: np.ndarray, step_seconds: float, ends: np.ndarray) -> EventTable:
     """The active stretches of (clips, classes, steps), cut at each group's end in seconds."""
     group, first, last = stretches(active)
     onset, offset = first * step_seconds, last * step_seconds

@@ -24,7 +24,9 @@ from recipe_mtlvae.scoring.tuning import StrongClips, WeakClips, tune
 STEP = 0.064  # s
 SIZES = ((80, 24), (300, 60), (500, 120))  # strong and weak clips to tune on; the first are the mini corpus's
 DRAWS = 6
-FIXED = PostprocessConf(median_filter=1, threshold=0.5, operating_points=50)  # operating points are filtered already
+FIXED = PostprocessConf(
+    median_filter=1, threshold=0.5, operating_points=50, method="median"
+)  # operating points are filtered already
 
 
 def main() -> None:

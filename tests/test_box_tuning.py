@@ -1,0 +1,120 @@
+"""Bounding boxes: tuned on selection data, kept in the checkpoint, used by `detect` and beside the official figures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from local.train import Data
+from local.tune import tune_checkpoint
+from recipe_mtlvae.corpus.splits import Corpus
+from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.inference.detector import Detector
+from recipe_mtlvae.inference.live import LiveDetector
+from recipe_mtlvae.labels import Event
+from recipe_mtlvae.nets.checkpoint import load_checkpoint, write_decoding
+from recipe_mtlvae.scoring.bounding_boxes import BoxParameters
+from recipe_mtlvae.scoring.box_tuning import box_decoding, grid, tune_boxes
+from recipe_mtlvae.scoring.evaluation import measure_boxes
+from recipe_mtlvae.scoring.postprocess import Decoding
+from recipe_mtlvae.scoring.reference import Reference
+from recipe_mtlvae.scoring.scenarios import METRICS
+from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
+from recipe_mtlvae.scoring.tuning import StrongClips
+from tests.tiny import make_tiny_corpus, save_tiny_checkpoint, tiny_conf
+
+STEP = 0.064
+CLASSES = ("Cat", "Dog")
+
+
+def clips(count: int = 12) -> StrongClips:
+    """Cat's events sag to 0.72 of 1 for 20 of 50 steps, which only the largest merge thresholds bridge."""
+    rng = np.random.default_rng(0)
+    scores, events = np.zeros((count, 156, 2)), []
+    for clip in range(count):
+        first = int(rng.integers(5, 90))
+        scores[clip, first : first + 50, 0] = 1.0
+        scores[clip, first + 15 : first + 35, 0] = 0.72
+        events.append([Event(first * STEP, (first + 50) * STEP, "Cat")])
+    return StrongClips(scores, events, np.full(count, 156 * STEP))
+
+
+def test_the_grid_is_that_of_the_paper_in_steps() -> None:
+    tried = grid(STEP)
+    assert tried[0] == BoxParameters(8, 0.2, relative=False) and len(tried) == 18
+    assert {one.length for one in tried} == {6, 8, 10}  # 0.384, 0.512, 0.64 s
+
+
+def test_sagging_events_are_merged_by_either_aim() -> None:
+    tuned = tune_boxes(clips(), CLASSES, STEP)
+    for cat, dog in (tuned.psds, tuned.events):
+        assert (cat.merge, cat.relative) in {(0.3, False), (1.5, True), (2.0, True), (3.0, True)}
+        assert dog == cat  # it has no events: what suits the others
+
+
+def stored(tuned) -> dict:
+    return json.loads(json.dumps(tuned.as_dict()))
+
+
+def test_boxes_in_the_checkpoint_are_what_detect_uses(tmp_path) -> None:
+    path = save_tiny_checkpoint(tmp_path / "x.ckpt")
+    tuned = tune_boxes(clips(), CLASSES, STEP)
+    fields = {"thresholds": [0.5, 0.5], "median_filters": [3, 1], "bounding_boxes": stored(tuned)}
+    write_decoding(path, {"net": fields})
+    detector = Detector(load_checkpoint(path), "cpu")
+    assert detector.decoding == Decoding(tuned.thresholds, (3, 1), tuned.events)
+    with pytest.raises(RecipeError, match="--stream: this checkpoint detects by bounding boxes"):
+        LiveDetector(detector, 16000, 1.0)
+    with pytest.raises(RecipeError, match="median_filter: this checkpoint detects by bounding boxes"):
+        Detector(load_checkpoint(path), "cpu", median_filter=0.1)
+    assert Detector(load_checkpoint(path), "cpu", threshold=0.3).decoding.boxes == tuned.events
+
+
+def test_a_box_has_one_confidence_and_its_edges_stay_with_every_threshold() -> None:
+    data = clips(1)
+    found = {}
+    for threshold in (0.1, 0.5, 0.8):
+        boxes = (BoxParameters(8, 0.3, relative=False),) * 2
+        decoding = Decoding((threshold,) * 2, (1, 1), boxes)
+        found[threshold] = decoding.detected(data.scores[0], STEP, CLASSES, 156 * STEP)
+    (event,) = found[0.5]
+    assert (event.onset, event.offset) == pytest.approx((data.events[0][0].onset, data.events[0][0].offset))
+    assert event.confidence == pytest.approx((30 + 14.4) / 50) and found[0.1][-1] == found[0.8][0] == event
+
+
+def test_figures_by_boxes_are_those_of_the_truth_where_boxes_are_the_truth() -> None:
+    data = clips()
+    tuned = stored(tune_boxes(data, CLASSES, STEP))
+    model = {name: dict(zip(CLASSES, values, strict=True)) for name, values in tuned.items()}
+    names = [str(i) for i in range(len(data.scores))]
+    edges = np.arange(157) * STEP
+    folder = ScoreFolder(
+        CLASSES, {name: ClipScores(edges, scores) for name, scores in zip(names, data.scores, strict=True)}
+    )
+    reference = Reference(dict(zip(names, data.events, strict=True)), dict.fromkeys(names, 156 * STEP), len(names))
+    found = measure_boxes(folder, reference, model)
+    assert [found[metric.key] for metric in METRICS] == pytest.approx([1.0] * 5)
+    assert found["per_class"]["Dog"]["psds1"] is None
+
+
+def test_an_aim_s_boxes_come_back_from_the_file() -> None:
+    tuned = tune_boxes(clips(4), CLASSES, STEP)
+    assert box_decoding(stored(tuned), "psds", Decoding((0.5, 0.5), (1, 1))).boxes == tuned.psds
+
+
+def test_stage_1_tunes_boxes_where_the_configuration_says_so(tmp_path: Path) -> None:
+    """A network of random weights: what is chosen says nothing, that it is stored and counted does."""
+    conf = tiny_conf("postprocess.method=bounding_boxes")
+    corpus = Corpus(conf, make_tiny_corpus(tmp_path / "corpus", conf))
+    data = Data(corpus)
+    for method, there in (("bounding_boxes", True), ("median", False)):
+        path = save_tiny_checkpoint(tmp_path / f"{method}.ckpt")
+        after = replace(conf.postprocess, method=method)
+        tune_checkpoint(path, data.strong_selection, data.weak_selection, after)
+        found = load_checkpoint(path)
+        assert (found.bounding_boxes is not None) is there and found.decoding is not None
+        assert len(found.precision_recall["references"]) == 2
