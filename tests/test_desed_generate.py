@@ -24,12 +24,25 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "tree"
 
 
+@pytest.fixture(autouse=True)
+def one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each worker process imports scaper, which takes longer than ten soundscapes."""
+    monkeypatch.setattr("recipe_mtlvae.processes.cores", lambda: 1)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that asks for a generated tree leaves one for the others; not to be changed."""
+    return tmp_path_factory.mktemp("kept") / "tree"
+
+
 @pytest.fixture
-def made(fetch_tree: Callable, root: Path, site: Site) -> Path:
+def made(fetch_tree: Callable, root: Path, site: Site, kept: Path) -> Path:
     add_soundbank(site)
-    code, said = fetch_tree(*generation(site))
-    assert code == 0, said
-    return root
+    if not kept.exists():
+        code, said = fetch_tree(*generation(site), root=kept)
+        assert code == 0, said
+    return shutil.copytree(kept, root, symlinks=True)
 
 
 def test_the_asked_number_of_soundscapes_is_made_with_their_truth(made: Path) -> None:
