@@ -97,7 +97,7 @@ def test_the_evaluation_set_is_audio_only(corpus: Path) -> None:
 
 def test_a_split_that_is_left_out_is_not_made(tmp_path: Path) -> None:
     conf = small_conf("data.splits=[synthetic_train,strong_real,synthetic_validation,validation]")
-    make_corpus(conf, tmp_path, workers=2)
+    make_corpus(conf, tmp_path, workers=1)
     made = {path.parent.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.wav")}
     assert made == {split.audio for split in conf.data.splits.values()} | {"audio/eval/evaluation"}
     assert len(list((tmp_path / "audio/eval/evaluation").iterdir())) == SIZES["evaluation"]
@@ -216,7 +216,7 @@ def test_a_recording_keeps_length_stays_below_full_scale_and_has_a_noise_floor()
 def with_real_validation(root: Path, before: Path, *settings: str) -> set[str]:
     """The sounds of `real_validation`, made beside the other splits, which stay as they are `before`, by hash."""
     conf = small_conf("mini.real_validation=3", *settings)
-    make_corpus(conf, root, workers=2)
+    make_corpus(conf, root, workers=1)
     made, others = tree(root), tree(before)
     added = made.keys() - others.keys()
     metadata = {"metadata/validation/real_validation.tsv", "metadata/sources/real_validation.tsv"}
@@ -260,7 +260,7 @@ def test_killed_and_started_again_it_ends_in_the_same_tree(corpus: Path, tmp_pat
     process.send_signal(signal.SIGKILL)
     process.wait(LIMIT)
     assert not json.loads((root / "mini_corpus.json").read_text(encoding="utf-8"))["complete"]
-    make_corpus(small_conf(), root, workers=2)
+    make_corpus(small_conf(), root, workers=1)
     assert tree(root) == tree(corpus)
 
 
@@ -329,7 +329,7 @@ def soundbank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def recorded_corpus(soundbank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("recorded") / "corpus"
-    make_corpus(small_conf(f"data.soundbank='{soundbank}'", "data.classes=null"), root, workers=2)
+    make_corpus(small_conf(f"data.soundbank='{soundbank}'", "data.classes=null"), root, workers=1)
     return root
 
 
@@ -435,7 +435,7 @@ def test_unfit_recordings_are_all_named_and_nothing_is_left(soundbank: Path, tmp
     soundfile.write(folder / "silent.wav", out_of_phase, 16_000)
     write_sound(folder / "short.wav", 0.01)
     with pytest.raises(RecipeError) as error:
-        make_corpus(small_conf(f"data.soundbank='{bank}'", "data.classes=null"), root, workers=2)
+        make_corpus(small_conf(f"data.soundbank='{bank}'", "data.classes=null"), root, workers=1)
     told = "\n".join(str(fault) for fault in error.value.faults)
     assert len(error.value.faults) == 3
     assert "text.wav: is not readable as audio" in told
