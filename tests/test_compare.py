@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from recipe_mtlvae.report.compared import ComparedSystem
 from recipe_mtlvae.report.runs import read_published
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.evaluation import measure, prepare
-from recipe_mtlvae.scoring.intervals import Interval
+from recipe_mtlvae.scoring.intervals import Interval, draw
 from recipe_mtlvae.scoring.metrics import Counts, Detections, count, figures
 from recipe_mtlvae.scoring.reference import Reference, read_written_reference, reference_path, write_reference
 from recipe_mtlvae.scoring.scenarios import METRICS, Metric, metric_keys
@@ -31,6 +32,12 @@ from tests.simulated import CLASSES, STEP, STEPS, simulate, statistics_of
 from tests.tiny import tiny_conf
 
 CLIPS = 12
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 instead of 1000; test_intervals.py has the widths."""
+    monkeypatch.setattr(compared, "draw", partial(draw, samples=200))
 
 
 def make_run(folder: Path, seed: int = 1, classes: tuple[str, ...] = CLASSES, clips: int = CLIPS) -> Path:
