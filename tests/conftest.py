@@ -76,7 +76,7 @@ def site(published: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 @pytest.fixture
 def fetch_tree(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str]]:
     """Run stage 0 for DESED on tmp_path/tree, with more settings; exit code and all that was printed."""
     monkeypatch.setattr(local.stage, "PROJECT", tmp_path / "project")
@@ -85,9 +85,9 @@ def fetch_tree(
         chosen = [f"--set={setting}" for setting in (*settings(site), *more)]
         arguments = ["--data", "desed", "--data_root", str(root or tmp_path / "tree"), "--tag", "t", *chosen]
         monkeypatch.setattr(sys, "argv", ["prepare", *arguments])
-        capsys.readouterr()
+        capfd.readouterr()
         code = exit_code_of(prepare.main)
-        said = capsys.readouterr()
+        said = capfd.readouterr()
         return code, said.out + said.err
 
     return run
