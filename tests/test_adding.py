@@ -31,7 +31,7 @@ LOSSES["density_mse"] = (lambda output, strong: functional.mse_loss(output, stro
 """,
     "recipe_mtlvae/inputs/augment.py": """
 def louder(batch, conf, labels):
-    batch.features = batch.features + 6.0
+    batch.inputs["log_mel"] = batch.inputs["log_mel"] + 6.0
     print("louder")
 
 AUGMENTATIONS["louder"] = louder
@@ -46,7 +46,7 @@ PUT_BEHIND = {  # file: line, and what follows it
         "TASKS = {\n",
         '    "density": Task(labels="strong", head="density", loss="density_mse"),\n',
     ),
-    "recipe_mtlvae/conf.py": ("class AugmentConf:\n", "    louder: Probability\n"),
+    "recipe_mtlvae/conf_sections.py": ("class AugmentConf:\n", "    louder: Probability\n"),
 }
 KEYS = {"loss": "density: 0.5", "augment": "louder: 0.0"}  # section of base.yaml: its new key
 NEW = {

@@ -1,7 +1,7 @@
 """Augmentation of training batches, on their device, before scaling: one function each.
 
-To add one: its function here, its name in AUGMENTATIONS, its key in conf/base.yaml and conf.py: the probability with
-which it is done, 0 for off. An augmentation that is off draws no random number.
+To add one: its function here, its name in AUGMENTATIONS, its key in conf/base.yaml and conf_sections.py: the
+probability with which it is done, 0 for off. An augmentation that is off draws no random number.
 """
 
 from __future__ import annotations
