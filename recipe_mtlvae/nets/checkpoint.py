@@ -24,7 +24,7 @@ from recipe_mtlvae.files import atomic_write
 from recipe_mtlvae.systems import system_module
 
 FORMAT = 1
-LONGEST_FILTER = 9999  # steps, as in conf.py
+LONGEST_FILTER = 9999  # steps, as in conf_sections.py
 
 
 @dataclass(frozen=True)
