@@ -17,13 +17,16 @@ from local.history import read_history
 from local.latent_space import latent_space
 from local.predict_split import is_current, predict_split
 from local.stage import Stage, open_stage
+from local.stored import StoredDetector
 from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.corpus.splits import of_role
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import atomic_write, content_hash, file_stamp, read_json, write_json
 from recipe_mtlvae.inference.detector import Detector
 from recipe_mtlvae.inputs.prepared import Split, open_split
-from recipe_mtlvae.inputs.transforms import Transforms
+from recipe_mtlvae.inputs.registry import inputs_of
+from recipe_mtlvae.inputs.transforms import scaled
+from recipe_mtlvae.labels import steps_of
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
 from recipe_mtlvae.nets.complexity import macs, parameters
 from recipe_mtlvae.nets.official import in_words, load_official
@@ -109,7 +112,9 @@ def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Spl
     if checkpoint.classes != classes:
         what = f"the checkpoint's classes are {', '.join(checkpoint.classes)}; the corpus has {', '.join(classes)}"
         raise fail(what, "give --tag another name and train there", stage.run_dir / "best.ckpt")
-    detector = Detector(checkpoint, device_of_process())
+    from_audio = all(source.from_audio for source in splits[0].inputs.values())
+    device = device_of_process()
+    detector = Detector(checkpoint, device) if from_audio else StoredDetector(checkpoint, device, splits)
     scores = {split.name: folder / "scores" / split.name for split in splits}
     for split in splits:
         if not is_current(scores[split.name], key):
@@ -146,11 +151,12 @@ def _speed(split: Split, seconds: float) -> dict[str, float]:
 def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: dict[str, Any]) -> dict[str, Any]:
     """What the network costs, and how it was trained."""
     features = checkpoint.conf.features
-    clip = torch.zeros(1, 10 * features.sample_rate)
+    inputs, samples = inputs_of(checkpoint.conf, checkpoint.encoder), 10 * features.sample_rate
+    values = {name: torch.zeros(1, source.width, source.steps(samples)) for name, source in inputs.items()}
     return {
         "system": checkpoint.conf.system,
         "parameters": parameters(checkpoint.net),
-        "macs_10s": macs(checkpoint.net.cpu(), **Transforms(checkpoint.conf, carried=checkpoint.encoder)(clip)),
+        "macs_10s": macs(checkpoint.net.cpu(), **scaled(inputs, values, steps_of(features, samples))),
         "classes": list(checkpoint.classes),
         "sample_rate": features.sample_rate,
         "decoding": _by_class(checkpoint.classes, checkpoint.decoding),

@@ -13,6 +13,7 @@ import shutil
 import time
 from pathlib import Path
 
+from local.stored import StoredDetector
 from recipe_mtlvae.conf_sections import EnergyConf
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.corpus.names import stem_of
@@ -35,7 +36,9 @@ def is_current(scores: Path, key: str) -> bool:
     return False
 
 
-def predict_split(detector: Detector, split: Split, scores: Path, key: str, shard: Shard, energy: EnergyConf) -> None:
+def predict_split(
+    detector: Detector | StoredDetector, split: Split, scores: Path, key: str, shard: Shard, energy: EnergyConf
+) -> None:
     """Do this share of a split; the last share to end makes the folder `scores` of all, and their energy.
 
     key: the hash of the inputs. A killed share is done again alone; Shard() does whatever is missing.
@@ -68,7 +71,12 @@ def _tsv(clip: Clip) -> str:
 
 
 def _predict_blocks(
-    blocks: list[list[Clip]], detector: Detector, phase: str, folder: Path, shard: Shard, energy: EnergyConf
+    blocks: list[list[Clip]],
+    detector: Detector | StoredDetector,
+    phase: str,
+    folder: Path,
+    shard: Shard,
+    energy: EnergyConf,
 ) -> None:
     """Write the scores of some blocks, and the energy that it took; `.busy-` marks say who has not noted it yet."""
     mark = folder / f".busy-{shard.index}-{shard.count}"

@@ -68,12 +68,13 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
         print(f"{len(faults)} faults; --set data.skip_bad=true goes on without what they concern", file=sys.stderr)
         raise RecipeError(*faults)
     clips = [stored_clips(corpus, split.files, split.durations) for split in check.splits]
-    reports = []
-    for source in inputs_of(conf).values():
-        jobs = [
-            StoreJob(stored, store_folder(source, root, split.name), split.unreadable)
-            for stored, split in zip(clips, check.splits, strict=True)
-        ]
+    pairs = list(zip(clips, check.splits, strict=True))
+    sources, reports = inputs_of(conf).values(), []
+    names = {split.name: [clip.name for clip in stored] for stored, split in pairs}
+    if lacks := [fault for source in sources for split in names for fault in source.lacking(split, names[split])]:
+        raise RecipeError(*lacks)
+    for source in sources:
+        jobs = [StoreJob(stored, store_folder(source, root, split.name), split.unreadable) for stored, split in pairs]
         reports += build_stores(jobs, source, shard=stage.shard)
     if changed := [fault for report in reports for fault in report.faults]:
         raise RecipeError(*changed)  # the check could read these recordings: they were changed in between

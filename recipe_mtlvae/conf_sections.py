@@ -29,6 +29,7 @@ SEPARATORS = {"tab": "\t", "comma": ","}
 LABELS = ("none", "weak", "strong")  # each holds what the one before it does
 EVALUATION = "evaluation"  # the test split that data.evaluation makes
 TRAINING = "training"  # stands beside the splits in energy.json
+YAMNET_WIDTH, YAMNET_RATE = 256 + 512 + 1024, 16_000  # values to an output step; Hz
 
 
 @section
@@ -181,8 +182,22 @@ class AugmentConf:
 
 @section
 class EncoderConf:
-    name: Literal["yamnet"]
+    name: Literal["yamnet", "onnx", "toolkit"]
     weights: str | None
+    width: Int = Field(ge=1, le=2**16)
+    sample_rate: Int = Field(ge=1000, le=384000)
+    frame_rate: Float | None = Field(gt=0, le=10_000)
+    first_centre: Float | None = Field(ge=0, le=60)
+
+    @model_validator(mode="after")
+    def _is_described(self) -> EncoderConf:
+        if self.name == "yamnet" and (self.width, self.sample_rate) != (YAMNET_WIDTH, YAMNET_RATE):
+            what = f"expected {YAMNET_WIDTH} at {YAMNET_RATE} Hz, which are YAMNet's"
+            raise ValueError(f"width: {what}, got {self.width} at {self.sample_rate} Hz")
+        for key in {"onnx": ("weights", "frame_rate", "first_centre"), "toolkit": ("weights",)}.get(self.name, ()):
+            if getattr(self, key) is None:
+                raise ValueError(f"{key}: expected a value with encoder.name={self.name}, got null")
+        return self
 
 
 @section

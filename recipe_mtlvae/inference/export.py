@@ -30,6 +30,8 @@ Runtime = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 def export(detector: Detector, kind: str, out: Path) -> str:
     """Write `detector` to `out` as `onnx` or `torchscript`, once it agrees with Python; what to say about the file."""
+    if not all(source.portable for source in detector.transforms.inputs.values()):
+        raise fail("an exported file can hold no encoder but yamnet", path=out)
     write, load = {"onnx": (_write_onnx, _load_onnx), "torchscript": (_write_torchscript, _load_torchscript)}[kind]
     with atomic_write(out) as temporary:
         with _without_warnings():

@@ -33,7 +33,7 @@ FEW = 200  # clips that are done sooner than processes have started
 class PartTask:
     """Clips to be extracted into one new part."""
 
-    folder: Path
+    folder: Path  # of the store, whose name is its split's
     number: int
     clips: tuple[Clip, ...]
 
@@ -54,7 +54,7 @@ def extract_parts(tasks: Sequence[PartTask], source: Input, workers: int | None 
     workers = min(workers or cores(), len(tasks))
     with progress_bar("features", clips) as bar:
         if workers == 1 or clips <= FEW:
-            transform = source.transform()
+            transform = source.transform() if source.from_audio else None
             for task in tasks:
                 yield extract_part(task, source, transform, bar.update)
         else:
@@ -90,7 +90,8 @@ _worker: dict[str, Any] = {}  # of a worker process, set once
 
 def _set_up(source: Input, done: Any, stop: Any) -> None:
     torch.set_num_threads(1)
-    _worker.update(source=source, transform=source.transform(), done=done, stop=stop)
+    transform = source.transform() if source.from_audio else None
+    _worker.update(source=source, transform=transform, done=done, stop=stop)
 
 
 def _work(task: PartTask) -> PartResult:
@@ -104,7 +105,7 @@ def _work(task: PartTask) -> PartResult:
 
 
 @torch.inference_mode()
-def extract_part(task: PartTask, source: Input, transform: nn.Module, count: Callable[[int], Any]) -> PartResult:
+def extract_part(task: PartTask, source: Input, transform: nn.Module | None, count: Callable[[int], Any]) -> PartResult:
     """Read, transform and write one part; `count` is told how many clips were done."""
     values = np.empty((len(task.clips), *source.shape), dtype=np.float16)
     sample_rate, clip_seconds = source.conf.features.sample_rate, source.conf.data.clip_seconds
@@ -113,7 +114,7 @@ def extract_part(task: PartTask, source: Input, transform: nn.Module, count: Cal
     step = max(1, BATCH_SAMPLES // source.clip_samples)
     for start in range(0, len(task.clips), step):
         batch = task.clips[start : start + step]
-        samples = []
+        samples, read = [], []
         for clip in batch:
             try:
                 stamp = file_stamp(clip.path)  # before it is read: a change in between is seen
@@ -124,8 +125,9 @@ def extract_part(task: PartTask, source: Input, transform: nn.Module, count: Cal
             duration = audio.duration if clip.start is None else min(audio.duration, clip_seconds)
             rows.append(Row(clip.name, *stamp, duration))
             samples.append(audio.samples)
+            read.append(clip)
         if samples:
-            computed = transform(torch.from_numpy(np.stack(samples)))
+            computed = source.compute(transform, np.stack(samples), read, task.folder.name)
             # torch's conversion is 20 times as fast as numpy's
             values[len(rows) - len(samples) : len(rows)] = computed.half().numpy()
         count(len(batch))

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.errors import Fault
 from recipe_mtlvae.labels import samples_of
 from recipe_mtlvae.systems import system_module
 
 if TYPE_CHECKING:  # torch is slow to import, and stores are opened without it
+    import numpy as np
     from torch import Tensor, nn
+
+    from recipe_mtlvae.corpus.metadata import Clip
 
 # By name: module, class
 INPUTS = {
@@ -38,7 +42,9 @@ class Input(ABC):
     least_samples: int  # that a waveform must have
     per_step: int = 1  # values on the grid to an output step
     piece: int = 1 << 15  # samples of a long recording at a time: their spectra stay in the cache
-    carried: Mapping[str, Tensor] | None = None  # a pretrained encoder's weights out of a checkpoint
+    carried: Mapping[str, Any] | None = None  # what a checkpoint keeps of a pretrained encoder
+    from_audio: bool = True  # False: read from files, for prepared splits alone
+    portable: bool = True  # whether an exported file can hold it
 
     def __init__(self, conf: Conf) -> None:
         self.conf = conf
@@ -65,6 +71,16 @@ class Input(ABC):
     def check(self) -> None:  # noqa: B027
         """Raises RecipeError where files are missing or damaged that it is computed with."""
 
+    def lacking(self, split: str, names: Sequence[str]) -> list[Fault]:
+        """Where its files lack clips of a split."""
+        return []
+
+    def compute(self, transform: nn.Module | None, samples: np.ndarray, clips: Sequence[Clip], split: str) -> Tensor:
+        """Values (clips, width, steps) of clips of a split; samples (clips, samples); transform: where from_audio."""
+        import torch
+
+        return transform(torch.from_numpy(samples))
+
     @abstractmethod
     def scale(self, values: Tensor) -> Tensor:
         """Values on the grid as the network takes them."""
@@ -90,10 +106,10 @@ def input_names(conf: Conf) -> tuple[str, ...]:
     return system_module(conf.system).inputs(conf)
 
 
-def inputs_of(conf: Conf, carried: Mapping[str, Tensor] | None = None) -> dict[str, Input]:
+def inputs_of(conf: Conf, carried: Mapping[str, Any] | None = None) -> dict[str, Input]:
     """What the network of a configuration takes, by name: the keyword arguments of its forward and predict.
 
-    carried: a pretrained encoder's weights out of a checkpoint; None: from the file that the configuration names.
+    carried: what a checkpoint keeps of a pretrained encoder; None: it comes from the file that the configuration names.
     """
     inputs = {}
     for name in input_names(conf):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,7 +18,7 @@ class Transforms(nn.Module):
     carried: see registry.inputs_of.
     """
 
-    def __init__(self, conf: Conf, real: bool = False, carried: Mapping[str, Tensor] | None = None) -> None:
+    def __init__(self, conf: Conf, real: bool = False, carried: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.conf, self.carried = conf, carried
         self.inputs = inputs_of(conf, carried)

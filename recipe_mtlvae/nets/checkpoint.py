@@ -37,7 +37,7 @@ class Checkpoint:
     epoch: int | None  # counted from 0; None: unknown, as of weights trained elsewhere
     step: int | None
     decoding: dict[str, list[float]] | None = None  # scoring.postprocess.Decoding's fields; None: never tuned
-    encoder: dict[str, torch.Tensor] | None = None  # a pretrained encoder's weights, where the network stands on one
+    encoder: dict[str, Any] | None = None  # what is kept of a pretrained encoder, where the network stands on one
     precision_recall: dict[str, list] | None = None  # scoring.precision_recall.PrecisionRecall's; None: not counted
     bounding_boxes: dict[str, list] | None = None  # scoring.box_tuning.BoxTuning's; None: detection by median filters
 

@@ -61,7 +61,6 @@ def inputs(conf: Conf) -> tuple[str, ...]:
 
 def build(conf: Conf, classes: int) -> MTLVAE:
     """A network of random weights for so many event classes."""
-    from recipe_mtlvae.inputs.embeddings import WIDTH
     from recipe_mtlvae.nets.vae import MTLVAE
 
     return MTLVAE(
@@ -78,6 +77,6 @@ def build(conf: Conf, classes: int) -> MTLVAE:
         dropout=conf.vae.dropout,
         shared_strong_head=conf.vae.shared_strong_head,
         sees=conf.vae.sees,
-        embedding_width=WIDTH,
+        embedding_width=conf.encoder.width,
         tasks=conf.tasks,
     )

@@ -1,11 +1,61 @@
-"""YAMNet's layers packed side by side, as stored: one row of values every 320 ms."""
+"""The encoder `yamnet`: its layers packed side by side, as stored, one row of values every 320 ms.
+
+A row holds 320 ms of all the layers: four steps of the fine one, two of the middle one, one of the coarse one.
+"""
 
 from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from recipe_mtlvae.inputs.encoders.yamnet import FFT, WINDOW, YAMNet
+from recipe_mtlvae.errors import fail
+from recipe_mtlvae.files import content_hash
+from recipe_mtlvae.inputs.encoders.encoder import Encoder, Layer, file_hash
+from recipe_mtlvae.inputs.encoders.yamnet import FFT, TAPS, WINDOW, YAMNet, tap_centre, tap_step
+from recipe_mtlvae.inputs.encoders.yamnet_weights import load_yamnet
+
+_FORMAT = 1  # raised when the same weights give other values
+
+
+class YAMNetEncoder(Encoder):
+    """YAMNet with the weights of encoder.weights, or those that a checkpoint carries."""
+
+    layers = tuple(
+        Layer(channels, repeats, tap_centre(tap), tap_step(tap))
+        for tap, channels, repeats in zip(TAPS, (256, 512, 1024), (4, 2, 1), strict=True)
+    )
+    row, piece = 5120, 1 << 19
+    reach = 5  # 1.58 s to either side, half of what a step of the last layer sees
+
+    @property
+    def key(self) -> str:
+        return content_hash(_FORMAT, "yamnet", file_hash(self.file), self.conf.data.clip_seconds)
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """All weights, so that a checkpoint detects without another file: YAMNet's licence, Apache-2.0, allows it."""
+        return self.net().state_dict()
+
+    def check(self) -> None:
+        self.net()
+
+    def transform(self, real: bool = False) -> nn.Module:
+        return YAMNetRows(self.net(), real)
+
+    def net(self) -> YAMNet:
+        """The pretrained network."""
+        if self.carried is None:
+            return _loaded(self.file)
+        net = YAMNet()
+        try:
+            net.load_state_dict(self.carried)
+        except (AttributeError, RuntimeError, TypeError):
+            raise fail("the checkpoint carries other weights than YAMNet's", "train again, or copy it again") from None
+        return net
 
 
 class YAMNetRows(nn.Module):
@@ -34,3 +84,8 @@ class YAMNetRows(nn.Module):
     def _real_spectrum(self, frames: Tensor) -> Tensor:
         """(batch, frames, WINDOW) -> magnitudes (batch, frames, bins)"""
         return torch.sqrt((frames @ self.cosines).square() + (frames @ self.sines).square())
+
+
+@functools.cache
+def _loaded(file: Path) -> YAMNet:
+    return load_yamnet(file)
