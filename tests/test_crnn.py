@@ -60,6 +60,22 @@ def test_ten_seconds_give_156_steps_of_probabilities():
     assert all(value.min() >= 0 and value.max() <= 1 for value in (strong, weak))
 
 
+def test_embeddings_are_fused_before_the_gru_as_in_2023():
+    """Concatenated behind the convolutions' output, brought to its width by one linear layer."""
+    net = CRNN(classes=3, filters=(4, 6), pooling=((2, 2), (2, 4)), hidden=5, embedding_width=7).eval()
+    log_mel, embeddings = torch.rand(2, 8, 21), torch.rand(2, 7, 5)
+    assert net.cat_tf.weight.shape == (6, 6 + 7)
+    plain = small_crnn().eval()
+    plain.load_state_dict({name: value for name, value in net.state_dict().items() if "cat_tf" not in name})
+    with torch.no_grad():
+        maps = net.cnn(log_mel.transpose(1, 2)[:, None])[..., 0].transpose(1, 2)
+        fused = torch.cat([maps, embeddings.transpose(1, 2)], dim=2) @ net.cat_tf.weight.T + net.cat_tf.bias
+        plain.cnn.forward = lambda maps: fused.transpose(1, 2)[..., None]
+        torch.testing.assert_close(net(log_mel, embeddings).strong, plain(log_mel).strong)
+    with pytest.raises(ValueError, match=r"embeddings: expected \(batch, width, steps\), got none"):
+        net(log_mel)
+
+
 def reference(state: dict[str, torch.Tensor], features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """small_crnn(3) in eval mode, from its weights by plain tensor operations; strong (batch, steps, classes)."""
     maps = features.transpose(1, 2)[:, None]  # (batch, 1, frames, bands)

@@ -53,6 +53,33 @@ def test_mixup_mixes_labelled_clips_among_their_own_kind_and_leaves_unlabeled_on
     assert torch.equal(batch.weak[:4], before.weak[:4])
 
 
+def test_mixup_has_one_order_and_one_ratio_for_all_inputs_and_labels():
+    """Every input and label of a clip holds the clip's own number, linear in the mixture: they stay alike."""
+    conf = conf_of("augment.mixup=1.0", "augment.mixup_beta=5.0", file="mean_teacher_yamnet.yaml")
+    batch = batch_of(conf)
+    numbers = torch.arange(1.0, 13.0)
+    batch.inputs = {"log_mel": 20 * numbers.log10()[:, None, None].expand(-1, 128, 126).contiguous()}
+    batch.inputs["embeddings"] = numbers[:, None, None].expand(-1, 1792, 31).clone()
+    batch.weak = numbers[:, None].expand(-1, 2).clone()
+    MeanTeacherTraining(conf, ("Beep", "Hum")).on_train_batch_start(batch, 0)
+    embeddings = batch.inputs["embeddings"][:, 0, 0]
+    assert not torch.equal(embeddings[:8], numbers[:8]) and torch.equal(embeddings[8:], numbers[8:])
+    torch.testing.assert_close(10 ** (batch.inputs["log_mel"][:, 0, 0] / 20), embeddings)
+    torch.testing.assert_close(batch.weak[4:8, 0], embeddings[4:8])
+
+
+def test_the_fused_network_takes_a_step_on_both_inputs():
+    conf = conf_of(file="mean_teacher_yamnet.yaml")
+    batch = batch_of(conf)
+    batch.inputs["embeddings"] = torch.rand(12, 1792, 31)
+    module = MeanTeacherTraining(conf, ("Beep", "Hum"))
+    module.log_figures = lambda *args: None
+    module.plan = Plan(4, 2)
+    module.configure_optimizers()
+    module.training_step(batch, 0).backward()
+    assert module.net.cat_tf.weight.grad.abs().sum() > 0
+
+
 def test_the_first_teacher_is_the_mean_of_the_first_two_students():
     """Factor min(1 - 1 / (step + 1), 0.999): after the first step, a half."""
     module = MeanTeacherTraining(conf_of(), ("Beep", "Hum"))

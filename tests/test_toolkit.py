@@ -131,9 +131,21 @@ def test_padding_is_left_out_of_the_maximum_where_there_is_no_weak_head(features
     assert torch.equal(weak, strong[:, :, 1])
 
 
-def test_embeddings_change_nothing(features):
+def test_embeddings_change_nothing_where_the_network_does_not_see_them(features):
     net = small().eval()
     assert torch.equal(net(features).strong, net(features, embeddings=torch.ones(4, 768, 496)).strong)
+
+
+def test_embeddings_that_the_network_sees_are_pooled_to_its_steps(features):
+    net = small(sees=("log_mel", "embeddings"), embedding_width=6).eval()
+    embeddings = torch.rand(4, 6, 10, generator=torch.Generator().manual_seed(1))
+    pooled = embeddings.reshape(4, 6, 5, 2).mean(dim=3)  # 22 frames are 5 steps
+    assert torch.allclose(net(features, embeddings=embeddings).strong, net(features, embeddings=pooled).strong)
+    torch.testing.assert_close(
+        net(features, embeddings=embeddings).strong.transpose(1, 2), net.net.predict(features, pooled).strong
+    )
+    with pytest.raises(ValueError, match=r"embeddings: expected \(batch, width, steps\), got none"):
+        net(features)
 
 
 def test_the_teacher_can_be_copied_from_a_student_that_has_been_called(features):

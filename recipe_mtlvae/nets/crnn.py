@@ -83,6 +83,7 @@ class CRNN(nn.Module):
         hidden: GRU cells a direction
         layers: GRU layers
         dropout: probability after each block and before the dense layers
+        embedding_width: of a pretrained encoder's embeddings, fused before the GRU as in the recipe of 2023; None: none
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class CRNN(nn.Module):
         hidden: int = 128,
         layers: int = 2,
         dropout: float = 0.5,
+        embedding_width: int | None = None,
     ) -> None:
         super().__init__()
         if len(filters) != len(pooling):
@@ -104,14 +106,22 @@ class CRNN(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.Linear(2 * hidden, classes)
         self.dense_softmax = nn.Linear(2 * hidden, classes)
+        self.cat_tf = None if embedding_width is None else nn.Linear(filters[-1] + embedding_width, filters[-1])
 
-    def forward(self, log_mel: Tensor) -> CRNNOutput:
-        """Scaled log-mel (batch, mels, frames) -> CRNNOutput with steps = frames // 4."""
+    def forward(self, log_mel: Tensor, embeddings: Tensor | None = None) -> CRNNOutput:
+        """Scaled log-mel (batch, mels, frames), and embeddings (batch, width, steps) where they are fused -> CRNNOutput
+        with steps = frames // 4.
+        """
         if log_mel.dim() != 3 or log_mel.shape[1] != self.mels or log_mel.shape[2] < self.frames_per_step:
             expected = f"(batch, {self.mels}, frames >= {self.frames_per_step})"
             raise ValueError(f"log_mel: expected {expected}, got {tuple(log_mel.shape)}")
         maps = self.cnn(log_mel.transpose(1, 2).unsqueeze(1))  # (batch, channels, steps, 1)
-        hidden = self.dropout(self.rnn(maps.squeeze(-1).transpose(1, 2)))  # (batch, steps, 2 * hidden)
+        seen = maps.squeeze(-1).transpose(1, 2)  # (batch, steps, channels)
+        if self.cat_tf is not None:
+            if embeddings is None:
+                raise ValueError("embeddings: expected (batch, width, steps), got none")
+            seen = self.cat_tf(self.dropout(torch.cat([seen, embeddings.transpose(1, 2)], dim=2)))
+        hidden = self.dropout(self.rnn(seen))  # (batch, steps, 2 * hidden)
         strong = torch.sigmoid(self.dense(hidden))  # (batch, steps, classes)
         # The classes compete for each step: a softmax over classes, not over time
         attention = torch.softmax(self.dense_softmax(hidden), dim=-1).clamp(*ATTENTION_RANGE)
@@ -119,15 +129,15 @@ class CRNN(nn.Module):
         return CRNNOutput(strong=strong.transpose(1, 2), weak=weak)
 
     @torch.inference_mode()
-    def predict(self, log_mel: Tensor) -> Prediction:
-        """Scaled log-mel (batch, mels, frames) -> strong (batch, steps, classes) and weak (batch, classes).
+    def predict(self, log_mel: Tensor, embeddings: Tensor | None = None) -> Prediction:
+        """As forward -> strong (batch, steps, classes) and weak (batch, classes).
 
         Dropout is off and batch norm takes its running statistics, whatever mode the network is in.
         """
         training = self.training
         self.eval()
         try:
-            strong, weak = self(log_mel)
+            strong, weak = self(log_mel, embeddings)
         finally:
             self.train(training)
         return Prediction(strong=strong.transpose(1, 2), weak=weak)

@@ -1,4 +1,4 @@
-"""The system mean_teacher by its configuration: the baseline's CRNN of nets/crnn.py, as it is."""
+"""The system mean_teacher by its configuration: the baseline's CRNN of nets/crnn.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from recipe_mtlvae.conf_types import MANY, Float, Int, section
+from recipe_mtlvae.conf_types import MANY, Bool, Float, Int, section
 
 if TYPE_CHECKING:
     from recipe_mtlvae.conf import Conf
@@ -23,6 +23,7 @@ class Section:
     consistency: Float = Field(ge=0, le=1e6)
     warmup_epochs: Int = Field(ge=0, le=MANY)
     ema: Float = Field(ge=0, le=1)
+    embeddings: Bool
 
 
 def check(conf: Conf) -> None:
@@ -34,11 +35,11 @@ def check(conf: Conf) -> None:
 
 def inputs(conf: Conf) -> tuple[str, ...]:
     """What the network takes, of inputs/registry.py."""
-    return ("log_mel",)
+    return ("log_mel", "embeddings") if conf.mean_teacher.embeddings else ("log_mel",)
 
 
 def build(conf: Conf, classes: int) -> CRNN:
     """A network of random weights for so many event classes."""
     from recipe_mtlvae.nets.crnn import CRNN
 
-    return CRNN(classes=classes)
+    return CRNN(classes=classes, embedding_width=conf.encoder.width if conf.mean_teacher.embeddings else None)

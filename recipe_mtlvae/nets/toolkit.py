@@ -10,6 +10,7 @@ from typing import Dict, NamedTuple, Optional  # noqa: UP035  Python 3.8
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from recipe_mtlvae.nets.losses import kl_per_dimension, reconstruction_mse
 from recipe_mtlvae.nets.vae import MTLVAE, VAEOutput
@@ -53,10 +54,11 @@ class ToolkitMTLVAE(nn.Module):
         """Probabilities for log-mel scaled as in training, (batch, mels, frames); steps = frames // frames_per_step.
 
         pad_mask: (batch, 1, steps) bool, True at padding, which then has no say in the clip probability.
-        embeddings: not used, this network has no branch for them.
+        embeddings: (batch, width, any frames), a pretrained encoder's, spread over the clip as the toolkit's are;
+            used where the network sees them.
         classes_mask: (batch, classes) bool, False at classes that a clip's data set does not label; they get 0.
         """
-        output = self.net(x)
+        output = self.net(x, embeddings=self._on_grid(x, embeddings))
         self.output, self._features = output, x
         strong = torch.sigmoid(output.heads[inference_head("strong", output.heads)])  # (batch, steps, classes)
         weak = self._weak(output, strong, pad_mask)  # (batch, classes)
@@ -64,6 +66,12 @@ class ToolkitMTLVAE(nn.Module):
             strong = strong.masked_fill(~classes_mask.unsqueeze(1), 0.0)
             weak = weak.masked_fill(~classes_mask, 0.0)
         return ToolkitOutput(strong=strong.transpose(1, 2), weak=weak)
+
+    def _on_grid(self, x: Tensor, embeddings: Optional[Tensor]) -> Optional[Tensor]:  # noqa: UP045
+        """Embeddings (batch, width, steps) of the output grid, where the network sees them: means, as the toolkit's."""
+        if self.net.projection is None or embeddings is None:
+            return None
+        return functional.adaptive_avg_pool1d(embeddings, x.shape[2] // self.net.frames_per_step)
 
     def loss_terms(self, unlabeled: slice) -> Dict[str, Tensor]:  # noqa: UP006
         """The terms that the toolkit's training step lacks, unweighted, for the last call.
