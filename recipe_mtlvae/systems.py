@@ -47,6 +47,15 @@ SYSTEMS = {
         training="MeanTeacherTraining",
         tasks=("weak", "reconstruction"),
     ),
+    "linear": System(
+        title="Linear layer on embeddings",
+        abbreviation="Linear",
+        method="linear layer",
+        semi_supervised=None,
+        section="linear",
+        networks=("net",),
+        training="LinearTraining",
+    ),
 }
 
 
