@@ -48,7 +48,7 @@ def output_file(path: Path, option: str) -> Path:
 
 
 def refuse_pipe(path: Path) -> None:
-    """Raises RecipeError for a pipe, whose reading would wait for ever for a writer; the shell's own are below /dev."""
+    """Raises RecipeError for a pipe: reading one blocks until there is a writer. The shell's own (/dev) are fine."""
     with contextlib.suppress(OSError):
         if stat.S_ISFIFO(path.stat().st_mode) and not path.is_relative_to("/dev"):
             raise fail("is a pipe, not a file", "write its content to a file", path)

@@ -28,7 +28,7 @@ def locked(path: Path, busy: Callable[[str], None] = lambda holder: None, togeth
             fcntl.flock(descriptor, kind)
         except OSError:  # a file system without locks
             pass
-        with contextlib.suppress(OSError):  # a folder, a full disk: the lock holds all the same
+        with contextlib.suppress(OSError):  # a folder, a full disk: the lock holds anyway
             os.ftruncate(descriptor, 0)
             since = time.strftime("%Y-%m-%d %H:%M:%S")
             os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()} since {since}\n".encode(), 0)

@@ -42,4 +42,4 @@ def _begin(set_up: Callable[..., None], *arguments: Any) -> None:
 
 def _end_with_parent() -> None:
     multiprocessing.parent_process().join()
-    os._exit(1)  # the parent was killed: nobody waits for the result
+    os._exit(1)  # the parent was killed: the result is not needed

@@ -39,7 +39,7 @@ ALL = Shard()
 
 
 def shard_of(setting: str | None, environment: Mapping[str, str] = os.environ) -> Shard:
-    """The share that run.shard names, such as 3/16; where that is null, torchrun's or srun's process of theirs.
+    """The share that run.shard names, such as 3/16; where it is null, this process's share under torchrun or srun.
 
     A job array's task is a share too, which its processes divide further. Raises RecipeError for any other text.
     """

@@ -154,7 +154,7 @@ SAID = {
     "selection clips without events": (
         lambda root: (root / LABELLED[3]).write_text(HEADER + "synthetic_validation_0.wav\t\t\t\n"),
         "warnings",
-        "synthetic_validation: no clip has an event: no epoch can be told from another by it",
+        "synthetic_validation: no clip has an event: it cannot tell epochs apart",
     ),
     "truncated": (
         lambda root: os.truncate(root / AUDIO / "validation_3.wav", 44 + RATE * 3),

@@ -231,7 +231,7 @@ def test_samples_beyond_any_level_are_refused(tmp_path):
     samples = SWEEP.copy()
     samples[100] = 1e18
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
-    with pytest.raises(RecipeError, match=r"holds samples as large as 1e\+18: full scale is 1; write it anew"):
+    with pytest.raises(RecipeError, match=r"holds samples as large as 1e\+18: full scale is 1; export it again"):
         read_audio(tmp_path / "a.wav", RATE, None)
 
 

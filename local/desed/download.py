@@ -53,14 +53,14 @@ def find_file(archive: ArchiveConf, fetch: FetchConf) -> RemoteFile:
 
 
 def part_of(target: Path) -> Path:
-    """Where a file grows until it is whole."""
+    """Where a file is downloaded to until it is complete."""
     return target.with_name(f"{target.name}.part")
 
 
 def download(file: RemoteFile, target: Path, fetch: FetchConf) -> None:
     """Fetch `file` to `target`, going on with what an earlier call left.
 
-    Raises RecipeError where it cannot be had whole; what has come is kept for the next call, unless it is wrong.
+    Raises RecipeError where it cannot be fetched; the part received is kept for the next call, unless it is wrong.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(target)
@@ -100,7 +100,7 @@ def _receive(file: RemoteFile, part: Path, have: int, fetch: FetchConf, bar: tqd
             raise PassingError("a web page instead of the file")
         if total not in (None, file.size) or start not in (0, have):
             raise PassingError(f"{total} bytes from {start} on instead of {file.size} from {have} on")
-        skip = have - start  # a server that ignores Range begins anew
+        skip = have - start  # a server that ignores Range starts at byte 0
         with part.open("ab") as output:
             while have < file.size:
                 try:

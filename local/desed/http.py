@@ -1,4 +1,4 @@
-"""HTTP as a long download meets it: what may pass by itself is told apart from what will not, and waited for."""
+"""HTTP for long downloads: requests are repeated after temporary errors, and fail at once on others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGEST_ANSWER = 2**24  # bytes of a JSON answer
 
 
 class PassingError(Exception):
-    """A fault that may pass by itself; `wait`: the seconds that the server asked for."""
+    """A temporary error; `wait`: the seconds that the server asks for."""
 
     def __init__(self, what: str, wait: float | None = None) -> None:
         super().__init__(what)
@@ -31,7 +31,7 @@ class PassingError(Exception):
 
 
 class Patience:
-    """Attempts at one address. They begin anew with every byte of progress, and the waits between them grow."""
+    """Attempts at one address, with growing waits between them. Any progress resets the count."""
 
     def __init__(self, url: str, fetch: FetchConf) -> None:
         self.url, self.fetch, self.failed = url, fetch, 0

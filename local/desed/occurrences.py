@@ -1,4 +1,4 @@
-"""Which class is heard with which: co-occurrence figures in desed's JSON format."""
+"""Which classes occur together: co-occurrence figures in desed's JSON format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recipe_mtlvae.files import write_json
 def read_occurrences(conf: Conf, keep: Path) -> dict[str, dict]:
     """The figures of fetch.occurrences: {main folder: {proba, co-occurences: {max_events, classes, probas}}}.
 
-    keep: where what is fetched is kept for another run. Raises RecipeError where they cannot be had or are others.
+    keep: where fetched figures are kept for another run. Raises RecipeError where they cannot be read.
     """
     place = conf.fetch.occurrences
     if place is None:

@@ -116,7 +116,7 @@ def _leads_out(name: str) -> bool:
 
 def _write(member: Member, target: Path, bar: tqdm) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")  # always the same name, so that a killed run leaves no litter
+    part = target.with_name(f".{target.name}.part")  # always the same name, so that killed runs leave at most one
     left = member.size
     with member.open() as source, part.open("wb") as output:
         while chunk := source.read(min(CHUNK, left + 1)):

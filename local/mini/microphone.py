@@ -21,16 +21,16 @@ OVERDRIVEN = 0.1  # share of clips that the recorder clips softly
 
 def record(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """`samples` (n,) as a consumer's device would have recorded them in a room; (n,), peak below 1."""
-    heard = _room(samples, sample_rate, rng)
-    heard = _band(heard, sample_rate, rng)
-    loud = float(np.sqrt(np.quantile(_power(heard, sample_rate), 0.95))) or 1e-3
-    floor = _filtered_noise(len(heard), sample_rate, rng) * loud * 10 ** (rng.uniform(*NOISE_DB) / 20)
-    heard = heard + floor
-    heard = heard / np.max(np.abs(heard))
+    recorded = _room(samples, sample_rate, rng)
+    recorded = _band(recorded, sample_rate, rng)
+    loud = float(np.sqrt(np.quantile(_power(recorded, sample_rate), 0.95))) or 1e-3
+    floor = _filtered_noise(len(recorded), sample_rate, rng) * loud * 10 ** (rng.uniform(*NOISE_DB) / 20)
+    recorded = recorded + floor
+    recorded = recorded / np.max(np.abs(recorded))
     if rng.random() < OVERDRIVEN:
         drive = rng.uniform(1.5, 4.0)
-        heard = np.tanh(drive * heard) / np.tanh(drive)
-    return heard * 10 ** (rng.uniform(*PEAK_DB) / 20)
+        recorded = np.tanh(drive * recorded) / np.tanh(drive)
+    return recorded * 10 ** (rng.uniform(*PEAK_DB) / 20)
 
 
 def _room(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:

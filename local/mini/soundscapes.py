@@ -31,7 +31,7 @@ MAX_POLYPHONY = 3  # sounds at once, desed's default for the data of the challen
 OWN_CLASS = 0.4  # share of a soundscape's further events that repeat its main event's class
 ATTEMPTS = 50
 
-# Which class is heard with which, beside itself: what the figures that come with DESED say in short.
+# Which classes occur with which others: DESED's co-occurrence figures, simplified.
 # Labels without a line here go with all others alike.
 COMPANIONS = {
     "Alarm_bell_ringing": {"Speech": 8, "Dog": 1, "Cat": 1, "Running_water": 1, "Dishes": 1},

@@ -50,7 +50,7 @@ def packages(things: list[str], manager: str) -> str:
 
 
 def variables() -> dict[str, str]:
-    """This process's variables, with the folders of a sox that the compiler would not look into by itself."""
+    """This process's variables, with the folders of a sox that the compiler does not search by default."""
     result = dict(os.environ)
     for prefix in _prefixes():
         if (prefix / "include" / "sox.h").exists():

@@ -61,7 +61,7 @@ def install_torch(needs: list[Need]) -> bool:
 
 
 def finish_interrupted() -> bool:
-    """Install again what an interrupted pip left half written: it writes RECORD last, and never looks back.
+    """Install again what an interrupted pip left half written: it writes RECORD last, and does not check for it later.
 
     What others install without a RECORD, as conda may, says so in INSTALLER and is left alone.
     """

@@ -75,7 +75,7 @@ def opened(path: Path) -> Iterator[Recording]:
         raise fail("no such audio file", "check the name, and where a link leads", path)
     if path.suffix.lower() == ".raw":
         hint = f"say how it is coded, as by: ffmpeg -f s16le -ar 16000 -ac 1 -i {path.name} {path.stem}.wav"
-        raise fail("has no header: what is in it, and at which rate, nobody can tell", hint, path)
+        raise fail("has no header: what is in it, and at which rate, is not known", hint, path)
     if not path.stat().st_size:
         raise fail("is empty (0 bytes)", _AGAIN, path)
     try:
@@ -122,7 +122,7 @@ def check_samples(path: Path, mono: np.ndarray) -> None:
     if not math.isfinite(peak):
         raise fail("holds samples that are NaN or infinite", _AGAIN, path)
     if peak > LOUDEST:
-        raise fail(f"holds samples as large as {peak:.0e}: full scale is 1", "write it anew from its source", path)
+        raise fail(f"holds samples as large as {peak:.0e}: full scale is 1", "export it again from its source", path)
 
 
 # What libsndfile may call a file of each suffix; other suffixes are not checked

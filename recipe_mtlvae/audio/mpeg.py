@@ -1,4 +1,4 @@
-"""MP3 and its elder layers: the frames that a file really holds.
+"""MP3 and MPEG layers I and II: the frames that a file really holds.
 
 A frame's header tells its length in bytes, so the frames are counted by going from one to the next. What libsndfile
 says of the length is a guess wherever no Xing header counts them. Headers: ISO/IEC 11172-3, 2.4.1.3.
@@ -182,7 +182,7 @@ def _parsed(header: bytes) -> _Frame | None:
     slots = samples // 8 * _KBITS[version == 3, layer][index - 1] * 1000 // slot
     mono = bits >> 6 & 3 == 3
     side = (17 if mono else 32) if version == 3 else (9 if mono else 17)
-    tag = 4 + side if layer == 3 else slots * slot  # elder layers have none
+    tag = 4 + side if layer == 3 else slots * slot  # layers I and II have none
     length = (slots // hertz + (bits >> 9 & 1)) * slot
     return _Frame(length, samples, slots * slot / hertz, (version, layer, hertz, mono), tag)
 

@@ -20,7 +20,7 @@ from recipe_mtlvae.errors import Fault
 
 HINT = "what is there is used, at its true time; if you have a whole copy, take that"
 _CAREFUL = 1024  # samples decoded at a time where more at once failed
-_BEFORE = 1 << 16  # samples decoded before a place that is sought: an MP3's frames lean on up to 511 bytes before them
+_BEFORE = 1 << 16  # samples decoded before a seek's target: an MP3 frame uses up to 511 bytes before it
 _UNKNOWN = 1 << 62  # samples
 
 

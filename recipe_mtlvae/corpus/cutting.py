@@ -35,7 +35,7 @@ def window_starts(duration: float, seconds: float) -> list[float]:
 
 
 def window(clip: Clip, start: float, seconds: float) -> Clip:
-    """A stretch of a recording with the events in it; of clip labels nobody knows where they are: all are kept."""
+    """A stretch of a recording with the events in it; clip labels have no times, so all are kept."""
     events, labels = clip.events, clip.labels
     if events is not None:
         events = tuple(cut_events(events, seconds, start))

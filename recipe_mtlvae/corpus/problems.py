@@ -57,7 +57,7 @@ def _unlearnable(check: CorpusCheck) -> Iterator[str]:
             if split in trained:
                 yield f"{split.name}: no clip has an event: there is nothing to learn from it"
             elif split.role == "select":
-                yield f"{split.name}: no clip has an event: no epoch can be told from another by it"
+                yield f"{split.name}: no clip has an event: it cannot tell epochs apart"
 
 
 def _is_on(split: SplitCheck, check: CorpusCheck) -> bool:

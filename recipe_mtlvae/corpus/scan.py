@@ -32,7 +32,7 @@ ScanResult = AudioStats | Fault
 def scan(
     clips: Sequence[Clip], cache: Path, workers: int | None = None, count: Callable[[int], Any] = lambda clips: None
 ) -> Iterator[tuple[Clip, ScanResult]]:
-    """Each recording's stats, or what is wrong with it, in the clips' order; `count` is told how many are done.
+    """Each recording's stats, or what is wrong with it, in the clips' order; `count` is called with how many are done.
 
     workers: threads; None: one a core. Threads are enough: decoding and hashing leave Python's lock free.
     """
@@ -121,7 +121,7 @@ def _sound(found: list[Any]) -> bool:
 
 
 def _tidy(cache: Path, lines: int, keys: Mapping[str, Key]) -> None:
-    """Write the cache anew once most of its lines are of recordings that are no more as they were."""
+    """Rewrite the cache once most of its lines are of recordings that have changed or are gone."""
     if lines <= 2 * len(keys) + _CHUNK:
         return
     kept = [_line(name, *entry) for name, entry in _read(cache)[0].items() if keys.get(name) == entry[0]]

@@ -31,7 +31,7 @@ class Draw:
         return float(self.rng.uniform(low, high))
 
     def log(self, synthetic: Range, real: Range | None = None) -> float:
-        """The same, evenly on a logarithmic scale, as frequencies are heard."""
+        """The same, evenly on a logarithmic scale, as pitch is perceived."""
         low, high = real if self.real and real is not None else synthetic
         return float(np.exp(self.rng.uniform(np.log(low), np.log(high))))
 
