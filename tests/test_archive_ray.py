@@ -23,7 +23,7 @@ pytest.importorskip("ray", reason="ray is not installed (the extra archive)")
 import pyarrow.parquet as pq
 
 from recipe_mtlvae.errors import RecipeError
-from recipe_mtlvae.inference import archive_ray
+from recipe_mtlvae.inference import archive_cluster, archive_ray
 from recipe_mtlvae.inference.archive import Job, Tally
 from recipe_mtlvae.inference.archive_list import Chunk, entries_of
 from recipe_mtlvae.inference.archive_ray import on_ray
@@ -37,7 +37,7 @@ CLUSTER = f"""
 import sys
 from ray.cluster_utils import Cluster
 
-node = {{"num_cpus": 1, "object_store_memory": {archive_ray.STORE}}}
+node = {{"num_cpus": 1, "object_store_memory": {archive_cluster.STORE}}}
 cluster = Cluster(initialize_head=True, head_node_args={{**node, "include_dashboard": False}})
 second = cluster.add_node(**node)
 print(cluster.address, flush=True)
@@ -285,7 +285,7 @@ def test_workers_that_end_as_they_start_end_the_command(some):
 
 
 def test_a_cluster_that_does_not_answer_is_one_line(checkpoint, recordings, tmp_path):
-    code = "import sys; from recipe_mtlvae.inference import archive_ray; archive_ray.ANSWER = 4.0\n"
+    code = "import sys; from recipe_mtlvae.inference import archive_cluster; archive_cluster.ANSWER = 4.0\n"
     code += "from recipe_mtlvae.__main__ import main; sys.exit(main())"
     words = command(checkpoint, recordings, tmp_path / "out", "--cluster", "127.0.0.1:1")[3:]
     with child(

@@ -6,25 +6,21 @@ gone waits for room for ever, with its work.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import socket
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from recipe_mtlvae.errors import RecipeError, fail, warn
+from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.inference.archive import Job, Scanner, Tally, empty_row, finish
+from recipe_mtlvae.inference.archive_cluster import connected
 from recipe_mtlvae.inference.archive_list import Chunk
 from recipe_mtlvae.inference.archive_parts import Row
 
 TRIES = 3  # of a chunk whose worker ends; then its recordings one by one
-ANSWER = 60.0  # s, of a cluster
 START = 300.0  # s, of the first worker
-STORE = 80_000_000  # bytes; hardly anything is kept in it, and Ray would take a third of the memory
 # As in run.sh; a worker is one thread
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 ENVIRONMENT |= {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
@@ -66,15 +62,10 @@ def on_ray(
 
     Raises RecipeError where no worker can work. A recording that ends its worker is a fault of its own.
     """
-    with _connected(address, workers) as ray:
+    with connected(address, workers) as ray:
         there = ray.cluster_resources()
-        actors = ray.remote(worker).options(
-            num_cpus=1,
-            num_gpus=1 if there.get("GPU") else 0,
-            max_restarts=0,
-            max_task_retries=0,
-            runtime_env={"env_vars": ENVIRONMENT},
-        )
+        bounded = {"max_restarts": 0, "max_task_retries": 0, "runtime_env": {"env_vars": ENVIRONMENT}}
+        actors = ray.remote(worker).options(num_cpus=1, num_gpus=1 if there.get("GPU") else 0, **bounded)
         size = workers or int(there.get("GPU") or there.get("CPU", 1))
         present = next((entry.path for chunk in chunks for entry in chunk.entries if entry.size >= 0), None)
         needed = [str(path) for path in (job.out, job.checkpoint, present) if path]
@@ -156,51 +147,3 @@ class _Pool:
         else:
             self.rows[chunk.name] = {}
             self.waiting.extendleft((chunk, i) for i in reversed(range(len(chunk.entries))))
-
-
-@contextlib.contextmanager
-def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
-    """Ray, started here or connected to; it leaves no process behind."""
-    if address and os.environ.get("RAY_AUTH_MODE") != "token":
-        hint = "set it where ray start runs and here: otherwise anybody who reaches the cluster runs code on it"
-        raise fail("--cluster: expected RAY_AUTH_MODE=token", hint)
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}  # what fails is said in our words
-    import ray
-
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-    try:
-        if address:
-            with _answer_within(ANSWER, address):
-                ray.init(address, **quiet)
-        else:
-            here = {"num_cpus": workers, "object_store_memory": STORE, "include_dashboard": False}
-            ray.init("local", _node_ip_address="127.0.0.1", **here, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise fail(
-            f"Ray does not start: {' '.join(str(error).split())}", "check --cluster" if address else ""
-        ) from None
-    finally:
-        for number, handler in handlers.items():  # Ray sets its own
-            signal.signal(number, handler)
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-@contextlib.contextmanager
-def _answer_within(seconds: float, address: str) -> Iterator[None]:
-    """Ray waits in C for a cluster that does not answer, and ends the process with a trace."""
-    answered = threading.Event()
-
-    def watch() -> None:
-        if not answered.wait(seconds):
-            warn(f"--cluster {address}: no answer in {seconds:.0f} s; check the address, and that ray runs", "error")
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        answered.set()

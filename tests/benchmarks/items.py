@@ -31,6 +31,7 @@ ITEMS = {
     "extraction": Item("extraction", "from an audio file to a row of the feature store"),
     "detection": Item("detection", "from audio files to scores and events, speed and memory"),
     "scoring": Item("scoring", "post-processing, all metrics, bootstrap"),
+    "archive": Item("archive", "an archive by one worker and by two, killed and made up", by_default=False),
     "start": Item("start", "the command line's start"),
     "growth": Item("growth", "time a clip and memory from 300 to 30,000 clips; 5 GB of disk", by_default=False),
 }
