@@ -189,4 +189,4 @@ def test_a_new_systems_section_is_what_its_training_depends_on(found):
 
 
 def test_a_new_system_is_named_where_an_unknown_one_is_refused(found):
-    assert "expected one of mtlvae, mean_teacher, echo" in found["refused"]
+    assert "expected one of mtlvae, mean_teacher, linear, echo" in found["refused"]
