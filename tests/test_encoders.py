@@ -85,8 +85,9 @@ def test_a_system_on_an_own_encoder_trains_and_detects_with_that_file_alone(own,
     from recipe_mtlvae.inputs.encoders.encoder import file_hash
 
     file_hash.cache_clear()
-    with pytest.raises(RecipeError, match=r"own\.onnx: not the encoder that the checkpoint was trained on"):
-        inputs["embeddings"].transform()
+    for kept in (inputs, inputs_of(conf, ["not", "a", "hash"])):
+        with pytest.raises(RecipeError, match=r"own\.onnx: not the encoder that the checkpoint was trained on"):
+            kept["embeddings"].transform()
 
 
 class Pairs(nn.Module):
