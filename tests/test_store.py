@@ -261,7 +261,7 @@ def test_a_broken_link_is_a_fault_like_others(clips, tmp_path):
 
 
 def test_a_clip_length_below_one_window_is_refused(clips, tmp_path):
-    with pytest.raises(RecipeError, match=r"data\.clip_seconds: expected at least 0\.064 s"):
+    with pytest.raises(RecipeError, match=r"'data\.clip_seconds': expected more than 0\.064 s"):
         build_store(clips, tmp_path / "store", source_of("data.clip_seconds=0.06"), 1)
 
 
