@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -13,25 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from recipe_mtlvae.errors import fail
+from recipe_mtlvae.inference import archive_guard
 
 ANSWER = 60.0  # s, of a cluster
 STORE = 80_000_000  # bytes; hardly anything is kept in it, and Ray would take a third of the memory
-# Where the command is killed, two of Ray's processes wait a minute for others that have ended. This one has a mark in
-# common with all that Ray starts, and ends what is left of them 5 s after the command
-MARK = "RECIPE_MTLVAE_ARCHIVE"
-GUARD = """
-import glob, os, signal, sys, time
-sys.stdin.read()
-time.sleep(5)
-for name in glob.glob("/proc/[0-9]*/environ"):
-    pid = int(name.split("/")[2])
-    try:
-        with open(name, "rb") as file:
-            if sys.argv[1].encode() in file.read() and pid != os.getpid():
-                os.kill(pid, signal.SIGKILL)
-    except OSError:
-        pass
-"""
 
 
 @contextlib.contextmanager
@@ -68,15 +52,16 @@ def connected(address: str | None, workers: int | None) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _guarded() -> Iterator[None]:
-    os.environ[MARK] = secrets.token_hex(16)
-    command = [sys.executable, "-c", GUARD, f"{MARK}={os.environ[MARK]}"]
+    """Within, a process watches that nothing is left if this one is killed."""
+    if not os.path.isdir("/proc"):  # not Linux
+        yield
+        return
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, start_new_session=True, **pipes) as guard:
+    with subprocess.Popen([sys.executable, archive_guard.__file__], start_new_session=True, **pipes) as guard:
         try:
             yield
         finally:
             guard.kill()
-            del os.environ[MARK]
 
 
 @contextlib.contextmanager
