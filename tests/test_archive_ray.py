@@ -136,20 +136,21 @@ def below(pid: int) -> list[int]:
     return found[1:]
 
 
-def alive(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if Path(f"/proc/{pid}").exists() and state(pid) != "Z"]
-
-
-def state(pid: int) -> str:
+def told(pid: int, file: str) -> str:
+    """What the system says of a process; nothing of one that has ended."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/{file}").read_text(errors="replace")
     except OSError:
-        return "Z"
+        return ""
+
+
+def alive(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if told(pid, "stat").rpartition(")")[2].split()[:1] not in ([], ["Z"])]
 
 
 def workers(pids: list[int]) -> list[int]:
     """Those at work on a chunk."""
-    return [pid for pid in pids if b"ray::Worker.scan" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in pids if "ray::Worker.scan" in told(pid, "cmdline")]
 
 
 def at_work(process: Any, pids: Any, seconds: float) -> list[int]:
