@@ -1,8 +1,8 @@
 """`detect --stream -`: the events in sound as it comes in, raw PCM on standard input, as JSON lines.
 
-The recurrent layers run in both directions, so a step's scores want to know what follows. Every few steps, the network
-runs over the last 10 s heard, as long as the clips in training and scaled like them, and those steps are decided that
-by then have enough sound after them: more of it is more accurate and later.
+The recurrent layers run in both directions, so a step's scores depend on what follows. Every few steps the network runs
+over the last 10 s received, as long as the clips in training and scaled like them. It decides those steps that have
+enough sound after them by then: more of it is more accurate and later.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # torch is slow to import
 HEADERS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b".snd", b"dns.", b"caff", b"fLaC", b"OggS", b"ID3")
 HEAD = 8192  # bytes in which three frames of an MP3 without a header are found
 FORMATS = {"s16le": ("<i2", 32768.0), "s32le": ("<i4", 2147483648.0), "f32le": ("<f4", 1.0)}  # dtype, full scale
-WARM_UP = 2.0  # s heard before the first decision: the scaling of less than that makes noise loud
+WARM_UP = 2.0  # s received before the first decision: the scaling of less than that makes noise loud
 FEWEST_STEPS = 2  # between two runs of the network, which take some 40 ms each
 BATCH = 32  # windows that the network takes at once
 READ = 1 << 16  # bytes at most at a time
@@ -41,11 +41,11 @@ class LiveEvent:
     onset: float  # s from the beginning of the stream
     offset: float | None  # s; None: it has begun and goes on
     confidence: float  # the highest score until now
-    heard: float  # s of the stream heard when this was said
+    heard: float  # s of the stream received when this was written
 
 
 class LiveDetector:
-    """A detector that hears sound piece by piece; `rate` in Hz, `latency` in seconds."""
+    """A detector that gets sound piece by piece; `rate` in Hz, `latency` in seconds."""
 
     def __init__(self, detector: Detector, rate: int, latency: float) -> None:
         if detector.decoding.boxes is not None:
@@ -59,7 +59,7 @@ class LiveDetector:
         self.every = max(FEWEST_STEPS, steps // 4)  # steps from one run of the network to the next
         self.ahead = steps - self.every  # steps that must follow a step before it is decided
         self.computing = 0.0  # s
-        self._samples = np.empty(0, np.float32)  # the last ones heard
+        self._samples = np.empty(0, np.float32)  # the last ones received
         self._heard = 0  # samples in all
         self._run = 0  # steps over which the network ran last
         self._decided = 0  # steps
@@ -97,7 +97,7 @@ class LiveDetector:
         return steps if self._sample(steps) <= self._heard else steps - 1
 
     def _steps_begun(self) -> int:
-        """The last one may be heard in part."""
+        """The last one may have come in part."""
         return math.ceil(self.heard / self.step - 1e-6)
 
     def _sample(self, step: int) -> int:

@@ -58,15 +58,15 @@ def _audio_charts(check: CorpusCheck) -> Iterator[str]:
         shares = {split.name: _presence(split) for split in expected}
         colours = {"usable": GOOD, "not on disk": GAP, "unreadable or faulty rows": BAD}
         yield data_plots.stacked(shares, colours, "What is here", "% of the clips that the metadata name")
-    heard = [split for split in check.splits if split.durations]
-    if heard:
-        lengths = {split.name: list(split.durations.values()) for split in heard}
+    readable = [split for split in check.splits if split.durations]
+    if readable:
+        lengths = {split.name: list(split.durations.values()) for split in readable}
         longest = max(check.conf.data.clip_seconds * 1.25, *(np.quantile(row, 0.99) for row in lengths.values()))
         title = "Lengths of the recordings"
         yield data_plots.histograms(
             lengths, np.linspace(0.0, longest, 41), title, "s; longer ones at the right edge", log=True
         )
-        peaks = {split.name: 20 * np.log10(np.maximum(split.peaks, SILENT_PEAK)) for split in heard}
+        peaks = {split.name: 20 * np.log10(np.maximum(split.peaks, SILENT_PEAK)) for split in readable}
         floor = 20 * np.log10(SILENT_PEAK)
         title = "Loudest sample of each recording"
         yield data_plots.histograms(peaks, np.linspace(floor, 2.0, 42), title, "dB of full scale; silence at the left")

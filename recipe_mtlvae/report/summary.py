@@ -27,7 +27,7 @@ from recipe_mtlvae.scoring.postprocess import stretches
 # What bounds the page to some 4 MB, whatever the recordings
 RECORDINGS, EVENTS, SNIPPETS = 1000, 2000, 100
 SECONDS = 4.0  # of a snippet; its MP3 takes 30 ms and 12 kB
-AROUND = 0.5  # s heard before and after an event
+AROUND = 0.5  # s played before and after an event
 BINS = 400  # of a recording's strip
 SCRIPT = Path(__file__).with_name("summary.js")
 
@@ -77,9 +77,9 @@ def write_summary(file: Path, found: Sequence[Found], detector: Detector, earlie
     numbered = dict(enumerate(found))
     recordings = sorted(numbered, key=lambda number: not found[number].events)[:RECORDINGS]
     ranked = ranking(found)
-    heard = [place for place in ranked[:SNIPPETS] if found[place[0]].path.exists()]  # it may have gone meanwhile
+    playable = [place for place in ranked[:SNIPPETS] if found[place[0]].path.exists()]  # it may have gone meanwhile
     with ThreadPoolExecutor(cores()) as pool:
-        sounds = dict(zip(heard, pool.map(lambda place: _sound(found, *place, detector), heard), strict=True))
+        sounds = dict(zip(playable, pool.map(lambda place: _sound(found, *place, detector), playable), strict=True))
     script = SCRIPT.read_text(encoding="utf-8")
     page = render(
         "summary.html",
