@@ -22,6 +22,8 @@ from recipe_mtlvae.machine import is_rank_zero
 from recipe_mtlvae.nets.checkpoint import load_checkpoint, read_content, write_content
 
 BEST, LAST, PREVIOUS = "best.ckpt", "checkpoints/last.ckpt", "checkpoints/previous.ckpt"
+# What best.ckpt lacks: what training alone goes on from, with a moving average the weights that are averaged too
+TRAINING_ONLY = ("callbacks", "optimizer_states", "lr_schedulers", "current_model_state", "averaging_state")
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,7 @@ def restore(run_dir: Path, so_far: Trained) -> None:
         except RecipeError:
             continue
         if content.get("epoch") == epoch:
-            left_out = ("callbacks", "optimizer_states", "lr_schedulers")
-            write_content({name: value for name, value in content.items() if name not in left_out}, best)
+            write_content(_for_detection(content), best)
             say(f"{best}: was damaged or lost; written again from {file.name}")
             return
     what = f"damaged or lost, and with it the weights of epoch {epoch + 1}, the best one"
@@ -108,6 +109,11 @@ def _is_history(file: Path, rows: Sequence[Row]) -> bool:
     return bool(text) and (not rows or text.startswith(history_text(rows)))
 
 
+def _for_detection(content: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint without what training alone reads."""
+    return {name: value for name, value in content.items() if name not in TRAINING_ONLY}
+
+
 def say(text: str) -> None:
     """A warning, once of several processes."""
     if is_rank_zero():
@@ -122,7 +128,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if best_epoch(self.history.rows) == trainer.current_epoch:
-            trainer.save_checkpoint(self.run_dir / BEST, weights_only=True)
+            trainer.save_checkpoint(self.run_dir / BEST)  # whole: Lightning leaves callbacks' averages out of others
         trainer.save_checkpoint(self.run_dir / LAST)
 
 
@@ -130,5 +136,7 @@ class WholeFiles(TorchCheckpointIO):
     """Writes checkpoints whole or not at all, on the disk where they shall be."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Path | str, storage_options: Any = None) -> None:
+        if str(path).endswith(BEST):
+            checkpoint = _for_detection(checkpoint)
         previous = Path(path).with_name(Path(PREVIOUS).name) if str(path).endswith(LAST) else None
         write_content(checkpoint, Path(path), previous)
