@@ -41,8 +41,10 @@ def test_later_files_and_settings_win(tmp_path):
 
 
 def test_the_reports_reading_of_the_loss_is_the_default():
-    loss = load_conf(CONF_DIR / "mtlvae.yaml").loss
+    conf = load_conf(CONF_DIR / "mtlvae.yaml")
+    loss = conf.loss
     assert (loss.strong_synth, loss.strong_real, loss.weak, loss.reconstruction, loss.kld) == (1, 1, 1, 1, 1)
+    assert conf.vae.clip_gate is False
 
 
 def test_a_configuration_survives_the_way_through_a_dict():
@@ -175,6 +177,11 @@ def test_a_long_value_is_shown_in_part():
 def test_the_mean_teacher_needs_its_three_sets():
     with pytest.raises(RecipeError, match="the mean teacher needs weak and reconstruction"):
         load_conf(settings=["system=mean_teacher", "tasks=[strong_synth]"])
+
+
+def test_a_clip_gate_needs_clip_probabilities():
+    with pytest.raises(RecipeError, match=r"vae.clip_gate': expected false without the task weak"):
+        load_conf(settings=["vae.clip_gate=true", "tasks=[strong_real]"])
 
 
 def test_a_power_of_ten_without_a_point_is_a_number():

@@ -26,6 +26,7 @@ SYSTEMS = {
     "mtlvae": (),
     "mean_teacher": ("system=mean_teacher",),
     "strong alone": ("tasks=[strong_synth]",),
+    "clip gate": ("vae.clip_gate=true",),
     "deterministic": ("vae.variational=false",),
 }
 

@@ -54,6 +54,13 @@ def test_any_set_of_tasks_answers_as_at_inference(features, tasks):
     torch.testing.assert_close(weak, prediction.weak)
 
 
+def test_a_clip_gate_is_of_detection_alone(features):
+    net = small(clip_gate=True, variational=False)
+    free, gated = net.train()(features), net.eval()(features)
+    torch.testing.assert_close(gated.strong, free.strong * free.weak.unsqueeze(2))
+    torch.testing.assert_close(gated.strong.transpose(1, 2), net.net.predict(features).strong)
+
+
 def test_binary_cross_entropy_on_the_outputs_and_the_added_terms_reach_every_parameter(features):
     net = small()
     strong, weak = net(features)

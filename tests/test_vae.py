@@ -80,6 +80,13 @@ def test_inference_takes_the_synthetic_head_and_its_maximum_where_other_tasks_ar
     assert output.weak is None and output.reconstruction is None and output.strong_real is None
 
 
+def test_a_clip_gate_multiplies_each_step_by_its_clips_probability(features):
+    net, gated = small().eval(), small(clip_gate=True).eval()
+    gated.load_state_dict(net.state_dict())
+    free, found = net.predict(features), gated.predict(features)
+    assert torch.equal(found.strong[1, 7], free.strong[1, 7] * free.weak[1]) and torch.equal(found.weak, free.weak)
+
+
 def test_a_prediction_in_training_mode_is_not_sampled(features):
     net = small().train()
     assert torch.equal(net.predict(features).strong, net.predict(features).strong)

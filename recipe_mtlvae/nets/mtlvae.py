@@ -34,6 +34,7 @@ class Section:
     shared_strong_head: Bool
     reconstructs: Literal["unlabeled", "all"]
     masked: Float = Field(ge=0, le=0.9)
+    clip_gate: Bool
 
 
 def check(conf: Conf) -> None:
@@ -46,6 +47,8 @@ def check(conf: Conf) -> None:
         raise ValueError("vae.outputs_per_step: expected 1 with convolutions, which have no wide steps")
     if vae.masked and "embeddings" in vae.sees:
         raise ValueError(f"vae.masked: expected 0 where the encoder sees embeddings, got {vae.masked:g}")
+    if vae.clip_gate and "weak" not in conf.tasks:
+        raise ValueError("vae.clip_gate: expected false without the task weak, which learns clip probabilities")
     width = conf.features.n_mels * frames * vae.outputs_per_step
     gru = 6 * vae.hidden * (width + 3 * vae.hidden * vae.layers)  # of both directions; the decoder has one, too
     weights = 2 * gru + 10 * vae.hidden * vae.latent + 9 * sum(map(math.prod, pairwise(vae.front_end_widths)))
@@ -78,5 +81,6 @@ def build(conf: Conf, classes: int) -> MTLVAE:
         shared_strong_head=conf.vae.shared_strong_head,
         sees=conf.vae.sees,
         embedding_width=conf.encoder.width,
+        clip_gate=conf.vae.clip_gate,
         tasks=conf.tasks,
     )

@@ -62,6 +62,8 @@ class ToolkitMTLVAE(nn.Module):
         self.output, self._features = output, x
         strong = torch.sigmoid(output.heads[inference_head("strong", output.heads)])  # (batch, steps, classes)
         weak = self._weak(output, strong, pad_mask)  # (batch, classes)
+        if self.net.clip_gate and not self.training:  # of detection, not of the loss
+            strong = strong * weak.unsqueeze(1)
         if classes_mask is not None:
             strong = strong.masked_fill(~classes_mask.unsqueeze(1), 0.0)
             weak = weak.masked_fill(~classes_mask, 0.0)

@@ -116,6 +116,7 @@ class MTLVAE(nn.Module):
         sees: of the inputs `log_mel` and `embeddings` those that the encoder sees; what is reconstructed is the log-mel
         embedding_width: values of the embeddings to an output step
         shared_strong_head: one classifier for all strong tasks, with a bias of its own for each
+        clip_gate: to detect, each step's probability is multiplied by its clip's
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class MTLVAE(nn.Module):
         sees: Sequence[str] = ("log_mel",),
         embedding_width: int = 1792,
         shared_strong_head: bool = False,
+        clip_gate: bool = False,
     ) -> None:
         super().__init__()
         if not with_head("strong", tasks) or set(tasks) - set(TASKS):
@@ -143,6 +145,7 @@ class MTLVAE(nn.Module):
         self.frames_per_step = frames_per_step
         self.outputs_per_step = outputs_per_step
         self.variational = variational
+        self.clip_gate = clip_gate
         self.front_end, self.projection, width = None, None, 0
         if "log_mel" in sees and front_end == "stack":
             width = mels * frames_per_step * outputs_per_step
@@ -211,16 +214,31 @@ class MTLVAE(nn.Module):
 
     @torch.inference_mode()
     def predict(self, log_mel: Tensor, embeddings: Optional[Tensor] = None) -> Prediction:  # noqa: UP045
-        """Scaled log-mel (batch, mels, frames) -> probabilities, with the inference heads.
+        """Scaled log-mel (batch, mels, frames) -> probabilities to detect by, with the inference heads.
+
+        With a clip gate, the strong ones are multiplied by their clip's.
+        """
+        decoded = self.decode(self.encode(log_mel, embeddings)[0])
+        steps = log_mel.shape[2] // self.frames_per_step
+        found = self.probabilities({task: self.heads[task](decoded, steps) for task in self.inference_heads()})
+        if self.clip_gate:
+            found.strong = found.strong * found.weak.unsqueeze(1)
+        return found
+
+    def inference_heads(self) -> Sequence[str]:
+        """The tasks whose heads answer at inference: a strong one, and the weak one where there is one."""
+        heads = (inference_head(kind, self.heads) for kind in ("strong", "weak"))
+        return [head for head in heads if head is not None]
+
+    def probabilities(self, outputs: Mapping[str, Tensor]) -> Prediction:
+        """The logits of inference_heads, by task -> probabilities.
 
         Strong: the strong-real head, or strong-synthetic where that task is off. Weak: the weak head,
         or the maximum over steps of the strong one where that task is off.
         """
-        decoded = self.decode(self.encode(log_mel, embeddings)[0])
-        steps = log_mel.shape[2] // self.frames_per_step
-        strong_head, weak_head = (inference_head(kind, self.heads) for kind in ("strong", "weak"))
-        strong = torch.sigmoid(self.heads[strong_head](decoded, steps))
-        weak = torch.sigmoid(self.heads[weak_head](decoded, steps)) if weak_head else strong.amax(dim=1)
+        strong_head, *weak_head = self.inference_heads()
+        strong = torch.sigmoid(outputs[strong_head])
+        weak = torch.sigmoid(outputs[weak_head[0]]) if weak_head else strong.amax(dim=1)
         return Prediction(strong=strong, weak=weak)
 
     def _check(self, features: Tensor) -> None:
