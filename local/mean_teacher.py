@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from local.schedule import Plan
+from local.schedule import Plan, warm_up
 from local.system import SystemTraining
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.batches import Batch, BatchPlan, JoinedData, TaskData
@@ -71,11 +70,6 @@ class MeanTeacherTraining(SystemTraining):
     def _ramp(self, step: int) -> float:
         """Exponential warm-up from exp(-5) to 1, of the learning rate and of the consistency."""
         return warm_up(step, self.warm_up_steps)
-
-
-def warm_up(step: int, steps: int) -> float:
-    """exp(-5 (1 - step / steps)^2) until `steps`, then 1."""
-    return math.exp(-5.0 * (1.0 - min(step, steps) / steps) ** 2) if steps else 1.0
 
 
 def warm_up_steps(epochs: int, plan: Plan) -> int:

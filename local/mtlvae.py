@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from local.schedule import rate_factor
+from local.schedule import averaged_network, rate_factor, warm_up
 from local.system import SystemTraining
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.batches import Batch, BatchPlan, TaskData, even_shares
-from recipe_mtlvae.nets.losses import kl_per_dimension, masked_mse, mtlvae_losses, weighted_sum
+from recipe_mtlvae.nets.losses import consistency_mse, kl_per_dimension, masked_mse, mtlvae_losses, weighted_sum
 from recipe_mtlvae.nets.masking import hidden, random_spans
+from recipe_mtlvae.nets.prediction import Prediction
 
 ACTIVE_NATS = 0.01  # a latent dimension with less KL than this carries nothing (Burda et al., 2016)
 
@@ -32,18 +33,26 @@ class MTLVAETraining(SystemTraining):
         return BatchPlan(dict(tasks), {task: shares[task] for task in tasks})
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        unlabeled, is_consistent = batch.spans.get("reconstruction"), self.conf.loss.consistency > 0
         if self.conf.vae.reconstructs == "all" and "reconstruction" in batch.spans:
             batch = dataclasses.replace(batch, spans=batch.spans | {"reconstruction": slice(0, len(batch))})
         inputs = batch.scaled(self.inputs)
+        shown = {name: values[unlabeled] for name, values in inputs.items()} if is_consistent else {}
         log_mel, rows = inputs["log_mel"], batch.spans.get("reconstruction")
         if masked := self.conf.vae.masked > 0 and rows is not None:
             mask = random_spans(rows.stop - rows.start, log_mel.shape[2], self.conf.vae.masked, log_mel.device)
             inputs["log_mel"] = log_mel.clone()
             inputs["log_mel"][rows] = hidden(log_mel[rows], mask)
-        output = self.net(**inputs, rows=batch.spans)
+        everywhere = dict.fromkeys(self.net.inference_heads(), slice(0, len(batch))) if is_consistent else {}
+        output = self.net(**inputs, rows=batch.spans | everywhere)
+        logits = output.heads
+        output.heads = logits | {task: logits[task][batch.spans[task]] for task in everywhere}
         terms = mtlvae_losses(output, log_mel, batch, self.net.variational)
         if masked:
             terms["reconstruction"] = masked_mse(output.heads["reconstruction"], log_mel[rows], mask)
+        if is_consistent:
+            ours = self.net.probabilities({task: logits[task][unlabeled] for task in everywhere})
+            terms["consistency"] = consistency_mse(ours, self._average(shown))
         loss = weighted_sum(terms, self._weights())
         figures = {f"loss/{name}": term for name, term in terms.items()}
         if self.net.variational:
@@ -54,11 +63,20 @@ class MTLVAETraining(SystemTraining):
         self.log_figures(batch, loss, figures)
         return loss
 
+    @torch.no_grad()
+    def _average(self, inputs: dict[str, Tensor]) -> Prediction:
+        """The probabilities of the weights' moving average, which draws no random number."""
+        net = averaged_network(self.trainer)
+        return net.probabilities(net(**inputs, rows=dict.fromkeys(net.inference_heads(), slice(None))).heads)
+
     def _weights(self) -> dict[str, float]:
-        """Eq. 1's, the KL divergence's on its way up."""
+        """Eq. 1's; the KL divergence's and the consistency's on their way up."""
         steps = self.conf.vae.kld_warmup_steps
-        risen = min(1.0, (self.global_step + 1) / steps) if steps else 1.0
-        return self.weights | {"kld": risen * self.weights["kld"]}
+        weights = dict(self.weights)
+        weights["kld"] *= min(1.0, (self.global_step + 1) / steps) if steps else 1.0
+        if weights["consistency"]:
+            weights["consistency"] *= warm_up(self.global_step, self.plan.steps // 4)
+        return weights
 
     def configure_optimizers(self) -> dict[str, Any]:
         train = self.conf.train

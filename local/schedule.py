@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import WeightAveraging
-from torch import Tensor
+from torch import Tensor, nn
 
 from recipe_mtlvae.conf_sections import TrainConf
 from recipe_mtlvae.errors import fail, warn
@@ -60,12 +61,23 @@ def moving_average(factor: float) -> WeightAveraging:
     return WeightAveraging(avg_fn=average)
 
 
+def averaged_network(trainer: Trainer) -> nn.Module:
+    """The network of moving_average, in eval mode."""
+    averaging = next(callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging))
+    return averaging._average_model.module.net.eval()
+
+
+def warm_up(step: int, steps: int) -> float:
+    """The mean teacher's: exp(-5 (1 - step / steps)^2) until `steps`, then 1."""
+    return math.exp(-5.0 * (1.0 - min(step, steps) / steps) ** 2) if steps else 1.0
+
+
 def rate_factor(train: TrainConf, plan: Plan, step: int) -> float:
     """Of train.learning_rate, at a step counted from 0."""
     if train.schedule == "constant":
         return 1.0
-    warm_up = max(1, round(WARM_UP_SHARE * plan.steps))
-    if step < warm_up:
-        return (step + 1) / warm_up
-    done = (step - warm_up) / max(1, plan.steps - warm_up)
+    rising = max(1, round(WARM_UP_SHARE * plan.steps))
+    if step < rising:
+        return (step + 1) / rising
+    done = (step - rising) / max(1, plan.steps - rising)
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))

@@ -26,7 +26,7 @@ TASKS = {
     "reconstruction": Task("none", "reconstruction", "reconstruction_mse"),
     "strong_real": Task("strong", "strong", "strong_bce"),
 }
-LOSS_TERMS = (*TASKS, "kld")  # one a task, and the KL divergence of the posterior
+LOSS_TERMS = (*TASKS, "kld", "consistency")  # one a task, the posterior's KL divergence, the distance to the average
 # Heads of the adapter's own network: the toolkit mixes synthetic and real clips in one strong set, for one head
 TOOLKIT_TASKS = tuple(name for name, task in TASKS.items() if task.real)
 

@@ -44,7 +44,7 @@ def test_the_reports_reading_of_the_loss_is_the_default():
     conf = load_conf(CONF_DIR / "mtlvae.yaml")
     loss = conf.loss
     assert (loss.strong_synth, loss.strong_real, loss.weak, loss.reconstruction, loss.kld) == (1, 1, 1, 1, 1)
-    assert conf.vae.clip_gate is False
+    assert (loss.consistency, conf.vae.clip_gate) == (0.0, False)
 
 
 def test_a_configuration_survives_the_way_through_a_dict():
@@ -177,6 +177,15 @@ def test_a_long_value_is_shown_in_part():
 def test_the_mean_teacher_needs_its_three_sets():
     with pytest.raises(RecipeError, match="the mean teacher needs weak and reconstruction"):
         load_conf(settings=["system=mean_teacher", "tasks=[strong_synth]"])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [("loss.consistency=1",), ("loss.consistency=1", "train.weight_average=0.9", "tasks=[strong_real, weak]")],
+)
+def test_consistency_needs_the_moving_average_and_unlabeled_clips(settings):
+    with pytest.raises(RecipeError, match=r"loss.consistency': expected 0 without train.weight_average above 0 and"):
+        load_conf(settings=[*settings])
 
 
 def test_a_clip_gate_needs_clip_probabilities():

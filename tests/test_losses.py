@@ -7,6 +7,7 @@ import torch
 
 from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.nets.losses import (
+    consistency_mse,
     kl_per_dimension,
     masked_mse,
     mtlvae_losses,
@@ -15,6 +16,7 @@ from recipe_mtlvae.nets.losses import (
     weighted_sum,
 )
 from recipe_mtlvae.nets.masking import hidden, random_spans
+from recipe_mtlvae.nets.prediction import Prediction
 from recipe_mtlvae.nets.vae import MTLVAE, VAEOutput
 from recipe_mtlvae.tasks import TASKS, Task
 
@@ -65,6 +67,13 @@ def test_spans_are_hidden_behind_the_clips_mean():
     log_mel = torch.tensor([[[0.0, 6.0, 3.0], [0.0, 6.0, 9.0]]])
     mask = torch.tensor([[[False, True, False]]])
     assert hidden(log_mel, mask).tolist() == [[[0.0, 4.0, 3.0], [0.0, 4.0, 9.0]]]
+
+
+def test_consistency_adds_the_mean_over_steps_and_the_mean_over_clips():
+    """Steps: 0.5 in one of 2 x 2 and 0 else, 0.25 / 4; clips: 0.1 and 0.3, (0.01 + 0.09) / 2."""
+    average = Prediction(strong=torch.full((1, 2, 2), 0.25), weak=torch.tensor([[0.5, 0.5]]))
+    ours = Prediction(strong=torch.tensor([[[0.75, 0.25], [0.25, 0.25]]]), weak=torch.tensor([[0.6, 0.2]]))
+    assert consistency_mse(ours, average).item() == pytest.approx(0.0625 + 0.05)
 
 
 def test_random_spans_are_whole_and_no_more_than_their_share():

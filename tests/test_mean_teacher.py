@@ -7,8 +7,8 @@ import torch
 
 from local.callbacks import Selection
 from local.history import read_history
-from local.mean_teacher import MeanTeacherTraining, warm_up, warm_up_steps
-from local.schedule import Plan
+from local.mean_teacher import MeanTeacherTraining, warm_up_steps
+from local.schedule import Plan, warm_up
 from local.stage import Stage
 from local.train import train
 from recipe_mtlvae.conf import CONF_DIR, load_conf

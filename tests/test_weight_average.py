@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.nn import init
 
 from local.checkpoints import BEST, LAST
+from local.history import read_history
+from local.mtlvae import MTLVAETraining
+from local.schedule import Plan, moving_average
 from local.stage import Stage
 from local.train import train
-from recipe_mtlvae.nets.checkpoint import read_content
+from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.files import write_json
+from recipe_mtlvae.inputs.batches import Batch
+from recipe_mtlvae.nets.checkpoint import build_network, read_content
+from recipe_mtlvae.nets.vae import MTLVAE
 from tests.tiny import make_tiny_corpus, tiny_conf
 
 AVERAGED = ("train.weight_average=0.5", "train.epoch_steps=2", "vae.front_end=separable", "vae.dropout=0.2")
+AVERAGED = (*AVERAGED, "loss.consistency=2.0")  # a training that goes on has the average to be consistent with
+CLASSES = ("Beep", "Hum")
 
 
 def trained_for(epochs: int, root: Path, run_dir: Path) -> dict:
+    write_json(run_dir / "stages" / "training_plan.json", asdict(Plan(2, 2)))  # which the consistency rises along
     train(Stage(1, tiny_conf(*AVERAGED, f"train.max_epochs={epochs}"), root, run_dir))
     return read_content(run_dir / LAST)
 
@@ -39,3 +53,38 @@ def test_a_training_that_goes_on_ends_as_an_unbroken_one(root, tmp_path):
     broken, whole = trained_for(2, root, tmp_path / "broken"), trained_for(2, root, tmp_path / "whole")
     for part in ("state_dict", "current_model_state"):
         assert all(torch.equal(broken[part][name], value) for name, value in whole[part].items())
+
+
+def test_until_there_were_two_updates_the_average_is_the_network_itself(root, tmp_path):
+    """Without dropout and noise both say the same in the first two steps, one an epoch here, and not in the third."""
+    settings = ("vae.dropout=0.0", "vae.front_end=stack", "vae.variational=false", "train.epoch_steps=1")
+    train(Stage(1, tiny_conf(*AVERAGED, *settings, "train.max_epochs=3"), root, tmp_path))
+    first, second, third = (row["loss/consistency"] for row in read_history(tmp_path / "history.csv"))
+    assert max(first, second) < 1e-12 < 1e-9 < third
+
+
+def says(conf: Conf, strong: float, weak: float) -> MTLVAE:
+    """A network that gives all steps and all clips these probabilities."""
+    net = build_network(conf, len(CLASSES))
+    for parameter in net.parameters():
+        init.zeros_(parameter)
+    init.constant_(net.heads["strong_real"].bias, torch.tensor(strong).logit())
+    init.constant_(net.heads["weak"].classify.bias, torch.tensor(weak).logit())
+    return net.eval()
+
+
+def test_consistency_counts_steps_and_clips_and_rises_as_the_mean_teachers():
+    """Steps .75 against .25, clips .5 against .6: .25 + .01; 2 exp(-5) of it in the first step."""
+    conf = tiny_conf(*AVERAGED)
+    module, seen = MTLVAETraining(conf, CLASSES), {}
+    module.net, module.plan = says(conf, 0.75, 0.5), Plan(epochs=4, epoch_steps=2)
+    module.log_figures = lambda batch, loss, figures: seen.update(figures)
+    averaging = moving_average(0.5)
+    averaging._average_model = SimpleNamespace(module=SimpleNamespace(net=says(conf, 0.25, 0.6)))
+    module._trainer = SimpleNamespace(global_step=0, callbacks=[averaging])
+    spans = {task: slice(2 * i, 2 * i + 2) for i, task in enumerate(conf.tasks)}
+    batch = Batch({"log_mel": torch.rand(8, 128, 126)}, torch.zeros(8, 31, 2), torch.zeros(8, 2), spans)
+    total = module.training_step(batch, 0).item()
+    assert seen["loss/consistency"].item() == pytest.approx(0.26)
+    others = sum(seen[f"loss/{name}"].item() for name in (*conf.tasks, "kld"))
+    assert total - others == pytest.approx(2 * math.exp(-5) * 0.26, rel=1e-3)

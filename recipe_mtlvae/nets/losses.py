@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recipe_mtlvae.nets.prediction import Prediction
 from recipe_mtlvae.nets.vae import VAEOutput
 from recipe_mtlvae.tasks import TASKS
 
@@ -42,6 +43,11 @@ def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mu, exp(logvar)) || N(0, 1)) in nats a latent dimension, mean over (clips, steps): (latent,)"""
     divergence = -0.5 * (1.0 + logvar - mu.square() - logvar.exp())
     return divergence.flatten(end_dim=-2).mean(dim=0)
+
+
+def consistency_mse(ours: Prediction, average: Prediction) -> Tensor:
+    """As a mean teacher's: mean over (clips, steps, classes), and over (clips, classes), of probabilities."""
+    return functional.mse_loss(ours.strong, average.strong) + functional.mse_loss(ours.weak, average.weak)
 
 
 # By the kind that tasks.py gives: the function, and what of the batch it holds the head's output against
