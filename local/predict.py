@@ -162,6 +162,7 @@ def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: 
         "decoding": _by_class(checkpoint.classes, checkpoint.decoding),
         "precision_recall": checkpoint.precision_recall,
         "bounding_boxes": _by_class(checkpoint.classes, checkpoint.bounding_boxes),
+        "median_reference": _by_class(checkpoint.classes, checkpoint.median_reference),
         "training": {
             "epochs": len(history),
             "steps": int(history[-1]["step"]) if history else None,

@@ -14,9 +14,11 @@ from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import file_stamp, read_json
 from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.report.runs import metrics_name
-from recipe_mtlvae.scoring.evaluation import measure, measure_boxes, measure_tuned, prepare
+from recipe_mtlvae.scoring.evaluation import measure, measure_by_aim, measure_tuned, prepare
 from recipe_mtlvae.scoring.reference import Reference, reference_path, split_reference, write_reference
 from recipe_mtlvae.scoring.scores import read_scores
+
+BY_AIM = ("median_reference", "bounding_boxes")  # in model.json and in metrics.json, where boxes are tuned
 
 
 def main() -> None:
@@ -36,8 +38,9 @@ def main() -> None:
     }
     inputs["postprocess"] = conf_to_dict(stage.conf)["postprocess"]
     inputs["tuned"] = {str(task.folder.relative_to(stage.run_dir)): task.model("decoding") for task in tasks}
-    boxes = {str(task.folder.relative_to(stage.run_dir)): task.model("bounding_boxes") for task in tasks}
-    inputs |= {"bounding_boxes": boxes} if any(boxes.values()) else {}
+    for key in BY_AIM:
+        found = {str(task.folder.relative_to(stage.run_dir)): task.model(key) for task in tasks}
+        inputs |= {key: found} if any(found.values()) else {}
     if stage.done(inputs) and all(task.is_there() for task in tasks):
         print(f"stage 3: {stage.run_dir / 'metrics.json'} is there already")
         return
@@ -81,9 +84,10 @@ def _score(stage: Stage, task: _Task, reference: Reference) -> None:
     after = stage.conf.postprocess
     scores = read_scores(task.scores)
     system = prepare(scores, reference, after.threshold, steps=after.median_filter)
-    tuned, boxes = task.model("decoding"), task.model("bounding_boxes")
+    tuned = task.model("decoding")
     beside = {} if tuned is None else {"tuned": measure_tuned(scores, reference, tuned)}
-    beside |= {} if boxes is None else {"bounding_boxes": measure_boxes(scores, reference, boxes)}
+    by_aim = {key: task.model(key) for key in BY_AIM}
+    beside |= {key: measure_by_aim(scores, reference, own) for key, own in by_aim.items() if own is not None}
     print(f"stage 3: {task.scores.relative_to(stage.run_dir.parent)}")
     measure(system, task.split, task.metrics, task.curves, beside)
     write_reference(task.truth, reference)

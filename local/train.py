@@ -39,6 +39,7 @@ from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.inputs.registry import inputs_of
 from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.machine import is_rank_zero
+from recipe_mtlvae.scoring.box_tuning import MEDIAN_SECONDS
 from recipe_mtlvae.scoring.energy import measured
 from recipe_mtlvae.systems import SYSTEMS
 from recipe_mtlvae.tasks import TASKS
@@ -104,7 +105,7 @@ def training_inputs(data: Data) -> dict:
     fixed = [data.conf.postprocess.threshold, data.conf.postprocess.median_filter]
     stores = {name: source.key for name, source in inputs_of(data.conf).items()}
     if data.conf.postprocess.method != "median":
-        fixed.append(data.conf.postprocess.method)
+        fixed += [data.conf.postprocess.method, MEDIAN_SECONDS]
     known = {"inputs": stores, "clips": content_hash(str(clips), seconds), "tuning": [GRID, fixed]}
     return trained_on(data.conf) | known
 

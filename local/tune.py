@@ -13,7 +13,7 @@ from lightning_fabric.utilities.apply_func import move_data_to_device
 from recipe_mtlvae.conf_sections import PostprocessConf
 from recipe_mtlvae.inputs.batches import JoinedData, TaskData, evaluation_batches
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint, write_decoding
-from recipe_mtlvae.scoring.box_tuning import box_decoding, tune_boxes
+from recipe_mtlvae.scoring.box_tuning import decoding_by_aim, tune_boxes, tune_medians
 from recipe_mtlvae.scoring.postprocess import Decoding
 from recipe_mtlvae.scoring.precision_recall import CURVE_THRESHOLDS
 from recipe_mtlvae.scoring.tuning import (
@@ -51,7 +51,7 @@ def tune_checkpoint(
         for name, tuning in tunings.items()
     }
     for name in networks if fixed.method == "bounding_boxes" else ():
-        found[name] |= _boxes(load_checkpoint(path, name), strong, tunings[name].decoding)
+        found[name] |= _boxes(load_checkpoint(path, name), strong, tunings[name].decoding, fixed.median_filter)
     write_decoding(path, found)
     for name, tuning in tunings.items():
         print(f"stage 1: {'' if name == 'net' else name + ': '}{in_words(tuning)}", flush=True)
@@ -83,12 +83,13 @@ def _tune(
     )
 
 
-def _boxes(checkpoint: Checkpoint, strong: Sequence[TaskData], decoding: Decoding) -> dict[str, Any]:
-    """Bounding boxes' parameters, and precision and recall with them."""
+def _boxes(checkpoint: Checkpoint, strong: Sequence[TaskData], decoding: Decoding, fixed: int) -> dict[str, Any]:
+    """Bounding boxes' parameters, the median filters to compare them with, precision and recall with the boxes."""
     clips, step = _strong_clips(checkpoint, strong), strong[0].grid.step_seconds
     tuned = tune_boxes(clips, checkpoint.classes, step).as_dict()
-    counts = count_precision_recall(clips, checkpoint.classes, step, box_decoding(tuned, "events", decoding))
-    return {"bounding_boxes": tuned, "precision_recall": counts.as_dict()}
+    medians = tune_medians(clips, checkpoint.classes, step, fixed).as_dict()
+    counts = count_precision_recall(clips, checkpoint.classes, step, decoding_by_aim(tuned, "events", decoding))
+    return {"bounding_boxes": tuned, "median_reference": medians, "precision_recall": counts.as_dict()}
 
 
 def _strong_clips(checkpoint: Checkpoint, strong: Sequence[TaskData]) -> StrongClips:

@@ -74,6 +74,7 @@ def test_a_weight_of_another_kind_is_one_line(content, tmp_path, value):
         ("thresholds", [float("inf"), 0.5]),
         ("thresholds", [-0.1, 0.5]),
         ("thresholds", {}),
+        ("median_reference", {"psds": [7, 4], "events": [7, 7], "thresholds": [0.5, 0.5]}),
     ],
 )
 def test_a_decoding_out_of_range_is_one_line(content, tmp_path, field, values):

@@ -91,6 +91,16 @@ def test_tuned_figures_stand_beside_the_fixed_ones(run, tmp_path):
     assert tuned["median_filters_seconds"] == pytest.approx({"Hum": 0.05, "Beep": 0.15})
 
 
+def test_the_median_reference_of_boxes_is_a_row_with_a_filter_for_psds_and_one_for_events(run, tmp_path, capsys):
+    """Beep's threshold of 1 is never exceeded; PSDS has no threshold."""
+    by_class = {"psds": {"Hum": 1, "Beep": 5}, "events": {"Hum": 1, "Beep": 3}, "thresholds": {"Hum": 0.5, "Beep": 1.0}}
+    (tmp_path / "exp/t/model.json").write_text(json.dumps({"median_reference": by_class}))
+    found = json.loads((run() / "metrics.json").read_text())["median_reference"]
+    assert (found["psds1"], found["event_f1"]) == (1.0, 0.5)
+    assert found["median_filters_seconds"] == pytest.approx({"Hum": 0.05, "Beep": 0.15})
+    assert "macro, median reference" in capsys.readouterr().out
+
+
 def test_scores_are_measured_anew_when_the_tuning_changes(run, tmp_path, capsys):
     folder = run()
     assert "tuned" not in json.loads((folder / "metrics.json").read_text())

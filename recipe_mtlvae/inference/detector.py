@@ -20,7 +20,7 @@ from recipe_mtlvae.inference.windows import JoinedScores, Window, cut_windows
 from recipe_mtlvae.inputs.transforms import Transforms
 from recipe_mtlvae.labels import DetectedEvent, Grid
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
-from recipe_mtlvae.scoring.box_tuning import box_decoding
+from recipe_mtlvae.scoring.box_tuning import decoding_by_aim
 from recipe_mtlvae.scoring.postprocess import Decoding
 
 Progress = Callable[[Path, float, float], None]  # recording, seconds of it scored, seconds of it in all
@@ -96,7 +96,7 @@ class Detector:
         if checkpoint.decoding is not None:
             decoding = Decoding.from_dict(checkpoint.decoding)
         if checkpoint.bounding_boxes is not None:
-            decoding = box_decoding(checkpoint.bounding_boxes, "events", decoding)
+            decoding = decoding_by_aim(checkpoint.bounding_boxes, "events", decoding)
         self.decoding = chosen_decoding(decoding, self.classes, self.grid.step_seconds, threshold, median_filter)
         self.notes: tuple[str, ...] = ()  # what the operating point gives, and where it is not reached
         if operating_point is not None:

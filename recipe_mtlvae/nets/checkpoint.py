@@ -10,7 +10,7 @@ import io
 import math
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ class Checkpoint:
     decoding: dict[str, list[float]] | None = None  # scoring.postprocess.Decoding's fields; None: never tuned
     encoder: dict[str, Any] | None = None  # what is kept of a pretrained encoder, where the network stands on one
     precision_recall: dict[str, list] | None = None  # scoring.precision_recall.PrecisionRecall's; None: not counted
-    bounding_boxes: dict[str, list] | None = None  # scoring.box_tuning.BoxTuning's; None: detection by median filters
+    bounding_boxes: dict[str, list] | None = None  # scoring.box_tuning.TunedByAim's; None: detection by median filters
+    median_reference: dict[str, list] | None = None  # the same of median filters, which boxes are compared with
 
 
 def build_network(conf: Conf, classes: int) -> nn.Module:
@@ -66,7 +67,7 @@ def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu")
         epoch, step = (int(content[name]) for name in ("epoch", "global_step"))
         decoding = _decoding(recipe, network, len(classes))
         precision_recall = _precision_recall(recipe, network, len(classes))
-        boxes = _bounding_boxes(recipe, network, len(classes))
+        by_aim = [_by_aim(recipe, network, len(classes), key) for key in ("bounding_boxes", "median_reference")]
         net = build_network(conf, len(classes))
     except RecipeError as error:
         raise fail(f"the checkpoint's configuration is of another version: {error}", path=path) from None
@@ -78,7 +79,7 @@ def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu")
         problem = " ".join(str(error).split())
         raise fail(f"the weights of '{network}' do not fit the configuration: {problem}", path=path) from None
     encoder = recipe.get("encoder")
-    return Checkpoint(net.eval(), conf, classes, epoch, step, decoding, encoder, precision_recall, boxes)
+    return Checkpoint(net.eval(), conf, classes, epoch, step, decoding, encoder, precision_recall, *by_aim)
 
 
 def write_decoding(path: Path, decoding: dict[str, dict[str, Any]]) -> bool:
@@ -141,9 +142,13 @@ def _decoding(recipe: dict[str, Any], network: str, classes: int) -> dict[str, l
         raise ValueError(f"decoding: expected one threshold and one median filter for each of {classes} classes")
     if not all(0 <= value <= 1 for value in decoding["thresholds"]):
         raise ValueError("decoding: expected thresholds from 0 to 1")
-    if not all(1 <= steps <= LONGEST_FILTER and steps % 2 for steps in decoding["median_filters"]):
-        raise ValueError(f"decoding: expected median filters of an odd number of steps up to {LONGEST_FILTER}")
+    _require_filters(decoding["median_filters"])
     return decoding
+
+
+def _require_filters(lengths: Sequence[int]) -> None:
+    if not all(1 <= steps <= LONGEST_FILTER and steps % 2 for steps in lengths):
+        raise ValueError(f"decoding: expected median filters of an odd number of steps up to {LONGEST_FILTER}")
 
 
 def _precision_recall(recipe: dict[str, Any], network: str, classes: int) -> dict[str, list] | None:
@@ -162,24 +167,26 @@ def _precision_recall(recipe: dict[str, Any], network: str, classes: int) -> dic
     return {"thresholds": thresholds, **counts, "references": references}
 
 
-def _bounding_boxes(recipe: dict[str, Any], network: str, classes: int) -> dict[str, list] | None:
-    """What was tuned for one network where postprocess.method says so."""
-    found = recipe.get("decoding", {}).get(network, {}).get("bounding_boxes")
+def _by_aim(recipe: dict[str, Any], network: str, classes: int, key: str) -> dict[str, list] | None:
+    """What was tuned for one network where postprocess.method says so: bounding_boxes, or median_reference."""
+    found = recipe.get("decoding", {}).get(network, {}).get(key)
     if found is None:
         return None
-    boxes: dict[str, list] = {
-        aim: [[int(length), float(merge), bool(relative)] for length, merge, relative in found[aim]]
-        for aim in ("psds", "events")
-    }
-    for length, merge, _ in (*boxes["psds"], *boxes["events"]):
-        if not (1 <= length <= LONGEST_FILTER and 0 < merge < math.inf):
-            raise ValueError(f"bounding_boxes: expected lengths of 1 to {LONGEST_FILTER} steps and merging above 0")
-    boxes["thresholds"] = [float(value) for value in found["thresholds"]]
-    if not all(0 <= threshold <= 1 for threshold in boxes["thresholds"]):
-        raise ValueError("bounding_boxes: expected thresholds from 0 to 1")
-    if {len(values) for values in boxes.values()} != {classes}:
-        raise ValueError(f"bounding_boxes: expected parameters of {classes} classes")
-    return boxes
+    tuned: dict[str, list] = {}
+    for aim in ("psds", "events"):
+        if key == "median_reference":
+            tuned[aim] = [int(length) for length in found[aim]]
+            _require_filters(tuned[aim])
+            continue
+        tuned[aim] = [[int(length), float(merge), bool(relative)] for length, merge, relative in found[aim]]
+        if not all(1 <= length <= LONGEST_FILTER and 0 < merge < math.inf for length, merge, _ in tuned[aim]):
+            raise ValueError(f"{key}: expected lengths of 1 to {LONGEST_FILTER} steps and merging above 0")
+    tuned["thresholds"] = [float(value) for value in found["thresholds"]]
+    if not all(0 <= threshold <= 1 for threshold in tuned["thresholds"]):
+        raise ValueError(f"{key}: expected thresholds from 0 to 1")
+    if {len(values) for values in tuned.values()} != {classes}:
+        raise ValueError(f"{key}: expected parameters of {classes} classes")
+    return tuned
 
 
 def read_content(path: Path, map_location: str = "cpu") -> dict[str, Any]:

@@ -12,14 +12,9 @@ from recipe_mtlvae.corpus.splits import of_role
 from recipe_mtlvae.report.compared import ComparedSystem, Result, difference, winner
 from recipe_mtlvae.report.runs import Published
 from recipe_mtlvae.scoring import scenarios
-from recipe_mtlvae.scoring.scenarios import Metric
+from recipe_mtlvae.scoring.scenarios import BESIDE, Metric
 
 NONE = "-"
-# Sections of metrics.json beside the official figures: their names, and what they are
-BESIDE = {
-    "tuned": ("tuned", "each class's own threshold and median filter"),
-    "bounding_boxes": ("bounding boxes", "each class's own bounding boxes and threshold"),
-}
 FEW_CLIPS, NEAR_ZERO = 10, 0.1  # with fewer of a class, or a PSDS below, the interval is too narrow (see intervals.py)
 NARROW = "†"
 NEVER_DETECTED = ", never detected"

@@ -1,12 +1,13 @@
-"""Bounding boxes' parameters, each class's own, chosen on clips of no test set.
+"""Bounding boxes' parameters, each class's own, chosen on clips of no test set; and what to compare them with fairly,
+each class's own median filter, chosen likewise.
 
-By two aims: for PSDS the filter and the merging with the best single-class PSDS1; for events both and a threshold
-together, by the class's event-based F1. A class without events takes what is best on average over the others.
+By two aims: for PSDS the setting with the best single-class PSDS1; for events a setting and a threshold together, by
+the class's event-based F1. A class without events takes what is best on average over the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,25 +17,28 @@ from recipe_mtlvae.labels import merge_events
 from recipe_mtlvae.scoring.bounding_boxes import ABSOLUTE, LENGTHS, RELATIVE, BoxParameters, box_scores
 from recipe_mtlvae.scoring.f1 import f1
 from recipe_mtlvae.scoring.matching import EventTable, collar_hits
-from recipe_mtlvae.scoring.postprocess import Decoding
+from recipe_mtlvae.scoring.postprocess import Decoding, median_filter, odd_steps
 from recipe_mtlvae.scoring.scenarios import EVENT
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 from recipe_mtlvae.scoring.tuning import THRESHOLDS, StrongClips, events_of
 
+MEDIAN_SECONDS = tuple(0.2 * i for i in range(11))  # as many and as far as in the paper; their spacing is ours
+Setting = BoxParameters | int  # how a class is smoothed: its boxes, or its median filter in output steps
+
 
 @dataclass(frozen=True)
-class BoxTuning:
+class TunedByAim:
     """One value a class, lengths in output steps."""
 
-    psds: tuple[BoxParameters, ...]
-    events: tuple[BoxParameters, ...]
+    psds: tuple[Setting, ...]
+    events: tuple[Setting, ...]
     thresholds: tuple[float, ...]  # of `events`
 
     def as_dict(self) -> dict[str, Any]:
         """Of lists of plain types, as the checkpoint and model.json hold it."""
         return {
-            "psds": [list(own) for own in self.psds],
-            "events": [list(own) for own in self.events],
+            "psds": [own if isinstance(own, int) else list(own) for own in self.psds],
+            "events": [own if isinstance(own, int) else list(own) for own in self.events],
             "thresholds": list(self.thresholds),
         }
 
@@ -47,23 +51,44 @@ def grid(step_seconds: float) -> list[BoxParameters]:
     return sorted(found, key=lambda one: (abs(one.length * step_seconds - LENGTHS[1]), one.relative, one.merge != 0.2))
 
 
-def tune_boxes(clips: StrongClips, classes: Sequence[str], step_seconds: float) -> BoxTuning:
+def tune_boxes(clips: StrongClips, classes: Sequence[str], step_seconds: float) -> TunedByAim:
     """Deterministic; minutes for thousands of clips."""
+
+    def boxed(scores: np.ndarray, parameters: BoxParameters) -> np.ndarray:
+        return box_scores(scores, 1.0, [parameters] * scores.shape[1])
+
+    return _tune(grid(step_seconds), boxed, clips, classes, step_seconds)
+
+
+def tune_medians(clips: StrongClips, classes: Sequence[str], step_seconds: float, fixed: int) -> TunedByAim:
+    """As tune_boxes; where all are alike, the one nearest to the `fixed` one (steps) stays."""
+    lengths = {odd_steps(seconds, step_seconds) for seconds in MEDIAN_SECONDS}
+    tried = sorted(lengths, key=lambda steps: (abs(steps - fixed), steps))
+    return _tune(tried, median_filter, clips, classes, step_seconds)
+
+
+def _tune(
+    tried: Sequence[Setting],
+    smooth: Callable[[np.ndarray, Setting], np.ndarray],
+    clips: StrongClips,
+    classes: Sequence[str],
+    step_seconds: float,
+) -> TunedByAim:
+    """`smooth`: a clip's scores (steps, classes), every class by the same setting -> the same shape."""
     truth = EventTable.of([merge_events(events) for events in clips.events], classes)
     ends = np.repeat(clips.durations, len(classes))
-    tried = grid(step_seconds)
     psds, event_f1 = np.zeros((len(tried), len(classes))), np.zeros((len(tried), len(THRESHOLDS), len(classes)))
-    for i, parameters in enumerate(tried):
-        boxed = np.array([box_scores(scores, 1.0, [parameters] * len(classes)) for scores in clips.scores])
-        psds[i] = _psds1(boxed, clips, classes, step_seconds)
+    for i, setting in enumerate(tried):
+        smoothed = np.array([smooth(scores, setting) for scores in clips.scores])
+        psds[i] = _psds1(smoothed, clips, classes, step_seconds)
         for j, threshold in enumerate(THRESHOLDS):
-            found = events_of(boxed.transpose(0, 2, 1) > threshold, step_seconds, ends)
+            found = events_of(smoothed.transpose(0, 2, 1) > threshold, step_seconds, ends)
             hits = collar_hits(found, truth, EVENT, len(ends))
             true, false = (counts.reshape(-1, len(classes)).sum(axis=0) for counts in hits)
             references = np.bincount(truth.group, minlength=len(ends)).reshape(-1, len(classes)).sum(axis=0)
             event_f1[i, j] = f1(true, false, references)
     chosen = np.array([np.unravel_index(one, event_f1.shape[:2]) for one in _best(event_f1.reshape(-1, len(classes)))])
-    return BoxTuning(
+    return TunedByAim(
         tuple(tried[row] for row in _best(psds)),
         tuple(tried[row] for row in chosen[:, 0]),
         tuple(THRESHOLDS[column] for column in chosen[:, 1]),
@@ -77,15 +102,15 @@ def _best(objective: np.ndarray) -> np.ndarray:
     return np.where(known, np.nan_to_num(objective), mean[:, None]).argmax(axis=0)
 
 
-def _psds1(boxed: np.ndarray, clips: StrongClips, classes: Sequence[str], step_seconds: float) -> np.ndarray:
+def _psds1(smoothed: np.ndarray, clips: StrongClips, classes: Sequence[str], step_seconds: float) -> np.ndarray:
     """(classes,); nan where a class has no truth."""
     from recipe_mtlvae.scoring.metrics import score  # slow: sed_scores_eval
 
-    edges = np.arange(boxed.shape[1] + 1) * step_seconds
-    names = [str(i) for i in range(len(boxed))]
+    edges = np.arange(smoothed.shape[1] + 1) * step_seconds
+    names = [str(i) for i in range(len(smoothed))]
     durations = dict(zip(names, clips.durations.tolist(), strict=True))
     cut = {}
-    for name, scores in zip(names, boxed, strict=True):
+    for name, scores in zip(names, smoothed, strict=True):
         own = np.append(edges[:-1][edges[:-1] < durations[name]], durations[name])
         cut[name] = ClipScores(own, scores[: len(own) - 1])
     truth = dict(zip(names, (merge_events(events) for events in clips.events), strict=True))
@@ -95,7 +120,10 @@ def _psds1(boxed: np.ndarray, clips: StrongClips, classes: Sequence[str], step_s
     return np.array([np.nan if value is None else value for value in values])
 
 
-def box_decoding(content: dict[str, Any], aim: str, decoding: Decoding) -> Decoding:
-    """`decoding` with the boxes of an aim, psds or events, out of BoxTuning.as_dict."""
-    parameters = tuple(BoxParameters(float(length), float(merge), bool(kind)) for length, merge, kind in content[aim])
-    return Decoding(tuple(map(float, content["thresholds"])), decoding.median_filters, parameters)
+def decoding_by_aim(content: dict[str, Any], aim: str, decoding: Decoding) -> Decoding:
+    """`decoding` with the boxes or the median filters of an aim, psds or events, out of TunedByAim.as_dict."""
+    thresholds, found = tuple(map(float, content["thresholds"])), content[aim]
+    if isinstance(found[0], int):
+        return Decoding(thresholds, tuple(found))
+    parameters = tuple(BoxParameters(float(length), float(merge), bool(kind)) for length, merge, kind in found)
+    return Decoding(thresholds, decoding.median_filters, parameters)

@@ -11,7 +11,7 @@ from typing import Any
 
 from recipe_mtlvae.errors import fail, printable
 from recipe_mtlvae.labels import Event, merge_events
-from recipe_mtlvae.scoring.box_tuning import box_decoding
+from recipe_mtlvae.scoring.box_tuning import decoding_by_aim
 from recipe_mtlvae.scoring.operating_points import read_operating_points, step_scores
 from recipe_mtlvae.scoring.postprocess import Decoding, events_above, odd_steps, step_seconds
 from recipe_mtlvae.scoring.reference import Reference, attach
@@ -150,10 +150,10 @@ def measure_tuned(scores: ScoreFolder, reference: Reference, model: Mapping[str,
     }
 
 
-def measure_boxes(scores: ScoreFolder, reference: Reference, model: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of unprocessed `scores` by bounding boxes: PSDS and F1 each by the parameters tuned for it.
+def measure_by_aim(scores: ScoreFolder, reference: Reference, model: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of unprocessed `scores` by bounding boxes or median filters, PSDS and F1 each by those tuned for it.
 
-    model: BoxTuning.as_dict's fields by class, as model.json has them.
+    model: TunedByAim.as_dict's fields by class, as model.json has them.
     """
     from recipe_mtlvae.scoring.metrics import score
 
@@ -162,12 +162,13 @@ def measure_boxes(scores: ScoreFolder, reference: Reference, model: Mapping[str,
     fixed = Decoding((THRESHOLD,) * len(scores.classes), (1,) * len(scores.classes))
     found = {}
     for aim in ("psds", "events"):
-        decoding = box_decoding(content, aim, fixed)
-        boxed = decoding.filtered(kept)
-        detected = events_above(boxed, decoding.thresholds)
-        found[aim] = score(boxed, detected, reference.truth, reference.durations)
+        decoding = decoding_by_aim(content, aim, fixed)
+        smoothed = decoding.filtered(kept)
+        detected = events_above(smoothed, decoding.thresholds)
+        found[aim] = score(smoothed, detected, reference.truth, reference.durations)
     aims = {metric.key: "psds" if metric.is_psds else "events" for metric in METRICS}
-    step = step_seconds(kept)
+    step, events = step_seconds(kept), model["events"]
+    kind = "median_filters_seconds" if decoding.boxes is None else "lengths_seconds"
     return {
         **{key: found[aim].macro[key] for key, aim in aims.items()},
         "per_class": {
@@ -175,5 +176,5 @@ def measure_boxes(scores: ScoreFolder, reference: Reference, model: Mapping[str,
             for label in found["psds"].per_class
         },
         "thresholds": dict(model["thresholds"]),
-        "lengths_seconds": {label: step * values[0] for label, values in model["events"].items()},
+        kind: {label: step * (own if decoding.boxes is None else own[0]) for label, own in events.items()},
     }

@@ -56,10 +56,8 @@ def write(metrics_file: Path, curves_file: Path, content: dict[str, Any], metric
 def table(content: dict[str, Any]) -> str:
     """The content of metrics.json for a terminal."""
     rows = [["", *(metric.heading for metric in scenarios.METRICS)], ["macro", *_cells(content)]]
-    if "tuned" in content:
-        rows.append(["macro, tuned", *_cells(content["tuned"])])
-    if "bounding_boxes" in content:
-        rows.append(["macro, boxes", *_cells(content["bounding_boxes"])])
+    beside = {key: named for key, named in scenarios.BESIDE.items() if key in content}
+    rows += [[f"macro, {name}", *_cells(content[key])] for key, (name, _) in beside.items()]
     rows += [[label, *_cells(figures)] for label, figures in content["per_class"].items()]
     coverage = content["coverage"]
     share = coverage["scored"] / coverage["expected"]
@@ -69,10 +67,7 @@ def table(content: dict[str, Any]) -> str:
         f"clip list {content['clip_list_hash']}",
         f"threshold of F1 {content['threshold']:g}, " + (f"median filter {filtered:g} s" if filtered else "unfiltered"),
     ]
-    if "tuned" in content:
-        notes.append("tuned: a threshold and a median filter of its own for each class, not the official figures")
-    if "bounding_boxes" in content:
-        notes.append("boxes: bounding boxes of its own for each class, not the official figures")
+    notes += [f"{name}: {note}, not the official figures" for name, note in beside.values()]
     if content["absent_classes"]:
         notes.append(f"without truth, left out: {', '.join(content['absent_classes'])}")
     notes.append(", ".join(f"{name} {number}" for name, number in content["versions"].items()))

@@ -87,6 +87,12 @@ METRICS = (
     Metric(key="segment_f1", title="segment-based F1", short="SB-F1", percent=True, scenario=SEGMENT),
     Metric(key="intersection_f1", title="intersection-based F1", short="IB-F1", percent=True, scenario=INTERSECTION),
 )
+# Sections of metrics.json beside the official figures, in this order: their names, and what they are
+BESIDE = {
+    "tuned": ("tuned", "each class's own threshold and median filter"),
+    "median_reference": ("median reference", "each class's own median filter and threshold, chosen as its boxes are"),
+    "bounding_boxes": ("bounding boxes", "each class's own bounding boxes and threshold"),
+}
 
 
 def metric_keys() -> list[str]:
