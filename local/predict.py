@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from local.history import read_history
-from local.latent_space import latent_space
-from local.predict_split import is_current, predict_split
+from local.prediction.latent_space import latent_space
+from local.prediction.shares import is_current, predict_split
+from local.prediction.stored import StoredDetector
 from local.stage import Stage, open_stage
-from local.stored import StoredDetector
+from local.training.history import read_history
 from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.corpus.splits import of_role
 from recipe_mtlvae.errors import exit_code_of, fail

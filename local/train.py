@@ -16,14 +16,14 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from local.callbacks import CollapseWarning, EndProcesses, Selection
-from local.checkpoints import BEST, Checkpoints, Trained, WholeFiles, is_whole, restore, say, trained
-from local.devices import Processes, on_cpu, processes_of, require_devices, require_whole_batches
-from local.finite import Finite
-from local.history import History, Patience, has_levelled_off
-from local.schedule import moving_average, plan_of
 from local.stage import Stage, open_stage, trained_on
-from local.tune import GRID, tune_checkpoint
+from local.training.callbacks import CollapseWarning, EndProcesses, Selection
+from local.training.checkpoints import BEST, Checkpoints, Trained, WholeFiles, is_whole, restore, say, trained
+from local.training.devices import Processes, on_cpu, processes_of, require_devices, require_whole_batches
+from local.training.finite import Finite
+from local.training.history import History, Patience, has_levelled_off
+from local.training.schedule import moving_average, plan_of
+from local.training.tune import GRID, tune_checkpoint
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.corpus.splits import Corpus, of_role
 from recipe_mtlvae.errors import exit_code_of, fail
@@ -230,7 +230,7 @@ def _note_memory(file: Path, processes: int) -> None:
 
 def system_of(conf: Conf) -> type[pl.LightningModule]:
     """The LightningModule of conf.system."""
-    return getattr(importlib.import_module(f"local.{conf.system}"), SYSTEMS[conf.system].training)
+    return getattr(importlib.import_module(f"local.training.{conf.system}"), SYSTEMS[conf.system].training)
 
 
 def _callbacks(conf: Conf, run_dir: Path, data: Data, so_far: Trained) -> list[Callback]:

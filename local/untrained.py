@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from local.predict import predicted_splits
-from local.predict_split import is_current, predict_split
+from local.prediction.shares import is_current, predict_split
 from local.stage import open_stage
 from recipe_mtlvae.audio.decoding import read_audio
 from recipe_mtlvae.conf import CONF_DIR, Conf

@@ -1,8 +1,8 @@
 """The systems that the recipe trains: everything that lists systems reads this table.
 
 To add one: its line here, `nets/<name>.py` with the types of its section (Section), what its network takes (inputs) and
-what builds it (build), `local/<name>.py` with its training, and its section in conf/base.yaml. Only strings stand here,
-and those modules in nets/ import torch within functions, so that a configuration is read without it.
+what builds it (build), `local/training/<name>.py` with its training, and its section in conf/base.yaml. Only strings
+stand here, and those modules in nets/ import torch within functions, so that a configuration is read without it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class System:
     semi_supervised: str | None  # and what it does with unlabeled clips
     section: str  # of the configuration: its own settings
     networks: tuple[str, ...]  # their names in its checkpoints; the first is its own, which selects the epoch
-    training: str  # LightningModule in local/<name>.py
+    training: str  # LightningModule in local/training/<name>.py
     tasks: tuple[str, ...] = ()  # those that it cannot train without
     baseline: str = "mean_teacher"  # what --baseline trains beside it: conf/<baseline>.yaml, a system of that name
 

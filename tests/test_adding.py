@@ -77,10 +77,10 @@ def build(conf, classes):
 
     return Echo()
 """,
-    "local/echo.py": """
+    "local/training/echo.py": """
 import torch
-from local.mtlvae import MTLVAETraining
-from local.system import SystemTraining
+from local.training.mtlvae import MTLVAETraining
+from local.training.base import SystemTraining
 
 class EchoTraining(SystemTraining):
     batch_plan = MTLVAETraining.batch_plan
@@ -96,7 +96,7 @@ class EchoTraining(SystemTraining):
     "run.py": """
 import json
 from pathlib import Path
-from local.history import read_history
+from local.training.history import read_history
 from local.stage import Stage, trained_on
 from local.train import train
 from recipe_mtlvae import Detector

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from local.train import Data
-from local.tune import tune_checkpoint
+from local.training.tune import tune_checkpoint
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inference.detector import Detector

@@ -13,8 +13,8 @@ import pytest
 import torch
 import yaml
 
-from local.schedule import Plan
 from local.train import system_of
+from local.training.schedule import Plan
 from recipe_mtlvae.conf import CONF_DIR, Conf, conf_to_dict, load_conf
 from recipe_mtlvae.conf_types import build
 from recipe_mtlvae.errors import RecipeError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from local.history import read_history
 from local.stage import PROJECT
+from local.training.history import read_history
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from local.latent_space import POSITIONS, latent_space
+from local.prediction.latent_space import POSITIONS, latent_space
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.labels import Grid

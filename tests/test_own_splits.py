@@ -14,7 +14,7 @@ import yaml
 
 import local.stage
 from local import compare, predict, prepare, score, train
-from local.callbacks import Selection
+from local.training.callbacks import Selection
 from recipe_mtlvae.conf import load_conf
 from recipe_mtlvae.corpus import problems
 from recipe_mtlvae.corpus.check import CorpusCheck, check_corpus

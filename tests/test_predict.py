@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from local import predict as stage_2
-from local import predict_split
 from local.predict import predict, predicted_splits
+from local.prediction import shares
 from local.stage import Stage
 from local.train import train
 from recipe_mtlvae.audio.decoding import read_audio
@@ -135,9 +135,7 @@ def test_a_prediction_that_broke_leaves_no_score_folder_and_goes_on(root, tmp_pa
     stage = Stage(2, tiny_conf(*ONE_STEP), root, tmp_path)
     train(stage)
     with monkeypatch.context() as full:
-        full.setattr(
-            predict_split, "write_scores", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
-        )
+        full.setattr(shares, "write_scores", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         with pytest.raises(OSError, match="No space left"):
             run_stage_2(stage, full)
     assert not [path for path in (tmp_path / "scores").iterdir() if not path.name.startswith(".")]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from local.history import read_history
 from local.stage import PROJECT
+from local.training.history import read_history
 from tests.tiny import make_tiny_corpus, tiny_conf
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from local.schedule import Plan, moving_average, plan_of, rate_factor
+from local.training.schedule import Plan, moving_average, plan_of, rate_factor
 from recipe_mtlvae.conf import load_conf
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.files import write_json

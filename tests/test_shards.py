@@ -12,7 +12,8 @@ import pytest
 import soundfile
 import torch
 
-from local import predict, predict_split
+from local import predict
+from local.prediction import shares
 from local.stage import Stage, open_stage
 from recipe_mtlvae.conf import load_conf
 from recipe_mtlvae.corpus.metadata import Clip
@@ -232,7 +233,7 @@ def test_a_share_that_breaks_is_done_again_alone(trained, tmp_path, monkeypatch)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "many").rglob("*.tsv")}
     assert len(before) == 8  # the second block of validation
     with monkeypatch.context() as broken:
-        broken.setattr(predict_split, "write_scores", failing_after(20))
+        broken.setattr(shares, "write_scores", failing_after(20))
         with pytest.raises(OSError, match="No space left"):
             run_stage_2(trained, Shard(0, 2), tmp_path / "many", broken)
     assert not [path for path in (tmp_path / "many" / "scores").iterdir() if not path.name.startswith(".")]

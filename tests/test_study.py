@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from local.study_file import Row, Study, flat, read_study, rows_of
-from local.study_runs import is_finished, run_all
-from local.study_table import table_of
+from local.study.rows import Row, Study, flat, read_study, rows_of
+from local.study.run import is_finished, run_all
+from local.study.table import table_of
 from recipe_mtlvae.conf import CONF_DIR
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.shards import Shard, shard_of
@@ -128,8 +128,8 @@ def test_an_interrupted_study_ends_its_rows(tmp_path):
     code = f"""
 import sys
 from pathlib import Path
-from local.study_file import Row
-from local.study_runs import run_all
+from local.study.rows import Row
+from local.study.run import run_all
 from recipe_mtlvae.errors import exit_code_of
 sleep = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
 row = Row("mini", "long", 1, (sys.executable, "-c", sleep), Path({str(tmp_path)!r}, "long"), "")

@@ -8,12 +8,12 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from local.callbacks import CollapseWarning
-from local.devices import Processes, processes_of
-from local.history import read_history
 from local.stage import Stage
-from local.study_file import flat, read_study
+from local.study.rows import flat, read_study
 from local.train import Data, train, training_inputs
+from local.training.callbacks import CollapseWarning
+from local.training.devices import Processes, processes_of
+from local.training.history import read_history
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError
@@ -84,7 +84,7 @@ def test_fewer_epochs_than_a_run_has_are_refused(root, tmp_path):
 
 
 def test_a_run_that_broke_within_an_epoch_goes_on_from_the_last_whole_one(run, root, tmp_path, monkeypatch):
-    from local.mtlvae import MTLVAETraining
+    from local.training.mtlvae import MTLVAETraining
 
     def break_in_the_second_epoch(self, batch, batch_index):
         if self.current_epoch == 1 and batch_index == 1:
@@ -206,10 +206,10 @@ def test_a_checkpoint_with_a_missing_weight_names_it(run, tmp_path):
 
 
 def test_on_a_cpu_of_several_cores_two_processes_of_one_thread_share_the_work(monkeypatch):
-    monkeypatch.setattr("local.devices.cores", lambda: 4)
+    monkeypatch.setattr("local.training.devices.cores", lambda: 4)
     default = load_conf(settings=["train.accelerator=cpu"]).train
     assert processes_of(default) == Processes(2, "ddp", 1)
-    monkeypatch.setattr("local.devices.cores", lambda: 1)
+    monkeypatch.setattr("local.training.devices.cores", lambda: 1)
     assert processes_of(default) == Processes(1, "auto", None)
 
 

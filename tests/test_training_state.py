@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from local.callbacks import Selection
-from local.checkpoints import BEST, LAST, PREVIOUS, is_whole, trained
-from local.history import best_epoch, has_levelled_off, read_history
-from local.mtlvae import MTLVAETraining
 from local.stage import Stage
 from local.train import train
+from local.training.callbacks import Selection
+from local.training.checkpoints import BEST, LAST, PREVIOUS, is_whole, trained
+from local.training.history import best_epoch, has_levelled_off, read_history
+from local.training.mtlvae import MTLVAETraining
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.errors import RecipeError, exit_code_of
 from recipe_mtlvae.inputs.prepared import store_folder
@@ -139,7 +139,7 @@ def scored(monkeypatch, *scores: float) -> None:
     """Training whose epochs have these selection scores."""
     left = iter(scores)
     monkeypatch.setattr(Selection, "_intersection_f1", lambda *_: next(left))
-    monkeypatch.setattr("local.callbacks.macro_f1", lambda *_: 0.0)
+    monkeypatch.setattr("local.training.callbacks.macro_f1", lambda *_: 0.0)
 
 
 def test_a_best_checkpoint_whose_epoch_no_file_has_any_more_is_refused_in_a_line(root, tmp_path, monkeypatch):
@@ -271,7 +271,9 @@ def test_a_loss_that_explodes_is_told_once(root, tmp_path, capsys, monkeypatch):
 
     training_step = MTLVAETraining.training_step
     monkeypatch.setattr(MTLVAETraining, "training_step", step)
-    monkeypatch.setattr("local.system.SystemTraining.log_figures", lambda self, batch, loss, figures: note(self, loss))
+    monkeypatch.setattr(
+        "local.training.base.SystemTraining.log_figures", lambda self, batch, loss, figures: note(self, loss)
+    )
     run_of(tmp_path / "run", root, "train.max_epochs=3")
     lines = [line for line in capsys.readouterr().err.splitlines() if "explodes" in line]
     assert len(lines) == 1 and "in epoch 2" in lines[0]

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch.nn import init
 
-from local.checkpoints import BEST, LAST
-from local.history import read_history
-from local.mtlvae import MTLVAETraining
-from local.schedule import Plan, moving_average
 from local.stage import Stage
 from local.train import train
+from local.training.checkpoints import BEST, LAST
+from local.training.history import read_history
+from local.training.mtlvae import MTLVAETraining
+from local.training.schedule import Plan, moving_average
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.files import write_json
 from recipe_mtlvae.inputs.batches import Batch

@@ -17,7 +17,7 @@ from local.desed.occurrences import main_event, read_occurrences
 from local.desed.tree_split import TreeSplit
 from local.mini.corpus import strong_table
 from local.mini.soundbank import SAMPLE_RATE, listing, write_wav
-from local.workers import run, set_up_worker
+from local.mini.workers import run, set_up_worker
 from recipe_mtlvae.errors import Fault, fail
 from recipe_mtlvae.files import content_hash, write_json, write_text
 from recipe_mtlvae.processes import start_processes

@@ -21,7 +21,7 @@ import numpy as np
 
 from local.mini.clip import ORIGINS, Job, Task, make_clip, make_sound_file, truth_file
 from local.mini.soundbank import Sound, listing, recorded, synthesised
-from local.workers import run, set_up_worker
+from local.mini.workers import run, set_up_worker
 from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.conf_sections import EVALUATION
 from recipe_mtlvae.errors import RecipeError, fail

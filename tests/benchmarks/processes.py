@@ -11,9 +11,9 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from local.history import read_history
 from local.stage import Stage
 from local.train import train
+from local.training.history import read_history
 from recipe_mtlvae.conf import CONF_DIR
 from tests.benchmarks.corpus import corpus_conf, make_corpus
 from tests.benchmarks.energy import Energy

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_warn
 
-from local.finite import require_finite
+from local.training.finite import require_finite
 from recipe_mtlvae.conf_sections import PostprocessConf
 from recipe_mtlvae.inputs.batches import JoinedData, TaskData
 from recipe_mtlvae.labels import Event

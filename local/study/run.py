@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from local.study_file import Row
+from local.study.rows import Row
 from recipe_mtlvae.files import read_json, write_json
 from recipe_mtlvae.shards import ARRAYS, ENVIRONMENTS
 

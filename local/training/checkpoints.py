@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 from lightning_fabric.plugins.io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
-from local.history import History, Row, best_epoch, history_text, read_history
+from local.training.history import History, Row, best_epoch, history_text, read_history
 from recipe_mtlvae.errors import RecipeError, fail, warn
 from recipe_mtlvae.files import read_text, write_text
 from recipe_mtlvae.machine import is_rank_zero

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from local.schedule import Plan
+from local.training.schedule import Plan
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.augment import augment
 from recipe_mtlvae.inputs.batches import Batch

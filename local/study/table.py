@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from local.study_file import Row, Study
+from local.study.rows import Row, Study
 from recipe_mtlvae.commands.compare import comparison
 from recipe_mtlvae.conf_sections import TRAINING
 from recipe_mtlvae.report.compared import ComparedSystem, compare, difference

@@ -7,8 +7,8 @@ import dataclasses
 from torch import Tensor
 from torch.nn import functional
 
-from local.mtlvae import MTLVAETraining
-from local.system import SystemTraining
+from local.training.base import SystemTraining
+from local.training.mtlvae import MTLVAETraining
 from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.tasks import TASKS
 

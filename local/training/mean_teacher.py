@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from local.schedule import Plan, warm_up
-from local.system import SystemTraining
+from local.training.base import SystemTraining
+from local.training.schedule import Plan, warm_up
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.batches import Batch, BatchPlan, JoinedData, TaskData
 from recipe_mtlvae.tasks import with_head

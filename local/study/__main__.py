@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from local.stage import PROJECT
-from local.study_file import Row, Study, read_study, rows_of
-from local.study_runs import is_finished, run_all
+from local.study.rows import Row, Study, read_study, rows_of
+from local.study.run import is_finished, run_all
 from recipe_mtlvae.errors import Fault, RecipeError, exit_code_of
 from recipe_mtlvae.files import write_json, write_text
 from recipe_mtlvae.shards import Shard, shard_of
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def _write_table(options: argparse.Namespace, study: Study, finished: list[Row], rows: list[Row]) -> None:
-    from local.study_table import table_of  # the metric packages are slow to import
+    from local.study.table import table_of  # the metric packages are slow to import
 
     if not finished:
         return

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from local.schedule import averaged_network, rate_factor, warm_up
-from local.system import SystemTraining
+from local.training.base import SystemTraining
+from local.training.schedule import averaged_network, rate_factor, warm_up
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.batches import Batch, BatchPlan, TaskData, even_shares
 from recipe_mtlvae.nets.losses import consistency_mse, kl_per_dimension, masked_mse, mtlvae_losses, weighted_sum
