@@ -26,6 +26,7 @@ from recipe_mtlvae.labels import Event, Grid
 from recipe_mtlvae.report import chart_sections, clips, costs, plots, tables, theme
 from recipe_mtlvae.report.clip_plot import clip_chart
 from recipe_mtlvae.report.compared import ComparedSystem, Result, systems_of_runs
+from recipe_mtlvae.report.palette import palette
 from recipe_mtlvae.report.report import write_report
 from recipe_mtlvae.report.runs import bare_run, open_run, read_published
 from recipe_mtlvae.scoring.evaluation import measure, prepare
@@ -235,7 +236,7 @@ def test_band_centres_lie_on_the_mel_scale() -> None:
 
 def test_labels_in_charts_are_text_not_markup() -> None:
     names = [HOSTILE, "a$b$"]
-    svg = plots.bars({"run": {HOSTILE: 0.5, "a$b$": None}}, {}, theme.palette(names), "T", "F1", 1.0)
+    svg = plots.bars({"run": {HOSTILE: 0.5, "a$b$": None}}, {}, palette(names), "T", "F1", 1.0)
     assert "&lt;script&gt;" in svg and "<script" not in svg
     assert "a$b$" in svg
 
@@ -243,12 +244,12 @@ def test_labels_in_charts_are_text_not_markup() -> None:
 def test_labels_that_the_font_lacks_are_not_warned_of() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        svg = plots.bars({"run": {"犬": 0.5, "\x1b[31m": 0.5}}, {}, theme.palette(["犬", "\x1b[31m"]), "T", "F1", 1.0)
+        svg = plots.bars({"run": {"犬": 0.5, "\x1b[31m": 0.5}}, {}, palette(["犬", "\x1b[31m"]), "T", "F1", 1.0)
     assert "犬" in svg
 
 
 def test_class_keeps_its_colour_in_bars_and_clips() -> None:
-    colours = theme.palette(list("abcdefgh"))
+    colours = palette(list("abcdefgh"))
     clip = clip_chart(None, 0.016, np.ones(1), 10.0, {"truth": [Event(1.0, 2.0, "c")]}, colours, "clip")
     bars = plots.bars({"run": dict.fromkeys(colours, 0.5)}, {}, colours, "T", "F1", 1.0)
     assert colours["c"] in clip and colours["c"] in bars

@@ -16,6 +16,7 @@ from recipe_mtlvae.inference.detector import Detector
 from recipe_mtlvae.labels import DetectedEvent
 from recipe_mtlvae.nets.checkpoint import Checkpoint
 from recipe_mtlvae.report import summary
+from recipe_mtlvae.report.pages import clock
 from tests.tiny import RATE, tiny_conf
 
 HOSTILE = "<script>alert(1)</script>"
@@ -56,7 +57,7 @@ def test_strip_has_one_bar_for_neighbouring_events_and_none_too_thin_to_see():
     [(5, 0, "0:05"), (65.4, 0, "1:05"), (3723, 0, "1:02:03"), (2.345, 2, "0:02.35"), (59.999, 2, "1:00.00")],
 )
 def test_times_read_as_on_a_clock(seconds, decimals, text):
-    assert summary.clock(seconds, decimals) == text
+    assert clock(seconds, decimals) == text
 
 
 def test_the_page_is_bounded_and_says_what_it_leaves_out(detector, tmp_path, monkeypatch):

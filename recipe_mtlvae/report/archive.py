@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe_mtlvae.files import write_text
 from recipe_mtlvae.inference.archive_parts import BINS, Totals
-from recipe_mtlvae.report.pages import render
+from recipe_mtlvae.report import pages
 from recipe_mtlvae.report.palette import palette
-from recipe_mtlvae.report.summary import clock
 
 REASONS = 20  # of faults; a page's worth
 
@@ -30,7 +28,8 @@ def write_page(file: Path, totals: Totals) -> None:
     """Write the page, of the same size for any number of recordings."""
     width = totals.timeline.width
     bins = min(max(int(totals.seconds // width) + 1, 1), BINS)  # those that the audio reaches
-    page = render(
+    pages.write_page(
+        file,
         "archive.html",
         totals=totals,
         events=sum(totals.events.values()),
@@ -38,9 +37,7 @@ def write_page(file: Path, totals: Totals) -> None:
         bins=bins,
         minutes=width / 60,
         reasons=totals.reasons.most_common(REASONS),
-        clock=clock,
     )
-    write_text(file, page)
 
 
 def _rows(totals: Totals, bins: int) -> list[ClassRow]:

@@ -10,12 +10,14 @@ from markupsafe import Markup
 
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.inputs.log_mel import band_centres
-from recipe_mtlvae.report import costs, plots, sound, tables, theme
+from recipe_mtlvae.report import costs, plots, tables
 from recipe_mtlvae.report.clip_plot import clip_chart
 from recipe_mtlvae.report.clips import ClipView
 from recipe_mtlvae.report.compared import ComparedSystem, Result
 from recipe_mtlvae.report.latents import read_latents
+from recipe_mtlvae.report.palette import SYSTEM_COLOURS, palette
 from recipe_mtlvae.report.runs import Run
+from recipe_mtlvae.report.theme import ROWS
 from recipe_mtlvae.scoring import scenarios
 
 
@@ -26,8 +28,7 @@ class Chart:
     svg: Markup
     title: str = ""
     note: str = ""
-    audio: bytes | None = None
-    audio_type: str = sound.FORMAT[1]
+    audio: str | None = None  # data URI
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Section:
 
 def classes(systems: Sequence[ComparedSystem], split: str) -> Section:
     results = {system.name: system.results[split] for system in systems if split in system.results}
-    labels = _labels(results)[: theme.ROWS]
-    colours = theme.palette(labels) if len(results) == 1 else theme.palette(list(results), theme.SYSTEM_COLOURS)
+    labels = _labels(results)[:ROWS]
+    colours = palette(labels) if len(results) == 1 else palette(list(results), SYSTEM_COLOURS)
     charts = []
     for metric in scenarios.METRICS if labels else ():
         values = {
@@ -56,12 +57,12 @@ def classes(systems: Sequence[ComparedSystem], split: str) -> Section:
         }
         axis = "F1 (%)" if metric.percent else "PSDS (0 to 1)"
         title = metric.title[:1].upper() + metric.title[1:]
-        charts.append(Chart(Markup(plots.bars(values, intervals, colours, title, axis, metric.scale))))
+        charts.append(Chart(plots.bars(values, intervals, colours, title, axis, metric.scale)))
     text = f"On {tables.split_title(systems, split).lower()}."
     if any(result.class_intervals for result in results.values()):
         text += " Whiskers are 95 % intervals of a bootstrap over clips."
-    if any(len(result.per_class) > theme.ROWS for result in results.values()):
-        text += f" The first {theme.ROWS} classes: the table has all."
+    if any(len(result.per_class) > ROWS for result in results.values()):
+        text += f" The first {ROWS} classes: the table has all."
     if len(results) == 1:
         text += " A class has the same colour in all charts of this page."
     return Section("Scores of each class", text, tuple(charts))
@@ -75,7 +76,7 @@ def psd_roc(systems: Sequence[ComparedSystem], split: str) -> Section:
             measured = [one.results[split] for one in systems if split in one.results]
             title = f"{name} = {measured[0].macro[key]:.3f}" if len(measured) == 1 else name
             axis = "effective false positives per hour"
-            charts.append(Chart(Markup(plots.roc(curves, title, scenario.max_efpr, axis))))
+            charts.append(Chart(plots.roc(curves, title, scenario.max_efpr, axis)))
     on = tables.split_title(systems, split).lower()
     text = (
         f"The polyphonic sound detection ROC on {on}: what is found, at each rate of "
@@ -98,14 +99,14 @@ def energy(systems: Sequence[ComparedSystem], split: str) -> Section:
     svg = plots.scatter(points, "PSDS1 and training energy", "training energy (kWh, log)", "PSDS1")
     left_out = [system.name for system in systems if system.name not in points]
     text = "Whiskers are 95 % intervals." + (f" Not measured: {', '.join(left_out)}." if left_out else "")
-    return Section("Score against energy", text, (Chart(Markup(svg)),))
+    return Section("Score against energy", text, (Chart(svg),))
 
 
 def training(systems: Sequence[ComparedSystem]) -> Section:
     charts = []
     selections = {one.name: one.runs[0].history for one in systems if "val/selection" in one.runs[0].history}
     if len(systems) > 1 and selections:
-        charts.append(Chart(Markup(plots.selections(selections, "Model selection", "selection score"))))
+        charts.append(Chart(plots.selections(selections, "Model selection", "selection score")))
     for system in systems:
         charts += _run_charts(system.runs[0], system.name if len(systems) > 1 else "")
     text = "Loss terms are unweighted. The epoch with the best selection score, marked by a line, is the one scored."
@@ -118,12 +119,12 @@ def latent_space(systems: Sequence[ComparedSystem]) -> Section:
         latents = read_latents(system.runs[0].folder)
         if latents is None:
             continue
-        colours = theme.palette(_labels(system.results))
+        colours = palette(_labels(system.results))
         name = system.name if len(systems) > 1 else ""
-        charts.append(Chart(Markup(plots.latent_points(latents, colours, "Latent space")), name))
+        charts.append(Chart(plots.latent_points(latents, colours, "Latent space"), name))
         if latents.traversal is not None and system.runs[0].conf:
             centres = band_centres(system.runs[0].conf.features)
-            charts.append(Chart(Markup(plots.traversal(latents, centres, "One direction, decoded")), name))
+            charts.append(Chart(plots.traversal(latents, centres, "One direction, decoded"), name))
     text = (
         "Each point is one step of a test clip in which one class alone sounds: mu, projected on its two main "
         "directions (PCA). Beside it, what the decoder makes of a walk along the first."
@@ -134,7 +135,7 @@ def latent_space(systems: Sequence[ComparedSystem]) -> Section:
 def clips(systems: Sequence[ComparedSystem], views: Sequence[ClipView], corpus: Corpus | None) -> Section:
     labels = _labels({name: result for system in systems for name, result in system.results.items()})
     labels += sorted({event.label for view in views for lane in view.lanes.values() for event in lane} - set(labels))
-    colours = theme.palette(labels)
+    colours = palette(labels)
     frame_seconds = corpus.conf.features.hop_length / corpus.conf.features.sample_rate if corpus else 0.0
     charts = []
     for view in views:
@@ -148,7 +149,7 @@ def clips(systems: Sequence[ComparedSystem], views: Sequence[ClipView], corpus: 
             f"{view.rank}: {view.name}",
         )
         title = view.rank[:1].upper() + view.rank[1:]
-        charts.append(Chart(Markup(svg), title, f"{view.name}, F1 {100 * view.f1:.0f}\u00a0%", view.audio))
+        charts.append(Chart(svg, title, f"{view.name}, F1 {100 * view.f1:.0f}\u00a0%", view.audio))
     text = (
         "The worst, the median and the best by the segment-based F1 of the single clip (1 s"
         + (", mean of the systems" if len(systems) > 1 else "")
@@ -181,7 +182,7 @@ def _run_charts(run: Run, name: str) -> list[Chart]:
     if selection:
         best = "selection" if "selection" in selection else None
         found.append(plots.lines(epochs, selection, "Model selection", "score", best=best))
-    return [Chart(Markup(svg), name) for svg in found]
+    return [Chart(svg, name) for svg in found]
 
 
 def _labels(results: dict[str, Result]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -24,8 +25,8 @@ def clip_chart(
     lanes: Mapping[str, Sequence[Event]],
     colours: Mapping[str, str],
     title: str,
-) -> str:
-    """A clip's spectrogram above its events, on one time axis. SVG text.
+) -> Markup:
+    """A clip's spectrogram above its events, on one time axis.
 
     `log_mel` (mels, frames) in dB or None, a frame every `frame_seconds`; `frequencies` (mels,) the bands' centres in
     Hz; `lanes` the events of the truth and of each system by name, drawn below each other within the row of their

@@ -30,7 +30,7 @@ class ClipView:
     seconds: float
     lanes: dict[str, Sequence[Event]]  # "truth", then each system's detections
     log_mel: np.ndarray | None  # (mels, frames), dB
-    audio: bytes | None  # sound.FORMAT
+    audio: str | None  # data URI
 
 
 def clip_views(
@@ -108,7 +108,7 @@ def _open_corpus(corpus: Corpus | None, split: str, gaps: list[str]) -> Split | 
 
 def _seen_and_heard(
     prepared: Split | None, corpus: Corpus | None, clip_id: str
-) -> tuple[np.ndarray | None, bytes | None, str]:
+) -> tuple[np.ndarray | None, str | None, str]:
     """A clip's log-mel, audio and full name."""
     rows = {stem_of(clip.name): i for i, clip in enumerate(prepared.clips)} if prepared else {}
     if prepared is None or corpus is None or clip_id not in rows:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib import ticker
 from matplotlib.axes import Axes
 
@@ -24,8 +25,8 @@ from recipe_mtlvae.report.theme import (
 ROW = 0.27  # inches
 
 
-def stacked(shares: Mapping[str, Mapping[str, float]], colours: Mapping[str, str], title: str, axis: str) -> str:
-    """For each row the percentages of its parts, side by side. SVG text.
+def stacked(shares: Mapping[str, Mapping[str, float]], colours: Mapping[str, str], title: str, axis: str) -> Markup:
+    """For each row the percentages of its parts, side by side.
 
     shares: by row, then part. colours: of the parts, in their order.
     """
@@ -40,8 +41,8 @@ def stacked(shares: Mapping[str, Mapping[str, float]], colours: Mapping[str, str
         return svg(axes.figure, title)
 
 
-def dots(values: Mapping[str, Mapping[str, float]], rows: Sequence[str], title: str, axis: str) -> str:
-    """For each row a mark a series, on a log scale; zeros stand at the left edge, hollow. SVG text.
+def dots(values: Mapping[str, Mapping[str, float]], rows: Sequence[str], title: str, axis: str) -> Markup:
+    """For each row a mark a series, on a log scale; zeros stand at the left edge, hollow.
 
     values: by series, then row.
     """
@@ -65,8 +66,8 @@ def dots(values: Mapping[str, Mapping[str, float]], rows: Sequence[str], title: 
         return svg(axes.figure, title)
 
 
-def spans(values: Mapping[str, Sequence[float]], colours: Mapping[str, str], title: str, axis: str) -> str:
-    """For each row the middle half of its values as a bar, 5 to 95 % as a line, the median as a mark; log. SVG text."""
+def spans(values: Mapping[str, Sequence[float]], colours: Mapping[str, str], title: str, axis: str) -> Markup:
+    """For each row the middle half of its values as a bar, 5 to 95 % as a line, the median as a mark; log."""
     with _rows(list(values), title, axis) as axes:
         for place, (name, row) in enumerate(values.items()):
             if len(row):
@@ -81,8 +82,8 @@ def spans(values: Mapping[str, Sequence[float]], colours: Mapping[str, str], tit
 
 def histograms(
     values: Mapping[str, Sequence[float]], bins: np.ndarray, title: str, axis: str, log: bool = False
-) -> str:
-    """One stepped line a series: the percentage of its values in each bin. SVG text."""
+) -> Markup:
+    """One stepped line a series: the percentage of its values in each bin."""
     with chart(title, axis, "% of the clips", 3.0 + 0.2 * ((len(values) + 1) // 2)) as axes:
         for i, (name, series) in enumerate(values.items()):
             counts, _ = np.histogram(np.clip(series, bins[0], bins[-1]), bins)

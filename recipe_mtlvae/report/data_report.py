@@ -12,11 +12,11 @@ from recipe_mtlvae.corpus import problems
 from recipe_mtlvae.corpus.audio_stats import SILENT_PEAK
 from recipe_mtlvae.corpus.check import CorpusCheck, SplitCheck
 from recipe_mtlvae.errors import SHOWN_FAULTS
-from recipe_mtlvae.files import write_text
 from recipe_mtlvae.report import data_plots
 from recipe_mtlvae.report.data_tables import class_table, split_table, write_check
-from recipe_mtlvae.report.pages import render
-from recipe_mtlvae.report.theme import PALETTE, ROWS, palette
+from recipe_mtlvae.report.pages import write_page
+from recipe_mtlvae.report.palette import PALETTE, palette
+from recipe_mtlvae.report.theme import ROWS
 
 SHOWN_CLIPS = 200  # missing clips of a split, and copies, that the page names
 GOOD, GAP, BAD = PALETTE[0], PALETTE[3], PALETTE[2]
@@ -26,7 +26,9 @@ MOST = 4  # events at once that have a colour of their own
 def write_data_report(check: CorpusCheck, folder: Path) -> Path:
     """Write both files into `folder`; returns the page."""
     errors, warnings, notes = problems.errors(check), problems.warnings(check), problems.notes(check)
-    page = render(
+    page = folder / "data_report.html"
+    write_page(
+        page,
         "data_report.html",
         title=check.root.name or str(check.root),
         root=str(check.root),
@@ -43,16 +45,15 @@ def write_data_report(check: CorpusCheck, folder: Path) -> Path:
         shown=SHOWN_CLIPS,
     )
     write_check(check, folder / "data_report.json")
-    write_text(folder / "data_report.html", page)
-    return folder / "data_report.html"
+    return page
 
 
 def _audio(check: CorpusCheck) -> dict:
     text = "Of the clips that the metadata name: what is here, how long and how loud it is."
-    return {"title": "Recordings", "text": text, "charts": [Markup(chart) for chart in _audio_charts(check)]}
+    return {"title": "Recordings", "text": text, "charts": list(_audio_charts(check))}
 
 
-def _audio_charts(check: CorpusCheck) -> Iterator[str]:
+def _audio_charts(check: CorpusCheck) -> Iterator[Markup]:
     expected = [split for split in check.splits if split.files.expected]
     if expected:
         shares = {split.name: _presence(split) for split in expected}
@@ -82,10 +83,10 @@ def _presence(split: SplitCheck) -> dict[str, float]:
 def _labels(check: CorpusCheck) -> dict:
     text = "Events as they are trained on: cut at the recording's end, those of one class that overlap as one."
     text += f" The first {ROWS} classes: the table has all." * (len(check.classes) > ROWS)
-    return {"title": "Labels", "text": text, "charts": [Markup(chart) for chart in _label_charts(check)]}
+    return {"title": "Labels", "text": text, "charts": list(_label_charts(check))}
 
 
-def _label_charts(check: CorpusCheck) -> Iterator[str]:
+def _label_charts(check: CorpusCheck) -> Iterator[Markup]:
     labelled = [split for split in check.splits if split.labels != "none" and split.usable]
     strong = [split for split in labelled if split.labels == "strong"]
     classes = check.classes[:ROWS]

@@ -1,16 +1,19 @@
-"""Self-contained pages from the templates beside this file."""
+"""Self-contained pages from the templates beside this file, and how they write numbers and times."""
 
 from __future__ import annotations
 
-import base64
+import math
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from recipe_mtlvae.files import write_text
 
-def render(template: str, **content: Any) -> str:
-    """The template filled in; everything but charts is escaped."""
+
+def write_page(file: Path, template: str, **content: Any) -> None:
+    """Write the template, filled in; everything but charts is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -18,5 +21,17 @@ def render(template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
-    return environment.get_template(template).render(**content)
+    environment.filters |= {"counted": counted, "clock": clock}
+    write_text(file, environment.get_template(template).render(**content))
+
+
+def counted(number: int, noun: str) -> str:
+    """1 clip, 1,234 clips"""
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+def clock(seconds: float, decimals: int = 0) -> str:
+    """0:05, 1:02:03; with decimals 0:05.25"""
+    whole = math.floor(round(seconds, decimals))
+    text = str(timedelta(seconds=whole)).removeprefix("0:").removeprefix("0")
+    return text + (f"{round(seconds, decimals) - whole:.{decimals}f}"[1:] if decimals else "")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from recipe_mtlvae.report.latents import Latents, main_directions
+from recipe_mtlvae.report.palette import palette
 from recipe_mtlvae.report.theme import (
     INK,
     LINE,
@@ -17,7 +19,6 @@ from recipe_mtlvae.report.theme import (
     frequency_axis,
     legend,
     log_axis,
-    palette,
     svg,
     system_look,
     wrapped,
@@ -31,8 +32,8 @@ def bars(
     title: str,
     axis: str,
     limit: float,
-) -> str:
-    """Horizontal bars, for each class one a system, with whiskers; `None` is written as "no truth". SVG text.
+) -> Markup:
+    """Horizontal bars, for each class one a system, with whiskers; `None` is written as "no truth".
 
     values, intervals: by system, then class. colours: of each class where there is one system, else of each system.
     """
@@ -74,8 +75,8 @@ def _end_of_bar(
     axes.text(place, row, text, va="center", fontsize=8.5 if not crowded else 7)
 
 
-def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str, limit: float, axis: str) -> str:
-    """PSD-ROC: effective true positive rate over effective false positives an hour, one step line a name. SVG text."""
+def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str, limit: float, axis: str) -> Markup:
+    """PSD-ROC: effective true positive rate over effective false positives an hour, one step line a name."""
     with chart(title, axis, "effective true positive rate") as axes:
         for i, (name, (x, y)) in enumerate(curves.items()):
             x, y = np.append(x, max(limit, x[-1])), np.append(y, y[-1])  # the rate holds until the limit
@@ -91,8 +92,8 @@ def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: st
 
 def precision_recall(
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], colours: Mapping[str, str], title: str
-) -> str:
-    """One line a class through its (recall, precision) at each threshold, those where nothing fires left out. SVG."""
+) -> Markup:
+    """One line a class through its (recall, precision) at each threshold, those where nothing fires left out."""
     with chart(title, "recall", "precision") as axes:
         for i, (name, (recall, precision)) in enumerate(curves.items()):
             there = np.isfinite(recall) & np.isfinite(precision)
@@ -111,8 +112,8 @@ def lines(
     axis: str,
     log: bool = False,
     best: str | None = None,
-) -> str:
-    """One line a name over the epochs; gaps where a value is nan. SVG text.
+) -> Markup:
+    """One line a name over the epochs; gaps where a value is nan.
 
     `best` names the line whose highest point is marked by an upright.
     """
@@ -131,8 +132,8 @@ def lines(
         return svg(axes.figure, title)
 
 
-def selections(histories: Mapping[str, Mapping[str, Sequence[float]]], title: str, axis: str) -> str:
-    """The selection score of each system over the epochs, from histories by name. SVG text."""
+def selections(histories: Mapping[str, Mapping[str, Sequence[float]]], title: str, axis: str) -> Markup:
+    """The selection score of each system over the epochs, from histories by name."""
     with chart(title, "epoch", axis) as axes:
         for i, (name, history) in enumerate(histories.items()):
             epochs = np.asarray(history["epoch"]) + 1
@@ -142,8 +143,10 @@ def selections(histories: Mapping[str, Mapping[str, Sequence[float]]], title: st
         return svg(axes.figure, title)
 
 
-def scatter(points: Mapping[str, tuple[float, float, tuple[float, float] | None]], title: str, x: str, y: str) -> str:
-    """One point a system: (x above 0, y, interval of y), x on a log scale. SVG text."""
+def scatter(
+    points: Mapping[str, tuple[float, float, tuple[float, float] | None]], title: str, x: str, y: str
+) -> Markup:
+    """One point a system: (x above 0, y, interval of y), x on a log scale."""
     with chart(title, x, y) as axes:
         for i, (name, (cost, score, interval)) in enumerate(points.items()):
             colour = system_look(i)["color"]
@@ -158,8 +161,8 @@ def scatter(points: Mapping[str, tuple[float, float, tuple[float, float] | None]
         return svg(axes.figure, title)
 
 
-def latent_points(latents: Latents, colours: Mapping[str, str], title: str) -> str:
-    """mu on its two main directions, coloured by class. SVG text."""
+def latent_points(latents: Latents, colours: Mapping[str, str], title: str) -> Markup:
+    """mu on its two main directions, coloured by class."""
     directions, shares = main_directions(latents.mu)
     places = (latents.mu - latents.mu.mean(axis=0)) @ directions.T
     names = [f"direction {i + 1} ({100 * share:.0f} % of the variance)" for i, share in enumerate(shares)]
@@ -175,8 +178,8 @@ def latent_points(latents: Latents, colours: Mapping[str, str], title: str) -> s
         return svg(axes.figure, title)
 
 
-def traversal(latents: Latents, frequencies: np.ndarray, title: str) -> str:
-    """What is decoded of a walk along the main direction of the latent space. SVG text."""
+def traversal(latents: Latents, frequencies: np.ndarray, title: str) -> Markup:
+    """What is decoded of a walk along the main direction of the latent space."""
     with chart(title, "position (standard deviations)", "kHz") as axes:
         extent = (latents.positions[0], latents.positions[-1], -0.5, latents.traversal.shape[1] - 0.5)
         image = axes.imshow(

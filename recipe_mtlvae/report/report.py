@@ -9,13 +9,12 @@ import yaml
 
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.corpus.splits import Corpus
-from recipe_mtlvae.files import write_text
 from recipe_mtlvae.report import chart_sections, costs, tables, terminal
 from recipe_mtlvae.report.clips import clip_views
 from recipe_mtlvae.report.compared import ComparedSystem
 from recipe_mtlvae.report.failures import failures
 from recipe_mtlvae.report.headline import headline
-from recipe_mtlvae.report.pages import render
+from recipe_mtlvae.report.pages import write_page
 from recipe_mtlvae.report.runs import read_published
 from recipe_mtlvae.report.threshold_choice import POINTS, threshold_choices
 from recipe_mtlvae.scoring import scenarios
@@ -23,7 +22,6 @@ from recipe_mtlvae.scoring.results import ZERO_F1
 
 FIRST_CLASSES = 20  # the worst ones, which are seen at once; the others fold away
 CLIPS_EACH = 4  # best, median and worst ones
-TEMPLATE = "report.html"
 
 
 def write_report(systems: Sequence[ComparedSystem], corpus: Corpus | None, title: str, file: Path) -> str:
@@ -40,8 +38,9 @@ def write_report(systems: Sequence[ComparedSystem], corpus: Corpus | None, title
     clips = clip_views(systems, split, corpus, CLIPS_EACH, gaps)
     groups = tables.score_groups(systems, [system for system in published if system.headline])
     differences, cost_table = tables.difference_groups(systems), costs.cost_rows(systems)
-    page = render(
-        TEMPLATE,
+    write_page(
+        file,
+        "report.html",
         title=title,
         systems=systems,
         several=several,
@@ -81,7 +80,6 @@ def write_report(systems: Sequence[ComparedSystem], corpus: Corpus | None, title
         confs=[(system.name, _conf_text(system)) for system in systems if system.runs[0].conf],
         gaps=gaps,
     )
-    write_text(file, page)
     text = [terminal.scores_text(groups), *([terminal.scores_text(differences)] if differences else [])]
     return "\n".join([*text, terminal.costs_text(cost_table, systems)])
 

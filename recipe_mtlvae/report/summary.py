@@ -9,19 +9,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 
-from recipe_mtlvae.files import write_text
 from recipe_mtlvae.inference.detection_files import Found
 from recipe_mtlvae.inference.detector import Detector
 from recipe_mtlvae.labels import DetectedEvent
 from recipe_mtlvae.machine import cores
-from recipe_mtlvae.report.pages import render
+from recipe_mtlvae.report.pages import write_page
 from recipe_mtlvae.report.palette import palette
-from recipe_mtlvae.report.sound import FORMAT, snippet
+from recipe_mtlvae.report.sound import snippet
 from recipe_mtlvae.scoring.postprocess import stretches
 
 # What bounds the page to some 4 MB, whatever the recordings
@@ -81,7 +79,8 @@ def write_summary(file: Path, found: Sequence[Found], detector: Detector, earlie
     with ThreadPoolExecutor(cores()) as pool:
         sounds = dict(zip(playable, pool.map(lambda place: _sound(found, *place, detector), playable), strict=True))
     script = SCRIPT.read_text(encoding="utf-8")
-    page = render(
+    write_page(
+        file,
         "summary.html",
         found=found,
         seconds=sum(item.duration for item in found),
@@ -95,11 +94,9 @@ def write_summary(file: Path, found: Sequence[Found], detector: Detector, earlie
             for event in [found[number].events[index]]
         ],
         snippets=sum(sound is not None for sound in sounds.values()),
-        clock=clock,
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-    write_text(file, page)
 
 
 def ranking(found: Sequence[Found]) -> list[tuple[int, int]]:
@@ -113,13 +110,6 @@ def ranking(found: Sequence[Found]) -> list[tuple[int, int]]:
             places.append((seen[event.label], -event.confidence, number, index))
             seen[event.label] += 1
     return [(number, index) for *_, number, index in sorted(places)]
-
-
-def clock(seconds: float, decimals: int = 0) -> str:
-    """0:05, 1:02:03; with decimals 0:05.25"""
-    whole = math.floor(round(seconds, decimals))
-    text = str(timedelta(seconds=whole)).removeprefix("0:").removeprefix("0")
-    return text + (f"{round(seconds, decimals) - whole:.{decimals}f}"[1:] if decimals else "")
 
 
 def strip(events: Iterable[DetectedEvent], duration: float, colours: dict[str, str]) -> tuple[int, list[Bar]]:
@@ -162,9 +152,8 @@ def _recording(number: int, item: Found, colours: dict[str, str]) -> RecordingRo
 
 
 def _sound(found: Sequence[Found], number: int, index: int, detector: Detector) -> str | None:
-    """An event with what is around it, as a data URI."""
+    """An event with what is around it."""
     event = found[number].events[index]
     first = max(event.onset - AROUND, 0.0)
     seconds = min(event.offset + AROUND - first, SECONDS)
-    data = snippet(found[number].path, detector.conf.features.sample_rate, first, seconds)
-    return f"data:{FORMAT[1]};base64,{base64.b64encode(data).decode()}" if data else None
+    return snippet(found[number].path, detector.conf.features.sample_rate, first, seconds)

@@ -10,6 +10,7 @@ from typing import Any
 
 from recipe_mtlvae.corpus.splits import of_role
 from recipe_mtlvae.report.compared import ComparedSystem, Result, difference, winner
+from recipe_mtlvae.report.pages import counted
 from recipe_mtlvae.report.runs import Published
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.scenarios import BESIDE, Metric
@@ -60,11 +61,7 @@ def split_title(systems: Sequence[ComparedSystem], split: str) -> str:
 
 def _title(systems: Sequence[ComparedSystem], split: str) -> str:
     clips = next(system.results[split].expected for system in systems if split in system.results)
-    return f"{split_title(systems, split)}, {_number_of_clips(clips)}"
-
-
-def _number_of_clips(clips: int) -> str:
-    return f"{clips:,} clip" + "s" * (clips != 1)
+    return f"{split_title(systems, split)}, {counted(clips, 'clip')}"
 
 
 def splits_of(systems: Sequence[ComparedSystem]) -> list[str]:
@@ -258,7 +255,7 @@ def _class_rows(result: Result) -> list[Row]:
             spread += NARROW * (bool(found) and narrow(result, metric, label))
             cells.append(Cell(metric.text(value), value, spread))
         clips = result.class_clips.get(label)
-        note = f"in {_number_of_clips(clips)}" if clips else ""
+        note = f"in {counted(clips, 'clip')}" if clips else ""
         note += NEVER_DETECTED * never_detected(result, label)
         rows.append(Row(label, note, True, tuple(cells)))
     return rows

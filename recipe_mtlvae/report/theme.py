@@ -16,15 +16,14 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from markupsafe import Markup
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from recipe_mtlvae.report.palette import PALETTE as PALETTE
 from recipe_mtlvae.report.palette import SYSTEM_COLOURS
-from recipe_mtlvae.report.palette import palette as palette
 
 DASHES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "h")
@@ -112,8 +111,11 @@ def wrapped(name: str, width: int) -> str:
     return name[:cut].rstrip() + "\n" + (rest if len(rest) <= width else rest[: width - 1] + "…")
 
 
-def svg(figure: Figure, title: str) -> str:
-    """The figure as an <svg> element: themed, as wide as its place, images as JPEG, its ids its own."""
+def svg(figure: Figure, title: str) -> Markup:
+    """The figure as an <svg> element: themed, as wide as its place, images as JPEG, its ids its own.
+
+    It is safe in a page: matplotlib escapes the text in it.
+    """
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": title}):
         save(
@@ -127,7 +129,7 @@ def svg(figure: Figure, title: str) -> str:
     content = re.sub(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)", lambda match: _as_jpeg(match[1]), content)
     for colour, variable in THEME.items():
         content = content.replace(colour, variable)
-    return content.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1)
+    return Markup(content.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1))
 
 
 def save(figure: Figure, file: Any, **options: Any) -> None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from recipe_mtlvae.report import plots, theme
+from recipe_mtlvae.report import plots
 from recipe_mtlvae.report.compared import ComparedSystem
+from recipe_mtlvae.report.palette import palette
+from recipe_mtlvae.report.theme import ROWS
 from recipe_mtlvae.scoring.precision_recall import Chosen, OperatingPoint, PrecisionRecall
 
 POINTS = ("precision=0.9", "recall=0.9", "f1")  # `detect --operating_point`
@@ -54,11 +56,11 @@ def threshold_choices(systems: Sequence[ComparedSystem]) -> list[ThresholdChoice
 
 
 def _charts(counts: PrecisionRecall, classes: Sequence[str]) -> tuple[Markup, ...]:
-    colours = theme.palette(sorted(classes))
-    shown = sorted(classes)[: theme.ROWS]
+    colours = palette(sorted(classes))
+    shown = sorted(classes)[:ROWS]
     charts = []
     for first in range(0, len(shown), CLASSES_EACH):
         part = {label: classes.index(label) for label in shown[first : first + CLASSES_EACH]}
         curves = {label: (counts.recall[i], counts.precision[i]) for label, i in part.items()}
-        charts.append(Markup(plots.precision_recall(curves, colours, "Precision and recall")))
+        charts.append(plots.precision_recall(curves, colours, "Precision and recall"))
     return tuple(charts)
