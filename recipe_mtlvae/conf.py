@@ -25,6 +25,7 @@ from recipe_mtlvae.conf_files import (
 )
 from recipe_mtlvae.conf_types import SEEDS, Int, Text, adapter, build, must, section
 from recipe_mtlvae.errors import fail
+from recipe_mtlvae.labels import Grid, frames_of, samples_of
 from recipe_mtlvae.systems import SYSTEMS, system_module
 from recipe_mtlvae.tasks import TASKS, with_head
 
@@ -75,8 +76,6 @@ class Conf:
 
     @model_validator(mode="after")
     def _clips_fit_the_features(self) -> Conf:
-        from recipe_mtlvae.labels import Grid, frames_of, samples_of  # which import this file
-
         features, seconds = self.features, self.data.clip_seconds
         samples = samples_of(seconds, features.sample_rate)
         if samples <= features.n_fft // 2:

@@ -25,7 +25,7 @@ from recipe_mtlvae.inputs import extraction as extract
 from recipe_mtlvae.inputs import store_parts
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.inputs.log_mel import LogMelInput
-from recipe_mtlvae.inputs.store import build_store
+from recipe_mtlvae.inputs.store import StoreJob, build_stores
 from recipe_mtlvae.shards import shard_of
 
 if __name__ == "__main__":
@@ -33,7 +33,8 @@ if __name__ == "__main__":
     store_parts.PART_BYTES, extract.FEW = 4 * 2 * 128 * 16, 0
     clips = [Clip(path.name, path, None, None) for path in sorted(audio.iterdir())]
     print("begun", flush=True)
-    print(build_store(clips, store, LogMelInput(load_conf(settings=["data.clip_seconds=0.25"])), 1, shard).clips)
+    source = LogMelInput(load_conf(settings=["data.clip_seconds=0.25"]))
+    print(build_stores([StoreJob(clips, store)], source, 1, shard)[0].clips)
 """
 
 

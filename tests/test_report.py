@@ -20,7 +20,7 @@ import local.stage
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError
-from recipe_mtlvae.inputs.log_mel import band_centres
+from recipe_mtlvae.inputs.mel_scale import band_centres
 from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.labels import Event, Grid
 from recipe_mtlvae.report import chart_sections, clips, costs, plots, tables, theme

@@ -20,7 +20,7 @@ from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inputs import store_parts
 from recipe_mtlvae.inputs.log_mel import LogMelInput
-from recipe_mtlvae.inputs.store import Store, StoreJob, StoreReport, build_store, build_stores
+from recipe_mtlvae.inputs.store import Store, StoreJob, StoreReport, build_stores
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 from recipe_mtlvae.scoring.scores import read_scores, write_scores
 from recipe_mtlvae.shards import ALL, Shard, shard_of
@@ -106,7 +106,8 @@ def clips(tmp_path, monkeypatch) -> list[Clip]:
 
 
 def build(clips: list[Clip], folder: Path, shard: Shard = ALL) -> StoreReport:
-    return build_store(clips, folder, LogMelInput(load_conf(settings=["data.clip_seconds=0.25"])), 1, shard)
+    source = LogMelInput(load_conf(settings=["data.clip_seconds=0.25"]))
+    return build_stores([StoreJob(clips, folder)], source, 1, shard)[0]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

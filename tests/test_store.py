@@ -24,7 +24,7 @@ from recipe_mtlvae.inputs import store_parts
 from recipe_mtlvae.inputs.extraction import PartTask
 from recipe_mtlvae.inputs.log_mel import LogMelInput
 from recipe_mtlvae.inputs.mel_transform import LogMel
-from recipe_mtlvae.inputs.store import Store, StoreJob, StoreReport, build_store, build_stores
+from recipe_mtlvae.inputs.store import Store, StoreJob, StoreReport, build_stores
 from tests.children import LIMIT, wait_for
 
 FEATURES = load_conf().features
@@ -53,7 +53,7 @@ def write_clip(path: Path, seed: int, seconds: float = SECONDS) -> Clip:
 
 
 def build(clips: list[Clip], folder: Path, workers: int = 1) -> StoreReport:
-    return build_store(clips, folder, SOURCE, workers)
+    return build_stores([StoreJob(clips, folder)], SOURCE, workers)[0]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -260,11 +260,6 @@ def test_a_broken_link_is_a_fault_like_others(clips, tmp_path):
     assert str(fault).startswith(f"{clips[0].path}: no such audio file")
 
 
-def test_a_clip_length_below_one_window_is_refused(clips, tmp_path):
-    with pytest.raises(RecipeError, match=r"'data\.clip_seconds': expected more than 0\.064 s"):
-        build_store(clips, tmp_path / "store", source_of("data.clip_seconds=0.06"), 1)
-
-
 def test_a_pickled_store_carries_no_features(clips, tmp_path):
     build(clips, tmp_path / "store")
     store = Store.open(tmp_path / "store")
@@ -289,14 +284,14 @@ from recipe_mtlvae.inputs import extraction as extract
 from recipe_mtlvae.inputs import store_parts
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.inputs.log_mel import LogMelInput
-from recipe_mtlvae.inputs.store import build_store
+from recipe_mtlvae.inputs.store import StoreJob, build_stores
 
 if __name__ == "__main__":
     audio, store, shape = Path(sys.argv[1]), Path(sys.argv[2]), (128, 16)
     store_parts.PART_BYTES, extract.FEW = 3 * 2 * shape[0] * shape[1], 0
     clips = [Clip(path.name, path, None, None) for path in sorted(audio.iterdir())]
-    report = build_store(clips, store, LogMelInput(load_conf(settings=["data.clip_seconds=0.25"])), 2)
-    print(report.clips)
+    source = LogMelInput(load_conf(settings=["data.clip_seconds=0.25"]))
+    print(build_stores([StoreJob(clips, store)], source, 2)[0].clips)
 """
 
 

@@ -14,7 +14,7 @@ from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.inputs.log_mel import LogMelInput
 from recipe_mtlvae.inputs.prepared import open_split, store_folder, stored_clips
-from recipe_mtlvae.inputs.store import build_store
+from recipe_mtlvae.inputs.store import StoreJob, build_stores
 from recipe_mtlvae.labels import Event
 from tests.tiny import AUDIO, RATE, tiny_conf
 
@@ -76,7 +76,7 @@ def build(root: Path, name: str) -> None:
     durations = {clip.name: soundfile.info(clip.path).duration for clip in files.clips}
     clips = stored_clips(corpus, files, durations)
     source = LogMelInput(CONF)
-    build_store(clips, store_folder(source, root, name), source, 1)
+    build_stores([StoreJob(clips, store_folder(source, root, name))], source, 1)
 
 
 def test_a_training_split_holds_the_windows_and_counts_the_recordings(root):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from recipe_mtlvae.conf import Conf, load_conf
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.inputs.prepared import store_folder
 from recipe_mtlvae.inputs.registry import inputs_of
-from recipe_mtlvae.inputs.store import build_store
+from recipe_mtlvae.inputs.store import StoreJob, build_stores
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 
 RATE = 16000
@@ -70,8 +69,9 @@ def make_tiny_corpus(root: Path, conf: Conf, stores: bool = True, counts: Mappin
         _write_clip(root / "audio" / "eval" / "evaluation" / f"any name {number}.wav", "Beep", 0.5, 1.5, rng)
     if stores:
         corpus = Corpus(conf, root)
-        for source, name in itertools.product(inputs_of(conf).values(), corpus.splits):
-            build_store(corpus.files(name).clips, store_folder(source, root, name), source, 1)
+        for source in inputs_of(conf).values():
+            folders = {name: store_folder(source, root, name) for name in corpus.splits}
+            build_stores([StoreJob(corpus.files(name).clips, folder) for name, folder in folders.items()], source, 1)
     return root
 
 

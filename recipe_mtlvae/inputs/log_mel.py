@@ -6,10 +6,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.conf_sections import FeatureConf
 from recipe_mtlvae.files import content_hash
 from recipe_mtlvae.inputs.registry import Input
 from recipe_mtlvae.labels import frames_of
@@ -68,18 +65,3 @@ def scale(log_mel: Tensor, scale_range: tuple[float, float]) -> Tensor:
     low = log_mel.amin(dim=(-2, -1), keepdim=True)
     high = log_mel.amax(dim=(-2, -1), keepdim=True)
     return (log_mel - low) / (high - low + 1e-8) * (greatest - least) + least
-
-
-def band_centres(conf: FeatureConf) -> np.ndarray:
-    """Centre frequencies of the mel bands in Hz (mels,)."""
-    return hertz_of(np.linspace(mel_of(conf.f_min), mel_of(conf.f_max), conf.n_mels + 2)[1:-1])
-
-
-def mel_of(hertz: float) -> float:
-    """The HTK scale."""
-    return 2595.0 * math.log10(1.0 + hertz / 700.0)
-
-
-def hertz_of(mel: np.ndarray | Tensor) -> np.ndarray | Tensor:
-    """The inverse of mel_of."""
-    return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recipe_mtlvae.conf_sections import FeatureConf
-from recipe_mtlvae.inputs.log_mel import hertz_of, mel_of
+from recipe_mtlvae.inputs.mel_scale import hertz_of, mel_of
 
 BANDS = 16  # of one product: it takes only the bins that these bands touch, a sixth of a full product's work
 

@@ -44,17 +44,6 @@ class StoreReport:
     waiting: int = 0  # clips that other shares still lack: there is no store until they are done
 
 
-def build_store(
-    clips: Sequence[Clip],
-    folder: Path,
-    source: Input,
-    workers: int | None = None,
-    shard: Shard = ALL,
-) -> StoreReport:
-    """Bring one store up to date; see build_stores."""
-    return build_stores([StoreJob(clips, folder)], source, workers, shard)[0]
-
-
 def build_stores(
     jobs: Sequence[StoreJob],
     source: Input,
@@ -64,11 +53,8 @@ def build_stores(
     """Bring stores of one input up to date, with one set of processes; a report a job.
 
     workers: processes; None: one a core. shard: only this share's clips are read. Raises OSError with the file's name
-    where the disk is full or not writable, RecipeError where the clips would be shorter than one window.
+    where the disk is full or not writable.
     """
-    if source.clip_samples < source.least_samples:
-        least, got = source.least_samples / source.conf.features.sample_rate, source.conf.data.clip_seconds
-        raise fail(f"data.clip_seconds: expected at least {least:.3f} s, which the inputs need; got {got}")
     shape = source.shape
     plans = [_plan(job, shape, shard, first) for job, first in zip(jobs, _firsts(jobs, shape), strict=True)]
     if any(len(plan.mine) for plan in plans):

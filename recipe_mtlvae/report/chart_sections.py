@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from recipe_mtlvae.corpus.splits import Corpus
-from recipe_mtlvae.inputs.log_mel import band_centres
+from recipe_mtlvae.inputs.mel_scale import band_centres
 from recipe_mtlvae.report import costs, plots, tables
 from recipe_mtlvae.report.clip_plot import clip_chart
 from recipe_mtlvae.report.clips import ClipView

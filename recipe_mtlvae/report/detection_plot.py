@@ -17,7 +17,8 @@ from recipe_mtlvae.audio.streaming import open_stream
 from recipe_mtlvae.files import atomic_write
 from recipe_mtlvae.inference.detector import Detection, Detector
 from recipe_mtlvae.inference.windows import value_pieces
-from recipe_mtlvae.inputs.log_mel import LogMelInput, band_centres
+from recipe_mtlvae.inputs.log_mel import LogMelInput
+from recipe_mtlvae.inputs.mel_scale import band_centres
 from recipe_mtlvae.report.clip_plot import draw_spectrogram
 from recipe_mtlvae.report.palette import palette
 from recipe_mtlvae.report.theme import STYLE, save, wrapped

@@ -117,8 +117,18 @@ def measure(
     from recipe_mtlvae.scoring.metrics import score
 
     metrics = score(system.scores, system.detected, system.reference.truth, system.reference.durations)
-    content = results.as_dict(metrics, system, split)
-    content |= beside
+    content = {
+        "split": split,
+        **metrics.macro,
+        "per_class": metrics.per_class,
+        "absent_classes": list(metrics.absent_classes),
+        "coverage": {"scored": system.scored, "expected": system.reference.expected},
+        "clip_list_hash": system.reference.clip_list_hash,
+        "median_filter_seconds": system.median_filter_seconds,
+        "threshold": system.threshold,
+        "versions": results.versions(),
+        **beside,
+    }
     results.write(metrics_file, curves_file, content, metrics)
     notes = list(system.notes)
     if system.undetected:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recipe_mtlvae.errors import printable
 from recipe_mtlvae.files import write_json
@@ -13,30 +13,12 @@ from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.metrics import Metrics
 from recipe_mtlvae.text_table import text_table
 
-if TYPE_CHECKING:
-    from recipe_mtlvae.scoring.evaluation import SystemOutput  # which imports this one
-
 PACKAGES = ("sed_scores_eval", "numpy", "scipy", "pandas")  # whose versions move results
 
 ZERO_F1 = (
     "F1 of a class that is there and never detected counts as 0, as in sed_scores_eval; "
     "sed_eval and psds_eval leave the class out of the mean"
 )
-
-
-def as_dict(metrics: Metrics, system: SystemOutput, split: str) -> dict[str, Any]:
-    """The content of metrics.json."""
-    return {
-        "split": split,
-        **metrics.macro,
-        "per_class": metrics.per_class,
-        "absent_classes": list(metrics.absent_classes),
-        "coverage": {"scored": system.scored, "expected": system.reference.expected},
-        "clip_list_hash": system.reference.clip_list_hash,
-        "median_filter_seconds": system.median_filter_seconds,
-        "threshold": system.threshold,
-        "versions": versions(),
-    }
 
 
 def versions() -> dict[str, str]:

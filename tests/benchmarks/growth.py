@@ -83,12 +83,12 @@ def features(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     from recipe_mtlvae.corpus.splits import Corpus
     from recipe_mtlvae.inputs.log_mel import LogMelInput
     from recipe_mtlvae.inputs.prepared import store_folder
-    from recipe_mtlvae.inputs.store import build_store
+    from recipe_mtlvae.inputs.store import StoreJob, build_stores
 
     listed = Corpus(conf, root).files(SPLIT).clips
     folder = store_folder(LogMelInput(conf), root, SPLIT)
     shutil.rmtree(folder, ignore_errors=True)
-    return lambda: build_store(listed, folder, LogMelInput(conf)).clips
+    return lambda: build_stores([StoreJob(listed, folder)], LogMelInput(conf))[0].clips
 
 
 def again(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
@@ -96,11 +96,11 @@ def again(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
     from recipe_mtlvae.corpus.splits import Corpus
     from recipe_mtlvae.inputs.log_mel import LogMelInput
     from recipe_mtlvae.inputs.prepared import store_folder
-    from recipe_mtlvae.inputs.store import build_store
+    from recipe_mtlvae.inputs.store import StoreJob, build_stores
 
     listed = Corpus(conf, root).files(SPLIT).clips
     folder = store_folder(LogMelInput(conf), root, SPLIT)
-    return lambda: build_store(listed, folder, LogMelInput(conf)).clips
+    return lambda: build_stores([StoreJob(listed, folder)], LogMelInput(conf))[0].clips
 
 
 def reading(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
