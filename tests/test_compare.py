@@ -18,8 +18,8 @@ from recipe_mtlvae.commands import compare
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
-from recipe_mtlvae.report import compared, costs, tables
-from recipe_mtlvae.report.compared import ComparedSystem
+from recipe_mtlvae.report.comparison import compared, costs, tables
+from recipe_mtlvae.report.comparison.compared import ComparedSystem
 from recipe_mtlvae.report.runs import read_published
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.evaluation import measure, prepare

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from recipe_mtlvae.labels import Event
-from recipe_mtlvae.report import failures, headline, tables
-from recipe_mtlvae.report.compared import ComparedSystem, Result
+from recipe_mtlvae.report.comparison import failures, headline, tables
+from recipe_mtlvae.report.comparison.compared import ComparedSystem, Result
 from recipe_mtlvae.report.runs import bare_run
 from recipe_mtlvae.scoring.confusions import confusions
 from recipe_mtlvae.scoring.evaluation import prepare

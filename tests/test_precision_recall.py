@@ -15,9 +15,9 @@ from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inference.detector import Detector
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.nets.checkpoint import load_checkpoint, write_decoding
-from recipe_mtlvae.report.compared import ComparedSystem
+from recipe_mtlvae.report.comparison.compared import ComparedSystem
+from recipe_mtlvae.report.comparison.threshold_choice import threshold_choices
 from recipe_mtlvae.report.runs import bare_run
-from recipe_mtlvae.report.threshold_choice import threshold_choices
 from recipe_mtlvae.scoring import tuning
 from recipe_mtlvae.scoring.postprocess import Decoding
 from recipe_mtlvae.scoring.precision_recall import OperatingPoint, PrecisionRecall

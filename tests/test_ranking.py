@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recipe_mtlvae.report import compared, tables
-from recipe_mtlvae.report.compared import ComparedSystem, Result
+from recipe_mtlvae.report.comparison import compared, tables
+from recipe_mtlvae.report.comparison.compared import ComparedSystem, Result
 from recipe_mtlvae.scoring.intervals import Resamples
 from recipe_mtlvae.scoring.scenarios import metric_keys
 

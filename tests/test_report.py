@@ -23,11 +23,12 @@ from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inputs.mel_scale import band_centres
 from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.labels import Event, Grid
-from recipe_mtlvae.report import chart_sections, clips, costs, plots, tables, theme
-from recipe_mtlvae.report.clip_plot import clip_chart
-from recipe_mtlvae.report.compared import ComparedSystem, Result, systems_of_runs
+from recipe_mtlvae.report import theme
+from recipe_mtlvae.report.comparison import chart_sections, clips, costs, plots, tables
+from recipe_mtlvae.report.comparison.clip_plot import clip_chart
+from recipe_mtlvae.report.comparison.compared import ComparedSystem, Result, systems_of_runs
+from recipe_mtlvae.report.comparison.page import write_report
 from recipe_mtlvae.report.palette import palette
-from recipe_mtlvae.report.report import write_report
 from recipe_mtlvae.report.runs import bare_run, open_run, read_published
 from recipe_mtlvae.scoring.evaluation import measure, prepare
 from recipe_mtlvae.scoring.reference import reference_path, split_reference, write_reference
@@ -286,7 +287,7 @@ def test_stage_is_skipped_while_its_inputs_are_the_same(
     monkeypatch.setattr(local.stage, "PROJECT", tmp_path)
     argv = ["compare", "--conf", str(conf), "--data", str(conf), "--data_root", str(corpus)]
     monkeypatch.setattr("sys.argv", argv)
-    monkeypatch.setattr("recipe_mtlvae.report.report.write_report", _write_no_charts)
+    monkeypatch.setattr("recipe_mtlvae.report.comparison.page.write_report", _write_no_charts)
 
     local.compare.main()
     assert "measured here" in capsys.readouterr().out

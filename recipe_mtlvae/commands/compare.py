@@ -15,15 +15,15 @@ from recipe_mtlvae.scoring.reference import read_reference
 from recipe_mtlvae.scoring.scenarios import metric_keys
 
 if TYPE_CHECKING:  # matplotlib and the metric packages are slow to import
-    from recipe_mtlvae.report.compared import ComparedSystem, Difference
+    from recipe_mtlvae.report.comparison.compared import ComparedSystem, Difference
 
 
 def main(argv: list[str]) -> None:
     """Raises RecipeError where a folder is at fault; argparse exits with 2 on wrong usage."""
     options = _parse(argv)
     given = read_reference(options.ground_truth, options.durations, None) if options.ground_truth else None
-    from recipe_mtlvae.report.compared import compare
-    from recipe_mtlvae.report.report import write_report
+    from recipe_mtlvae.report.comparison.compared import compare
+    from recipe_mtlvae.report.comparison.page import write_report
 
     split = options.ground_truth.stem if options.ground_truth else None
     named = [networks_of(name, folder).items() for name, folder in (*_named(options.runs), *options.run)]
@@ -35,8 +35,8 @@ def main(argv: list[str]) -> None:
 
 def comparison(systems: Sequence[ComparedSystem]) -> dict[str, Any]:
     """The page's figures for other programs: scores with intervals, paired differences, winners, by split."""
-    from recipe_mtlvae.report.compared import difference, winner
-    from recipe_mtlvae.report.tables import is_selection, splits_of
+    from recipe_mtlvae.report.comparison.compared import difference, winner
+    from recipe_mtlvae.report.comparison.tables import is_selection, splits_of
 
     content: dict[str, Any] = {}
     for split in splits_of(systems):

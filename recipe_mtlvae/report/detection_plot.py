@@ -19,9 +19,8 @@ from recipe_mtlvae.inference.detector import Detection, Detector
 from recipe_mtlvae.inference.windows import value_pieces
 from recipe_mtlvae.inputs.log_mel import LogMelInput
 from recipe_mtlvae.inputs.mel_scale import band_centres
-from recipe_mtlvae.report.clip_plot import draw_spectrogram
 from recipe_mtlvae.report.palette import palette
-from recipe_mtlvae.report.theme import STYLE, save, wrapped
+from recipe_mtlvae.report.theme import STYLE, draw_spectrogram, save, wrapped
 
 PAGE = 300.0  # s: a picture shows no more, so that events of half a second are still seen
 COLUMNS = 1600  # of a picture's spectrogram, about what can be printed

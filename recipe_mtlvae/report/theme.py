@@ -101,6 +101,27 @@ def colour_bar(figure: Figure, image: AxesImage, axes: Axes, label: str) -> None
     bar.update_ticks()
 
 
+def draw_spectrogram(
+    figure: Figure,
+    axes: Axes,
+    log_mel: np.ndarray,
+    frequencies: np.ndarray,
+    frame_seconds: float,
+    begin: float = 0.0,
+) -> None:
+    """`log_mel` (mels, frames) in dB from `begin` (s) on; `frequencies` (mels,) in Hz."""
+    high = float(np.percentile(log_mel, 99.8))
+    low = max(float(np.percentile(log_mel, 2.0)), high - 80.0)  # dB: more would drown the events in the noise floor
+    extent = (begin, begin + log_mel.shape[1] * frame_seconds, -0.5, len(log_mel) - 0.5)
+    image = axes.imshow(
+        log_mel, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high, interpolation="none"
+    )
+    frequency_axis(axes, frequencies)
+    axes.set_ylabel("kHz")
+    axes.tick_params(labelbottom=False)
+    colour_bar(figure, image, axes, "dB")
+
+
 def wrapped(name: str, width: int) -> str:
     """The name on two lines where it is long, cut after an underscore or a space if it can be."""
     if len(name) <= width:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from recipe_mtlvae.labels import Event
-from recipe_mtlvae.report.theme import INK, STYLE, WIDTH, colour_bar, frequency_axis, svg, wrapped
+from recipe_mtlvae.report.theme import INK, STYLE, WIDTH, draw_spectrogram, svg, wrapped
 
 HATCHES = ("////", "\\\\\\\\", "||||", "xxxx")  # lines: each dot of a dotted one would be a path of its own
 
@@ -48,27 +48,6 @@ def clip_chart(
         handles = [Patch(**_look(i, INK), label=name) for i, name in enumerate(lanes)]
         figure.legend(handles=handles, loc="outside lower left", ncols=3, handlelength=2.2, columnspacing=1.2)
         return svg(figure, title)
-
-
-def draw_spectrogram(
-    figure: Figure,
-    axes: Axes,
-    log_mel: np.ndarray,
-    frequencies: np.ndarray,
-    frame_seconds: float,
-    begin: float = 0.0,
-) -> None:
-    """`log_mel` (mels, frames) in dB from `begin` (s) on; `frequencies` (mels,) in Hz."""
-    high = float(np.percentile(log_mel, 99.8))
-    low = max(float(np.percentile(log_mel, 2.0)), high - 80.0)  # dB: more would drown the events in the noise floor
-    extent = (begin, begin + log_mel.shape[1] * frame_seconds, -0.5, len(log_mel) - 0.5)
-    image = axes.imshow(
-        log_mel, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high, interpolation="none"
-    )
-    frequency_axis(axes, frequencies)
-    axes.set_ylabel("kHz")
-    axes.tick_params(labelbottom=False)
-    colour_bar(figure, image, axes, "dB")
 
 
 def _draw_events(

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from recipe_mtlvae.labels import Event
-from recipe_mtlvae.report.clips import segment_f1, worst_first
-from recipe_mtlvae.report.compared import ComparedSystem
-from recipe_mtlvae.report.tables import worst_classes
+from recipe_mtlvae.report.comparison.clips import segment_f1, worst_first
+from recipe_mtlvae.report.comparison.compared import ComparedSystem
+from recipe_mtlvae.report.comparison.tables import worst_classes
 from recipe_mtlvae.scoring.confusions import confusions
 from recipe_mtlvae.scoring.evaluation import SystemOutput
 

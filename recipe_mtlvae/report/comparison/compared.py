@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from recipe_mtlvae.corpus.splits import of_role
-from recipe_mtlvae.report.opening import Member, open_members
+from recipe_mtlvae.report.comparison.opening import Member, open_members
 from recipe_mtlvae.report.runs import Run, open_run
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.evaluation import SystemOutput

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from recipe_mtlvae.report import plots
-from recipe_mtlvae.report.compared import ComparedSystem
+from recipe_mtlvae.report.comparison import plots
+from recipe_mtlvae.report.comparison.compared import ComparedSystem
 from recipe_mtlvae.report.palette import palette
 from recipe_mtlvae.report.theme import ROWS
 from recipe_mtlvae.scoring.precision_recall import Chosen, OperatingPoint, PrecisionRecall

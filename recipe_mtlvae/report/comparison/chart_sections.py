@@ -10,10 +10,10 @@ from markupsafe import Markup
 
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.inputs.mel_scale import band_centres
-from recipe_mtlvae.report import costs, plots, tables
-from recipe_mtlvae.report.clip_plot import clip_chart
-from recipe_mtlvae.report.clips import ClipView
-from recipe_mtlvae.report.compared import ComparedSystem, Result
+from recipe_mtlvae.report.comparison import costs, plots, tables
+from recipe_mtlvae.report.comparison.clip_plot import clip_chart
+from recipe_mtlvae.report.comparison.clips import ClipView
+from recipe_mtlvae.report.comparison.compared import ComparedSystem, Result
 from recipe_mtlvae.report.latents import read_latents
 from recipe_mtlvae.report.palette import SYSTEM_COLOURS, palette
 from recipe_mtlvae.report.runs import Run

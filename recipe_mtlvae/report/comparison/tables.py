@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Any
 
 from recipe_mtlvae.corpus.splits import of_role
-from recipe_mtlvae.report.compared import ComparedSystem, Result, difference, winner
+from recipe_mtlvae.report.comparison.compared import ComparedSystem, Result, difference, winner
 from recipe_mtlvae.report.pages import counted
 from recipe_mtlvae.report.runs import Published
 from recipe_mtlvae.scoring import scenarios

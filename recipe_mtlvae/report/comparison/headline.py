@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recipe_mtlvae.report import costs, tables
-from recipe_mtlvae.report.compared import ComparedSystem, Result, difference
+from recipe_mtlvae.report.comparison import costs, tables
+from recipe_mtlvae.report.comparison.compared import ComparedSystem, Result, difference
 from recipe_mtlvae.scoring import scenarios
 
 WORST = 3  # classes that are named

@@ -9,14 +9,14 @@ import yaml
 
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.corpus.splits import Corpus
-from recipe_mtlvae.report import chart_sections, costs, tables, terminal
-from recipe_mtlvae.report.clips import clip_views
-from recipe_mtlvae.report.compared import ComparedSystem
-from recipe_mtlvae.report.failures import failures
-from recipe_mtlvae.report.headline import headline
+from recipe_mtlvae.report.comparison import chart_sections, costs, tables, terminal
+from recipe_mtlvae.report.comparison.clips import clip_views
+from recipe_mtlvae.report.comparison.compared import ComparedSystem
+from recipe_mtlvae.report.comparison.failures import failures
+from recipe_mtlvae.report.comparison.headline import headline
+from recipe_mtlvae.report.comparison.threshold_choice import POINTS, threshold_choices
 from recipe_mtlvae.report.pages import write_page
 from recipe_mtlvae.report.runs import read_published
-from recipe_mtlvae.report.threshold_choice import POINTS, threshold_choices
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.results import ZERO_F1
 
@@ -40,7 +40,7 @@ def write_report(systems: Sequence[ComparedSystem], corpus: Corpus | None, title
     differences, cost_table = tables.difference_groups(systems), costs.cost_rows(systems)
     write_page(
         file,
-        "report.html",
+        "comparison/report.html",
         title=title,
         systems=systems,
         several=several,

@@ -11,8 +11,8 @@ import numpy as np
 
 from recipe_mtlvae.conf_sections import EVALUATION, TRAINING
 from recipe_mtlvae.corpus.splits import of_role
-from recipe_mtlvae.report.compared import ComparedSystem
-from recipe_mtlvae.report.tables import NONE, is_selection, shown_splits, split_name, split_title, splits_of
+from recipe_mtlvae.report.comparison.compared import ComparedSystem
+from recipe_mtlvae.report.comparison.tables import NONE, is_selection, shown_splits, split_name, split_title, splits_of
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.energy import ew_psds
 from recipe_mtlvae.systems import SYSTEMS, baselines

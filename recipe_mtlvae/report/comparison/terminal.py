@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recipe_mtlvae.report.compared import ComparedSystem
-from recipe_mtlvae.report.costs import CostRow
-from recipe_mtlvae.report.tables import Group
+from recipe_mtlvae.report.comparison.compared import ComparedSystem
+from recipe_mtlvae.report.comparison.costs import CostRow
+from recipe_mtlvae.report.comparison.tables import Group
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.text_table import text_table
 

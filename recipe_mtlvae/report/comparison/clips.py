@@ -13,7 +13,7 @@ from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inputs.prepared import Split, open_split
 from recipe_mtlvae.labels import Event
-from recipe_mtlvae.report.compared import ComparedSystem
+from recipe_mtlvae.report.comparison.compared import ComparedSystem
 from recipe_mtlvae.report.sound import encoded
 from recipe_mtlvae.scoring.f1 import f1
 from recipe_mtlvae.scoring.matching import active_segments
