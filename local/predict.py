@@ -15,7 +15,7 @@ import torch
 
 from local.prediction.latent_space import latent_space
 from local.prediction.shares import is_current, predict_split
-from local.prediction.stored import StoredDetector
+from local.prediction.stored_detector import StoredDetector
 from local.stage import Stage, open_stage
 from local.training.history import read_history
 from recipe_mtlvae.conf import Conf, conf_to_dict

@@ -44,7 +44,7 @@ def obtain(stage: Stage) -> CorpusCheck:
 
         make_corpus(conf, root)
     elif conf.data.prepare == "desed":
-        from local.desed.steps import complete
+        from local.desed.complete import complete
 
         complete(conf, root)
     _require_files(stage.corpus)

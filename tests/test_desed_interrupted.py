@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from local.desed.steps import WORK, complete
+from local.desed.complete import WORK, complete
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
 from recipe_mtlvae.errors import RecipeError
 from tests.misbehaving_server import Site
@@ -115,7 +115,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_one_line_and_the_next_run_goes_on(
     free: int, part: bool, site: Site, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("local.desed.steps.require_room", lambda root, needed: None)  # as if others filled the disk
+    monkeypatch.setattr("local.desed.complete.require_room", lambda root, needed: None)  # as if others filled the disk
     conf = conf_for(site, "data.splits=[public]")
     (small_disk / "filler").write_bytes(bytes(2**20 - free - 2**13))
     with pytest.raises(RecipeError, match="disk: the disk is full; make room and run the same again: what is there"):

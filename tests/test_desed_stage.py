@@ -326,16 +326,16 @@ def test_a_clip_of_another_split_may_be_a_symbolic_link(
 def test_what_was_found_out_of_clips_outlives_an_interruption(
     fetch_tree: Callable, root: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from local.desed import steps
+    from local.desed import complete
 
     del site.files[f"/youtube/{REAL['weak'][0][1:12]}"]
-    fetch = steps.fetch_clips
+    fetch = complete.fetch_clips
 
     def interrupted(*arguments: object) -> None:
         fetch(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(steps, "fetch_clips", interrupted)
+    monkeypatch.setattr(complete, "fetch_clips", interrupted)
     assert fetch_tree("data.splits=[weak]")[0] == 1
     assert REAL["weak"][0] in (root / "missing_files_weak.tsv").read_text()
 

@@ -23,7 +23,7 @@ from local.mini.corpus import corpus_key, make_corpus
 from local.mini.microphone import record
 from local.mini.soundbank import recorded, source_of
 from local.mini.sounds import FOREGROUNDS, REAL_BACKGROUNDS, SYNTHETIC_BACKGROUNDS, make_sound
-from local.mini.sounds.parts import SAMPLE_RATE, tone
+from local.mini.sounds.synthesis import SAMPLE_RATE, tone
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
 from recipe_mtlvae.corpus.metadata import read_events
 from recipe_mtlvae.errors import RecipeError

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.desed.archives import Archives
-from local.desed.clips import is_gone
+from local.desed.audioset import is_gone
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.conf_sections import SplitConf, SplitOriginConf
 from recipe_mtlvae.corpus.metadata import read_metadata

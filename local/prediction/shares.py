@@ -13,7 +13,7 @@ import shutil
 import time
 from pathlib import Path
 
-from local.prediction.stored import StoredDetector
+from local.prediction.stored_detector import StoredDetector
 from recipe_mtlvae.conf_sections import EnergyConf
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.corpus.names import stem_of

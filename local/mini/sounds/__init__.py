@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from local.mini.sounds import impacts, machines, textures, voices
-from local.mini.sounds.parts import SAMPLE_RATE, Draw
+from local.mini.sounds.synthesis import SAMPLE_RATE, Draw
 
 FOREGROUNDS = {
     "Alarm_bell_ringing": impacts.alarm,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from local.mini.sounds.parts import SAMPLE_RATE, Draw, band, decay, fade, join, ring, samples_of, tone, unit
+from local.mini.sounds.synthesis import SAMPLE_RATE, Draw, band, decay, fade, join, ring, samples_of, tone, unit
 
 
 def alarm(draw: Draw) -> np.ndarray:

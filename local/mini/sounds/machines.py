@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from local.mini.sounds.parts import CONTROL, SAMPLE_RATE, Draw, band, fade, samples_of, stretch, tilted, tone, unit
+from local.mini.sounds.synthesis import CONTROL, SAMPLE_RATE, Draw, band, fade, samples_of, stretch, tilted, tone, unit
 
 
 def blender(draw: Draw) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from local.mini.sounds.parts import (
+from local.mini.sounds.synthesis import (
     CONTROL,
     SAMPLE_RATE,
     Draw,

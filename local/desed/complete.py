@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from local.desed.archives import Archives
+from local.desed.audioset import CLIP_BYTES, NOT_TRIED, fetch_clips
 from local.desed.bank import archives_needed
 from local.desed.clip_file import link
-from local.desed.clips import CLIP_BYTES, NOT_TRIED, fetch_clips
 from local.desed.generate import check_origin, generate, soundscape_bytes
 from local.desed.reuse import Index, index_of, link_clips
 from local.desed.tree_split import WORK, TreeSplit
