@@ -30,7 +30,7 @@ def compare(stage: Stage, page: Path) -> None:
         print(f"stage 4: {page} is there already")
         return
     # matplotlib and the metric packages, only where there is work
-    from recipe_mtlvae.report.comparison.compared import systems_of_runs
+    from recipe_mtlvae.report.comparison.measuring import systems_of_runs
     from recipe_mtlvae.report.comparison.page import write_report
 
     systems = systems_of_runs(run_folders(stage))

@@ -18,8 +18,10 @@ from recipe_mtlvae.commands import compare
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
-from recipe_mtlvae.report.comparison import compared, costs, tables
+from recipe_mtlvae.report.comparison import compared, costs, measuring, tables
 from recipe_mtlvae.report.comparison.compared import ComparedSystem
+from recipe_mtlvae.report.comparison.compared_splits import split_name
+from recipe_mtlvae.report.comparison.energy_use import energy_weighted
 from recipe_mtlvae.report.runs import read_published
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.evaluation import measure, prepare
@@ -37,7 +39,7 @@ CLIPS = 12
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """200 instead of 1000; test_intervals.py has the widths."""
-    monkeypatch.setattr(compared, "draw", partial(draw, samples=200))
+    monkeypatch.setattr(measuring, "draw", partial(draw, samples=200))
 
 
 def make_run(folder: Path, seed: int = 1, classes: tuple[str, ...] = CLASSES, clips: int = CLIPS) -> Path:
@@ -55,7 +57,7 @@ def make_run(folder: Path, seed: int = 1, classes: tuple[str, ...] = CLASSES, cl
 
 
 def opened(*sources: tuple[str, Path], given: Reference | None = None) -> list[ComparedSystem]:
-    return compared.compare(list(sources), given, "validation")
+    return measuring.compare(list(sources), given, "validation")
 
 
 def test_figures_are_those_of_the_metrics(tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ def test_run_of_other_clips_keeps_its_own_truth_beside_the_given_one(tmp_path: P
     ours, theirs = opened(("ours", run), ("theirs", scores), given=given)
     assert ours.results["validation"].macro == opened(("ours", run))[0].results["validation"].macro
     (split,) = theirs.results
-    assert tables.split_name(split) == "Validation by the given truth" and theirs.results[split].expected == 1
+    assert split_name(split) == "Validation by the given truth" and theirs.results[split].expected == 1
     assert tables.difference_groups([ours, theirs]) == []
     assert "None of its scores is of the given clips" in ours.runs[0].gaps[-1]
     with pytest.raises(RecipeError, match="no run has scores of the clips in --durations"):
@@ -116,12 +118,12 @@ def test_intervals_that_are_likely_too_narrow_are_marked(tmp_path: Path) -> None
     (system,) = opened(("run", make_run(tmp_path / "run", clips=40)))
     result = replace(system.results["validation"], class_clips={"Cat": 9, "Dog": 10})
     psds1, _, event_f1, *_ = METRICS
-    marked = {metric.key for metric in METRICS if tables.narrow(result, metric)}
+    marked = {metric.key for metric in METRICS if result.is_narrow(metric)}
     assert marked == {"psds1", "psds2"}
-    assert tables.narrow(result, event_f1, "Cat") and not tables.narrow(result, event_f1, "Dog")
+    assert result.is_narrow(event_f1, "Cat") and not result.is_narrow(event_f1, "Dog")
     enough = replace(result, class_clips={"Cat": 10, "Dog": 10})
-    assert not any(tables.narrow(enough, metric) for metric in METRICS)
-    assert tables.narrow(replace(enough, macro=result.macro | {"psds1": 0.09}), psds1)
+    assert not any(enough.is_narrow(metric) for metric in METRICS)
+    assert replace(enough, macro=result.macro | {"psds1": 0.09}).is_narrow(psds1)
     rows = tables.class_groups([replace(system, results={"validation": result})], "validation")[0].rows
     (cat,) = [row for row in rows if row.name == "Cat"]
     assert cat.note == "in 9 clips" and cat.cells[2].spread.endswith("]†")
@@ -315,7 +317,7 @@ def _measured_run(
 def test_energy_weighted_psds_by_hand(tmp_path: Path) -> None:
     ours, baseline = opened(("ours", _measured_run(tmp_path / "a", 0.5)), ("base", _measured_run(tmp_path / "b", 2.0)))
     expected = ours.results["validation"].macro["psds1"] * 2.0 / 0.5
-    assert costs.energy_weighted(ours, baseline, "training", "psds1") == pytest.approx(expected)
+    assert energy_weighted(ours, baseline, "training", "psds1") == pytest.approx(expected)
 
 
 def test_where_energy_is_weighed_the_baseline_its_energy_and_the_network_are_named(tmp_path: Path) -> None:
@@ -347,13 +349,13 @@ def test_where_energy_is_weighed_the_baseline_its_energy_and_the_network_are_nam
 )
 def test_energy_is_weighed_only_where_it_was_measured_alike(tmp_path: Path, other: dict) -> None:
     ours, baseline = opened(("ours", _measured_run(tmp_path / "a", 0.5)), ("b", _measured_run(tmp_path / "b", **other)))
-    assert costs.energy_weighted(ours, baseline, "training", "psds1") is None
+    assert energy_weighted(ours, baseline, "training", "psds1") is None
 
 
 def test_energy_of_a_training_on_two_machines_is_not_weighed(tmp_path: Path) -> None:
     a, b = (_measured_run(tmp_path / name, 1.0, machine="m + n") for name in "ab")
     ours, baseline = opened(("ours", a), ("baseline", b))
-    assert costs.energy_weighted(ours, baseline, "training", "psds1") is None
+    assert energy_weighted(ours, baseline, "training", "psds1") is None
 
 
 # --- the command

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from recipe_mtlvae.report.comparison.compared import ComparedSystem, Result
-from recipe_mtlvae.report.comparison.costs import best_selection, cost_rows, kwh_to_reach
+from recipe_mtlvae.report.comparison.costs import cost_rows
+from recipe_mtlvae.report.comparison.energy_use import best_selection, kwh_to_reach
 from recipe_mtlvae.report.runs import Run
 from recipe_mtlvae.scoring.scenarios import metric_keys
 from tests.tiny import tiny_conf

@@ -7,6 +7,7 @@ import pytest
 
 from recipe_mtlvae.report.comparison import compared, tables
 from recipe_mtlvae.report.comparison.compared import ComparedSystem, Result
+from recipe_mtlvae.report.comparison.convergence import levelled_off
 from recipe_mtlvae.scoring.intervals import Resamples
 from recipe_mtlvae.scoring.scenarios import metric_keys
 
@@ -62,11 +63,11 @@ def test_difference_to_a_system_that_has_not_converged_has_no_star() -> None:
     ],
 )
 def test_levelled_off(selection: list[float], expected: bool | None) -> None:
-    assert compared.levelled_off(selection) is expected
+    assert levelled_off(selection) is expected
 
 
 def test_training_that_ended_by_its_patience_has_levelled_off() -> None:
     selection = [*np.linspace(0.1, 1.0, 40), *[0.95] * 20]
-    assert compared.levelled_off(selection) is False  # by the means of its last two quarters
-    assert compared.levelled_off(selection, patience=20) is True
-    assert compared.levelled_off(selection[:-1], patience=20) is False
+    assert levelled_off(selection) is False  # by the means of its last two quarters
+    assert levelled_off(selection, patience=20) is True
+    assert levelled_off(selection[:-1], patience=20) is False

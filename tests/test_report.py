@@ -26,7 +26,8 @@ from recipe_mtlvae.labels import Event, Grid
 from recipe_mtlvae.report import theme
 from recipe_mtlvae.report.comparison import chart_sections, clips, costs, plots, tables
 from recipe_mtlvae.report.comparison.clip_plot import clip_chart
-from recipe_mtlvae.report.comparison.compared import ComparedSystem, Result, systems_of_runs
+from recipe_mtlvae.report.comparison.compared import ComparedSystem, Result
+from recipe_mtlvae.report.comparison.measuring import systems_of_runs
 from recipe_mtlvae.report.comparison.page import write_report
 from recipe_mtlvae.report.palette import palette
 from recipe_mtlvae.report.runs import bare_run, open_run, read_published

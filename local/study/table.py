@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from local.study.rows import Row, Study
-from recipe_mtlvae.commands.compare import comparison
 from recipe_mtlvae.conf_sections import TRAINING
-from recipe_mtlvae.report.comparison.compared import ComparedSystem, compare, difference
-from recipe_mtlvae.report.comparison.costs import NOT_MEASURED, duration, kwh_text, mean_kwh
-from recipe_mtlvae.report.comparison.tables import split_title, splits_of
+from recipe_mtlvae.report.comparison.compared import ComparedSystem, difference
+from recipe_mtlvae.report.comparison.compared_splits import split_title, splits_of
+from recipe_mtlvae.report.comparison.costs import NOT_MEASURED, duration, kwh_text
+from recipe_mtlvae.report.comparison.energy_use import mean_kwh
+from recipe_mtlvae.report.comparison.json_content import comparison
+from recipe_mtlvae.report.comparison.measuring import compare
 from recipe_mtlvae.report.runs import Published, networks_of, read_published
 from recipe_mtlvae.scoring.scenarios import METRICS, Metric
 from recipe_mtlvae.text_table import text_table

@@ -5,24 +5,24 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import read_json, write_json
 from recipe_mtlvae.report.runs import networks_of
 from recipe_mtlvae.scoring.reference import read_reference
-from recipe_mtlvae.scoring.scenarios import metric_keys
 
 if TYPE_CHECKING:  # matplotlib and the metric packages are slow to import
-    from recipe_mtlvae.report.comparison.compared import ComparedSystem, Difference
+    from recipe_mtlvae.report.comparison.compared import ComparedSystem
 
 
 def main(argv: list[str]) -> None:
     """Raises RecipeError where a folder is at fault; argparse exits with 2 on wrong usage."""
     options = _parse(argv)
     given = read_reference(options.ground_truth, options.durations, None) if options.ground_truth else None
-    from recipe_mtlvae.report.comparison.compared import compare
+    from recipe_mtlvae.report.comparison.json_content import comparison
+    from recipe_mtlvae.report.comparison.measuring import compare
     from recipe_mtlvae.report.comparison.page import write_report
 
     split = options.ground_truth.stem if options.ground_truth else None
@@ -31,49 +31,6 @@ def main(argv: list[str]) -> None:
     print(write_report(systems, _corpus(systems), " · ".join(one.name for one in systems), options.out / "report.html"))
     write_json(options.out / "comparison.json", comparison(systems))
     print(f"\n{options.out / 'report.html'}")
-
-
-def comparison(systems: Sequence[ComparedSystem]) -> dict[str, Any]:
-    """The page's figures for other programs: scores with intervals, paired differences, winners, by split."""
-    from recipe_mtlvae.report.comparison.compared import difference, winner
-    from recipe_mtlvae.report.comparison.tables import is_selection, splits_of
-
-    content: dict[str, Any] = {}
-    for split in splits_of(systems):
-        measured = [system for system in systems if split in system.results]
-        pairs = [(a, b) for i, a in enumerate(measured) for b in measured[i + 1 :]]
-        names = metric_keys()
-        winners = {name: winner(measured, split, name) for name in names}
-        content[split] = {
-            "role": "select" if is_selection(systems, split) else "test",
-            "clip_list_hash": measured[0].results[split].clip_list_hash,
-            "versions": measured[0].results[split].versions,
-            "systems": {system.name: _system_entry(system, split) for system in measured},
-            "differences": [
-                {"a": a.name, "b": b.name}
-                | {name: _difference_entry(difference(a.results[split], b.results[split], name)) for name in names}
-                for a, b in pairs
-            ],
-            "better_than_all_others": {name: best and best.name for name, best in winners.items()},
-        }
-    return content
-
-
-def _system_entry(system: ComparedSystem, split: str) -> dict[str, Any]:
-    result = system.results[split]
-    return {
-        **result.macro,
-        "intervals": {name: [found.low, found.high] for name, found in result.intervals.items()},
-        "standard_deviation": result.deviation,
-        "runs": len(system.runs),
-        "converged": system.converged,
-        "coverage": {"scored": result.scored, "expected": result.expected},
-        "per_class": result.per_class,
-    }
-
-
-def _difference_entry(found: Difference | None) -> dict[str, Any] | None:
-    return found and {"value": found.value, "interval": [found.interval.low, found.interval.high]}
 
 
 def _corpus(systems: Sequence[ComparedSystem]) -> Corpus | None:

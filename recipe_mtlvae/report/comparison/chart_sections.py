@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from recipe_mtlvae.conf_sections import TRAINING
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.inputs.mel_scale import band_centres
-from recipe_mtlvae.report.comparison import costs, plots, tables
+from recipe_mtlvae.report.comparison import plots
 from recipe_mtlvae.report.comparison.clip_plot import clip_chart
 from recipe_mtlvae.report.comparison.clips import ClipView
 from recipe_mtlvae.report.comparison.compared import ComparedSystem, Result
+from recipe_mtlvae.report.comparison.compared_splits import split_title
+from recipe_mtlvae.report.comparison.energy_use import mean_kwh
 from recipe_mtlvae.report.latents import read_latents
 from recipe_mtlvae.report.palette import SYSTEM_COLOURS, palette
 from recipe_mtlvae.report.runs import Run
@@ -58,7 +61,7 @@ def classes(systems: Sequence[ComparedSystem], split: str) -> Section:
         axis = "F1 (%)" if metric.percent else "PSDS (0 to 1)"
         title = metric.title[:1].upper() + metric.title[1:]
         charts.append(Chart(plots.bars(values, intervals, colours, title, axis, metric.scale)))
-    text = f"On {tables.split_title(systems, split).lower()}."
+    text = f"On {split_title(systems, split).lower()}."
     if any(result.class_intervals for result in results.values()):
         text += " Whiskers are 95 % intervals of a bootstrap over clips."
     if any(len(result.per_class) > ROWS for result in results.values()):
@@ -77,7 +80,7 @@ def psd_roc(systems: Sequence[ComparedSystem], split: str) -> Section:
             title = f"{name} = {measured[0].macro[key]:.3f}" if len(measured) == 1 else name
             axis = "effective false positives per hour"
             charts.append(Chart(plots.roc(curves, title, scenario.max_efpr, axis)))
-    on = tables.split_title(systems, split).lower()
+    on = split_title(systems, split).lower()
     text = (
         f"The polyphonic sound detection ROC on {on}: what is found, at each rate of "
         "false alarms. The area under the curve up to 100 false positives an hour, as a share of all, is the PSDS."
@@ -89,7 +92,7 @@ def energy(systems: Sequence[ComparedSystem], split: str) -> Section:
     points = {}
     systems = [system for system in systems if split in system.results]
     for system in systems:
-        kwh = costs.mean_kwh(system, "training")
+        kwh = mean_kwh(system, TRAINING)
         if kwh:
             result = system.results[split]
             found = result.intervals.get("psds1")

@@ -10,7 +10,6 @@ import numpy as np
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.report.comparison.clips import segment_f1, worst_first
 from recipe_mtlvae.report.comparison.compared import ComparedSystem
-from recipe_mtlvae.report.comparison.tables import worst_classes
 from recipe_mtlvae.scoring.confusions import confusions
 from recipe_mtlvae.scoring.evaluation import SystemOutput
 
@@ -62,7 +61,7 @@ def failures(systems: Sequence[ComparedSystem], split: str) -> list[Failures]:
     for system in systems:
         result = system.results.get(split)
         if result and result.output:
-            order = worst_classes(result)
+            order = result.worst_classes
             shown = tuple(order[:CLASSES])
             rows = _confused(result.output, shown)
             found.append(Failures(system.name, shown, len(order) - len(shown), rows, _wrong_clips(result.output)))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recipe_mtlvae.report.comparison import costs, tables
+from recipe_mtlvae.conf_sections import TRAINING
 from recipe_mtlvae.report.comparison.compared import ComparedSystem, Result, difference
+from recipe_mtlvae.report.comparison.compared_splits import dev_test_of, split_name, split_title
+from recipe_mtlvae.report.comparison.costs import phase_energy
+from recipe_mtlvae.report.comparison.energy_use import share_of
+from recipe_mtlvae.report.comparison.tables import NARROW, NEVER_DETECTED
 from recipe_mtlvae.scoring import scenarios
 
 WORST = 3  # classes that are named
@@ -17,7 +21,7 @@ def headline(systems: Sequence[ComparedSystem], split: str) -> list[tuple[str, l
     """(what is told, its lines) of the first system that was measured on `split`."""
     measured = [system for system in systems if split in system.results]
     first, result = measured[0], measured[0].results[split]
-    where = f"{result.scored:,} of {result.expected:,} clips of {tables.split_title(systems, split).lower()}"
+    where = f"{result.scored:,} of {result.expected:,} clips of {split_title(systems, split).lower()}"
     data = f", {first.runs[0].conf.data.name}" if first.runs[0].conf else ""
     told = [
         ("Measured on", [f"{where}{data}; {len(result.per_class)} classes"]),
@@ -36,7 +40,7 @@ def _figures(result: Result) -> list[str]:
             unit = "\u00a0%" if metric.percent else ""
             found = result.intervals.get(metric.key)
             spread = f", 95\u00a0% interval {metric.text(found.low)} to {metric.text(found.high)}" if found else ""
-            mark = tables.NARROW * bool(found and tables.narrow(result, metric))
+            mark = NARROW * bool(found and result.is_narrow(metric))
             lines.append(f"{metric.title}: {metric.text(result.macro[metric.key])}{unit}{spread}{mark}")
     return lines
 
@@ -62,21 +66,21 @@ def _verdict(first: ComparedSystem, other: ComparedSystem, split: str) -> str:
 
 
 def _energy(first: ComparedSystem, measured: Sequence[ComparedSystem]) -> list[str]:
-    lines = [f"training: {costs.phase_energy(costs.TRAINING, first)}"]
+    lines = [f"training: {phase_energy(TRAINING, first)}"]
     for other in measured[1:]:
-        share = costs.share_of(first, other, costs.TRAINING)
+        share = share_of(first, other, TRAINING)
         if share is not None and other.runs[0].energy != first.runs[0].energy:  # another network of one training
             lines.append(f"that is {share:.3g} times that of {other.name}")
-    dev_test = costs.dev_test_of(measured)
+    dev_test = dev_test_of(measured)
     if dev_test:
-        lines.append(f"detection, {tables.split_name(dev_test).lower()}: {costs.phase_energy(dev_test, first)}")
+        lines.append(f"detection, {split_name(dev_test).lower()}: {phase_energy(dev_test, first)}")
     return lines
 
 
 def _failing(result: Result) -> list[str]:
     lines = []
-    for label in tables.worst_classes(result)[:WORST]:
+    for label in result.worst_classes[:WORST]:
         own = result.per_class[label]
         figures = ", ".join(f"{one.short} {one.text(own.get(one.key))}" + "\u00a0%" * one.percent for one in SHOWN)
-        lines.append(f"{label}: {figures}" + tables.NEVER_DETECTED * tables.never_detected(result, label))
+        lines.append(f"{label}: {figures}" + NEVER_DETECTED * result.is_never_detected(label))
     return lines

@@ -11,7 +11,16 @@ from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.report.comparison import chart_sections, costs, tables, terminal
 from recipe_mtlvae.report.comparison.clips import clip_views
-from recipe_mtlvae.report.comparison.compared import ComparedSystem
+from recipe_mtlvae.report.comparison.compared import FEW_CLIPS, ComparedSystem
+from recipe_mtlvae.report.comparison.compared_splits import (
+    dev_test_of,
+    is_selection,
+    shown_splits,
+    split_name,
+    split_title,
+    splits_of,
+)
+from recipe_mtlvae.report.comparison.energy_use import baseline_of, with_network
 from recipe_mtlvae.report.comparison.failures import failures
 from recipe_mtlvae.report.comparison.headline import headline
 from recipe_mtlvae.report.comparison.threshold_choice import POINTS, threshold_choices
@@ -31,7 +40,7 @@ def write_report(systems: Sequence[ComparedSystem], corpus: Corpus | None, title
     """
     published = read_published()
     several = len(systems) > 1
-    shown = tables.shown_splits(systems)
+    shown = shown_splits(systems)
     split = shown[0]
     gaps = [f"{run.name}: {gap}" if several else gap for one in systems for run in one.runs for gap in run.gaps]
     gaps = list(dict.fromkeys(gaps))
@@ -51,15 +60,15 @@ def write_report(systems: Sequence[ComparedSystem], corpus: Corpus | None, title
         spread=any(result.intervals for system in systems for result in system.results.values()),
         seeds=any(len(system.runs) > 1 for system in systems),
         narrow=tables.NARROW,
-        few_clips=tables.FEW_CLIPS,
+        few_clips=FEW_CLIPS,
         differences=differences,
-        classes=[(tables.split_title(systems, one).lower(), tables.class_groups(systems, one)) for one in shown],
+        classes=[(split_title(systems, one).lower(), tables.class_groups(systems, one)) for one in shown],
         first_classes=FIRST_CLASSES,
         failures=failures(systems, split),
         costs=cost_table,
-        selection=any(tables.is_selection(systems, one) for one in tables.splits_of(systems)),
-        dev_test=tables.split_name(costs.dev_test_of(systems)).lower(),
-        weighed_by=f"{by.name}{costs.network_note(by)}" if several and (by := costs.baseline_of(systems)) else "",
+        selection=any(is_selection(systems, one) for one in splits_of(systems)),
+        dev_test=split_name(dev_test_of(systems)).lower(),
+        weighed_by=with_network(by, by.name) if several and (by := baseline_of(systems)) else "",
         note=tables.published_note(published),
         points=POINTS,
         choices=threshold_choices(systems),
@@ -91,8 +100,8 @@ def _conf_text(system: ComparedSystem) -> str:
 def _conditions(systems: Sequence[ComparedSystem]) -> list[tuple[str, str]]:
     """How the scores came about: what another run must share with these to be compared with them."""
     rows: list[tuple[str, str]] = []
-    for split in tables.splits_of(systems):
-        name = tables.split_title(systems, split).lower()
+    for split in splits_of(systems):
+        name = split_title(systems, split).lower()
         result = next(system.results[split] for system in systems if split in system.results)
         rows.append((f"Clip list, {name}", result.clip_list_hash or tables.NONE))
         if result.absent_classes:
@@ -122,6 +131,6 @@ def _settings(system: ComparedSystem) -> list[tuple[str, str]]:
         hardware = [str(entry[key]) for key in ("cpu_model", "gpu_model") if entry.get(key)]
         version = [f"codecarbon {entry['codecarbon']}"] if entry.get("codecarbon") else []
         if shares or hardware:
-            name = tables.split_name(phase).lower()
+            name = split_name(phase).lower()
             rows.append((f"energy, {name}", "; ".join([*filter(None, [shares]), *hardware, *version])))
     return rows

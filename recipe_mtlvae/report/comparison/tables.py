@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from recipe_mtlvae.corpus.splits import of_role
 from recipe_mtlvae.report.comparison.compared import ComparedSystem, Result, difference, winner
+from recipe_mtlvae.report.comparison.compared_splits import split_name, splits_of, title_with_clips
 from recipe_mtlvae.report.pages import counted
 from recipe_mtlvae.report.runs import Published
 from recipe_mtlvae.scoring import scenarios
+from recipe_mtlvae.scoring.intervals import Interval
 from recipe_mtlvae.scoring.scenarios import BESIDE, Metric
 
 NONE = "-"
-FEW_CLIPS, NEAR_ZERO = 10, 0.1  # with fewer of a class, or a PSDS below, the interval is too narrow (see intervals.py)
-NARROW = "†"
+NARROW = "†"  # behind an interval
 NEVER_DETECTED = ", never detected"
 
 
@@ -45,41 +44,6 @@ class Group:
     rows: tuple[Row, ...]
 
 
-def split_name(split: str) -> str:
-    return split[:1].upper() + split[1:].replace("_", " ")
-
-
-def is_selection(systems: Sequence[ComparedSystem], split: str) -> bool:
-    """Whether a system was selected on this split: its scores there are no test result."""
-    confs = [run.conf for system in systems for run in system.runs if run.conf]
-    return any(split in of_role(conf.data.splits, "select") for conf in confs)
-
-
-def split_title(systems: Sequence[ComparedSystem], split: str) -> str:
-    return split_name(split) + " (selection)" * is_selection(systems, split)
-
-
-def _title(systems: Sequence[ComparedSystem], split: str) -> str:
-    clips = next(system.results[split].expected for system in systems if split in system.results)
-    return f"{split_title(systems, split)}, {counted(clips, 'clip')}"
-
-
-def splits_of(systems: Sequence[ComparedSystem]) -> list[str]:
-    """The splits on which any system was measured, those of selection last."""
-    found = dict.fromkeys(split for system in systems for split in system.results)
-    return sorted(found, key=lambda split: is_selection(systems, split))
-
-
-def shown_splits(systems: Sequence[ComparedSystem]) -> list[str]:
-    """What charts show: the first split, and other ones as far as systems were measured there alone."""
-    splits = splits_of(systems)
-    shown = splits[:1]
-    for split in splits[1:]:
-        if any(split in system.results and not system.results.keys() & set(shown) for system in systems):
-            shown.append(split)
-    return shown
-
-
 def score_groups(systems: Sequence[ComparedSystem], published: Sequence[Published]) -> list[Group]:
     """The systems' scores and then the published ones, split by split."""
     groups = []
@@ -91,7 +55,7 @@ def score_groups(systems: Sequence[ComparedSystem], published: Sequence[Publishe
                 rows.append(_system_row(system, split, best, len(systems) > 1))
                 rows += _tuned_row(system, split) + _toolkit_row(system, split, published)
         rows += [_published_row(row, split, systems) for row in published if row.scores(split)]
-        groups.append(Group(_title(systems, split), tuple(rows)))
+        groups.append(Group(title_with_clips(systems, split), tuple(rows)))
     return groups
 
 
@@ -101,11 +65,9 @@ def difference_groups(systems: Sequence[ComparedSystem]) -> list[Group]:
     for split in splits_of(systems):
         pairs = combinations([system for system in systems if split in system.results], 2)
         rows = [_difference_row(a, b, split) for a, b in pairs]
-        if rows:
-            groups.append(
-                Group(_title(systems, split), tuple(row for row in rows if any(cell.value for cell in row.cells)))
-            )
-    return [group for group in groups if group.rows]
+        if rows := [row for row in rows if any(cell.value for cell in row.cells)]:
+            groups.append(Group(title_with_clips(systems, split), tuple(rows)))
+    return groups
 
 
 def published_groups(published: Sequence[Published]) -> list[Group]:
@@ -122,26 +84,12 @@ def class_groups(systems: Sequence[ComparedSystem], split: str) -> list[Group]:
     groups = []
     for system in (system for system in systems if split in system.results):
         groups.append(Group(system.name if len(systems) > 1 else "", tuple(_class_rows(system.results[split]))))
-        order = worst_classes(system.results[split])
         for key, (name, _) in BESIDE.items():
             if tuned := figures_beside(system, split, key):
+                order = system.results[split].worst_classes
                 rows = tuple(_row(label, _decoding(tuned, label), tuned["per_class"][label]) for label in order)
                 groups.append(Group(f"{system.name}, {name}", rows))
     return groups
-
-
-def worst_classes(result: Result) -> list[str]:
-    """The classes by their first figure, among equals by the next one; those without truth are the last."""
-
-    def figures(label: str) -> list[float]:
-        values = (result.per_class[label].get(metric.key) for metric in scenarios.METRICS)
-        return [math.inf if value is None else value for value in values]
-
-    return sorted(result.per_class, key=figures)
-
-
-def never_detected(result: Result, label: str) -> bool:
-    return bool(result.output) and label in result.output.undetected
 
 
 def figures_beside(system: ComparedSystem, split: str, key: str) -> Mapping[str, Any] | None:
@@ -157,7 +105,7 @@ def figures_beside(system: ComparedSystem, split: str, key: str) -> Mapping[str,
 def _tuned_row(system: ComparedSystem, split: str) -> list[Row]:
     """Beside the official figures, never in their place."""
     return [
-        _row(f"{system.name}, {name}", f"{note}, from clips of no test set; not the official figures", found, own=True)
+        _row(f"{system.name}, {name}", f"{note}; not the official figures", found, own=True)
         for key, (name, note) in BESIDE.items()
         if (found := figures_beside(system, split, key))
     ]
@@ -195,16 +143,6 @@ def published_note(published: Sequence[Published]) -> str:
     )
 
 
-def narrow(result: Result, metric: Metric, label: str | None = None) -> bool:
-    """Whether the interval of a figure, of a class or over all, is likely too narrow."""
-    clips = result.class_clips.values() if label is None else [result.class_clips.get(label, FEW_CLIPS)]
-    few = min(clips, default=FEW_CLIPS) < FEW_CLIPS
-    if not metric.is_psds:  # F1 over all classes stood the test with rare ones too
-        return few and label is not None
-    value = (result.macro if label is None else result.per_class[label]).get(metric.key)
-    return few or (value is not None and value < NEAR_ZERO)
-
-
 def _row(name: str, note: str, scores: Mapping[str, Any], own: bool = False) -> Row:
     found = [(metric, scores.get(metric.key)) for metric in scenarios.METRICS]
     cells = tuple(Cell(metric.text(value), value) for metric, value in found)
@@ -233,9 +171,12 @@ def _spread(result: Result, metric: Metric) -> str:
     if metric.key in result.deviation:
         parts.append(f"± {metric.text(result.deviation[metric.key])}")
     if metric.key in result.intervals:
-        found = result.intervals[metric.key]
-        parts.append(f"[{metric.text(found.low)}, {metric.text(found.high)}]" + NARROW * narrow(result, metric))
+        parts.append(_interval(metric, result.intervals[metric.key], result.is_narrow(metric)))
     return "\n".join(parts)
+
+
+def _interval(metric: Metric, found: Interval, narrow: bool, sign: str = "") -> str:
+    return f"[{metric.text(found.low, sign=sign)}, {metric.text(found.high, sign=sign)}]" + NARROW * narrow
 
 
 def _published_row(system: Published, split: str, systems: Sequence[ComparedSystem]) -> Row:
@@ -247,32 +188,34 @@ def _published_row(system: Published, split: str, systems: Sequence[ComparedSyst
 
 def _class_rows(result: Result) -> list[Row]:
     rows = []
-    for label in worst_classes(result):
-        scores, cells = result.per_class[label], []
+    for label in result.worst_classes:
+        cells = []
         for metric in scenarios.METRICS:
-            found, value = result.class_intervals.get(label, {}).get(metric.key), scores.get(metric.key)
-            spread = f"[{metric.text(found.low)}, {metric.text(found.high)}]" if found else ""
-            spread += NARROW * (bool(found) and narrow(result, metric, label))
+            value, found = (
+                result.per_class[label].get(metric.key),
+                result.class_intervals.get(label, {}).get(metric.key),
+            )
+            spread = _interval(metric, found, result.is_narrow(metric, label)) if found else ""
             cells.append(Cell(metric.text(value), value, spread))
         clips = result.class_clips.get(label)
         note = f"in {counted(clips, 'clip')}" if clips else ""
-        note += NEVER_DETECTED * never_detected(result, label)
+        note += NEVER_DETECTED * result.is_never_detected(label)
         rows.append(Row(label, note, True, tuple(cells)))
     return rows
 
 
 def _difference_row(a: ComparedSystem, b: ComparedSystem, split: str) -> Row:
-    cells = []
-    for metric in scenarios.METRICS:
-        found = difference(a.results[split], b.results[split], metric.key)
-        if found is None:
-            cells.append(Cell(NONE))
-            continue
-        low, high = (metric.text(edge, sign="+") for edge in (found.interval.low, found.interval.high))
-        spread = f"[{low}, {high}]" + NARROW * any(narrow(one.results[split], metric) for one in (a, b))
-        star = found.interval.excludes_zero and found.alike and a.ranked and b.ranked
-        cells.append(Cell(metric.text(found.value, sign="+"), found.value, spread, star))
+    cells = tuple(_difference_cell(a, b, split, metric) for metric in scenarios.METRICS)
     young = " and ".join(one.name for one in (a, b) if not one.ranked)
     notes = [f"not converged: {young}"] if young else []
     notes += ["PSDS is not measured in one way"] * (len({one.results[split].operating_points for one in (a, b)}) > 1)
-    return Row(f"{a.name} less {b.name}", "; ".join(notes), True, tuple(cells))
+    return Row(f"{a.name} less {b.name}", "; ".join(notes), True, cells)
+
+
+def _difference_cell(a: ComparedSystem, b: ComparedSystem, split: str, metric: Metric) -> Cell:
+    found = difference(a.results[split], b.results[split], metric.key)
+    if found is None:
+        return Cell(NONE)
+    narrow = any(one.results[split].is_narrow(metric) for one in (a, b))
+    star = found.interval.excludes_zero and found.alike and a.ranked and b.ranked
+    return Cell(metric.text(found.value, sign="+"), found.value, _interval(metric, found.interval, narrow, "+"), star)

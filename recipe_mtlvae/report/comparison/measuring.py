@@ -1,0 +1,149 @@
+"""Systems of any kind of folder, held against one truth, measured and resampled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from recipe_mtlvae.corpus.splits import of_role
+from recipe_mtlvae.report.comparison.compared import ComparedSystem, Result
+from recipe_mtlvae.report.comparison.convergence import has_converged
+from recipe_mtlvae.report.comparison.opening import Member, open_members
+from recipe_mtlvae.report.runs import Run, open_run
+from recipe_mtlvae.scoring import scenarios
+from recipe_mtlvae.scoring.evaluation import SystemOutput
+from recipe_mtlvae.scoring.intervals import Resamples, draw, interval, resample
+from recipe_mtlvae.scoring.metrics import Metrics, clip_statistics, figures
+from recipe_mtlvae.scoring.reference import Reference, reference_path
+from recipe_mtlvae.scoring.results import versions
+from recipe_mtlvae.scoring.toolkit_count import ToolkitCount, count_with_events
+
+
+def compare(
+    sources: Sequence[tuple[str, Path]], given: Reference | None, split: str | None, role: str | None = None
+) -> list[ComparedSystem]:
+    """Open and measure systems, (name, folder) each; sources of one name are the runs of one system.
+
+    given: the truth to hold all of them against, on `split`; None: each run's own, on all its splits, or on those of
+    one role, select or test.
+    Raises RecipeError where a folder is at fault, or clips, truth or classes are not the same.
+    """
+    members = open_members(sources, given, split)
+    if role is not None:
+        members = [replace(member, outputs=_of_role(member, role)) for member in members]
+    return [
+        _system(name, [member for member in members if member.name == name])
+        for name in dict.fromkeys(member.name for member in members)
+    ]
+
+
+def _of_role(member: Member, role: str) -> dict[str, SystemOutput]:
+    splits = of_role(member.run.conf.data.splits, role) if member.run.conf else ()
+    return {split: output for split, output in member.outputs.items() if split in splits}
+
+
+def systems_of_runs(folders: Mapping[str, Path]) -> list[ComparedSystem]:
+    """Run folders by name. Where they do not carry their truth, the figures are those of metrics.json alone.
+
+    Raises RecipeError where a folder holds no score at all.
+    """
+    runs = {name: open_run(folder, name) for name, folder in folders.items()}
+    carried = all(
+        reference_path(folder, split).exists() and (folder / "scores" / split).is_dir()
+        for name, folder in folders.items()
+        for split in runs[name].metrics
+    )
+    if carried and all(run.conf for run in runs.values()):
+        return compare(list(folders.items()), None, None)
+    return [_system_of_files(run) for run in runs.values()]
+
+
+def _system_of_files(run: Run) -> ComparedSystem:
+    """A run as its metrics.json tells, without intervals."""
+    results = {}
+    for split, metrics in run.metrics.items():
+        curves = run.curves.get(split, {})
+        results[split] = Result(
+            macro={name: metrics[name] for name in scenarios.metric_keys() if name in metrics},
+            deviation={},
+            per_class=metrics.get("per_class", {}),
+            intervals={},
+            class_intervals={},
+            class_clips={},
+            curves={name: (np.array(curve["efpr"]), np.array(curve["etpr"])) for name, curve in curves.items()},
+            scored=metrics["coverage"]["scored"],
+            expected=metrics["coverage"]["expected"],
+            clip_list_hash=metrics.get("clip_list_hash", ""),
+            absent_classes=tuple(metrics.get("absent_classes", ())),
+            versions=metrics.get("versions", {}),
+            resamples=None,
+            output=None,
+        )
+    return ComparedSystem(run.name, (run,), results, has_converged(run))
+
+
+def _system(name: str, members: list[Member]) -> ComparedSystem:
+    results = {
+        split: _result([member.outputs[split] for member in members if split in member.outputs])
+        for split in members[0].outputs
+    }
+    known = [has_converged(member.run) for member in members]
+    converged = False if False in known else True if True in known else None
+    return ComparedSystem(name, tuple(member.run for member in members), results, converged)
+
+
+def _result(outputs: list[SystemOutput]) -> Result:
+    measured = [_measure(output) for output in outputs]
+    metrics, resamples = [item[0] for item in measured], _mean_resamples([item[1] for item in measured])
+    counts = [item[2] for item in measured]
+    first, reference = metrics[0], outputs[0].reference
+    names = scenarios.metric_keys()
+    macro = {name: float(np.mean([item.macro[name] for item in metrics])) for name in names}
+    several = len(metrics) > 1
+    return Result(
+        macro=macro,
+        deviation={name: float(np.std([m.macro[name] for m in metrics], ddof=1)) for name in names} if several else {},
+        per_class={label: _mean_class([item.per_class[label] for item in metrics]) for label in first.per_class},
+        intervals={name: interval(resamples.macro[name]) for name in names},
+        class_intervals={
+            label: {name: interval(resamples.per_class[name][:, i]) for name in names}
+            for i, label in enumerate(resamples.classes)
+        },
+        class_clips=Counter(
+            label for events in reference.truth.values() for label in {event.label for event in events}
+        ),
+        curves={name: (curve.efpr, curve.etpr) for name, curve in first.psd_roc.items()},
+        scored=min(output.scored for output in outputs),
+        expected=reference.expected,
+        clip_list_hash=reference.clip_list_hash,
+        absent_classes=first.absent_classes,
+        versions=versions(),
+        resamples=resamples,
+        output=outputs[0],
+        toolkit=replace(
+            counts[0], psds={key: float(np.mean([one.psds[key] for one in counts])) for key in counts[0].psds}
+        ),
+    )
+
+
+def _measure(output: SystemOutput) -> tuple[Metrics, Resamples, ToolkitCount]:
+    reference = output.reference
+    statistics = clip_statistics(output.scores, output.detected, reference.truth, reference.durations)
+    return figures(statistics), resample(statistics, draw(len(statistics.clips))), count_with_events(statistics)
+
+
+def _mean_resamples(runs: list[Resamples]) -> Resamples:
+    """The resamples of the runs' mean: each draw of clips is the same in all runs."""
+    return replace(
+        runs[0],
+        macro={name: np.mean([run.macro[name] for run in runs], axis=0) for name in runs[0].macro},
+        per_class={name: np.mean([run.per_class[name] for run in runs], axis=0) for name in runs[0].per_class},
+    )
+
+
+def _mean_class(rows: list[Mapping[str, float | None]]) -> dict[str, float | None]:
+    return {name: None if rows[0][name] is None else float(np.mean([row[name] for row in rows])) for name in rows[0]}
