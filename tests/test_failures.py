@@ -66,7 +66,7 @@ def test_clips_that_are_most_wrong_are_told_with_what_was_true_and_what_fired() 
         ("wrong", 0.0, "Cat 1.0 to 2.0 s", "Dog 0.0 to 2.0 and 3.0 to 4.0 s")
     ]
     assert [row.label for row in found.confused] == ["Cat", "Dog", ""] and found.left_out == 0
-    assert [rate.share for rate in found.confused[0].rates] == [0.0, 1.0]
+    assert found.confused[0].shares == {"Cat": 0.0, "Dog": 1.0}
 
 
 def test_headline_tells_figures_with_intervals_clips_energy_and_the_worst_class() -> None:

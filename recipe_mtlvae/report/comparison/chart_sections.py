@@ -82,8 +82,8 @@ def psd_roc(systems: Sequence[ComparedSystem], split: str) -> Section:
             charts.append(Chart(plots.roc(curves, title, scenario.max_efpr, axis)))
     on = split_title(systems, split).lower()
     text = (
-        f"The polyphonic sound detection ROC on {on}: what is found, at each rate of "
-        "false alarms. The area under the curve up to 100 false positives an hour, as a share of all, is the PSDS."
+        f"The polyphonic sound detection ROC on {on}: the share of events that is found, at each rate of false alarms. "
+        "PSDS is the area under the curve up to 100 false positives an hour, divided by these 100."
     )
     return Section("PSD-ROC", text + _first_run(systems), tuple(charts))
 
@@ -106,12 +106,14 @@ def energy(systems: Sequence[ComparedSystem], split: str) -> Section:
 
 
 def training(systems: Sequence[ComparedSystem]) -> Section:
-    charts = []
+    charts, drawn = [], set()
     selections = {one.name: one.runs[0].history for one in systems if "val/selection" in one.runs[0].history}
     if len(systems) > 1 and selections:
         charts.append(Chart(plots.selections(selections, "Model selection", "selection score")))
     for system in systems:
-        charts += _run_charts(system.runs[0], system.name if len(systems) > 1 else "")
+        if (history := str(system.runs[0].history)) not in drawn:  # else another network of one training
+            charts += _run_charts(system.runs[0], system.name if len(systems) > 1 else "")
+        drawn.add(history)
     text = "Loss terms are unweighted. The epoch with the best selection score, marked by a line, is the one scored."
     return Section("Training", text + _first_run(systems), tuple(charts))
 
@@ -151,7 +153,7 @@ def clips(systems: Sequence[ComparedSystem], views: Sequence[ClipView], corpus: 
             colours,
             f"{view.rank}: {view.name}",
         )
-        title = view.rank[:1].upper() + view.rank[1:]
+        title = f"{view.rank[:1].upper()}{view.rank[1:]}:"
         charts.append(Chart(svg, title, f"{view.name}, F1 {100 * view.f1:.0f}\u00a0%", view.audio))
     text = (
         "The worst, the median and the best by the segment-based F1 of the single clip (1 s"

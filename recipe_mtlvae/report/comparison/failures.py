@@ -18,20 +18,12 @@ NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
-class Rate:
-    """One cell: how often the column's class fires where the row's is true."""
-
-    share: float | None  # None: never counted
-    right: bool  # the row's own class
-
-
-@dataclass(frozen=True)
 class Confused:
     """A row of the table of confusions."""
 
     label: str  # empty: no class is true
     seconds: float  # counted
-    rates: tuple[Rate, ...]  # as Failures.classes
+    shares: dict[str, float | None]  # by class: how often it fires in these seconds; None: there are none
 
 
 @dataclass(frozen=True)
@@ -74,12 +66,9 @@ def _confused(output: SystemOutput, shown: Sequence[str]) -> tuple[Confused, ...
     columns = [classes.index(label) for label in shown]
     rows = []
     for row, label in [*zip(columns, shown, strict=True), (len(classes), "")]:
-        shares = found.rates[row, columns]
-        rates = tuple(
-            Rate(None if np.isnan(share) else float(share), label == other)
-            for other, share in zip(shown, shares, strict=True)
-        )
-        rows.append(Confused(label, float(found.seconds[row]), rates))
+        shares = {other: found.rates[row, column] for other, column in zip(shown, columns, strict=True)}
+        shares = {other: None if np.isnan(share) else float(share) for other, share in shares.items()}
+        rows.append(Confused(label, float(found.seconds[row]), shares))
     return tuple(rows)
 
 

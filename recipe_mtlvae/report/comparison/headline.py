@@ -58,7 +58,12 @@ def _verdict(first: ComparedSystem, other: ComparedSystem, split: str) -> str:
             (better if found.value > 0 else worse).append(metric.short)
     parts = [
         f"{word} in {', '.join(names)}"
-        for word, names in (("better", better), ("worse", worse), ("even", even), ("not comparable", unlike))
+        for word, names in (
+            ("better", better),
+            ("worse", worse),
+            ("no clear difference", even),
+            ("not comparable", unlike),
+        )
         if names
     ]
     young = [system.name for system in (first, other) if not system.ranked]
@@ -66,11 +71,13 @@ def _verdict(first: ComparedSystem, other: ComparedSystem, split: str) -> str:
 
 
 def _energy(first: ComparedSystem, measured: Sequence[ComparedSystem]) -> list[str]:
-    lines = [f"training: {phase_energy(TRAINING, first)}"]
+    trainings, shares = [first.runs[0].energy.get(TRAINING)], []
     for other in measured[1:]:
-        share = share_of(first, other, TRAINING)
-        if share is not None and other.runs[0].energy != first.runs[0].energy:  # another network of one training
-            lines.append(f"that is {share:.3g} times that of {other.name}")
+        share, training = share_of(first, other, TRAINING), other.runs[0].energy.get(TRAINING)
+        if share is not None and training not in trainings:  # else another network of one training
+            trainings.append(training)
+            shares.append(f", {share:.3g} times that of {other.name}")
+    lines = [f"training: {phase_energy(TRAINING, first)}" + "".join(shares)]
     dev_test = dev_test_of(measured)
     if dev_test:
         lines.append(f"detection, {split_name(dev_test).lower()}: {phase_energy(dev_test, first)}")
