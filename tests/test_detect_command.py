@@ -14,11 +14,11 @@ import soundfile
 
 from recipe_mtlvae import __main__ as command_line
 from recipe_mtlvae.audio.decoding import read_audio
-from recipe_mtlvae.commands.detect import find_recordings
+from recipe_mtlvae.commands.detection_options import by_class, split_names
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inference import detection_files as detections
-from recipe_mtlvae.inference.decoding_options import by_class, split_names
 from recipe_mtlvae.inference.detection_files import result_names
+from recipe_mtlvae.inference.recordings import find_recordings
 from recipe_mtlvae.labels import DetectedEvent
 from recipe_mtlvae.scoring.scores import read_scores
 from tests.tiny import RATE, save_tiny_checkpoint, tiny_conf

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from recipe_mtlvae.inference.prefetch import prefetched
-from recipe_mtlvae.inference.progress import Bar
+from recipe_mtlvae.inference.progress import DetectionBar
 
 
 def test_items_come_in_order():
@@ -55,7 +55,7 @@ def moved(stderr: io.StringIO, monkeypatch: pytest.MonkeyPatch, folder: Path) ->
     paths = [folder / "long.wav", folder / "short.wav"]
     for path, size in zip(paths, (3000, 1000), strict=True):
         path.write_bytes(bytes(size))
-    with Bar(paths) as bar:
+    with DetectionBar(paths) as bar:
         bar._bar.mininterval = 0.0
         bar.move(paths[0], 1800.0, 3600.0)
         bar.move(paths[0], 3600.0, 3600.0)

@@ -10,19 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recipe_mtlvae.commands.detect import add_decoding_options, result_folder
+from recipe_mtlvae.commands.detection_options import CHOICES, add_detection_options, open_detector, result_folder
 from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, fail, warn
 from recipe_mtlvae.files import content_hash, write_json
 from recipe_mtlvae.inference import archive_list
 from recipe_mtlvae.inference.archive_list import Chunk
-from recipe_mtlvae.inference.decoding_options import split_names
 from recipe_mtlvae.inference.detection_files import check_writable, only_writer
 
 FORMAT = 1  # of the parts
 TABLES = ("events.parquet", "recordings.parquet", "faults.tsv", "summary.html")
 STATE = "archive.json"  # the checkpoint whose results the folder holds, and of which chunks its tables are
-CHOICES = ("threshold", "median_filter", "min_duration", "operating_point")  # Detector.load's, but for the classes
-DECODING = ("classes", *CHOICES, "scores")  # options that change the results
 
 
 def main(argv: list[str]) -> None:
@@ -40,7 +37,7 @@ def main(argv: list[str]) -> None:
         warn(f"{again} path{'s'[: again > 1]} named again: each recording is taken once")
     digest = _digest(options.checkpoint)
     state = _state(options.out, digest)
-    chosen = [str(getattr(options, name)) for name in DECODING]
+    chosen = [str(getattr(options, name)) for name in ("classes", *CHOICES, "scores")]
     chunks = archive_list.cut(entries, content_hash(FORMAT, digest, chosen))
     if archive_parts.missing(options.out, chunks):
         decoding = _decoding(options)  # refused before anything is written
@@ -63,7 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m recipe_mtlvae detect-archive", description=main.__doc__, allow_abbrev=False
     )
-    parser.add_argument("--checkpoint", type=Path, required=True, help="best.ckpt of a run")
     parser.add_argument("--out", type=result_folder, required=True, help="folder for the results of this archive")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
@@ -76,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cluster", metavar="ADDRESS", help="of a Ray cluster that sees the same files: host:port, auto"
     )
-    add_decoding_options(parser)
+    add_detection_options(parser)
     parser.add_argument("--scores", action="store_true", help="keep score tables too")
     return parser
 
@@ -113,24 +109,13 @@ def _state(out: Path, digest: str) -> str | None:
 
 def _decoding(options: argparse.Namespace) -> dict[str, Any]:
     """Options of Detector.load. Raises RecipeError for those that do not fit the checkpoint."""
-    from recipe_mtlvae.inference.detector import Detector
-    from recipe_mtlvae.nets.checkpoint import load_checkpoint
-
-    checkpoint = load_checkpoint(options.checkpoint)
-    decoding = {name: getattr(options, name) for name in CHOICES}
-    if options.classes is not None:
-        decoding["classes"] = split_names(options.classes, checkpoint.classes)
-    detector = Detector(checkpoint, "cpu", **decoding)
-    if not detector.reported:
-        raise fail("--classes: expected at least one", f"of {', '.join(checkpoint.classes)}")
-    for note in detector.notes:
-        warn(note, "note")
-    return decoding
+    detector = open_detector(options, "cpu")
+    return {name: getattr(options, name) for name in CHOICES} | {"classes": detector.reported}
 
 
 def _work(options: argparse.Namespace, decoding: dict[str, Any], chunks: Sequence[Chunk]) -> None:
     from recipe_mtlvae.inference.archive import Job, plain_loop
-    from recipe_mtlvae.inference.archive_progress import ArchiveBar
+    from recipe_mtlvae.inference.progress import ArchiveBar
 
     job = Job(options.checkpoint.resolve(), options.out.resolve(), decoding, options.scores)
     with ArchiveBar(sum(len(chunk.entries) for chunk in chunks)) as bar:

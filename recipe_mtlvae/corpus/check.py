@@ -16,9 +16,9 @@ from recipe_mtlvae.corpus.audio_stats import SILENT_PEAK, AudioStats
 from recipe_mtlvae.corpus.cutting import SLACK
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.corpus.scan import FOLDER, scan
-from recipe_mtlvae.corpus.splits import Corpus, SplitFiles
+from recipe_mtlvae.corpus.splits import Corpus, SplitFiles, training_events
 from recipe_mtlvae.errors import Fault
-from recipe_mtlvae.labels import Event, cut_events, merge_events
+from recipe_mtlvae.labels import Event, merge_events
 from recipe_mtlvae.progress_bar import progress_bar
 
 
@@ -170,7 +170,7 @@ def _add_labels(found: SplitCheck, clip: Clip, duration: float) -> None:
     if any(event.onset >= duration for event in clip.events):
         found.notice("late", clip.name)
     found.merged += len(clip.events) - len(merge_events(clip.events))
-    trained = merge_events(cut_events(clip.events, duration))
+    trained = training_events(clip.events, duration)
     for event in trained:
         found.classes[event.label].lengths.append(event.offset - event.onset)
     found.polyphony.update(_polyphony(trained, duration))

@@ -34,6 +34,15 @@ def bad_name(name: str) -> str | None:
     return None
 
 
+def name_fault(path: Path) -> Fault | None:
+    """Why a recording is refused by its name or its folder's, if it is: results name both, in UTF-8."""
+    if reason := bad_name(path.name):
+        return Fault(f"file name {show(path.name)}: {reason}", "rename it")
+    if _bytes(str(path)):
+        return Fault("is in a folder whose name is not UTF-8", "rename the folder", path)
+    return None
+
+
 def _bytes(name: str) -> bool:
     """Whether a name from disk is no UTF-8."""
     return any(unicodedata.category(character) == "Cs" for character in name)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recipe_mtlvae.corpus.names import bad_name, show
+from recipe_mtlvae.corpus.names import name_fault
 from recipe_mtlvae.errors import Fault
 from recipe_mtlvae.inference.archive_list import Chunk, Entry
 from recipe_mtlvae.inference.archive_parts import Row, write_part
@@ -59,7 +59,7 @@ class Scanner:
 
     def rows(self, chunk: Chunk, entries: Iterable[Entry]) -> list[Row]:
         """A row each for some of the chunk's recordings, in order."""
-        rows = {Path(entry.path): empty_row(entry, _name_fault(Path(entry.path))) for entry in entries}
+        rows = {Path(entry.path): empty_row(entry, _text(name_fault(Path(entry.path)))) for entry in entries}
         names = result_names([Path(entry.path) for entry in chunk.entries], {}) if self.job.scores else {}
         faults: list[Fault] = []
         for detection in self.detector.detect_all([path for path in rows if not rows[path]["fault"]], faults):
@@ -80,7 +80,7 @@ class Scanner:
                 {"onset": e.onset, "offset": e.offset, "event_label": e.label, "confidence": e.confidence}
                 for e in detection.events
             ],
-            "fault": detection.damage and _text(detection.damage),
+            "fault": _text(detection.damage),
             "scores": f"scores/{name}.tsv" if self.job.scores else None,
         }
 
@@ -109,13 +109,6 @@ def plain_loop(job: Job, chunks: Iterable[Chunk], done: Callable[[Tally], None])
         done(scanner.scan(chunk))
 
 
-def _text(fault: Fault) -> str:
-    return str(Fault(fault.what, fault.hint))
-
-
-def _name_fault(path: Path) -> str | None:
-    if reason := bad_name(path.name):
-        return f"file name {show(path.name)}: {reason}; rename it"
-    if any("\ud800" <= character <= "\udfff" for character in str(path)):
-        return "is in a folder whose name is not UTF-8; rename the folder"
-    return None
+def _text(fault: Fault | None) -> str | None:
+    """Without the path, which stands in the row."""
+    return fault and str(Fault(fault.what, fault.hint))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -79,46 +77,12 @@ def _operating_point(text: str) -> OperatingPoint:
         raise fail(f"operating_point: {error}") from None
 
 
-def operating_point(text: str) -> str:
-    """The same as argparse takes it."""
-    try:
-        OperatingPoint.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
-
-
 def known_classes(names: Iterable[str], classes: Sequence[str]) -> tuple[str, ...]:
     """`names` in the order of `classes`. Raises RecipeError for one that is not among them."""
     names = set(names)
     if unknown := sorted(names - set(classes)):
         raise fail(f"unknown class {', '.join(unknown)}: the checkpoint knows {', '.join(classes)}")
     return tuple(label for label in classes if label in names)
-
-
-def split_names(text: str, classes: Sequence[str]) -> list[str]:
-    """`Dog,Speech` as names; a class's own name may hold commas."""
-    names = []
-    while text:
-        known = [label for label in classes if text == label or text.startswith(f"{label},")]
-        name = max(known, key=len) if known else text.partition(",")[0]
-        names.append(name)
-        text = text[len(name) + 1 :]
-    return names
-
-
-def by_class(text: str) -> ByClass:
-    """`0.4`, or `Dog=0.3,Speech=0.6`, as argparse takes it; names may hold commas and equal signs."""
-    try:
-        try:
-            return float(text)
-        except ValueError:
-            pairs = re.findall(r"(.+?)=([-+.\dEe]+|nan|inf)(?:,|$)", text)
-            if not pairs or ",".join(f"{name}={value}" for name, value in pairs) != text.removesuffix(","):
-                raise
-            return {name: float(value) for name, value in pairs}
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number or class=number,...; got {text!r}") from None
 
 
 def _for_each(given: ByClass, classes: Sequence[str], name: str, most: float) -> list[float | None]:

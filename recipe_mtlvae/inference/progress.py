@@ -1,4 +1,4 @@
-"""How far the detection is: audio time done, and how many times faster than real time."""
+"""How far detection is, on a terminal: audio time done, and how many times faster than real time."""
 
 from __future__ import annotations
 
@@ -8,44 +8,63 @@ from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # torch
+    from recipe_mtlvae.inference.archive import Tally
 
 
-class Bar:
-    """A progress bar over recordings, by their sizes, since their lengths show only when they are opened.
+class _Bar:
+    """Nothing is shown where standard error is no terminal."""
 
-    Nothing is shown where standard error is no terminal.
-    """
-
-    def __init__(self, recordings: Iterable[Path]) -> None:
+    def __init__(self, total: int, text: str) -> None:
         from tqdm import tqdm
 
-        self._size = {path: path.stat().st_size if path.exists() else 0 for path in recordings}
-        self._share = dict.fromkeys(self._size, 0.0)
-        self._seconds = 0.0
-        self._started = time.perf_counter()
-        self._bar = tqdm(
-            total=sum(self._size.values()),
-            file=sys.stderr,
-            disable=None,  # unless on a terminal
-            leave=False,
-            miniters=1,
-            bar_format="{percentage:3.0f}% {bar} {desc}, {remaining} left",
-            desc="starting",
-        )
+        self._seconds, self._started = 0.0, time.perf_counter()  # seconds of audio done
+        look = {"bar_format": f"{{percentage:3.0f}}% {{bar}} {text}, {{remaining}} left", "leave": False, "miniters": 1}
+        self._bar = tqdm(total=total, file=sys.stderr, disable=None, **look)  # None: unless on a terminal
 
-    def move(self, path: Path, seconds: float, duration: float) -> None:
-        """`seconds` of `duration` are done of the recording."""
-        share = seconds / duration
-        moved = share - self._share[path]
-        self._share[path] = share
-        self._seconds += moved * duration
-        done = timedelta(seconds=round(self._seconds))
-        speed = self._seconds / (time.perf_counter() - self._started)
-        self._bar.set_description_str(f"{done} of audio, {speed:.0f} times real time", refresh=False)
-        self._bar.update(moved * self._size[path])
+    def _move(self, done: float, text: str) -> None:
+        self._bar.set_description_str(text, refresh=False)
+        self._bar.update(done)
 
-    def __enter__(self) -> Bar:
+    @property
+    def _speed(self) -> str:
+        return f"{self._seconds / (time.perf_counter() - self._started):.0f} times real time"
+
+    def __enter__(self) -> _Bar:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.close()
+
+
+class DetectionBar(_Bar):
+    """Over recordings, by their sizes, since their lengths show only when they are opened."""
+
+    def __init__(self, recordings: Iterable[Path]) -> None:
+        self._size = {path: path.stat().st_size if path.exists() else 0 for path in recordings}
+        self._share = dict.fromkeys(self._size, 0.0)
+        super().__init__(sum(self._size.values()), "{desc}")
+        self._bar.set_description_str("starting", refresh=False)
+
+    def move(self, path: Path, seconds: float, duration: float) -> None:
+        """`seconds` of `duration` are done of the recording."""
+        moved = seconds / duration - self._share[path]
+        self._share[path] += moved
+        self._seconds += moved * duration
+        self._move(moved * self._size[path], f"{timedelta(seconds=round(self._seconds))} of audio, {self._speed}")
+
+
+class ArchiveBar(_Bar):
+    """Over an archive: recordings, hours of audio, speed and faults."""
+
+    def __init__(self, recordings: int) -> None:
+        self._faults = 0
+        super().__init__(recordings, "{n_fmt} of {total_fmt} recordings{desc}")
+
+    def move(self, tally: Tally) -> None:
+        """A chunk is done."""
+        self._seconds += tally.seconds
+        self._faults += tally.faults
+        self._move(tally.recordings, f", {self._seconds / 3600:.1f} h of audio, {self._speed}, {self._faults} faults")

@@ -1,0 +1,106 @@
+"""What the commands that detect let a user choose, as argparse takes it, and the detector of these choices."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recipe_mtlvae.errors import fail, warn
+from recipe_mtlvae.inference.decoding_options import ByClass
+from recipe_mtlvae.scoring.precision_recall import OperatingPoint
+
+if TYPE_CHECKING:  # torch is slow to import
+    from recipe_mtlvae.inference.detector import Detector
+
+CHOICES = ("threshold", "median_filter", "min_duration", "operating_point")  # Detector's, but for the classes
+
+
+def add_detection_options(parser: argparse.ArgumentParser, whole: bool = True) -> None:
+    """The checkpoint; what is reported, and from which scores. whole: of recordings, whose events have a length."""
+    parser.add_argument("--checkpoint", type=Path, required=True, help="best.ckpt of a run")
+    parser.add_argument("--classes", metavar="A,B", help="report these classes only")
+    after = "default: the checkpoint's, by class"
+    parser.add_argument(
+        "--threshold", type=by_class, metavar="X", help=f"0 to 1, of all classes or Dog=0.3,Speech=0.6 ({after})"
+    )
+    parser.add_argument(
+        "--median_filter", type=by_class, metavar="S", help=f"seconds, 0 for none; of all classes or by class ({after})"
+    )
+    parser.add_argument(
+        "--operating_point",
+        type=operating_point,
+        metavar="P",
+        help="precision=0.9, recall=0.9 or f1: thresholds by class that held it on selection data",
+    )
+    if whole:
+        parser.add_argument("--min_duration", type=seconds, default=0.0, metavar="S", help="leave out shorter events")
+
+
+def open_detector(options: argparse.Namespace, device: str | None = None) -> Detector:
+    """The checkpoint with these choices; what is to be said of them is printed.
+
+    Raises RecipeError for a file that is no checkpoint, and for choices that do not fit it.
+    """
+    from recipe_mtlvae.inference.detector import Detector
+    from recipe_mtlvae.nets.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(options.checkpoint)
+    classes = None if options.classes is None else split_names(options.classes, checkpoint.classes)
+    chosen = {name: value for name, value in vars(options).items() if name in CHOICES}
+    detector = Detector(checkpoint, device, classes=classes, **chosen)
+    if not detector.reported:
+        raise fail("--classes: expected at least one", f"of {', '.join(detector.classes)}")
+    for note in detector.notes:
+        warn(note, "note")
+    return detector
+
+
+def operating_point(text: str) -> str:
+    """Text that Detector takes."""
+    try:
+        OperatingPoint.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def split_names(text: str, classes: Sequence[str]) -> list[str]:
+    """`Dog,Speech` as names; a class's own name may hold commas."""
+    names = []
+    while text:
+        known = [label for label in classes if text == label or text.startswith(f"{label},")]
+        name = max(known, key=len) if known else text.partition(",")[0]
+        names.append(name)
+        text = text[len(name) + 1 :]
+    return names
+
+
+def by_class(text: str) -> ByClass:
+    """`0.4`, or `Dog=0.3,Speech=0.6`; names may hold commas and equal signs."""
+    try:
+        try:
+            return float(text)
+        except ValueError:
+            pairs = re.findall(r"(.+?)=([-+.\dEe]+|nan|inf)(?:,|$)", text)
+            if not pairs or ",".join(f"{name}={value}" for name, value in pairs) != text.removesuffix(","):
+                raise
+            return {name: float(value) for name, value in pairs}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number or class=number,...; got {text!r}") from None
+
+
+def seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds from 0 on, got {text!r}")
+    return value
+
+
+def result_folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a folder, got ''")
+    return Path(text)

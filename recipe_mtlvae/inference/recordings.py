@@ -1,0 +1,52 @@
+"""The recordings that a user means by files and folders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from recipe_mtlvae.audio.decoding import FOREIGN
+from recipe_mtlvae.corpus.names import AUDIO_SUFFIXES, dangling, is_audio_name, name_fault
+from recipe_mtlvae.errors import Fault
+
+
+def find_recordings(paths: Iterable[Path]) -> tuple[list[Path], list[Fault]]:
+    """The files named, and those with an audio suffix in the folders named, recursively; each once.
+
+    Hidden files are left out, as macOS leaves them beside every copied one.
+    """
+    recordings: dict[Path, Path] = {}  # by what they are, however they are named
+    faults = []
+    for path in paths:
+        if path.is_dir():
+            entries = sorted(path.rglob("*"))
+            named = [entry for entry in entries if is_audio_name(entry.name)]
+            faults += [Fault("is a link to nothing", "put the file there", entry) for entry in dangling(named)]
+            files = [entry for entry in entries if entry.is_file()]
+            found = [file for file in files if is_audio_name(file.name)]
+            if not found:
+                faults.append(Fault(f"no audio in this folder: expected {', '.join(AUDIO_SUFFIXES)}", path=path))
+            faults += _foreign(files, path)
+            for file in found:
+                recordings.setdefault(file.resolve(), file)
+        elif path.is_file():
+            recordings.setdefault(path.resolve(), path)
+        elif path.exists():
+            faults.append(Fault("is a pipe or a device, not a file", "write the audio to a file", path))
+        elif path.is_symlink():
+            faults.append(Fault("is a link to nothing", "put the file there", path))
+        else:
+            faults.append(Fault("no such file or folder", path=path))
+    unfit = {real: fault for real, path in recordings.items() if (fault := name_fault(path) or name_fault(real))}
+    return [path for real, path in recordings.items() if real not in unfit], [*faults, *unfit.values()]
+
+
+def _foreign(files: Iterable[Path], folder: Path) -> list[Fault]:
+    """Recordings of formats that are not read, such as a phone's; they are not to be missed in silence."""
+    count = Counter(suffix for file in files if (suffix := file.suffix.lower()) in FOREIGN)
+    hint = "convert them, as by ffmpeg -i NAME{0} NAME.wav"
+    return [
+        Fault(f"{number} file{'s'[: number > 1]} ending in {suffix}, which is not read", hint.format(suffix), folder)
+        for suffix, number in sorted(count.items())
+    ]
