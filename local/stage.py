@@ -110,7 +110,7 @@ def open_stage(number: int, description: str, argv: list[str] | None = None) -> 
     Nothing is written yet. Raises RecipeError where the tag holds a run of another configuration, naming the keys.
     """
     options = _parser(description).parse_args(argv)
-    conf = _resolve(options)
+    conf = _resolve(options, Path(options.conf), options.settings)
     root = Path(options.data_root or conf.data.root or _made_root(conf)).resolve()
     tag = options.tag if options.tag is not None else f"{Path(options.conf).stem}-{conf.data.name}"
     for option, name in (("tag", tag), *(("run", name) for name in options.runs)):
@@ -160,17 +160,12 @@ def _parser(description: str) -> argparse.ArgumentParser:
 
 def _baseline_of(conf: Conf, options: argparse.Namespace) -> Conf:
     """The system's baseline on the same data; to be trained for as many epochs as `conf`, or until it levels off."""
-    length = BASELINES.get(options.as_baseline, [])
-    settings = [setting.format(max_epochs=conf.train.max_epochs) for setting in length]
-    baseline = {
-        "conf": str(CONF_DIR / f"{SYSTEMS[conf.system].baseline}.yaml"),
-        "settings": [*options.settings, *settings],
-    }
-    return _resolve(argparse.Namespace(**{**vars(options), **baseline}))
+    length = [setting.format(max_epochs=conf.train.max_epochs) for setting in BASELINES.get(options.as_baseline, [])]
+    return _resolve(options, CONF_DIR / f"{SYSTEMS[conf.system].baseline}.yaml", [*options.settings, *length])
 
 
-def _resolve(options: argparse.Namespace) -> Conf:
-    settings = list(options.settings)
+def _resolve(options: argparse.Namespace, delta: Path, settings: list[str]) -> Conf:
+    """The configuration of these options with this delta; `settings` win over what they say."""
     if options.soundbank:
         folder = Path(options.soundbank).resolve()
         if not folder.is_dir():
@@ -185,8 +180,8 @@ def _resolve(options: argparse.Namespace) -> Conf:
     if options.submission:
         is_file = options.submission.endswith((".yaml", ".yml"))
         named = str(Path(options.submission).resolve()) if is_file else options.submission
-        settings.append(f"submission={json.dumps(named)}")
-    conf = load_conf(data_file(options.data), Path(options.conf), settings=settings)
+        settings = [*settings, f"submission={json.dumps(named)}"]
+    conf = load_conf(data_file(options.data), delta, settings=settings)
     if "embeddings" in input_names(conf):
         conf = replace(conf, encoder=replace(conf.encoder, weights=str(_encoder_weights(conf))))
     return conf

@@ -119,15 +119,12 @@ def _generate(
         generator.generate(1, scratch, min_events=0, max_events=0, txt_file=False, **audio)
         return
     if occurrences is not None:
-        occurrence = {label: {"proba": 1.0, "co-occurences": occurrences[label]}}
-        generator.generate_by_label_occurence(occurrence, 1, scratch, snr=("uniform", *SNR), **audio)
-        return
-    main = state.choice([folder for folder in folders if class_of(folder) == label])
-    occurrence = {main: {"proba": 1.0, "co-occurences": _companions(label, folders)}}
-    # desed's upper end is exclusive
-    generator.generate_by_label_occurence(
-        occurrence, 1, scratch, min_events=EVENTS[0], max_events=EVENTS[1] + 1, snr=("uniform", *SNR), **audio
-    )
+        main, others, limits = label, occurrences[label], {}
+    else:
+        main, others = state.choice([name for name in folders if class_of(name) == label]), _companions(label, folders)
+        limits = {"min_events": EVENTS[0], "max_events": EVENTS[1] + 1}  # desed's upper end is exclusive
+    occurrence = {main: {"proba": 1.0, "co-occurences": others}}
+    generator.generate_by_label_occurence(occurrence, 1, scratch, snr=("uniform", *SNR), **limits, **audio)
 
 
 def _companions(label: str, folders: list[str]) -> dict[str, list]:
