@@ -19,7 +19,7 @@ def system(name: str, kwh: float | None, selection: list[float], seconds: list[f
     conf = tiny_conf(*settings, *other.get("settings", []))
     energy = {"training": {"kwh": kwh, **MEASURED, **other.get("energy", {})}}
     run = Run(name, Path(name), conf, {}, {}, {"val/selection": selection, "seconds": seconds}, energy, {}, ())
-    result = Result(dict.fromkeys(metric_keys(), 0.5), {}, {"Beep": {}}, {}, {}, {}, {}, 1, 1, "", (), {}, None, None)
+    result = Result(macro=dict.fromkeys(metric_keys(), 0.5), per_class={"Beep": {}}, scored=1, expected=1)
     return ComparedSystem(name, (run,), {"other": result}, other.get("converged", True))
 
 

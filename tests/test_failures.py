@@ -25,7 +25,7 @@ def system(name: str, per_class: dict, output=None, energy: dict | None = None, 
     run = bare_run(Path(name), name)
     run.energy.update(energy or {})
     intervals = {key: Interval(value - 0.1, value + 0.1) for key, value in macro.items()}
-    result = Result(macro, {}, per_class, intervals, {}, {}, {}, 4, 5, "", (), {}, None, output)
+    result = Result(macro=macro, per_class=per_class, scored=4, expected=5, intervals=intervals, output=output)
     return ComparedSystem(name, (run,), {"validation": result}, None)
 
 

@@ -119,7 +119,7 @@ def test_the_page_shows_curves_and_thresholds_of_what_tuning_counted(tmp_path):
     (found,) = threshold_choices([ComparedSystem("x", (run,), {}, None)])
     (row,) = found.rows
     assert (row.label, row.events, [one.threshold for one in row.chosen]) == ("Dog", 10, [0.9, 0.1, 0.5])
-    assert len(found.charts) == 1 and "Dog" in found.charts[0]
+    assert len(found.charts) == 1 and "Dog" in found.charts[0].svg
 
 
 @pytest.mark.parametrize(

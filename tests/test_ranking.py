@@ -15,7 +15,7 @@ from recipe_mtlvae.scoring.scenarios import metric_keys
 def _system(name: str, values: np.ndarray, converged: bool | None = True) -> ComparedSystem:
     resamples = Resamples((), (), dict.fromkeys(metric_keys(), values), {})
     macro = dict.fromkeys(metric_keys(), float(values.mean()))
-    result = Result(macro, {}, {}, {}, {}, {}, {}, 1, 1, "", (), {}, resamples, None)
+    result = Result(macro=macro, per_class={}, scored=1, expected=1, resamples=resamples)
     return ComparedSystem(name, (), {"validation": result}, converged)
 
 

@@ -267,7 +267,7 @@ def test_charts_of_very_many_classes_show_the_first(monkeypatch: pytest.MonkeyPa
     shown = []
     monkeypatch.setattr(plots, "bars", lambda values, *rest: shown.append(list(values["x"])) or "")
     per_class = {f"{i:03d}": dict.fromkeys(metric_keys(), 0.5) for i in range(theme.ROWS + 1)}
-    result = Result({}, {}, per_class, {}, {}, {}, {}, 1, 1, "", (), {}, None, None)
+    result = Result(macro={}, per_class=per_class, scored=1, expected=1)
     system = ComparedSystem("x", (bare_run(Path(), "x"),), {"v": result}, None)
     section = chart_sections.classes([system], "v")
     assert shown == [[f"{i:03d}" for i in range(theme.ROWS)]] * len(METRICS)

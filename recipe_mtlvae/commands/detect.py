@@ -41,10 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m recipe_mtlvae detect", description=__doc__, epilog=live, allow_abbrev=False
     )
+    add_detection_options(parser)
     parser.add_argument(
         "--out", type=result_folder, required=True, help="folder for the results; earlier ones stay in it"
     )
-    add_detection_options(parser)
     parser.add_argument("--plot", action="store_true", help="a picture of each recording, every 5 minutes one")
     parser.add_argument("audio", type=Path, nargs="+", help="files or folders, any length, any rate")
     return parser

@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m recipe_mtlvae detect-archive", description=main.__doc__, allow_abbrev=False
     )
+    add_detection_options(parser)
     parser.add_argument("--out", type=result_folder, required=True, help="folder for the results of this archive")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
@@ -72,7 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cluster", metavar="ADDRESS", help="of a Ray cluster that sees the same files: host:port, auto"
     )
-    add_detection_options(parser)
     parser.add_argument("--scores", action="store_true", help="keep score tables too")
     return parser
 

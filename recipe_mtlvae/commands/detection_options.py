@@ -37,7 +37,9 @@ def add_detection_options(parser: argparse.ArgumentParser, whole: bool = True) -
         help="precision=0.9, recall=0.9 or f1: thresholds by class that held it on selection data",
     )
     if whole:
-        parser.add_argument("--min_duration", type=seconds, default=0.0, metavar="S", help="leave out shorter events")
+        parser.add_argument(
+            "--min_duration", type=seconds, default=0.0, metavar="S", help="seconds; shorter events are left out"
+        )
 
 
 def open_detector(options: argparse.Namespace, device: str | None = None) -> Detector:

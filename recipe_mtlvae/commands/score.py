@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 
+from recipe_mtlvae.commands.detection_options import seconds
 from recipe_mtlvae.files import output_file
 from recipe_mtlvae.scoring.evaluation import THRESHOLD, measure, prepare, read_points, uncollected
 from recipe_mtlvae.scoring.reference import read_reference
@@ -39,7 +39,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--durations", type=Path, required=True, metavar="TSV", help="filename duration: the clip list")
     parser.add_argument(
-        "--median_filter", type=_seconds, default=0.0, metavar="SECONDS", help="of score folders; default none"
+        "--median_filter", type=seconds, default=0.0, metavar="SECONDS", help="of score folders; default none"
     )
     parser.add_argument("--allow_missing", action="store_true", help="clips without scores count as event-free")
     parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="metrics.json")
@@ -47,10 +47,3 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     if options.operating_points and (options.median_filter or options.allow_missing):
         parser.error("--median_filter and --allow_missing are for --scores: operating points are events already")
     return options
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"expected seconds from 0 on, got {text!r}")
-    return seconds

@@ -65,6 +65,11 @@ class SplitCheck:
         return [clip.name for clip in self.files.clips if clip.name not in self.durations]
 
     @property
+    def faulty_rows(self) -> int:
+        """Of the metadata."""
+        return sum(fault.line is not None for fault in self.faults)
+
+    @property
     def usable(self) -> int:
         """Clips whose rows are sound and whose audio can be read."""
         return len(self.durations)

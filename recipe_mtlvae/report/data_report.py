@@ -16,6 +16,7 @@ from recipe_mtlvae.report import data_plots
 from recipe_mtlvae.report.data_tables import class_table, split_table, write_check
 from recipe_mtlvae.report.pages import write_page
 from recipe_mtlvae.report.palette import PALETTE, palette
+from recipe_mtlvae.report.sections import Chart, Section
 from recipe_mtlvae.report.theme import ROWS
 
 SHOWN_CLIPS = 200  # missing clips of a split, and copies, that the page names
@@ -39,7 +40,7 @@ def write_data_report(check: CorpusCheck, folder: Path) -> Path:
         notes=notes,
         splits=split_table(check),
         classes=class_table(check),
-        sections=[section for section in (_audio(check), _labels(check)) if section["charts"]],
+        sections=[section for section in (_audio(check), _labels(check)) if section.charts],
         missing=[(split.name, split.files.missing) for split in check.splits if split.files.missing],
         twins=check.twins,
         shown=SHOWN_CLIPS,
@@ -48,9 +49,9 @@ def write_data_report(check: CorpusCheck, folder: Path) -> Path:
     return page
 
 
-def _audio(check: CorpusCheck) -> dict:
+def _audio(check: CorpusCheck) -> Section:
     text = "Of the clips that the metadata name: what is here, how long and how loud it is."
-    return {"title": "Recordings", "text": text, "charts": list(_audio_charts(check))}
+    return Section("Recordings", text, tuple(map(Chart, _audio_charts(check))))
 
 
 def _audio_charts(check: CorpusCheck) -> Iterator[Markup]:
@@ -80,10 +81,10 @@ def _presence(split: SplitCheck) -> dict[str, float]:
     return {part: 100 * count / split.files.expected for part, count in counts.items()}
 
 
-def _labels(check: CorpusCheck) -> dict:
+def _labels(check: CorpusCheck) -> Section:
     text = "Events as they are trained on: cut at the recording's end, those of one class that overlap as one."
     text += f" The first {ROWS} classes: the table has all." * (len(check.classes) > ROWS)
-    return {"title": "Labels", "text": text, "charts": list(_label_charts(check))}
+    return Section("Labels", text, tuple(map(Chart, _label_charts(check))))
 
 
 def _label_charts(check: CorpusCheck) -> Iterator[Markup]:
@@ -92,10 +93,10 @@ def _label_charts(check: CorpusCheck) -> Iterator[Markup]:
     classes = check.classes[:ROWS]
     if labelled:
         clips = {split.name: {label: split.classes[label].clips for label in classes} for split in labelled}
-        yield data_plots.dots(clips, classes, "Clips a class", "clips; hollow: none")
+        yield data_plots.dots(clips, classes, "Clips of each class", "clips; hollow: none")
     if strong:
         seconds = {split.name: {label: split.classes[label].seconds for label in classes} for split in strong}
-        yield data_plots.dots(seconds, classes, "Seconds a class", "s of events; hollow: none")
+        yield data_plots.dots(seconds, classes, "Seconds of each class", "s of events; hollow: none")
         lengths = {label: [s for split in strong for s in split.classes[label].lengths] for label in classes}
         title = "Lengths of the events"
         yield data_plots.spans(lengths, palette(classes), title, "s: median, middle half, 5 to 95 %")

@@ -34,8 +34,7 @@ def split_table(check: CorpusCheck) -> Table:
 
 
 def _split_row(split: SplitCheck) -> tuple[str, ...]:
-    unreadable = len(split.unreadable)
-    counts = [len(split.files.missing), unreadable, len(split.faults) - unreadable]
+    counts = [len(split.files.missing), len(split.unreadable), split.faulty_rows]
     counts += [len(split.noticed.get(kind, ())) for kind in ("silent", "clipped", "short", "long")]
     return (
         split.name,
@@ -121,7 +120,7 @@ def _split_content(split: SplitCheck) -> dict[str, Any]:
         "usable": split.usable,
         "coverage": split.coverage,
         "unreadable": len(split.unreadable),
-        "faulty_rows": len(split.faults) - len(split.unreadable),
+        "faulty_rows": split.faulty_rows,
         "seconds": sum(split.durations.values()),
         "rates": {str(rate): len(names) for rate, names in sorted(split.rates.items())},
         "clips": {kind: {"count": len(names), "names": names[:LISTED]} for kind, names in lists.items()},

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-from markupsafe import Markup
 
 from recipe_mtlvae.conf_sections import TRAINING
 from recipe_mtlvae.corpus.splits import Corpus
@@ -20,25 +17,9 @@ from recipe_mtlvae.report.comparison.energy_use import mean_kwh
 from recipe_mtlvae.report.latents import read_latents
 from recipe_mtlvae.report.palette import SYSTEM_COLOURS, palette
 from recipe_mtlvae.report.runs import Run
+from recipe_mtlvae.report.sections import Chart, Section
 from recipe_mtlvae.report.theme import ROWS
 from recipe_mtlvae.scoring import scenarios
-
-
-@dataclass(frozen=True)
-class Chart:
-    """An SVG chart; where its title holds a name, the page writes it."""
-
-    svg: Markup
-    title: str = ""
-    note: str = ""
-    audio: str | None = None  # data URI
-
-
-@dataclass(frozen=True)
-class Section:
-    title: str
-    text: str
-    charts: tuple[Chart, ...]
 
 
 def classes(systems: Sequence[ComparedSystem], split: str) -> Section:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,25 +21,26 @@ from recipe_mtlvae.scoring.toolkit_count import ToolkitCount
 FEW_CLIPS, NEAR_ZERO = 10, 0.1  # with fewer of a class, or a PSDS below, an interval is likely too narrow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """A system's figures on one split, 0 to 1: the mean of its runs."""
 
     macro: dict[str, float]  # as scenarios.METRICS
-    deviation: dict[str, float]  # standard deviation over the runs; empty where there is one
     per_class: dict[str, dict[str, float | None]]  # None where the class has no truth
-    intervals: dict[str, Interval]  # of `macro`; empty where the truth is not at hand
-    class_intervals: dict[str, dict[str, Interval]]
-    class_clips: dict[str, int]  # clips in whose truth the class is; empty where the truth is not at hand
-    curves: dict[str, tuple[np.ndarray, np.ndarray]]  # psds1, psds2: efpr, etpr, of the first run
     scored: int
     expected: int  # clips
-    clip_list_hash: str
-    absent_classes: tuple[str, ...]
-    versions: dict[str, str]  # of the packages that measured it
-    resamples: Resamples | None
-    output: SystemOutput | None  # of the first run
-    toolkit: ToolkitCount | None = None  # PSDS as the toolkit of 2023 and 2024 counts; None where truth is not at hand
+    clip_list_hash: str = ""
+    absent_classes: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)  # of the packages that measured it
+    curves: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)  # PSDS: efpr, etpr, of the first run
+    deviation: dict[str, float] = field(default_factory=dict)  # standard deviation over the runs, where there are some
+    # What follows is there where the truth is at hand
+    intervals: dict[str, Interval] = field(default_factory=dict)  # of `macro`
+    class_intervals: dict[str, dict[str, Interval]] = field(default_factory=dict)
+    class_clips: dict[str, int] = field(default_factory=dict)  # clips in whose truth the class is
+    resamples: Resamples | None = None
+    output: SystemOutput | None = None  # of the first run
+    toolkit: ToolkitCount | None = None  # PSDS as the toolkit of 2023 and 2024 counts
 
     @property
     def operating_points(self) -> int | None:

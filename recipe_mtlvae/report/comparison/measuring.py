@@ -69,19 +69,13 @@ def _system_of_files(run: Run) -> ComparedSystem:
         curves = run.curves.get(split, {})
         results[split] = Result(
             macro={name: metrics[name] for name in scenarios.metric_keys() if name in metrics},
-            deviation={},
             per_class=metrics.get("per_class", {}),
-            intervals={},
-            class_intervals={},
-            class_clips={},
             curves={name: (np.array(curve["efpr"]), np.array(curve["etpr"])) for name, curve in curves.items()},
             scored=metrics["coverage"]["scored"],
             expected=metrics["coverage"]["expected"],
             clip_list_hash=metrics.get("clip_list_hash", ""),
             absent_classes=tuple(metrics.get("absent_classes", ())),
             versions=metrics.get("versions", {}),
-            resamples=None,
-            output=None,
         )
     return ComparedSystem(run.name, (run,), results, has_converged(run))
 
@@ -97,17 +91,14 @@ def _system(name: str, members: list[Member]) -> ComparedSystem:
 
 
 def _result(outputs: list[SystemOutput]) -> Result:
-    measured = [_measure(output) for output in outputs]
-    metrics, resamples = [item[0] for item in measured], _mean_resamples([item[1] for item in measured])
-    counts = [item[2] for item in measured]
-    first, reference = metrics[0], outputs[0].reference
+    metrics, resampled, counts = zip(*map(_measure, outputs), strict=True)
+    first, reference, resamples = metrics[0], outputs[0].reference, _mean_resamples(resampled)
     names = scenarios.metric_keys()
-    macro = {name: float(np.mean([item.macro[name] for item in metrics])) for name in names}
     several = len(metrics) > 1
     return Result(
-        macro=macro,
+        macro=_mean([item.macro for item in metrics]),
         deviation={name: float(np.std([m.macro[name] for m in metrics], ddof=1)) for name in names} if several else {},
-        per_class={label: _mean_class([item.per_class[label] for item in metrics]) for label in first.per_class},
+        per_class={label: _mean([item.per_class[label] for item in metrics]) for label in first.per_class},
         intervals={name: interval(resamples.macro[name]) for name in names},
         class_intervals={
             label: {name: interval(resamples.per_class[name][:, i]) for name in names}
@@ -124,9 +115,7 @@ def _result(outputs: list[SystemOutput]) -> Result:
         versions=versions(),
         resamples=resamples,
         output=outputs[0],
-        toolkit=replace(
-            counts[0], psds={key: float(np.mean([one.psds[key] for one in counts])) for key in counts[0].psds}
-        ),
+        toolkit=replace(counts[0], psds=_mean([one.psds for one in counts])),
     )
 
 
@@ -136,7 +125,7 @@ def _measure(output: SystemOutput) -> tuple[Metrics, Resamples, ToolkitCount]:
     return figures(statistics), resample(statistics, draw(len(statistics.clips))), count_with_events(statistics)
 
 
-def _mean_resamples(runs: list[Resamples]) -> Resamples:
+def _mean_resamples(runs: Sequence[Resamples]) -> Resamples:
     """The resamples of the runs' mean: each draw of clips is the same in all runs."""
     return replace(
         runs[0],
@@ -145,5 +134,5 @@ def _mean_resamples(runs: list[Resamples]) -> Resamples:
     )
 
 
-def _mean_class(rows: list[Mapping[str, float | None]]) -> dict[str, float | None]:
+def _mean(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
     return {name: None if rows[0][name] is None else float(np.mean([row[name] for row in rows])) for name in rows[0]}

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from recipe_mtlvae.report.comparison import plots
 from recipe_mtlvae.report.comparison.compared import ComparedSystem
 from recipe_mtlvae.report.palette import palette
+from recipe_mtlvae.report.sections import Chart
 from recipe_mtlvae.report.theme import ROWS
 from recipe_mtlvae.scoring.precision_recall import Chosen, OperatingPoint, PrecisionRecall
 
@@ -31,7 +30,7 @@ class ThresholdChoice:
     """Of one system, its first run."""
 
     system: str
-    charts: tuple[Markup, ...]
+    charts: tuple[Chart, ...]
     rows: tuple[ClassPoints, ...]
 
 
@@ -55,12 +54,12 @@ def threshold_choices(systems: Sequence[ComparedSystem]) -> list[ThresholdChoice
     return found
 
 
-def _charts(counts: PrecisionRecall, classes: Sequence[str]) -> tuple[Markup, ...]:
+def _charts(counts: PrecisionRecall, classes: Sequence[str]) -> tuple[Chart, ...]:
     colours = palette(sorted(classes))
     shown = sorted(classes)[:ROWS]
     charts = []
     for first in range(0, len(shown), CLASSES_EACH):
         part = {label: classes.index(label) for label in shown[first : first + CLASSES_EACH]}
         curves = {label: (counts.recall[i], counts.precision[i]) for label, i in part.items()}
-        charts.append(plots.precision_recall(curves, colours, "Precision and recall"))
+        charts.append(Chart(plots.precision_recall(curves, colours, "Precision and recall")))
     return tuple(charts)
