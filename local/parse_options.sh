@@ -55,10 +55,7 @@ parse_options() {
                 ;;
         esac
         name=$1
-        case $name in
-            --stage | --stop_stage | --conf | --data | --data_root | --soundbank | --tag | --exp_dir | --baseline | --baseline_checkpoint | --submission | --run | --set) ;;
-            *) _wrong_usage "unknown option $name" ;;
-        esac
+        [[ $(_usage) == *$'\n'"  $name "[A-Z]* ]] || _wrong_usage "unknown option $name"
         [[ $# -ge 2 ]] || _wrong_usage "$name wants a value"
         value=$2
         shift 2

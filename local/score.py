@@ -23,35 +23,34 @@ BY_AIM = ("median_reference", "bounding_boxes")  # in model.json and in metrics.
 
 def main() -> None:
     stage = open_stage(3, __doc__)
-    tasks = [
-        _Task(folder, split, folder / metrics_name(split, stage.conf))
+    entries = [
+        _NetworkScores(folder, split, folder / metrics_name(split, stage.conf))
         for folder in stage.system_dirs().values()
         for split in scored_splits(stage.conf)
         if (folder / "scores" / split).is_dir()
     ]
-    if not tasks:
+    if not entries:
         raise fail("no scores to measure", "run stage 2 first", stage.run_dir / "scores")
-    splits = {task.split for task in tasks}
+    splits = {entry.split for entry in entries}
     references = {split: split_reference(open_split(stage.corpus, split)) for split in splits}
-    inputs = {
-        str(task.scores.relative_to(stage.run_dir)): _inputs(task.scores, references[task.split]) for task in tasks
-    }
+    hashed = ((entry.scores, _inputs(entry.scores, references[entry.split])) for entry in entries)
+    inputs = {str(folder.relative_to(stage.run_dir)): what for folder, what in hashed}
     inputs["postprocess"] = conf_to_dict(stage.conf)["postprocess"]
-    inputs["tuned"] = {str(task.folder.relative_to(stage.run_dir)): task.model("decoding") for task in tasks}
+    inputs["tuned"] = {str(entry.folder.relative_to(stage.run_dir)): entry.model("decoding") for entry in entries}
     for key in BY_AIM:
-        found = {str(task.folder.relative_to(stage.run_dir)): task.model(key) for task in tasks}
+        found = {str(entry.folder.relative_to(stage.run_dir)): entry.model(key) for entry in entries}
         inputs |= {key: found} if any(found.values()) else {}
-    if stage.done(inputs) and all(task.is_there() for task in tasks):
+    if stage.done(inputs) and all(entry.is_there() for entry in entries):
         print(f"stage 3: {stage.run_dir / 'metrics.json'} is there already")
         return
     with stage.begun():
-        for task in tasks:
-            _score(stage, task, references[task.split])
+        for entry in entries:
+            _score(stage, entry, references[entry.split])
         stage.mark_done(inputs)
 
 
 @dataclass(frozen=True)
-class _Task:
+class _NetworkScores:
     """One network's scores of one split."""
 
     folder: Path  # the network's, as Stage.system_dirs says
@@ -80,17 +79,17 @@ class _Task:
         return model.get(key) if isinstance(model, dict) else None
 
 
-def _score(stage: Stage, task: _Task, reference: Reference) -> None:
+def _score(stage: Stage, entry: _NetworkScores, reference: Reference) -> None:
     after = stage.conf.postprocess
-    scores = read_scores(task.scores)
+    scores = read_scores(entry.scores)
     system = prepare(scores, reference, after.threshold, steps=after.median_filter)
-    tuned = task.model("decoding")
+    tuned = entry.model("decoding")
     beside = {} if tuned is None else {"tuned": measure_tuned(scores, reference, tuned)}
-    by_aim = {key: task.model(key) for key in BY_AIM}
+    by_aim = {key: entry.model(key) for key in BY_AIM}
     beside |= {key: measure_by_aim(scores, reference, own) for key, own in by_aim.items() if own is not None}
-    print(f"stage 3: {task.scores.relative_to(stage.run_dir.parent)}")
-    measure(system, task.split, task.metrics, task.curves, beside)
-    write_reference(task.truth, reference)
+    print(f"stage 3: {entry.scores.relative_to(stage.run_dir.parent)}")
+    measure(system, entry.split, entry.metrics, entry.curves, beside)
+    write_reference(entry.truth, reference)
 
 
 def _inputs(folder: Path, reference: Reference) -> Any:

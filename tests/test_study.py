@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.study.rows import Row, Study, flat, read_study, rows_of
+from local.study.rows import Study, StudyRow, flat, read_study, rows_of
 from local.study.run import is_finished, run_all
 from local.study.table import table_of
 from recipe_mtlvae.conf import CONF_DIR
@@ -35,7 +35,7 @@ def study_of(folder: Path, text: str = FILE, soundbanks: tuple[Path, ...] = ()) 
     return read_study(folder / "two.yaml", soundbanks)
 
 
-def rows(folder: Path, text: str = FILE, *settings: str) -> list[Row]:
+def rows(folder: Path, text: str = FILE, *settings: str) -> list[StudyRow]:
     return rows_of(study_of(folder, text), settings, folder / "exp")
 
 
@@ -85,14 +85,14 @@ def test_what_is_wrong_is_told_before_anything_runs(tmp_path, old, new, words):
         rows(tmp_path, FILE.replace(old, new, 1))
 
 
-def stand_in(folder: Path, name: str, code: str) -> Row:
+def stand_in(folder: Path, name: str, code: str) -> StudyRow:
     """A row whose run is a line of Python."""
-    return Row("mini", name, 1, (sys.executable, "-c", code), folder / name, "inputs")
+    return StudyRow("mini", name, 1, (sys.executable, "-c", code), folder / name, "inputs")
 
 
 def test_a_finished_row_is_not_run_again_and_one_of_other_inputs_is(tmp_path):
     row = stand_in(tmp_path, "once", "open('ran', 'a').write('x')".replace("ran", str(tmp_path / "ran")))
-    changed = Row(row.corpus, row.variant, 1, row.command, row.folder, "other inputs")
+    changed = StudyRow(row.corpus, row.variant, 1, row.command, row.folder, "other inputs")
     for one in (row, row, changed):
         assert run_all([one], 1) == {}
     assert is_finished(changed) and (tmp_path / "ran").read_text() == "xx"
@@ -128,11 +128,11 @@ def test_an_interrupted_study_ends_its_rows(tmp_path):
     code = f"""
 import sys
 from pathlib import Path
-from local.study.rows import Row
+from local.study.rows import StudyRow
 from local.study.run import run_all
 from recipe_mtlvae.errors import exit_code_of
 sleep = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
-row = Row("mini", "long", 1, (sys.executable, "-c", sleep), Path({str(tmp_path)!r}, "long"), "")
+row = StudyRow("mini", "long", 1, (sys.executable, "-c", sleep), Path({str(tmp_path)!r}, "long"), "")
 sys.exit(exit_code_of(lambda: run_all([row], 1)))
 """
     log = tmp_path / "long" / "study.log"
@@ -145,7 +145,7 @@ sys.exit(exit_code_of(lambda: run_all([row], 1)))
 
 
 @pytest.fixture
-def finished(tmp_path) -> tuple[Study, list[Row]]:
+def finished(tmp_path) -> tuple[Study, list[StudyRow]]:
     """Runs of simulated scores: two seeds of all, which are alike, and one of real; 36 and 4 kWh-thousandths."""
     study, found = study_of(tmp_path), rows(tmp_path)
     for row in found:

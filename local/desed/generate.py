@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,8 @@ from recipe_mtlvae.processes import start_processes
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a worker needs to know."""
+class SoundscapeMaker:
+    """What a worker process makes a split's clips with."""
 
     bank: Path  # a part's foreground and background
     audio: Path  # where the clips go
@@ -35,6 +34,26 @@ class Job:
     clips: int
     seconds: float
     seed: int
+
+    def note(self, index: int) -> Path:
+        """Says that the audio is complete: JSON of name, events."""
+        return self.work / f"{index}.json"
+
+    def make(self, index: int) -> list[Fault]:
+        """Make one clip, move it to its place, then note its truth."""
+        from local.mini.soundscapes import make_soundscape
+
+        name, note = _clip(index), self.note(index)
+        if note.exists() and (self.audio / name).exists():
+            return []
+        seed = int(np.random.default_rng([self.seed, zlib.crc32(self.split.encode()), index]).integers(2**31))
+        main = main_event(self.figures, index, self.clips)
+        occurrences = {folder: entry["co-occurences"] for folder, entry in self.figures.items()}
+        made = make_soundscape(Path("."), main, [], self.seconds, SAMPLE_RATE, seed, occurrences)
+        write_wav(self.work / name, made.samples)
+        move(self.work / name, self.audio / name)
+        write_json(note, {"name": name, "events": made.triples})
+        return []
 
 
 def generate(split: TreeSplit) -> None:
@@ -60,15 +79,15 @@ def generate(split: TreeSplit) -> None:
     split.audio.mkdir(parents=True, exist_ok=True)
     begun = work / "soundscapes" / split.name
     begun.mkdir(parents=True, exist_ok=True)
-    job = Job(bank, split.audio, begun, figures, split.name, **settings)
+    maker = SoundscapeMaker(bank, split.audio, begun, figures, split.name, **settings)
     is_complete = split.table.exists()
-    lost = [i for i in range(job.clips) if not (is_complete and (job.audio / _clip(i)).exists())]
+    lost = [i for i in range(maker.clips) if not (is_complete and (maker.audio / _clip(i)).exists())]
     print(f"{split.name}: making {len(lost):,} soundscapes from {folder}", flush=True)
     with start_processes(set_up_worker, bank) as processes:
-        run(processes, partial(_make, job), lost, split.name)
+        run(processes, maker.make, lost, split.name)
     if is_complete:
         return
-    truths = sorted((_read(_note(job, index)) for index in range(job.clips)), key=lambda truth: truth["name"])
+    truths = sorted((_read(maker.note(index)) for index in range(maker.clips)), key=lambda truth: truth["name"])
     write_text(begun / "soundscapes.tsv", strong_table(truths))
     move(begun / "soundscapes.tsv", split.table)
 
@@ -111,25 +130,3 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _clip(index: int) -> str:
     return f"{index}.wav"
-
-
-def _note(job: Job, index: int) -> Path:
-    return job.work / f"{index}.json"
-
-
-def _make(job: Job, index: int) -> list[Fault]:
-    """Make one clip, move it to its place, then note its truth: the note says that the audio is complete."""
-    from local.mini.soundscapes import make_soundscape
-
-    name, note = _clip(index), _note(job, index)
-    if note.exists() and (job.audio / name).exists():
-        return []
-    seed = int(np.random.default_rng([job.seed, zlib.crc32(job.split.encode()), index]).integers(2**31))
-    main = main_event(job.figures, index, job.clips)
-    occurrences = {folder: entry["co-occurences"] for folder, entry in job.figures.items()}
-    made = make_soundscape(Path("."), main, [], job.seconds, SAMPLE_RATE, seed, occurrences)
-    write_wav(job.work / name, made.samples)
-    move(job.work / name, job.audio / name)
-    events = [[event.onset, event.offset, event.label] for event in made.events]
-    write_json(note, {"name": name, "events": events})
-    return []

@@ -39,7 +39,7 @@ UNREADABLE = (
 
 
 @dataclass(frozen=True)
-class Member:
+class ArchiveMember:
     """One entry of a zip or tar archive."""
 
     name: str
@@ -97,7 +97,7 @@ def _check(archive: Path, place: Callable[[str], Path | None]) -> tuple[dict[str
     return wanted, size
 
 
-def _problem(member: Member) -> str | None:
+def _problem(member: ArchiveMember) -> str | None:
     """What makes a member unfit, wherever it would go."""
     if not member.name or not member.name.isprintable():
         return "has a name that cannot be printed"
@@ -114,7 +114,7 @@ def _leads_out(name: str) -> bool:
     return name.startswith("/") or "\\" in name or bool(re.match("[A-Za-z]:", name)) or ".." in name.split("/")
 
 
-def _write(member: Member, target: Path, bar: tqdm) -> None:
+def _write(member: ArchiveMember, target: Path, bar: tqdm) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")  # always the same name, so that killed runs leave at most one
     left = member.size
@@ -131,12 +131,12 @@ def _write(member: Member, target: Path, bar: tqdm) -> None:
     part.replace(target)
 
 
-def _members(archive: Path) -> Iterator[Member]:
+def _members(archive: Path) -> Iterator[ArchiveMember]:
     """The entries in the archive's order; each can be opened until the next one is asked for."""
     return _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive)
 
 
-def _zip_members(archive: Path) -> Iterator[Member]:
+def _zip_members(archive: Path) -> Iterator[ArchiveMember]:
     with zipfile.ZipFile(archive) as content:
         for info in content.infolist():
             mode = info.external_attr >> 16
@@ -146,10 +146,10 @@ def _zip_members(archive: Path) -> Iterator[Member]:
                     kind, leads_to = "link", _resolved(info.filename, link.read(2**12).decode(errors="replace"))
             elif stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 kind = "other"
-            yield Member(info.filename, info.file_size, kind, leads_to, functools.partial(content.open, info))
+            yield ArchiveMember(info.filename, info.file_size, kind, leads_to, functools.partial(content.open, info))
 
 
-def _tar_members(archive: Path) -> Iterator[Member]:
+def _tar_members(archive: Path) -> Iterator[ArchiveMember]:
     with tarfile.open(archive) as content:
         for info in content:
             kind, leads_to = "other", None
@@ -158,7 +158,7 @@ def _tar_members(archive: Path) -> Iterator[Member]:
             elif info.issym() or info.islnk():
                 kind = "link"
                 leads_to = _resolved(info.name if info.issym() else "", info.linkname)
-            yield Member(info.name, info.size, kind, leads_to, functools.partial(content.extractfile, info))
+            yield ArchiveMember(info.name, info.size, kind, leads_to, functools.partial(content.extractfile, info))
 
 
 def _resolved(name: str, link: str) -> str:

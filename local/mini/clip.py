@@ -38,22 +38,47 @@ ORIGINS = {
 
 
 @dataclass(frozen=True)
-class Task:
-    """One clip to make."""
-
+class PlannedClip:
     split: str
     index: int
     name: str
     audio: str  # folder, relative to the root
 
+    def note(self, work: Path) -> Path:
+        """Says that the clip is finished: JSON of name, events ([onset, offset, label]), sources."""
+        return work / "truth" / self.split / f"{self.index}.json"
+
 
 @dataclass(frozen=True)
-class Job:
-    """What a worker process needs to know."""
+class ClipMaker:
+    """What a worker process makes clips with."""
 
     work: Path  # its folder banks/ holds the sounds
     conf: Conf
     folders: dict[str, list[str]]  # foreground folders by bank
+
+    def make(self, clip: PlannedClip) -> list[Fault]:
+        """Make one clip, then note its truth in the work folder."""
+        from local.mini.microphone import record
+        from local.mini.soundscapes import make_soundscape
+
+        origin, data = ORIGINS[clip.split], self.conf.data
+        note = clip.note(self.work)
+        if note.exists():
+            return []
+        rng = np.random.default_rng([data.seed, zlib.crc32(clip.split.encode()), clip.index])
+        from_recordings = data.soundbank is not None
+        bank = bank_of(origin.pool, origin.real, from_recordings)
+        folders = self.folders[bank]
+        classes = sorted({class_of(folder) for folder in folders})
+        label = None if rng.random() < origin.event_free else classes[clip.index % len(classes)]
+        seed = int(rng.integers(2**31))
+        made = make_soundscape(Path("banks") / bank, label, folders, data.clip_seconds, SAMPLE_RATE, seed)
+        samples = record(made.samples, SAMPLE_RATE, rng) if origin.real else made.samples
+        write_wav(self.work.parent / clip.audio / clip.name, samples)
+        sources = sorted(origin_of(f"{bank}/{source}", from_recordings) for source in made.sources)
+        write_json(note, {"name": clip.name, "events": made.triples, "sources": sources})
+        return []
 
 
 def make_sound_file(sound: Sound) -> list[Fault]:
@@ -63,33 +88,3 @@ def make_sound_file(sound: Sound) -> list[Fault]:
     except RecipeError as error:
         return list(error.faults)
     return []
-
-
-def make_clip(job: Job, task: Task) -> list[Fault]:
-    """Make one clip, then note its truth in the work folder: the note says that the audio is complete."""
-    from local.mini.microphone import record
-    from local.mini.soundscapes import make_soundscape
-
-    origin = ORIGINS[task.split]
-    note = truth_file(job.work, task)
-    if note.exists():
-        return []
-    rng = np.random.default_rng([job.conf.data.seed, zlib.crc32(task.split.encode()), task.index])
-    from_recordings = job.conf.data.soundbank is not None
-    bank = bank_of(origin.pool, origin.real, from_recordings)
-    folders = job.folders[bank]
-    classes = sorted({class_of(folder) for folder in folders})
-    label = None if rng.random() < origin.event_free else classes[task.index % len(classes)]
-    seed = int(rng.integers(2**31))
-    made = make_soundscape(Path("banks") / bank, label, folders, job.conf.data.clip_seconds, SAMPLE_RATE, seed)
-    samples = record(made.samples, SAMPLE_RATE, rng) if origin.real else made.samples
-    write_wav(job.work.parent / task.audio / task.name, samples)
-    events = [[event.onset, event.offset, event.label] for event in made.events]
-    sources = sorted(origin_of(f"{bank}/{source}", from_recordings) for source in made.sources)
-    write_json(note, {"name": task.name, "events": events, "sources": sources})
-    return []
-
-
-def truth_file(work: Path, task: Task) -> Path:
-    """The note on a finished clip: JSON of name, events ([onset, offset, label]), sources."""
-    return work / "truth" / task.split / f"{task.index}.json"

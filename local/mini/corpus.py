@@ -13,13 +13,12 @@ import zlib
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from local.mini.clip import ORIGINS, Job, Task, make_clip, make_sound_file, truth_file
+from local.mini.clip import ORIGINS, ClipMaker, PlannedClip, make_sound_file
 from local.mini.soundbank import Sound, listing, recorded, synthesised
 from local.mini.workers import run, set_up_worker
 from recipe_mtlvae.conf import Conf, conf_to_dict
@@ -61,11 +60,11 @@ def make_corpus(conf: Conf, root: Path, workers: int | None = None) -> None:
     write_json(root / CORPUS_FILE, {"key": key, "complete": False})
     work = root / ".work"
     work.mkdir(parents=True, exist_ok=True)
-    job = Job(work.resolve(), conf, _folders(sounds))
-    with start_processes(set_up_worker, job.work, workers=workers) as processes:
+    maker = ClipMaker(work.resolve(), conf, _folders(sounds))
+    with start_processes(set_up_worker, maker.work, workers=workers) as processes:
         _make_sounds(processes, sounds, root, work)
         for split in conf.mini:
-            _make_split(processes, job, root, work, split)
+            _make_split(processes, maker, root, work, split)
     shutil.rmtree(work)
     write_json(root / CORPUS_FILE, {"key": key, "complete": True})
 
@@ -118,19 +117,19 @@ def _check(conf: Conf) -> None:
         raise fail(f"data.clip_seconds: the mini corpus needs at least 1 s, got {conf.data.clip_seconds}")
 
 
-def _make_split(processes: ProcessPoolExecutor, job: Job, root: Path, work: Path, split: str) -> None:
+def _make_split(processes: ProcessPoolExecutor, maker: ClipMaker, root: Path, work: Path, split: str) -> None:
     """A split's audio, then its sources and its metadata, which appear last and say that it is complete."""
-    conf = job.conf
+    conf = maker.conf
     paths = conf.data.splits.get(split)
     metadata = root / paths.metadata if paths else work / f"{split}.done"
     if metadata.exists():
         return
     audio = paths.audio if paths else EVALUATION_AUDIO
-    tasks = [Task(split, i, name, audio) for i, name in enumerate(_names(conf, split))]
-    run(processes, partial(make_clip, job), tasks, split)
+    clips = [PlannedClip(split, i, name, audio) for i, name in enumerate(_names(conf, split))]
+    run(processes, maker.make, clips, split)
     for left in (root / audio).glob(".*"):  # half-written by a process that was killed
         left.unlink()
-    truths = [json.loads(truth_file(work, task).read_text(encoding="utf-8")) for task in tasks]
+    truths = [json.loads(clip.note(work).read_text(encoding="utf-8")) for clip in clips]
     truths.sort(key=lambda truth: truth["name"])
     if paths:
         rows = [f"{truth['name']}\t{source}" for truth in truths for source in truth["sources"]]

@@ -65,6 +65,11 @@ class Soundscape:
     events: tuple[Event, ...]  # sorted by onset, merged and post-processed as DESED's, 3 decimals
     sources: tuple[str, ...]  # the sound files in it, relative to the bank, sorted
 
+    @property
+    def triples(self) -> list[list]:
+        """The events as [onset, offset, label]."""
+        return [[event.onset, event.offset, event.label] for event in self.events]
+
 
 def make_soundscape(
     bank: Path,

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from local.stage import PROJECT
-from local.study.rows import Row, Study, read_study, rows_of
+from local.study.rows import Study, StudyRow, read_study, rows_of
 from local.study.run import is_finished, run_all
 from recipe_mtlvae.errors import Fault, RecipeError, exit_code_of
 from recipe_mtlvae.files import write_json, write_text
@@ -26,7 +26,7 @@ def main() -> None:
         raise RecipeError(*(Fault(f"{row.name} failed: {why}", hint, row.log) for row, why in failed.items()))
 
 
-def _write_table(options: argparse.Namespace, study: Study, finished: list[Row], rows: list[Row]) -> None:
+def _write_table(options: argparse.Namespace, study: Study, finished: list[StudyRow], rows: list[StudyRow]) -> None:
     from local.study.table import table_of  # the metric packages are slow to import
 
     if not finished:

@@ -62,7 +62,7 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Row:
+class StudyRow:
     """One run of run.sh."""
 
     corpus: str
@@ -97,7 +97,7 @@ def read_study(file: Path, soundbanks: Sequence[Path] = ()) -> Study:
     return replace(study, corpora={**study.corpora, **added})
 
 
-def rows_of(study: Study, settings: Sequence[str], exp_dir: Path) -> list[Row]:
+def rows_of(study: Study, settings: Sequence[str], exp_dir: Path) -> list[StudyRow]:
     """All rows, those of a seed and corpus together; `settings` are --set's, which win over the file's.
 
     Raises RecipeError where a folder is missing or a configuration does not load, before anything is trained.
@@ -120,7 +120,7 @@ def rows_of(study: Study, settings: Sequence[str], exp_dir: Path) -> list[Row]:
                         raise fail(f"tag {tag[:80]!r}: {problem}", "give shorter names")
                     own = (f"--set=seed={seed}", f"--tag={tag}")
                     command = (str(PROJECT / "run.sh"), "--stop_stage=3", *words, *own, f"--exp_dir={exp_dir}")
-                    rows.append(Row(corpus, name, seed, command, exp_dir / tag, content_hash(words, seed, known)))
+                    rows.append(StudyRow(corpus, name, seed, command, exp_dir / tag, content_hash(words, seed, known)))
     return rows
 
 

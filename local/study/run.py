@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from local.study.rows import Row
+from local.study.rows import StudyRow
 from recipe_mtlvae.files import read_json, write_json
 from recipe_mtlvae.shards import ARRAYS, ENVIRONMENTS
 
@@ -16,19 +16,19 @@ POLL = 0.2  # s
 SHARES = {name for names in (*ENVIRONMENTS, *ARRAYS) for name in names}  # a row is whole, whoever runs the study
 
 
-def is_finished(row: Row) -> bool:
+def is_finished(row: StudyRow) -> bool:
     """Whether it ran to its end with these same inputs."""
     return read_json(_stamp(row)) == {"inputs": row.inputs}
 
 
-def run_all(rows: Sequence[Row], jobs: int) -> dict[Row, str]:
+def run_all(rows: Sequence[StudyRow], jobs: int) -> dict[StudyRow, str]:
     """Run those that are not finished, `jobs` at a time; the rows that failed, and why.
 
     Where this ends before its time, the rows do, too; run.sh goes on with them.
     """
     waiting = [row for row in rows if not is_finished(row)]
-    running: dict[Row, tuple[subprocess.Popen, float]] = {}
-    failed: dict[Row, str] = {}
+    running: dict[StudyRow, tuple[subprocess.Popen, float]] = {}
+    failed: dict[StudyRow, str] = {}
     print(f"{len(rows)} rows, {len(rows) - len(waiting)} of them finished before", flush=True)
     try:
         while waiting or running:
@@ -54,7 +54,7 @@ def run_all(rows: Sequence[Row], jobs: int) -> dict[Row, str]:
     return failed
 
 
-def _start(row: Row) -> subprocess.Popen:
+def _start(row: StudyRow) -> subprocess.Popen:
     row.folder.mkdir(parents=True, exist_ok=True)
     with row.log.open("ab") as log:
         log.truncate(0)
@@ -68,11 +68,11 @@ def _start(row: Row) -> subprocess.Popen:
         )
 
 
-def _reason(row: Row, code: int) -> str:
+def _reason(row: StudyRow, code: int) -> str:
     lines = row.log.read_text(encoding="utf-8", errors="replace").splitlines()
     errors = [line.removeprefix("error: ") for line in lines if line.startswith(("error: ", "run.sh: "))]
     return errors[0] if errors else f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def _stamp(row: Row) -> Path:
+def _stamp(row: StudyRow) -> Path:
     return row.folder / "stages" / "study.json"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from local.study.rows import Row, Study
+from local.study.rows import Study, StudyRow
 from recipe_mtlvae.conf_sections import TRAINING
 from recipe_mtlvae.report.comparison.compared import ComparedSystem, difference
 from recipe_mtlvae.report.comparison.compared_splits import split_title, splits_of
@@ -26,7 +26,7 @@ Below it the difference from {against}, with its paired 95 % interval over the c
 
 
 @dataclass(frozen=True)
-class Table:
+class StudyTable:
     sections: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]  # title, rows of cells, the first one heads
     note: str
     content: dict[str, Any]  # the same with all intervals and pairs, for JSON
@@ -42,7 +42,7 @@ class Table:
         return "\n\n".join([*parts, self.note]) + "\n"
 
 
-def table_of(study: Study, rows: Sequence[Row], role: str | None) -> Table:
+def table_of(study: Study, rows: Sequence[StudyRow], role: str | None) -> StudyTable:
     """Of finished rows; of splits of one role, select or test, alone, or of all of them."""
     published = {system.name: system for system in read_published()}
     sections, content = [], {}
@@ -59,7 +59,7 @@ def table_of(study: Study, rows: Sequence[Row], role: str | None) -> Table:
         known = {study.title(name): published.get(variant.published) for name, variant in study.variants.items()}
         for split in splits_of(systems):
             sections.append((_title(corpus, systems, split), tuple(_rows(study, systems, split, known))))
-    return Table(tuple(sections), NOTE.format(against=study.title(study.against)), content)
+    return StudyTable(tuple(sections), NOTE.format(against=study.title(study.against)), content)
 
 
 def _title(corpus: str, systems: Sequence[ComparedSystem], split: str) -> str:
