@@ -316,7 +316,7 @@ def test_scores_that_are_not_finite_are_a_fault(scan, recordings, tmp_path, monk
 
     monkeypatch.setattr(JoinedScores, "scores", lambda self, steps: np.full((steps, 2), np.nan))
     assert scan(recordings) == 1
-    assert {row["fault"] for row in rows(tmp_path)} == {"gave scores that are not finite; is it sound?"}
+    assert {row["fault"] for row in rows(tmp_path)} == {"gave scores that are not finite; is it damaged?"}
 
 
 def test_a_recording_that_the_detector_fails_on_costs_only_itself(scan, recordings, tmp_path, monkeypatch):

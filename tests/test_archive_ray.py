@@ -259,7 +259,7 @@ def test_a_recording_that_ends_its_worker_is_a_fault_and_its_neighbours_have_res
     on_ray(job, chunks, done.append, 2, worker=Crashing)
     rows = pq.read_table(tmp_path / "out" / "parts" / f"{'a' * 20}.parquet").to_pylist()
     assert [bool(row["events"]) for row in rows] == [True, True, True, False, True]
-    assert rows[3]["fault"] == "ended its worker; is it sound?"
+    assert rows[3]["fault"] == "ended its worker; is it damaged?"
     assert sorted((tally.recordings, tally.faults) for tally in done) == [(5, 1), (35, 0)]
     assert (tmp_path / "out" / "asked").read_text().split() == ["chunk", "chunk", "chunk", "alone"]
 

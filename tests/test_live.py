@@ -234,7 +234,7 @@ def test_the_command_prints_json_lines_until_its_input_ends_it_is_interrupted_or
     done = subprocess.run(command, input=sound, capture_output=True, check=True, timeout=LIMIT)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert lines and set(lines[0]) == {"label", "onset", "offset", "confidence", "heard"}
-    assert lines[-1]["offset"] == 6.0 and b"6.0 s heard" in done.stderr
+    assert lines[-1]["offset"] == 6.0 and b"6.0 s received" in done.stderr
 
     pipes = {"stdin": subprocess.PIPE, "text": False}
     with child(*command, **pipes) as process:

@@ -78,7 +78,7 @@ def _detect(options: argparse.Namespace, detector: Detector, names: dict[Path, s
                 try:
                     found.append(write_detection(options.out, name, detection, detector.conf.features))
                 except RecipeError:  # scores that are no numbers
-                    faults.append(Fault("gave scores that are not finite", "is it sound?", detection.path))
+                    faults.append(Fault("gave scores that are not finite", "is it damaged?", detection.path))
                     continue
                 if detection.damage:
                     damaged.append(detection.damage)

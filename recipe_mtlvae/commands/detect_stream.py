@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
         pass  # the last events are still to be printed
     _print(live.finish())
     share = live.computing / max(live.heard, 1e-9)
-    print(f"{live.heard:.1f} s heard; computing took {100 * share:.0f} % of that time", file=sys.stderr)
+    print(f"{live.heard:.1f} s received; computing took {100 * share:.0f} % of that time", file=sys.stderr)
 
 
 def _print(events: Iterator[LiveEvent]) -> None:

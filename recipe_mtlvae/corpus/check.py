@@ -71,7 +71,7 @@ class SplitCheck:
 
     @property
     def usable(self) -> int:
-        """Clips whose rows are sound and whose audio can be read."""
+        """Clips whose rows are valid and whose audio can be read."""
         return len(self.durations)
 
     @property

@@ -66,7 +66,7 @@ def read_events(tsv: Path, classes: Sequence[str] | None) -> dict[str, tuple[Eve
 
 
 def split_clips(metadata: Metadata, audio: Path, kind: str) -> list[Clip]:
-    """The sound clips of `metadata` as Clips in the folder `audio`, sorted by name."""
+    """The valid clips of `metadata` as Clips in the folder `audio`, sorted by name."""
     return [
         Clip(name, audio / name, metadata.events.get(name), None if kind == "none" else metadata.labels[name])
         for name in sorted(metadata.labels)

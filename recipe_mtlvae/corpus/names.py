@@ -30,7 +30,7 @@ def bad_name(name: str) -> str | None:
     if len(name.encode("utf-8", "surrogateescape")) > NAME_BYTES:
         return f"is longer than {NAME_BYTES} bytes"
     if any(map(is_control, name)):
-        return "holds a control character" if not _bytes(name) else "holds bytes that are not UTF-8"
+        return "holds a control character" if not _lacks_utf8(name) else "holds bytes that are not UTF-8"
     return None
 
 
@@ -38,13 +38,13 @@ def name_fault(path: Path) -> Fault | None:
     """Why a recording is refused by its name or its folder's, if it is: results name both, in UTF-8."""
     if reason := bad_name(path.name):
         return Fault(f"file name {show(path.name)}: {reason}", "rename it")
-    if _bytes(str(path)):
+    if _lacks_utf8(str(path)):
         return Fault("is in a folder whose name is not UTF-8", "rename the folder", path)
     return None
 
 
-def _bytes(name: str) -> bool:
-    """Whether a name from disk is no UTF-8."""
+def _lacks_utf8(name: str) -> bool:
+    """Whether a name from disk holds bytes that are not UTF-8."""
     return any(unicodedata.category(character) == "Cs" for character in name)
 
 

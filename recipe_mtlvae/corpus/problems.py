@@ -26,14 +26,14 @@ def leaks(check: CorpusCheck) -> list[Fault]:
 
 def warnings(check: CorpusCheck) -> list[str]:
     """What a user should know and may leave as it is."""
-    said = [f"{split.name}: {text}" for split in check.splits for text in _split_warnings(split, check)]
+    found = [f"{split.name}: {text}" for split in check.splits for text in _split_warnings(split, check)]
     places = {split.name: place for place, split in enumerate(check.splits)}
     for (one, other), (count, first) in _shared(check).items():
         if places[one] <= places[other] and not _is_leak(check, one, other):
             what = f"clips have the same audio as ones of {other}"
             what = "of its clips are copies of others" if one == other else what
-            said.append(f"{one}: {count} {what}, such as {first}")
-    return [*said, *_unlearnable(check), *label_hints(check.classes)]
+            found.append(f"{one}: {count} {what}, such as {first}")
+    return [*found, *_unlearnable(check), *label_hints(check.classes)]
 
 
 def notes(check: CorpusCheck) -> list[str]:
@@ -69,7 +69,7 @@ def label_hints(labels: Sequence[str]) -> list[str]:
     alike: dict[str, list[str]] = {}
     for label in labels:
         alike.setdefault(folded(label), []).append(label)
-    said = [
+    hints = [
         f"labels {' and '.join(map(show, same))} differ in case or spaces alone: are they one?"
         for same in alike.values()
         if len(same) > 1
@@ -77,10 +77,10 @@ def label_hints(labels: Sequence[str]) -> list[str]:
     for label in labels:
         parts = [part.strip() for part in re.split("[,;|]", label)]
         if len(parts) > 1 and (all(part in labels for part in parts) or set(label) & set(";|")):
-            said.append(f"label {show(label)} looks like {len(parts)} labels: commas separate them, in weak tables")
+            hints.append(f"label {show(label)} looks like {len(parts)} labels: commas separate them, in weak tables")
         if label.strip('"') != label:
-            said.append(f"label {show(label)} looks like a part of one in quotes")
-    return said
+            hints.append(f"label {show(label)} looks like a part of one in quotes")
+    return hints
 
 
 def _split_warnings(split: SplitCheck, check: CorpusCheck) -> Iterator[str]:

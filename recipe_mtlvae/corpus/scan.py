@@ -106,18 +106,18 @@ def _read(cache: Path) -> tuple[dict[str, tuple[Key, ScanResult]], int]:
         for number, line in enumerate(lines, start=1):  # noqa: B007
             with contextlib.suppress(ValueError, TypeError):
                 name, size, mtime, *found = json.loads(line)
-                if _sound(found):
+                if _is_valid(found):
                     known[name] = (size, mtime), Fault(*found) if len(found) == 2 else AudioStats(*found)
     return known, number
 
 
-def _sound(found: list[Any]) -> bool:
+def _is_valid(found: list[Any]) -> bool:
     """Whether this is a line's content as _line writes it: the file may be anybody's."""
     if len(found) == 2:
         return all(isinstance(part, str) for part in found)
     numbers, texts = found[:5], found[5:]
-    sound = all(isinstance(number, (int, float)) for number in numbers)
-    return sound and len(texts) == 2 and all(isinstance(text, str | None) for text in texts)
+    valid = all(isinstance(number, (int, float)) for number in numbers)
+    return valid and len(texts) == 2 and all(isinstance(text, str | None) for text in texts)
 
 
 def _tidy(cache: Path, lines: int, keys: Mapping[str, Key]) -> None:

@@ -23,12 +23,12 @@ class SplitFiles:
     """What a split's metadata and audio folder hold, before any audio is read."""
 
     name: str
-    clips: list[Clip]  # sorted by name: sound rows, audio on disk
+    clips: list[Clip]  # sorted by name: valid rows, audio on disk
     expected: int  # clips that the metadata name
-    missing: list[str] = field(default_factory=list)  # sound rows, audio not on disk
+    missing: list[str] = field(default_factory=list)  # valid rows, audio not on disk
     ignored: list[str] = field(default_factory=list)  # files that are not audio by their name
     unnamed: list[str] = field(default_factory=list)  # audio on disk that the metadata do not name
-    respelt: list[str] = field(default_factory=list)  # sound rows, whose audio's names are composed otherwise
+    respelt: list[str] = field(default_factory=list)  # valid rows, whose audio's names are composed otherwise
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -122,7 +122,7 @@ class Corpus:
         return self._without_named(files), faults
 
     def _without_named(self, files: Sequence[SplitFiles]) -> list[SplitFiles]:
-        """Splits may share a folder of audio: what one of them names is no stranger to the others."""
+        """Splits may share a folder of audio: what one of them names is named for the others too."""
         named: dict[Path, set[str]] = {}
         for listed in files:
             named.setdefault(self.audio(listed.name), set()).update(clip.name for clip in listed.clips)

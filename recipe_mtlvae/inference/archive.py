@@ -70,7 +70,7 @@ class Scanner:
 
     def _found(self, detection: Detection, name: str) -> Row:
         if not np.isfinite(detection.scores).all():
-            return {"duration": detection.duration, "fault": "gave scores that are not finite; is it sound?"}
+            return {"duration": detection.duration, "fault": "gave scores that are not finite; is it damaged?"}
         if self.job.scores:
             folder, stem = Path("scores", name).parent, Path(name).name
             write_scores(self.job.out / folder, stem, detection.scores, detection.step_seconds, detection.classes)

@@ -140,7 +140,7 @@ class _Pool:
             return
         chunk, index = task
         if index is not None:
-            return self._finished(task, empty_row(chunk.entries[index], "ended its worker; is it sound?"))
+            return self._finished(task, empty_row(chunk.entries[index], "ended its worker; is it damaged?"))
         self.tries[chunk.name] += 1
         if self.tries[chunk.name] < TRIES:
             self.waiting.appendleft(task)

@@ -137,9 +137,9 @@ def clips(systems: Sequence[ComparedSystem], views: Sequence[ClipView], corpus: 
         title = f"{view.rank[:1].upper()}{view.rank[1:]}:"
         charts.append(Chart(svg, title, f"{view.name}, F1 {100 * view.f1:.0f}\u00a0%", view.audio))
     text = (
-        "The worst, the median and the best by the segment-based F1 of the single clip (1 s"
-        + (", mean of the systems" if len(systems) > 1 else "")
-        + "): above, the log-mel spectrogram; below, the true events (solid) and the detected ones (hatched)."
+        "The worst, the median and the best clips by their segment-based F1"
+        + (", the mean of the systems" if len(systems) > 1 else "")
+        + ". Above, the log-mel spectrogram; below, the true events (solid) and the detected ones (hatched)."
     )
     return Section("Test clips", text + _first_run(systems), tuple(charts))
 

@@ -46,7 +46,7 @@ def clip_chart(
             draw_spectrogram(figure, top, log_mel, frequencies, frame_seconds)
             bottom.set_xlim(0.0, seconds)
         handles = [Patch(**_look(i, INK), label=name) for i, name in enumerate(lanes)]
-        figure.legend(handles=handles, loc="outside lower left", ncols=3, handlelength=2.2, columnspacing=1.2)
+        figure.legend(handles=handles, loc="outside lower left", ncols=2, handlelength=2.2, columnspacing=1.2)
         return svg(figure, title)
 
 

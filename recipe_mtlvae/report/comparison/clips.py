@@ -55,7 +55,7 @@ def clip_views(
     views = []
     for clip, rank in ranked:
         lanes = {"truth": reference.truth[clip]} | {name: found.get(clip, ()) for name, found in detected.items()}
-        log_mel, audio, name = _seen_and_heard(prepared, corpus, clip)
+        log_mel, audio, name = _spectrogram_and_sound(prepared, corpus, clip)
         seconds = corpus.conf.data.clip_seconds if corpus else reference.durations[clip]
         views.append(ClipView(name, rank, scores[clip], seconds, lanes, log_mel, audio))
     return views
@@ -97,7 +97,7 @@ def _mean_f1(truth: Sequence[Event], detected: Sequence[Sequence[Event]], durati
 
 def _open_corpus(corpus: Corpus | None, split: str, gaps: list[str]) -> Split | None:
     if corpus is None:
-        gaps.append("The test clips are shown without spectrogram and sound: no run tells where its corpus is.")
+        gaps.append("The test clips are shown without spectrogram and sound: no run says where its corpus is.")
         return None
     try:
         return open_split(corpus, split)
@@ -106,10 +106,10 @@ def _open_corpus(corpus: Corpus | None, split: str, gaps: list[str]) -> Split | 
         return None
 
 
-def _seen_and_heard(
+def _spectrogram_and_sound(
     prepared: Split | None, corpus: Corpus | None, clip_id: str
 ) -> tuple[np.ndarray | None, str | None, str]:
-    """A clip's log-mel, audio and full name."""
+    """A clip's log-mel, its audio, and its full name."""
     rows = {stem_of(clip.name): i for i, clip in enumerate(prepared.clips)} if prepared else {}
     if prepared is None or corpus is None or clip_id not in rows:
         return None, None, clip_id

@@ -18,19 +18,19 @@ ALONE = "no other system was measured on these clips; published figures stand be
 
 
 def headline(systems: Sequence[ComparedSystem], split: str) -> list[tuple[str, list[str]]]:
-    """(what is told, its lines) of the first system that was measured on `split`."""
+    """(what it is about, its lines) of the first system that was measured on `split`."""
     measured = [system for system in systems if split in system.results]
     first, result = measured[0], measured[0].results[split]
     where = f"{result.scored:,} of {result.expected:,} clips of {split_title(systems, split).lower()}"
     data = f", {first.runs[0].conf.data.name}" if first.runs[0].conf else ""
-    told = [
+    parts = [
         ("Measured on", [f"{where}{data}; {len(result.per_class)} classes"]),
         ("How good" if len(systems) == 1 else f"How good {first.name} is", _figures(result)),
         ("Against whom", [_verdict(first, other, split) for other in measured[1:]] or [ALONE]),
         ("Energy", _energy(first, measured)),
         ("Where it fails", _failing(result)),
     ]
-    return [(name, lines) for name, lines in told if lines]
+    return [(name, lines) for name, lines in parts if lines]
 
 
 def _figures(result: Result) -> list[str]:
@@ -66,8 +66,8 @@ def _verdict(first: ComparedSystem, other: ComparedSystem, split: str) -> str:
         )
         if names
     ]
-    young = [system.name for system in (first, other) if not system.ranked]
-    return f"{other.name}: {'; '.join(parts)}" + f" (not converged: {' and '.join(young)})" * bool(young)
+    unconverged = [system.name for system in (first, other) if not system.ranked]
+    return f"{other.name}: {'; '.join(parts)}" + f" (not converged: {' and '.join(unconverged)})" * bool(unconverged)
 
 
 def _energy(first: ComparedSystem, measured: Sequence[ComparedSystem]) -> list[str]:

@@ -26,14 +26,14 @@ class Member:
 
 
 def open_members(sources: Sequence[tuple[str, Path]], given: Reference | None, split: str | None) -> list[Member]:
-    """See systems.compare. A split's classes come from the first folder that tells them: operating points do not."""
+    """For measuring.compare. A split takes its classes from the first folder that names them."""
     kinds = [_kind(path) for _, path in sources]
-    strangers = [path for (_, path), kind in zip(sources, kinds, strict=True) if kind == "run" and given]
-    strangers = [path for path in strangers if _given_split(path, given) is None]
-    if given and len(strangers) == len(sources):
-        raise fail("no run has scores of the clips in --durations: file names differ", path=strangers[0])
-    if given:
-        split += GIVEN * bool(strangers)
+    runs = [path for (_, path), kind in zip(sources, kinds, strict=True) if kind == "run"]
+    of_other_clips = [path for path in runs if given and _given_split(path, given) is None]
+    if of_other_clips:
+        if len(of_other_clips) == len(sources):
+            raise fail("no run has scores of the clips in --durations: file names differ", path=of_other_clips[0])
+        split += GIVEN
     opened: dict[int, Member] = {}
     classes: dict[str, tuple[str, ...]] = {}  # by split
     for i in sorted(range(len(sources)), key=lambda i: KINDS.index(kinds[i])):
@@ -41,7 +41,8 @@ def open_members(sources: Sequence[tuple[str, Path]], given: Reference | None, s
         split = split or next((own for member in opened.values() for own in member.outputs), None)
         reference = given or _borrowed(opened, split)
         if kind == "run":
-            member = _open_run(name, path, given, split) if path not in strangers else _stranger(name, path)
+            of_others = path in of_other_clips
+            member = _open_run_of_other_clips(name, path) if of_others else _open_run(name, path, given, split)
         elif reference is None:
             raise fail("this folder carries no truth", "give --ground_truth and --durations", path)
         elif kind == "scores":
@@ -77,7 +78,7 @@ def _given_split(run: Path, given: Reference) -> str | None:
     return best if best and found[best] else None
 
 
-def _stranger(name: str, path: Path) -> Member:
+def _open_run_of_other_clips(name: str, path: Path) -> Member:
     member = _open_run(name, path, None, "")
     gap = "None of its scores is of the given clips: it has tables of its own, by its own truth, and no differences."
     return replace(member, run=replace(member.run, gaps=(*member.run.gaps, gap)))

@@ -206,8 +206,8 @@ def _class_rows(result: Result) -> list[Row]:
 
 def _difference_row(a: ComparedSystem, b: ComparedSystem, split: str) -> Row:
     cells = tuple(_difference_cell(a, b, split, metric) for metric in scenarios.METRICS)
-    young = " and ".join(one.name for one in (a, b) if not one.ranked)
-    notes = [f"not converged: {young}"] if young else []
+    unconverged = " and ".join(one.name for one in (a, b) if not one.ranked)
+    notes = [f"not converged: {unconverged}"] if unconverged else []
     notes += ["PSDS is not measured in one way"] * (len({one.results[split].operating_points for one in (a, b)}) > 1)
     return Row(f"{a.name} less {b.name}", "; ".join(notes), True, cells)
 
