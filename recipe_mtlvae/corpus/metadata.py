@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recipe_mtlvae.conf_sections import SEPARATORS, TableConf
-from recipe_mtlvae.corpus.names import AUDIO_SUFFIXES, bad_name, dangling, folded, is_audio_name, show, stem_faults
+from recipe_mtlvae.corpus.names import bad_name, folded, is_audio_name, link_faults, no_audio, show, stem_faults
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import refuse_pipe
 from recipe_mtlvae.labels import Event
@@ -81,10 +81,10 @@ def list_audio(folder: Path) -> list[Clip]:
     if not folder.is_dir():
         raise fail("no such folder of audio", "check data.evaluation", folder)
     entries = [entry for entry in os.scandir(folder) if is_audio_name(entry.name)]
-    faults = [Fault("is a link to nothing", "put the file there", folder / entry.name) for entry in dangling(entries)]
+    faults = link_faults(entries)
     names = sorted(entry.name for entry in entries if entry.is_file())
     if not names and not faults:
-        raise fail(f"no audio in this folder: expected files ending in {', '.join(AUDIO_SUFFIXES)}", path=folder)
+        raise RecipeError(no_audio(folder))
     unfit = ((name, reason) for name in names if (reason := bad_name(name)))
     faults += [Fault(f"file name {show(name)}: {reason}", "rename it", folder) for name, reason in unfit]
     if faults := faults + stem_faults(names, folder):

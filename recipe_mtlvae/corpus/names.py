@@ -78,9 +78,14 @@ def respelt(names: Iterable[str], on_disk: Collection[str]) -> dict[str, str]:
     return {name: others[form] for name, form in plain if form in others}
 
 
-def dangling(entries: Iterable[os.DirEntry | Path]) -> list[os.DirEntry | Path]:
+def no_audio(folder: Path) -> Fault:
+    return Fault(f"no audio in this folder: expected {', '.join(AUDIO_SUFFIXES)}", path=folder)
+
+
+def link_faults(entries: Iterable[os.DirEntry | Path]) -> list[Fault]:
     """Those that are links to nothing."""
-    return [entry for entry in entries if entry.is_symlink() and not os.path.exists(entry)]
+    dangling = (Path(entry) for entry in entries if entry.is_symlink() and not os.path.exists(entry))
+    return [Fault("is a link to nothing", "put the file there", path) for path in dangling]
 
 
 def stem_faults(names: Iterable[str], where: Path) -> list[Fault]:

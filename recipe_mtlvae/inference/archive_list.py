@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from recipe_mtlvae.audio.decoding import FOREIGN
-from recipe_mtlvae.corpus.names import AUDIO_SUFFIXES, is_audio_name
-from recipe_mtlvae.errors import fail
+from recipe_mtlvae.corpus.names import is_audio_name, no_audio
+from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.files import file_stamp, read_text
 
 CHUNK = 32  # recordings
@@ -102,7 +102,7 @@ def in_folders(folders: Iterable[Path]) -> Iterator[str]:
                     found = True
                     yield os.path.join(parent, name)
         if not found:
-            raise fail(f"no audio in this folder: expected {', '.join(AUDIO_SUFFIXES)}", path=folder)
+            raise RecipeError(no_audio(folder))
 
 
 def entries_of(paths: Iterable[str]) -> tuple[list[Entry], int]:

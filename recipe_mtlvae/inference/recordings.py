@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from recipe_mtlvae.audio.decoding import FOREIGN
-from recipe_mtlvae.corpus.names import AUDIO_SUFFIXES, dangling, is_audio_name, name_fault
+from recipe_mtlvae.corpus.names import is_audio_name, link_faults, name_fault, no_audio
 from recipe_mtlvae.errors import Fault
 
 
@@ -22,11 +22,11 @@ def find_recordings(paths: Iterable[Path]) -> tuple[list[Path], list[Fault]]:
         if path.is_dir():
             entries = sorted(path.rglob("*"))
             named = [entry for entry in entries if is_audio_name(entry.name)]
-            faults += [Fault("is a link to nothing", "put the file there", entry) for entry in dangling(named)]
+            faults += link_faults(named)
             files = [entry for entry in entries if entry.is_file()]
             found = [file for file in files if is_audio_name(file.name)]
             if not found:
-                faults.append(Fault(f"no audio in this folder: expected {', '.join(AUDIO_SUFFIXES)}", path=path))
+                faults.append(no_audio(path))
             faults += _foreign(files, path)
             for file in found:
                 recordings.setdefault(file.resolve(), file)
@@ -34,10 +34,8 @@ def find_recordings(paths: Iterable[Path]) -> tuple[list[Path], list[Fault]]:
             recordings.setdefault(path.resolve(), path)
         elif path.exists():
             faults.append(Fault("is a pipe or a device, not a file", "write the audio to a file", path))
-        elif path.is_symlink():
-            faults.append(Fault("is a link to nothing", "put the file there", path))
         else:
-            faults.append(Fault("no such file or folder", path=path))
+            faults += link_faults([path]) or [Fault("no such file or folder", path=path)]
     unfit = {real: fault for real, path in recordings.items() if (fault := name_fault(path) or name_fault(real))}
     return [path for real, path in recordings.items() if real not in unfit], [*faults, *unfit.values()]
 

@@ -16,6 +16,7 @@ from recipe_mtlvae.report.comparison.compared import ComparedSystem
 from recipe_mtlvae.report.comparison.compared_splits import dev_test_of, split_name, split_title, splits_of
 from recipe_mtlvae.report.comparison.tables import NONE
 from recipe_mtlvae.scoring import scenarios
+from recipe_mtlvae.text_table import text_table
 
 NOT_MEASURED, NOT_KNOWN = "not measured", "not known"
 CONVERGED = {True: "yes", False: "no: not converged", None: NOT_KNOWN}
@@ -55,6 +56,12 @@ def cost_rows(systems: Sequence[ComparedSystem]) -> list[CostRow]:
     rows = [CostRow(name, tuple(map(read, systems))) for name, read in readings.items()]
     empty = {NONE, NOT_MEASURED, NOT_KNOWN}
     return [row for row in rows if set(row.cells) - empty or row.name.startswith("Energy")]
+
+
+def costs_text(rows: Sequence[CostRow], systems: Sequence[ComparedSystem]) -> str:
+    """For a terminal."""
+    head = [["", *(system.name for system in systems)]] if len(systems) > 1 else []
+    return text_table([*head, *([row.name, *row.cells] for row in rows)], "<")
 
 
 def duration(seconds: float) -> str:

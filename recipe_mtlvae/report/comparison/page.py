@@ -9,7 +9,7 @@ import yaml
 
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.corpus.splits import Corpus
-from recipe_mtlvae.report.comparison import chart_sections, costs, tables, terminal
+from recipe_mtlvae.report.comparison import chart_sections, costs, tables
 from recipe_mtlvae.report.comparison.clips import clip_views
 from recipe_mtlvae.report.comparison.compared import FEW_CLIPS, ComparedSystem
 from recipe_mtlvae.report.comparison.compared_splits import (
@@ -89,8 +89,8 @@ def write_report(systems: Sequence[ComparedSystem], corpus: Corpus | None, title
         confs=[(system.name, _conf_text(system)) for system in systems if system.runs[0].conf],
         gaps=gaps,
     )
-    text = [terminal.scores_text(groups), *([terminal.scores_text(differences)] if differences else [])]
-    return "\n".join([*text, terminal.costs_text(cost_table, systems)])
+    text = [tables.scores_text(groups), *([tables.scores_text(differences)] if differences else [])]
+    return "\n".join([*text, costs.costs_text(cost_table, systems)])
 
 
 def _conf_text(system: ComparedSystem) -> str:

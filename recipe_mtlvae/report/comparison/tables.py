@@ -14,6 +14,7 @@ from recipe_mtlvae.report.runs import Published
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.intervals import Interval
 from recipe_mtlvae.scoring.scenarios import BESIDE, Metric
+from recipe_mtlvae.text_table import text_table
 
 NONE = "-"
 NARROW = "†"  # behind an interval
@@ -90,6 +91,20 @@ def class_groups(systems: Sequence[ComparedSystem], split: str) -> list[Group]:
                 rows = tuple(_row(label, _decoding(tuned, label), tuned["per_class"][label]) for label in order)
                 groups.append(Group(f"{system.name}, {name}", rows))
     return groups
+
+
+def scores_text(groups: Sequence[Group]) -> str:
+    """For a terminal: figures, then what is known of their spread."""
+    headings = [metric.heading for metric in scenarios.METRICS]
+    align = "<" + ">" * len(headings) + "<"
+    tables = []
+    for group in groups:
+        rows = [[row.name, *(cell.text + "*" * cell.best for cell in row.cells), row.note] for row in group.rows]
+        tables.append(text_table([[group.title, *headings, ""], *rows], align))
+        rows = [[row.name, *(cell.spread.replace("\n", " ") for cell in row.cells)] for row in group.rows]
+        if rows := [row for row in rows if any(row[1:])]:
+            tables.append(text_table([["95 % intervals", *headings], *rows]))
+    return "\n\n".join(tables) + "\n"
 
 
 def figures_beside(system: ComparedSystem, split: str, key: str) -> Mapping[str, Any] | None:
