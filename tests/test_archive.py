@@ -21,7 +21,7 @@ from recipe_mtlvae.errors import RecipeError  # noqa: E402
 from recipe_mtlvae.inference import archive, archive_list, archive_parts, archive_ray  # noqa: E402
 from recipe_mtlvae.inference.archive_list import Entry, cut, entries_of, in_folders, read_list  # noqa: E402
 from recipe_mtlvae.inference.archive_parts import Timeline, Totals  # noqa: E402
-from recipe_mtlvae.report.archive import write_page  # noqa: E402
+from recipe_mtlvae.report.archive_page import write_archive_page  # noqa: E402
 from recipe_mtlvae.scoring.scores import read_scores  # noqa: E402
 from tests.tiny import RATE, save_tiny_checkpoint  # noqa: E402
 
@@ -388,14 +388,14 @@ def test_the_page_counts_events_and_faults_and_escapes_what_is_not_ours(tmp_path
     event = {"onset": 1.0, "offset": 3.5, "event_label": "<b>Dog", "confidence": 0.9}
     totals.add({"duration": 100.0, "events": [event, event], "fault": None})
     totals.add({"duration": None, "events": [], "fault": "is <i>empty; fetch it again"})
-    write_page(tmp_path / "page.html", totals)
+    write_archive_page(tmp_path / "page.html", totals)
     page = (tmp_path / "page.html").read_text()
     assert "2 events in 2 recordings" in page and "1:40 of audio" in page and "1 recording has a fault" in page
     assert "&lt;b&gt;Dog" in page and "is &lt;i&gt;empty" in page and "<b>" not in page and "<i>" not in page
 
 
 def test_an_archive_without_events_has_a_page(tmp_path):
-    write_page(tmp_path / "page.html", Totals())
+    write_archive_page(tmp_path / "page.html", Totals())
     assert "No event." in (tmp_path / "page.html").read_text()
 
 

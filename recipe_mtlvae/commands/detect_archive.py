@@ -129,10 +129,10 @@ def _work(options: argparse.Namespace, decoding: dict[str, Any], chunks: Sequenc
 
 def _write_tables(out: Path, chunks: Sequence[Chunk]) -> None:
     from recipe_mtlvae.inference.archive_parts import merge
-    from recipe_mtlvae.report.archive import write_page
+    from recipe_mtlvae.report.archive_page import write_archive_page
 
     totals = merge(out, chunks)
-    write_page(out / "summary.html", totals)
+    write_archive_page(out / "summary.html", totals)
     text = f"{sum(totals.events.values())} events in {totals.seconds / 3600:.2f} hours of audio: {out / 'summary.html'}"
     print(text, file=sys.stderr)
 

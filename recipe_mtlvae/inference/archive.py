@@ -12,7 +12,7 @@ import numpy as np
 from recipe_mtlvae.corpus.names import name_fault
 from recipe_mtlvae.errors import Fault
 from recipe_mtlvae.inference.archive_list import Chunk, Entry
-from recipe_mtlvae.inference.archive_parts import Row, write_part
+from recipe_mtlvae.inference.archive_parts import PartRow, write_part
 from recipe_mtlvae.inference.detection_files import result_names
 from recipe_mtlvae.inference.detector import Detection, Detector
 from recipe_mtlvae.scoring.scores import write_scores
@@ -57,7 +57,7 @@ class Scanner:
                 raise error from None
         return finish(self.job.out, chunk, rows)
 
-    def rows(self, chunk: Chunk, entries: Iterable[Entry]) -> list[Row]:
+    def rows(self, chunk: Chunk, entries: Iterable[Entry]) -> list[PartRow]:
         """A row each for some of the chunk's recordings, in order."""
         rows = {Path(entry.path): empty_row(entry, _text(name_fault(Path(entry.path)))) for entry in entries}
         names = result_names([Path(entry.path) for entry in chunk.entries], {}) if self.job.scores else {}
@@ -68,7 +68,7 @@ class Scanner:
             rows[fault.path]["fault"] = _text(fault)
         return list(rows.values())
 
-    def _found(self, detection: Detection, name: str) -> Row:
+    def _found(self, detection: Detection, name: str) -> PartRow:
         if not np.isfinite(detection.scores).all():
             return {"duration": detection.duration, "fault": "gave scores that are not finite; is it damaged?"}
         if self.job.scores:
@@ -84,20 +84,20 @@ class Scanner:
             "scores": f"scores/{name}.tsv" if self.job.scores else None,
         }
 
-    def _row_alone(self, chunk: Chunk, entry: Entry) -> Row:
+    def _row_alone(self, chunk: Chunk, entry: Entry) -> PartRow:
         try:
             return self.rows(chunk, [entry])[0]
         except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:
             return empty_row(entry, f"cannot be scanned ({type(error).__name__}: {error})")
 
 
-def finish(out: Path, chunk: Chunk, rows: Sequence[Row]) -> Tally:
+def finish(out: Path, chunk: Chunk, rows: Sequence[PartRow]) -> Tally:
     """Write the part of a chunk that is done."""
     write_part(out, chunk, rows)
     return Tally(len(rows), sum(row["duration"] or 0.0 for row in rows), sum(row["fault"] is not None for row in rows))
 
 
-def empty_row(entry: Entry, fault: str | None) -> Row:
+def empty_row(entry: Entry, fault: str | None) -> PartRow:
     path = entry.path.encode(errors="backslashreplace").decode()
     return {"path": path, "duration": None, "events": [], "fault": fault, "scores": None}
 

@@ -36,7 +36,7 @@ RECORDINGS = pa.schema([field.with_type(pa.int64()) if field.name == "events" el
 BINS = 200  # of the events over time
 ROWS = 1 << 14  # of a table that are held before they are written
 
-Row = dict[str, Any]  # by the columns of PART
+PartRow = dict[str, Any]  # by the columns of PART
 
 
 class Timeline:
@@ -66,7 +66,7 @@ class Totals:
     timeline: Timeline = field(default_factory=Timeline)
     reasons: Counter[str] = field(default_factory=Counter)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: PartRow) -> None:
         for event in row["events"]:
             label = event["event_label"]
             self.events[label] += 1
@@ -89,7 +89,7 @@ def missing(out: Path, chunks: Sequence[Chunk]) -> list[Chunk]:
     return [chunk for chunk in chunks if f"{chunk.name}.parquet" not in there]
 
 
-def write_part(out: Path, chunk: Chunk, rows: Sequence[Row]) -> None:
+def write_part(out: Path, chunk: Chunk, rows: Sequence[PartRow]) -> None:
     """Write a chunk's part whole or not at all."""
     with atomic_write(part_file(out, chunk)) as temporary:
         pq.write_table(pa.Table.from_pylist(list(rows), PART), temporary)
@@ -140,7 +140,7 @@ def first_faults(out: Path, most: int) -> tuple[list[tuple[str, str]], int]:
     return shown, count
 
 
-def _rows(out: Path, chunks: Iterable[Chunk]) -> Iterator[Row]:
+def _rows(out: Path, chunks: Iterable[Chunk]) -> Iterator[PartRow]:
     for chunk in chunks:
         file = part_file(out, chunk)
         try:
@@ -159,7 +159,7 @@ class _Table:
         self.schema, self.rows = schema, []
         self.writer = pq.ParquetWriter(file, schema)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: PartRow) -> None:
         self.rows.append(row)
         if len(self.rows) == ROWS:
             self.flush()

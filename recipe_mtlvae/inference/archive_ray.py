@@ -17,7 +17,7 @@ from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.inference.archive import Job, Scanner, Tally, empty_row, finish
 from recipe_mtlvae.inference.archive_cluster import connected
 from recipe_mtlvae.inference.archive_list import Chunk
-from recipe_mtlvae.inference.archive_parts import Row
+from recipe_mtlvae.inference.archive_parts import PartRow
 
 TRIES = 3  # of a chunk whose worker ends; then its recordings one by one
 START = 300.0  # s, of the first worker
@@ -39,7 +39,7 @@ class Worker:
     def ready(self) -> str | None:
         return self.problem
 
-    def scan(self, chunk: Chunk, index: int | None) -> Tally | Row | str:
+    def scan(self, chunk: Chunk, index: int | None) -> Tally | PartRow | str:
         try:
             if index is None:
                 return self.scanner.scan(chunk)
@@ -80,7 +80,7 @@ class _Pool:
         self.waiting: deque[Task] = deque((chunk, None) for chunk in chunks)
         self.left = len(chunks)
         self.tries: Counter[str] = Counter()
-        self.rows: dict[str, dict[int, Row]] = {}  # of chunks whose recordings are tried one by one
+        self.rows: dict[str, dict[int, PartRow]] = {}  # of chunks whose recordings are tried one by one
         self.running: dict[Any, tuple[Any, Task | None]] = {}  # by what is awaited: actor and task; None: its start
         self.idle: list[Any] = []
         self.unstarted = 0  # actors one after the other that ended before they worked
@@ -121,7 +121,7 @@ class _Pool:
         if task is not None:
             self._finished(task, result)
 
-    def _finished(self, task: Task, result: Tally | Row) -> None:
+    def _finished(self, task: Task, result: Tally | PartRow) -> None:
         chunk, index = task
         if index is not None:
             rows = self.rows[chunk.name]

@@ -13,10 +13,10 @@ from recipe_mtlvae.corpus.audio_stats import SILENT_PEAK
 from recipe_mtlvae.corpus.check import CorpusCheck, SplitCheck
 from recipe_mtlvae.errors import SHOWN_FAULTS
 from recipe_mtlvae.report import data_plots
+from recipe_mtlvae.report.charts import Chart, ChartSection
 from recipe_mtlvae.report.data_tables import class_table, split_table, write_check
 from recipe_mtlvae.report.pages import write_page
 from recipe_mtlvae.report.palette import PALETTE, palette
-from recipe_mtlvae.report.sections import Chart, Section
 from recipe_mtlvae.report.theme import ROWS
 
 SHOWN_CLIPS = 200  # missing clips of a split, and copies, that the page names
@@ -49,9 +49,9 @@ def write_data_report(check: CorpusCheck, folder: Path) -> Path:
     return page
 
 
-def _audio(check: CorpusCheck) -> Section:
+def _audio(check: CorpusCheck) -> ChartSection:
     text = "Of the clips that the metadata name: what is here, how long and how loud it is."
-    return Section("Recordings", text, tuple(map(Chart, _audio_charts(check))))
+    return ChartSection("Recordings", text, tuple(map(Chart, _audio_charts(check))))
 
 
 def _audio_charts(check: CorpusCheck) -> Iterator[Markup]:
@@ -81,10 +81,10 @@ def _presence(split: SplitCheck) -> dict[str, float]:
     return {part: 100 * count / split.files.expected for part, count in counts.items()}
 
 
-def _labels(check: CorpusCheck) -> Section:
+def _labels(check: CorpusCheck) -> ChartSection:
     text = "Events as they are trained on: cut at the recording's end, those of one class that overlap as one."
     text += f" The first {ROWS} classes: the table has all." * (len(check.classes) > ROWS)
-    return Section("Labels", text, tuple(map(Chart, _label_charts(check))))
+    return ChartSection("Labels", text, tuple(map(Chart, _label_charts(check))))
 
 
 def _label_charts(check: CorpusCheck) -> Iterator[Markup]:

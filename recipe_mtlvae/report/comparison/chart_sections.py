@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from recipe_mtlvae.conf_sections import TRAINING
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.inputs.mel_scale import band_centres
+from recipe_mtlvae.report.charts import Chart, ChartSection
 from recipe_mtlvae.report.comparison import plots
 from recipe_mtlvae.report.comparison.clip_plot import clip_chart
 from recipe_mtlvae.report.comparison.clips import ClipView
@@ -17,12 +18,11 @@ from recipe_mtlvae.report.comparison.energy_use import mean_kwh
 from recipe_mtlvae.report.latents import read_latents
 from recipe_mtlvae.report.palette import SYSTEM_COLOURS, palette
 from recipe_mtlvae.report.runs import Run
-from recipe_mtlvae.report.sections import Chart, Section
 from recipe_mtlvae.report.theme import ROWS
 from recipe_mtlvae.scoring import scenarios
 
 
-def classes(systems: Sequence[ComparedSystem], split: str) -> Section:
+def classes(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
     results = {system.name: system.results[split] for system in systems if split in system.results}
     labels = _labels(results)[:ROWS]
     colours = palette(labels) if len(results) == 1 else palette(list(results), SYSTEM_COLOURS)
@@ -49,10 +49,10 @@ def classes(systems: Sequence[ComparedSystem], split: str) -> Section:
         text += f" The first {ROWS} classes: the table has all."
     if len(results) == 1:
         text += " A class has the same colour in all charts of this page."
-    return Section("Scores of each class", text, tuple(charts))
+    return ChartSection("Scores of each class", text, tuple(charts))
 
 
-def psd_roc(systems: Sequence[ComparedSystem], split: str) -> Section:
+def psd_roc(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
     charts = []
     for key, name, scenario in ((one.key, one.short, one.scenario) for one in scenarios.METRICS if one.is_psds):
         curves = {one.name: one.results[split].curves[key] for one in systems if key in _curves(one, split)}
@@ -66,10 +66,10 @@ def psd_roc(systems: Sequence[ComparedSystem], split: str) -> Section:
         f"The polyphonic sound detection ROC on {on}: the share of events that is found, at each rate of false alarms. "
         "PSDS is the area under the curve up to 100 false positives an hour, divided by these 100."
     )
-    return Section("PSD-ROC", text + _first_run(systems), tuple(charts))
+    return ChartSection("PSD-ROC", text + _first_run(systems), tuple(charts))
 
 
-def energy(systems: Sequence[ComparedSystem], split: str) -> Section:
+def energy(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
     points = {}
     systems = [system for system in systems if split in system.results]
     for system in systems:
@@ -79,14 +79,14 @@ def energy(systems: Sequence[ComparedSystem], split: str) -> Section:
             found = result.intervals.get("psds1")
             points[system.name] = (kwh, result.macro["psds1"], (found.low, found.high) if found else None)
     if len(systems) < 2 or not points:
-        return Section("Score against energy", "", ())
+        return ChartSection("Score against energy", "", ())
     svg = plots.scatter(points, "PSDS1 and training energy", "training energy (kWh, log)", "PSDS1")
     left_out = [system.name for system in systems if system.name not in points]
     text = "Whiskers are 95 % intervals." + (f" Not measured: {', '.join(left_out)}." if left_out else "")
-    return Section("Score against energy", text, (Chart(svg),))
+    return ChartSection("Score against energy", text, (Chart(svg),))
 
 
-def training(systems: Sequence[ComparedSystem]) -> Section:
+def training(systems: Sequence[ComparedSystem]) -> ChartSection:
     charts, drawn = [], set()
     selections = {one.name: one.runs[0].history for one in systems if "val/selection" in one.runs[0].history}
     if len(systems) > 1 and selections:
@@ -96,10 +96,10 @@ def training(systems: Sequence[ComparedSystem]) -> Section:
             charts += _run_charts(system.runs[0], system.name if len(systems) > 1 else "")
         drawn.add(history)
     text = "Loss terms are unweighted. The epoch with the best selection score, marked by a line, is the one scored."
-    return Section("Training", text + _first_run(systems), tuple(charts))
+    return ChartSection("Training", text + _first_run(systems), tuple(charts))
 
 
-def latent_space(systems: Sequence[ComparedSystem]) -> Section:
+def latent_space(systems: Sequence[ComparedSystem]) -> ChartSection:
     charts = []
     for system in systems:
         latents = read_latents(system.runs[0].folder)
@@ -115,10 +115,10 @@ def latent_space(systems: Sequence[ComparedSystem]) -> Section:
         "Each point is one step of a test clip in which one class alone sounds: mu, projected on its two main "
         "directions (PCA). Beside it, what the decoder makes of a walk along the first."
     )
-    return Section("Latent space", text, tuple(charts))
+    return ChartSection("Latent space", text, tuple(charts))
 
 
-def clips(systems: Sequence[ComparedSystem], views: Sequence[ClipView], corpus: Corpus | None) -> Section:
+def clips(systems: Sequence[ComparedSystem], views: Sequence[ClipView], corpus: Corpus | None) -> ChartSection:
     labels = _labels({name: result for system in systems for name, result in system.results.items()})
     labels += sorted({event.label for view in views for lane in view.lanes.values() for event in lane} - set(labels))
     colours = palette(labels)
@@ -141,7 +141,7 @@ def clips(systems: Sequence[ComparedSystem], views: Sequence[ClipView], corpus: 
         + (", the mean of the systems" if len(systems) > 1 else "")
         + ". Above, the log-mel spectrogram; below, the true events (solid) and the detected ones (hatched)."
     )
-    return Section("Test clips", text + _first_run(systems), tuple(charts))
+    return ChartSection("Test clips", text + _first_run(systems), tuple(charts))
 
 
 def _first_run(systems: Sequence[ComparedSystem]) -> str:

@@ -30,7 +30,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """One system, class or difference."""
 
     name: str
@@ -42,7 +42,7 @@ class Row:
 @dataclass(frozen=True)
 class Group:
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[ScoreRow, ...]
 
 
 def score_groups(systems: Sequence[ComparedSystem], published: Sequence[Published]) -> list[Group]:
@@ -117,7 +117,7 @@ def figures_beside(system: ComparedSystem, split: str, key: str) -> Mapping[str,
     return metrics.get(key) if same else None
 
 
-def _tuned_row(system: ComparedSystem, split: str) -> list[Row]:
+def _tuned_row(system: ComparedSystem, split: str) -> list[ScoreRow]:
     """Beside the official figures, never in their place."""
     return [
         _row(f"{system.name}, {name}", f"{note}; not the official figures", found, own=True)
@@ -126,7 +126,7 @@ def _tuned_row(system: ComparedSystem, split: str) -> list[Row]:
     ]
 
 
-def _toolkit_row(system: ComparedSystem, split: str, published: Sequence[Published]) -> list[Row]:
+def _toolkit_row(system: ComparedSystem, split: str, published: Sequence[Published]) -> list[ScoreRow]:
     """PSDS by the count of 2023 and 2024, where it differs and published figures of the same data stand beside."""
     count = system.results[split].toolkit
     data = {run.conf.data.name for run in system.runs if run.conf}
@@ -158,13 +158,15 @@ def published_note(published: Sequence[Published]) -> str:
     )
 
 
-def _row(name: str, note: str, scores: Mapping[str, Any], own: bool = False) -> Row:
+def _row(name: str, note: str, scores: Mapping[str, Any], own: bool = False) -> ScoreRow:
     found = [(metric, scores.get(metric.key)) for metric in scenarios.METRICS]
     cells = tuple(Cell(metric.text(value), value) for metric, value in found)
-    return Row(name, note, own, cells)
+    return ScoreRow(name, note, own, cells)
 
 
-def _system_row(system: ComparedSystem, split: str, best: Mapping[str, ComparedSystem | None], several: bool) -> Row:
+def _system_row(
+    system: ComparedSystem, split: str, best: Mapping[str, ComparedSystem | None], several: bool
+) -> ScoreRow:
     result, conf = system.results[split], system.runs[0].conf
     cells = tuple(
         Cell(metric.text(value), value, _spread(result, metric), value is not None and best[metric.key] is system)
@@ -178,7 +180,7 @@ def _system_row(system: ComparedSystem, split: str, best: Mapping[str, ComparedS
         notes.append(f"PSDS at {result.operating_points} thresholds")
     if several and not system.ranked:
         notes.append("not converged: not ranked")
-    return Row(system.name, "; ".join(notes), True, cells)
+    return ScoreRow(system.name, "; ".join(notes), True, cells)
 
 
 def _spread(result: Result, metric: Metric) -> str:
@@ -194,14 +196,14 @@ def _interval(metric: Metric, found: Interval, narrow: bool, sign: str = "") -> 
     return f"[{metric.text(found.low, sign=sign)}, {metric.text(found.high, sign=sign)}]" + NARROW * narrow
 
 
-def _published_row(system: Published, split: str, systems: Sequence[ComparedSystem]) -> Row:
+def _published_row(system: Published, split: str, systems: Sequence[ComparedSystem]) -> ScoreRow:
     data = {run.conf.data.name for one in systems if split in one.results for run in one.runs if run.conf}
     where = {False: f"on other data: {system.data}", True: f"on its authors' copy of {system.data}"}
     note = where[data == {system.data.lower()}] if data else f"on {system.data}"
     return _row(system.name, f"published, {note}", system.scores(split))
 
 
-def _class_rows(result: Result) -> list[Row]:
+def _class_rows(result: Result) -> list[ScoreRow]:
     rows = []
     for label in result.worst_classes:
         cells = []
@@ -215,16 +217,16 @@ def _class_rows(result: Result) -> list[Row]:
         clips = result.class_clips.get(label)
         note = f"in {counted(clips, 'clip')}" if clips else ""
         note += NEVER_DETECTED * result.is_never_detected(label)
-        rows.append(Row(label, note, True, tuple(cells)))
+        rows.append(ScoreRow(label, note, True, tuple(cells)))
     return rows
 
 
-def _difference_row(a: ComparedSystem, b: ComparedSystem, split: str) -> Row:
+def _difference_row(a: ComparedSystem, b: ComparedSystem, split: str) -> ScoreRow:
     cells = tuple(_difference_cell(a, b, split, metric) for metric in scenarios.METRICS)
     unconverged = " and ".join(one.name for one in (a, b) if not one.ranked)
     notes = [f"not converged: {unconverged}"] if unconverged else []
     notes += ["PSDS is not measured in one way"] * (len({one.results[split].operating_points for one in (a, b)}) > 1)
-    return Row(f"{a.name} less {b.name}", "; ".join(notes), True, cells)
+    return ScoreRow(f"{a.name} less {b.name}", "; ".join(notes), True, cells)
 
 
 def _difference_cell(a: ComparedSystem, b: ComparedSystem, split: str, metric: Metric) -> Cell:

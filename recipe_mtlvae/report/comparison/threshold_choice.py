@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from recipe_mtlvae.report.charts import Chart
 from recipe_mtlvae.report.comparison import plots
 from recipe_mtlvae.report.comparison.compared import ComparedSystem
 from recipe_mtlvae.report.palette import palette
-from recipe_mtlvae.report.sections import Chart
 from recipe_mtlvae.report.theme import ROWS
 from recipe_mtlvae.scoring.precision_recall import Chosen, OperatingPoint, PrecisionRecall
 

@@ -1,4 +1,4 @@
-"""Sections of charts, as sections.html writes them into a page."""
+"""Charts and sections of them, as charts.html writes them into a page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Section:
+class ChartSection:
     title: str
     text: str
     charts: tuple[Chart, ...]

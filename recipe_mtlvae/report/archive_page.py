@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipe_mtlvae.inference.archive_parts import BINS, Totals
-from recipe_mtlvae.report import pages
+from recipe_mtlvae.report.pages import write_page
 from recipe_mtlvae.report.palette import palette
 
 REASONS = 20  # of faults; a page's worth
 
 
 @dataclass(frozen=True)
-class ClassRow:
+class ClassCurve:
     """One class: its events in all, and as a curve over the archive's audio."""
 
     label: str
@@ -24,13 +24,13 @@ class ClassRow:
     curve: list[float]  # height of each bin, 0 to 1
 
 
-def write_page(file: Path, totals: Totals) -> None:
+def write_archive_page(file: Path, totals: Totals) -> None:
     """Write the page, of the same size for any number of recordings."""
     width = totals.timeline.width
     bins = min(max(int(totals.seconds // width) + 1, 1), BINS)  # those that the audio reaches
-    pages.write_page(
+    write_page(
         file,
-        "archive.html",
+        "archive_page.html",
         totals=totals,
         events=sum(totals.events.values()),
         classes=_rows(totals, bins),
@@ -40,7 +40,7 @@ def write_page(file: Path, totals: Totals) -> None:
     )
 
 
-def _rows(totals: Totals, bins: int) -> list[ClassRow]:
+def _rows(totals: Totals, bins: int) -> list[ClassCurve]:
     """The class with most events first."""
     colours = palette(sorted(totals.events))
     rows = []
@@ -48,5 +48,5 @@ def _rows(totals: Totals, bins: int) -> list[ClassRow]:
         counts = totals.timeline.counts[label][:bins]
         most = max(counts)
         curve = [count / most for count in counts]
-        rows.append(ClassRow(label, colours[label], events, totals.active[label], most, curve))
+        rows.append(ClassCurve(label, colours[label], events, totals.active[label], most, curve))
     return rows
