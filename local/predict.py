@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
-from local.prediction.latent_space import latent_space
+from local.prediction.description import write_description
 from local.prediction.shares import is_current, predict_split
 from local.prediction.stored_detector import StoredDetector
 from local.stage import Stage, open_stage
@@ -24,14 +21,8 @@ from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import atomic_write, content_hash, file_stamp, read_json, write_json
 from recipe_mtlvae.inference.detector import Detector
 from recipe_mtlvae.inputs.prepared import Split, open_split
-from recipe_mtlvae.inputs.registry import inputs_of
-from recipe_mtlvae.inputs.transforms import scaled
-from recipe_mtlvae.labels import steps_of
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
-from recipe_mtlvae.nets.complexity import macs, parameters
 from recipe_mtlvae.nets.official import in_words, load_official
-from recipe_mtlvae.nets.vae import MTLVAE
-from recipe_mtlvae.report.latents import write_latents
 from recipe_mtlvae.scoring.energy import read_energy
 
 
@@ -121,16 +112,8 @@ def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Spl
             predict_split(detector, split, scores[split.name], key, stage.shard, stage.conf.energy)
     if not all(is_current(path, key) for path in scores.values()):
         return False
-    energy = read_energy(folder / "energy.json")
-    prediction = {split.name: _speed(split, energy[split.name]["seconds"]) for split in splits if split.name in energy}
-    labelled = next((split for split in splits if split.truth), None)
-    if isinstance(checkpoint.net, MTLVAE) and labelled:
-        latents = latent_space(checkpoint.net, labelled, detector.grid, classes)
-        if latents is not None:
-            write_latents(folder, latents)
-    model = _model(checkpoint, read_history(folder / "history.csv"), prediction)
-    model["training"] |= read_json(stage.run_dir / "training.json") or {}
-    write_json(folder / "model.json", model)
+    training = read_json(stage.run_dir / "training.json") or {}
+    write_description(checkpoint, splits, folder, training)
     return True
 
 
@@ -139,44 +122,6 @@ def device_of_process() -> str | None:
     local_rank = int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0)
     gpus = torch.cuda.device_count()
     return f"cuda:{local_rank % gpus}" if gpus > 1 else None
-
-
-def _speed(split: Split, seconds: float) -> dict[str, float]:
-    """Of one process, from audio file to scores; where several shared the split, their mean."""
-    audio_seconds = float(np.sum(list(split.seconds.values())))
-    print(f"stage 2: {split.name}: {len(split.recordings)} clips, {audio_seconds / seconds:.0f} times real time")
-    return {"seconds": seconds, "audio_seconds": audio_seconds, "times_real_time": audio_seconds / seconds}
-
-
-def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: dict[str, Any]) -> dict[str, Any]:
-    """What the network costs, and how it was trained."""
-    features = checkpoint.conf.features
-    inputs, samples = inputs_of(checkpoint.conf, checkpoint.encoder), 10 * features.sample_rate
-    values = {name: torch.zeros(1, source.width, source.steps(samples)) for name, source in inputs.items()}
-    return {
-        "system": checkpoint.conf.system,
-        "parameters": parameters(checkpoint.net),
-        "macs_10s": macs(checkpoint.net.cpu(), **scaled(inputs, values, steps_of(features, samples))),
-        "classes": list(checkpoint.classes),
-        "sample_rate": features.sample_rate,
-        "decoding": _by_class(checkpoint.classes, checkpoint.decoding),
-        "precision_recall": checkpoint.precision_recall,
-        "bounding_boxes": _by_class(checkpoint.classes, checkpoint.bounding_boxes),
-        "median_reference": _by_class(checkpoint.classes, checkpoint.median_reference),
-        "training": {
-            "epochs": len(history),
-            "steps": int(history[-1]["step"]) if history else None,
-            "clips_seen": int(sum(row["clips"] for row in history)),
-            "seconds": sum(row["seconds"] for row in history),
-            "best_epoch": None if checkpoint.epoch is None else checkpoint.epoch + 1,
-        },
-        "prediction": prediction,
-    }
-
-
-def _by_class(classes: Sequence[str], tuned: dict[str, list] | None) -> dict[str, dict[str, Any]] | None:
-    """What was tuned, such as thresholds and median filters (steps); None where nothing was."""
-    return tuned and {name: dict(zip(classes, values, strict=True)) for name, values in tuned.items()}
 
 
 if __name__ == "__main__":
