@@ -269,7 +269,7 @@ def test_charts_of_very_many_classes_show_the_first(monkeypatch: pytest.MonkeyPa
     per_class = {f"{i:03d}": dict.fromkeys(metric_keys(), 0.5) for i in range(theme.ROWS + 1)}
     result = Result(macro={}, per_class=per_class, scored=1, expected=1)
     system = ComparedSystem("x", (bare_run(Path(), "x"),), {"v": result}, None)
-    section = chart_sections.classes([system], "v")
+    (section,) = chart_sections.sections([system], ["v"], [], None)
     assert shown == [[f"{i:03d}" for i in range(theme.ROWS)]] * len(METRICS)
     assert f"The first {theme.ROWS} classes: the table has all." in section.text
     assert len(tables.class_groups([system], "v")[0].rows) == theme.ROWS + 1

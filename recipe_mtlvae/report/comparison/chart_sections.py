@@ -22,7 +22,22 @@ from recipe_mtlvae.report.theme import ROWS
 from recipe_mtlvae.scoring import scenarios
 
 
-def classes(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
+def sections(
+    systems: Sequence[ComparedSystem], splits: Sequence[str], views: Sequence[ClipView], corpus: Corpus | None
+) -> list[ChartSection]:
+    """Those that have a chart; of what is shown on one split alone, on the first."""
+    found = [
+        *(_classes(systems, split) for split in splits),
+        *(_psd_roc(systems, split) for split in splits),
+        _energy(systems, splits[0]),
+        _training(systems),
+        _latent_space(systems),
+        _clips(systems, views, corpus),
+    ]
+    return [section for section in found if section.charts]
+
+
+def _classes(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
     results = {system.name: system.results[split] for system in systems if split in system.results}
     labels = _labels(results)[:ROWS]
     colours = palette(labels) if len(results) == 1 else palette(list(results), SYSTEM_COLOURS)
@@ -52,7 +67,7 @@ def classes(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
     return ChartSection("Scores of each class", text, tuple(charts))
 
 
-def psd_roc(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
+def _psd_roc(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
     charts = []
     for key, name, scenario in ((one.key, one.short, one.scenario) for one in scenarios.METRICS if one.is_psds):
         curves = {one.name: one.results[split].curves[key] for one in systems if key in _curves(one, split)}
@@ -69,7 +84,7 @@ def psd_roc(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
     return ChartSection("PSD-ROC", text + _first_run(systems), tuple(charts))
 
 
-def energy(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
+def _energy(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
     points = {}
     systems = [system for system in systems if split in system.results]
     for system in systems:
@@ -86,7 +101,7 @@ def energy(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
     return ChartSection("Score against energy", text, (Chart(svg),))
 
 
-def training(systems: Sequence[ComparedSystem]) -> ChartSection:
+def _training(systems: Sequence[ComparedSystem]) -> ChartSection:
     charts, drawn = [], set()
     selections = {one.name: one.runs[0].history for one in systems if "val/selection" in one.runs[0].history}
     if len(systems) > 1 and selections:
@@ -99,7 +114,7 @@ def training(systems: Sequence[ComparedSystem]) -> ChartSection:
     return ChartSection("Training", text + _first_run(systems), tuple(charts))
 
 
-def latent_space(systems: Sequence[ComparedSystem]) -> ChartSection:
+def _latent_space(systems: Sequence[ComparedSystem]) -> ChartSection:
     charts = []
     for system in systems:
         latents = read_latents(system.runs[0].folder)
@@ -118,7 +133,7 @@ def latent_space(systems: Sequence[ComparedSystem]) -> ChartSection:
     return ChartSection("Latent space", text, tuple(charts))
 
 
-def clips(systems: Sequence[ComparedSystem], views: Sequence[ClipView], corpus: Corpus | None) -> ChartSection:
+def _clips(systems: Sequence[ComparedSystem], views: Sequence[ClipView], corpus: Corpus | None) -> ChartSection:
     labels = _labels({name: result for system in systems for name, result in system.results.items()})
     labels += sorted({event.label for view in views for lane in view.lanes.values() for event in lane} - set(labels))
     colours = palette(labels)

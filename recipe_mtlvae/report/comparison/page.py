@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
-from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.report.comparison import chart_sections, costs, tables
 from recipe_mtlvae.report.comparison.clips import clip_views
@@ -20,6 +17,7 @@ from recipe_mtlvae.report.comparison.compared_splits import (
     split_title,
     splits_of,
 )
+from recipe_mtlvae.report.comparison.conditions import conditions, conf_text
 from recipe_mtlvae.report.comparison.energy_use import baseline_of, with_network
 from recipe_mtlvae.report.comparison.failures import failures
 from recipe_mtlvae.report.comparison.headline import headline
@@ -72,65 +70,11 @@ def write_report(systems: Sequence[ComparedSystem], corpus: Corpus | None, title
         note=tables.published_note(published),
         points=POINTS,
         choices=threshold_choices(systems),
-        sections=[
-            section
-            for section in (
-                *(chart_sections.classes(systems, one) for one in shown),
-                *(chart_sections.psd_roc(systems, one) for one in shown),
-                chart_sections.energy(systems, split),
-                chart_sections.training(systems),
-                chart_sections.latent_space(systems),
-                chart_sections.clips(systems, clips, corpus),
-            )
-            if section.charts
-        ],
+        sections=chart_sections.sections(systems, shown, clips, corpus),
         published=tables.published_groups(published),
-        conditions=_conditions(systems),
-        confs=[(system.name, _conf_text(system)) for system in systems if system.runs[0].conf],
+        conditions=conditions(systems),
+        confs=[(system.name, conf_text(system)) for system in systems if system.runs[0].conf],
         gaps=gaps,
     )
     text = [tables.scores_text(groups), *([tables.scores_text(differences)] if differences else [])]
     return "\n".join([*text, costs.costs_text(cost_table, systems)])
-
-
-def _conf_text(system: ComparedSystem) -> str:
-    return yaml.safe_dump(conf_to_dict(system.runs[0].conf), sort_keys=False, allow_unicode=True)
-
-
-def _conditions(systems: Sequence[ComparedSystem]) -> list[tuple[str, str]]:
-    """How the scores came about: what another run must share with these to be compared with them."""
-    rows: list[tuple[str, str]] = []
-    for split in splits_of(systems):
-        name = split_title(systems, split).lower()
-        result = next(system.results[split] for system in systems if split in system.results)
-        rows.append((f"Clip list, {name}", result.clip_list_hash or tables.NONE))
-        if result.absent_classes:
-            rows.append((f"Classes without truth, {name}", ", ".join(result.absent_classes)))
-    versions = next((result.versions for system in systems for result in system.results.values()), {})
-    rows += [(package, str(version)) for package, version in versions.items()]
-    for system in systems:
-        before = f"{system.name}: " if len(systems) > 1 else ""
-        rows += [(before + name, value) for name, value in _settings(system)]
-    return rows
-
-
-def _settings(system: ComparedSystem) -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    run = system.runs[0]
-    output = next((result.output for result in system.results.values() if result.output), None)
-    metrics = next(iter(run.metrics.values()), {})
-    seconds = output.median_filter_seconds if output else metrics.get("median_filter_seconds")
-    threshold = output.threshold if output else metrics.get("threshold")
-    if seconds is not None:
-        rows.append(("median filter", f"{seconds:g} s" if seconds else "none here"))
-    if threshold is not None:
-        rows.append(("threshold of events and F1", f"{threshold:g}"))
-    for phase, entry in run.energy.items():
-        parts = {part: entry.get(f"{part.lower()}_kwh") for part in ("CPU", "GPU", "RAM")}
-        shares = ", ".join(f"{part} {costs.kwh_text(kwh)} kWh" for part, kwh in parts.items() if kwh)
-        hardware = [str(entry[key]) for key in ("cpu_model", "gpu_model") if entry.get(key)]
-        version = [f"codecarbon {entry['codecarbon']}"] if entry.get("codecarbon") else []
-        if shares or hardware:
-            name = split_name(phase).lower()
-            rows.append((f"energy, {name}", "; ".join([*filter(None, [shares]), *hardware, *version])))
-    return rows
