@@ -79,7 +79,7 @@ class Totals:
             self.reasons[row["fault"].partition(";")[0]] += 1
 
 
-def part_file(out: Path, chunk: Chunk) -> Path:
+def _part_file(out: Path, chunk: Chunk) -> Path:
     return out / "parts" / f"{chunk.name}.parquet"
 
 
@@ -91,7 +91,7 @@ def missing(out: Path, chunks: Sequence[Chunk]) -> list[Chunk]:
 
 def write_part(out: Path, chunk: Chunk, rows: Sequence[PartRow]) -> None:
     """Write a chunk's part whole or not at all."""
-    with atomic_write(part_file(out, chunk)) as temporary:
+    with atomic_write(_part_file(out, chunk)) as temporary:
         pq.write_table(pa.Table.from_pylist(list(rows), PART), temporary)
 
 
@@ -142,7 +142,7 @@ def first_faults(out: Path, most: int) -> tuple[list[tuple[str, str]], int]:
 
 def _rows(out: Path, chunks: Iterable[Chunk]) -> Iterator[PartRow]:
     for chunk in chunks:
-        file = part_file(out, chunk)
+        file = _part_file(out, chunk)
         try:
             rows = pq.read_table(file, schema=PART).to_pylist()
         except (pa.ArrowException, OSError) as error:

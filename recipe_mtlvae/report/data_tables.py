@@ -44,20 +44,20 @@ def _split_row(split: SplitCheck) -> tuple[str, ...]:
         *(f"{count:,}" if count else NONE for count in counts),
         f"{sum(split.durations.values()) / 3600:.2f}",
         f"{split.events:,}" if split.labels == "strong" else NONE,
-        rates_text(split),
+        _rates_text(split),
     )
 
 
-def rates_text(split: SplitCheck) -> str:
+def _rates_text(split: SplitCheck) -> str:
     """The sample rates, most common first: 44.1, or 44.1 (98 %), 16 (2 %)."""
     rates = sorted(split.rates, key=lambda rate: -len(split.rates[rate]))
     if len(rates) < 2:
         return "".join(f"{rate / 1000:g}" for rate in rates) or NONE
-    shown = [f"{rate / 1000:g} ({share_text(len(split.rates[rate]), split.usable)})" for rate in rates[:3]]
+    shown = [f"{rate / 1000:g} ({_share_text(len(split.rates[rate]), split.usable)})" for rate in rates[:3]]
     return ", ".join(shown + ["..."] * (len(rates) > 3))
 
 
-def share_text(count: float, whole: float) -> str:
+def _share_text(count: float, whole: float) -> str:
     """A percentage that is neither 0 nor 100 unless it is so."""
     percent = 100 * count / whole
     if 0 < percent < 1:

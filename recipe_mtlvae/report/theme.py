@@ -59,7 +59,11 @@ STYLE = {
 def chart(title: str, x: str, y: str, height: float = 3.0) -> Iterator[Axes]:
     """Axes to draw on in the page's style, `height` in inches; svg() belongs inside."""
     with matplotlib.rc_context(STYLE):
-        yield plain_axes(Figure(figsize=(WIDTH, height), layout="constrained").subplots(), title, x, y)
+        axes = Figure(figsize=(WIDTH, height), layout="constrained").subplots()
+        axes.set(title=title, xlabel=x, ylabel=y, axisbelow=True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(linewidth=0.7)
+        yield axes
 
 
 def system_look(number: int) -> dict[str, str]:
@@ -76,16 +80,6 @@ def log_axis(axis: Axis, ticks: int = 9, subs: Sequence[float] = (1.0, 2.0, 5.0)
 
 def legend(axes: Axes, columns: int = 2, length: float = 1.2, **look: float) -> None:
     axes.figure.legend(loc="outside lower left", ncols=columns, handlelength=length, **look)
-
-
-def plain_axes(axes: Axes, title: str, x: str, y: str) -> Axes:
-    axes.set_title(title)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(linewidth=0.7)
-    axes.set_axisbelow(True)
-    return axes
 
 
 def frequency_axis(axes: Axes, frequencies: np.ndarray) -> None:

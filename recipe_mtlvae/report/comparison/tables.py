@@ -86,7 +86,7 @@ def class_groups(systems: Sequence[ComparedSystem], split: str) -> list[Group]:
     for system in (system for system in systems if split in system.results):
         groups.append(Group(system.name if len(systems) > 1 else "", tuple(_class_rows(system.results[split]))))
         for key, (name, _) in BESIDE.items():
-            if tuned := figures_beside(system, split, key):
+            if tuned := _figures_beside(system, split, key):
                 order = system.results[split].worst_classes
                 rows = tuple(_row(label, _decoding(tuned, label), tuned["per_class"][label]) for label in order)
                 groups.append(Group(f"{system.name}, {name}", rows))
@@ -107,7 +107,7 @@ def scores_text(groups: Sequence[Group]) -> str:
     return "\n\n".join(tables) + "\n"
 
 
-def figures_beside(system: ComparedSystem, split: str, key: str) -> Mapping[str, Any] | None:
+def _figures_beside(system: ComparedSystem, split: str, key: str) -> Mapping[str, Any] | None:
     """A section of BESIDE in metrics.json of a system's only run; a mean over runs of different tunings says little.
 
     None where other clips are shown than those of metrics.json.
@@ -122,7 +122,7 @@ def _tuned_row(system: ComparedSystem, split: str) -> list[ScoreRow]:
     return [
         _row(f"{system.name}, {name}", f"{note}; not the official figures", found, own=True)
         for key, (name, note) in BESIDE.items()
-        if (found := figures_beside(system, split, key))
+        if (found := _figures_beside(system, split, key))
     ]
 
 
