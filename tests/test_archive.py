@@ -18,9 +18,9 @@ import pyarrow.parquet as pq  # noqa: E402
 
 from recipe_mtlvae import __main__ as command_line  # noqa: E402
 from recipe_mtlvae.errors import RecipeError  # noqa: E402
-from recipe_mtlvae.inference import archive, archive_list, archive_parts, archive_ray  # noqa: E402
-from recipe_mtlvae.inference.archive_list import Entry, cut, entries_of, in_folders, read_list  # noqa: E402
-from recipe_mtlvae.inference.archive_parts import Timeline, Totals  # noqa: E402
+from recipe_mtlvae.inference.archive import listing, parts, ray_pool, scanner  # noqa: E402
+from recipe_mtlvae.inference.archive.listing import Entry, cut, entries_of, in_folders, read_list  # noqa: E402
+from recipe_mtlvae.inference.archive.parts import Timeline, Totals  # noqa: E402
 from recipe_mtlvae.report.archive_page import write_archive_page  # noqa: E402
 from recipe_mtlvae.scoring.scores import read_scores  # noqa: E402
 from tests.tiny import RATE, save_tiny_checkpoint  # noqa: E402
@@ -54,7 +54,7 @@ def recordings(tmp_path: Path) -> Path:
 @pytest.fixture
 def single(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of one recording."""
-    monkeypatch.setattr(archive_list, "CHUNK", 1)
+    monkeypatch.setattr(listing, "CHUNK", 1)
 
 
 def recording(path: Path, seconds: float = 2.0) -> Path:
@@ -67,7 +67,7 @@ def rows(tmp_path: Path, table: str = "recordings") -> list[dict]:
     return pq.read_table(tmp_path / "out" / f"{table}.parquet").to_pylist()
 
 
-def parts(tmp_path: Path) -> list[Path]:
+def part_files(tmp_path: Path) -> list[Path]:
     return sorted((tmp_path / "out" / "parts").iterdir())
 
 
@@ -140,8 +140,8 @@ def entries(*sizes: int) -> list[Entry]:
 
 
 def test_chunks_hold_32_recordings_and_a_long_one_is_alone(monkeypatch):
-    monkeypatch.setattr(archive_list, "_seconds", lambda path: 1801.0)
-    large = archive_list.PROBED + 1
+    monkeypatch.setattr(listing, "_seconds", lambda path: 1801.0)
+    large = listing.PROBED + 1
     chunks = cut(entries(*[1] * 40, large, *[1] * 3), "")
     assert [len(chunk.entries) for chunk in chunks] == [32, 8, 1, 3]
     assert [entry for chunk in chunks for entry in chunk.entries] == entries(*[1] * 40, large, *[1] * 3)
@@ -198,7 +198,7 @@ def test_events_are_those_of_detect(scan, recordings, tmp_path, checkpoint):
 def test_score_tables_are_kept_where_they_are_asked_for(scan, recordings, tmp_path):
     assert scan(recordings, "--scores") == 0
     (first, *_) = rows(tmp_path)
-    assert first["scores"] == f"scores/{parts(tmp_path)[0].stem}/1.tsv"
+    assert first["scores"] == f"scores/{part_files(tmp_path)[0].stem}/1.tsv"
     scores = read_scores((tmp_path / "out" / first["scores"]).parent)
     assert {name: clip.scores.shape for name, clip in scores.clips.items()}["1"] == (16, 2)
 
@@ -209,20 +209,20 @@ def test_score_tables_are_kept_where_they_are_asked_for(scan, recordings, tmp_pa
 def test_an_interrupted_archive_goes_on_with_the_chunks_that_have_no_part(
     scan, recordings, tmp_path, single, monkeypatch
 ):
-    whole, scanned = archive.Scanner.rows, []
+    whole, scanned = scanner.Scanner.rows, []
 
-    def rows_until(self: archive.Scanner, chunk: archive_list.Chunk, found: list[Entry]) -> list[dict]:
+    def rows_until(self: scanner.Scanner, chunk: listing.Chunk, found: list[Entry]) -> list[dict]:
         scanned.extend(Path(entry.path).stem for entry in found)
         if len(scanned) == 3:
             raise KeyboardInterrupt
         return whole(self, chunk, found)
 
-    monkeypatch.setattr(archive.Scanner, "rows", rows_until)
-    assert scan(recordings) == 1 and len(parts(tmp_path)) == 2
-    before = {part: part.stat().st_mtime_ns for part in parts(tmp_path)}
+    monkeypatch.setattr(scanner.Scanner, "rows", rows_until)
+    assert scan(recordings) == 1 and len(part_files(tmp_path)) == 2
+    before = {part: part.stat().st_mtime_ns for part in part_files(tmp_path)}
     assert scan(recordings) == 0
     assert scanned == ["1", "2", "3", "3"]
-    assert before.items() <= {part: part.stat().st_mtime_ns for part in parts(tmp_path)}.items()
+    assert before.items() <= {part: part.stat().st_mtime_ns for part in part_files(tmp_path)}.items()
     assert [Path(row["path"]).stem for row in rows(tmp_path)] == ["1", "2", "3"]
 
 
@@ -231,8 +231,8 @@ def test_with_nothing_to_do_no_checkpoint_is_opened_and_faults_are_said_again(
 ):
     (recordings / "4.wav").touch()
     assert scan(recordings) == 1
-    monkeypatch.setattr(archive, "plain_loop", None)
-    monkeypatch.setattr(archive_parts, "merge", None)
+    monkeypatch.setattr(scanner, "plain_loop", None)
+    monkeypatch.setattr(parts, "merge", None)
     capsys.readouterr()
     assert scan(recordings) == 1
     first, second, third = capsys.readouterr().err.splitlines()
@@ -242,12 +242,12 @@ def test_with_nothing_to_do_no_checkpoint_is_opened_and_faults_are_said_again(
 
 def test_a_recording_that_has_changed_is_scanned_again_and_its_old_part_goes(scan, recordings, tmp_path, single):
     assert scan(recordings) == 0
-    before = set(parts(tmp_path))
+    before = set(part_files(tmp_path))
     recording(recordings / "2.wav", 1.5)
     (tmp_path / "out" / "parts" / ".x.parquet.1234").touch()  # left by a kill
     assert scan(recordings) == 0
     assert [row["duration"] for row in rows(tmp_path)] == [1.0, 1.5, 3.0]
-    assert len(parts(tmp_path)) == 3 and len(before & set(parts(tmp_path))) == 2
+    assert len(part_files(tmp_path)) == 3 and len(before & set(part_files(tmp_path))) == 2
 
 
 def test_results_of_another_checkpoint_or_command_are_refused(scan, recordings, tmp_path, capsys):
@@ -264,7 +264,7 @@ def test_a_damaged_part_is_made_anew(scan, recordings, tmp_path, capsys):
     assert scan(recordings) == 0
     state = json.loads((tmp_path / "out" / "archive.json").read_text())
     (tmp_path / "out" / "archive.json").write_text(json.dumps({**state, "tables": None}))
-    parts(tmp_path)[0].write_bytes(b"PAR1")
+    part_files(tmp_path)[0].write_bytes(b"PAR1")
     assert scan(recordings) == 1
     assert "run the same command again: it is made anew" in capsys.readouterr().err
     assert scan(recordings) == 0
@@ -320,21 +320,21 @@ def test_scores_that_are_not_finite_are_a_fault(scan, recordings, tmp_path, monk
 
 
 def test_a_recording_that_the_detector_fails_on_costs_only_itself(scan, recordings, tmp_path, monkeypatch):
-    whole = archive.Scanner._found
+    whole = scanner.Scanner._found
 
-    def found(self: archive.Scanner, detection: archive.Detection, name: str) -> dict:
+    def found(self: scanner.Scanner, detection: scanner.Detection, name: str) -> dict:
         if detection.path.name == "2.wav":
             raise ValueError("a case that nobody thought of")
         return whole(self, detection, name)
 
-    monkeypatch.setattr(archive.Scanner, "_found", found)
+    monkeypatch.setattr(scanner.Scanner, "_found", found)
     assert scan(recordings) == 1
     assert [bool(row["events"]) for row in rows(tmp_path)] == [True, False, True]
     assert rows(tmp_path)[1]["fault"] == "cannot be scanned (ValueError: a case that nobody thought of)"
 
 
 def test_what_fails_for_every_recording_is_no_fault_of_theirs(scan, recordings, tmp_path, monkeypatch):
-    monkeypatch.setattr(archive.Scanner, "_found", lambda *_: 1 / 0)
+    monkeypatch.setattr(scanner.Scanner, "_found", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         scan(recordings)
     assert not (tmp_path / "out" / "parts").exists()
@@ -344,11 +344,11 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(scan, recording
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(archive_parts.pq, "write_table", full)
+    monkeypatch.setattr(parts.pq, "write_table", full)
     assert scan(recordings) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {tmp_path}/out/parts/") and line.endswith(": No space left on device")
-    assert parts(tmp_path) == []
+    assert part_files(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -367,8 +367,8 @@ def test_options_that_do_not_fit_are_one_line(scan, recordings, tmp_path, monkey
 
 
 def test_a_worker_that_cannot_see_the_files_says_so(tmp_path, checkpoint):
-    job = archive.Job(checkpoint, tmp_path, {}, False)
-    worker = archive_ray.Worker(job, [str(checkpoint), "/none/of/these"])
+    job = scanner.Job(checkpoint, tmp_path, {}, False)
+    worker = ray_pool.Worker(job, [str(checkpoint), "/none/of/these"])
     assert worker.ready().endswith("cannot see /none/of/these")
 
 
@@ -402,5 +402,5 @@ def test_an_archive_without_events_has_a_page(tmp_path):
 def test_a_table_that_cannot_be_merged_leaves_the_old_ones(tmp_path):
     (tmp_path / "events.parquet").write_text("old")
     with pytest.raises(RecipeError, match="was damaged"):
-        archive_parts.merge(tmp_path, cut(entries(1), ""))
+        parts.merge(tmp_path, cut(entries(1), ""))
     assert (tmp_path / "events.parquet").read_text() == "old" and not (tmp_path / "faults.tsv").exists()

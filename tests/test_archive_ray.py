@@ -23,10 +23,10 @@ pytest.importorskip("ray", reason="ray is not installed (the extra archive)")
 import pyarrow.parquet as pq
 
 from recipe_mtlvae.errors import RecipeError
-from recipe_mtlvae.inference import archive_cluster, archive_ray
-from recipe_mtlvae.inference.archive import Job, Tally
-from recipe_mtlvae.inference.archive_list import Chunk, entries_of
-from recipe_mtlvae.inference.archive_ray import on_ray
+from recipe_mtlvae.inference.archive import ray_cluster, ray_pool
+from recipe_mtlvae.inference.archive.listing import Chunk, entries_of
+from recipe_mtlvae.inference.archive.ray_pool import on_ray
+from recipe_mtlvae.inference.archive.scanner import Job, Tally
 from tests.children import child, python, wait_for
 from tests.tiny import RATE, save_tiny_checkpoint
 
@@ -37,7 +37,7 @@ CLUSTER = f"""
 import sys
 from ray.cluster_utils import Cluster
 
-node = {{"num_cpus": 1, "object_store_memory": {archive_cluster.STORE}}}
+node = {{"num_cpus": 1, "object_store_memory": {ray_cluster.STORE}}}
 cluster = Cluster(initialize_head=True, head_node_args={{**node, "include_dashboard": False}})
 second = cluster.add_node(**node)
 print(cluster.address, flush=True)
@@ -232,7 +232,7 @@ def test_sigterm_ends_in_10_s_and_the_same_command_goes_on(checkpoint, recording
 # --- a recording that ends its worker
 
 
-class Crashing(archive_ray.Worker):
+class Crashing(ray_pool.Worker):
     """A decoder that ends the process at one recording, and notes how often it was asked for it."""
 
     def scan(self, chunk: Chunk, index: int | None) -> Any:
@@ -272,7 +272,7 @@ def test_a_worker_that_cannot_see_the_files_is_one_line(some):
     assert not (job.out / "parts").exists()
 
 
-class Starting(archive_ray.Worker):
+class Starting(ray_pool.Worker):
     """Ends as it starts."""
 
     def __init__(self, job: Job, needed: list[str]) -> None:
@@ -286,7 +286,7 @@ def test_workers_that_end_as_they_start_end_the_command(some):
 
 
 def test_a_cluster_that_does_not_answer_is_one_line(checkpoint, recordings, tmp_path):
-    code = "import sys; from recipe_mtlvae.inference import archive_cluster; archive_cluster.ANSWER = 4.0\n"
+    code = "import sys; from recipe_mtlvae.inference.archive import ray_cluster; ray_cluster.ANSWER = 4.0\n"
     code += "from recipe_mtlvae.__main__ import main; sys.exit(main())"
     words = command(checkpoint, recordings, tmp_path / "out", "--cluster", "127.0.0.1:1")[3:]
     with child(

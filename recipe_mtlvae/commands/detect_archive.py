@@ -13,8 +13,8 @@ from typing import Any
 from recipe_mtlvae.commands.detection_options import CHOICES, add_detection_options, open_detector, result_folder
 from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, fail, warn
 from recipe_mtlvae.files import content_hash, write_json
-from recipe_mtlvae.inference import archive_list
-from recipe_mtlvae.inference.archive_list import Chunk
+from recipe_mtlvae.inference.archive import listing
+from recipe_mtlvae.inference.archive.listing import Chunk
 from recipe_mtlvae.inference.detection_files import check_writable, only_writer
 
 FORMAT = 1  # of the parts
@@ -29,22 +29,22 @@ def main(argv: list[str]) -> None:
     the same command goes on. A recording that cannot be read is a row with its reason and does not stop the others.
     """
     options = _parser().parse_args(argv)
-    from recipe_mtlvae.inference import archive_parts  # pyarrow
+    from recipe_mtlvae.inference.archive import parts  # pyarrow
 
-    paths = archive_list.read_list(options.list) if options.list else archive_list.in_folders(options.folders)
-    entries, again = archive_list.entries_of(paths)
+    paths = listing.read_list(options.list) if options.list else listing.in_folders(options.folders)
+    entries, again = listing.entries_of(paths)
     if again:
         warn(f"{again} path{'s'[: again > 1]} named again: each recording is taken once")
     digest = _digest(options.checkpoint)
     state = _state(options.out, digest)
     chosen = [str(getattr(options, name)) for name in ("classes", *CHOICES, "scores")]
-    chunks = archive_list.cut(entries, content_hash(FORMAT, digest, chosen))
-    if archive_parts.missing(options.out, chunks):
+    chunks = listing.cut(entries, content_hash(FORMAT, digest, chosen))
+    if parts.missing(options.out, chunks):
         decoding = _decoding(options)  # refused before anything is written
     check_writable(options.out)
     with only_writer(options.out):
         tables = content_hash([chunk.name for chunk in chunks])
-        if todo := archive_parts.missing(options.out, chunks):
+        if todo := parts.missing(options.out, chunks):
             write_json(options.out / STATE, {"checkpoint": digest, "tables": None})
             _work(options, decoding, todo)
         elif state == tables and all((options.out / name).exists() for name in TABLES):
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> None:
             return _end(options.out, len(entries))
         _write_tables(options.out, chunks)
         write_json(options.out / STATE, {"checkpoint": digest, "tables": tables})
-        archive_parts.clear(options.out, chunks)
+        parts.clear(options.out, chunks)
     _end(options.out, len(entries))
 
 
@@ -114,13 +114,13 @@ def _decoding(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _work(options: argparse.Namespace, decoding: dict[str, Any], chunks: Sequence[Chunk]) -> None:
-    from recipe_mtlvae.inference.archive import Job, plain_loop
+    from recipe_mtlvae.inference.archive.scanner import Job, plain_loop
     from recipe_mtlvae.inference.progress import ArchiveBar
 
     job = Job(options.checkpoint.resolve(), options.out.resolve(), decoding, options.scores)
     with ArchiveBar(sum(len(chunk.entries) for chunk in chunks)) as bar:
         if options.cluster or (options.workers or 1) > 1:
-            from recipe_mtlvae.inference.archive_ray import on_ray
+            from recipe_mtlvae.inference.archive.ray_pool import on_ray
 
             on_ray(job, chunks, bar.move, options.workers, options.cluster)
         else:
@@ -128,7 +128,7 @@ def _work(options: argparse.Namespace, decoding: dict[str, Any], chunks: Sequenc
 
 
 def _write_tables(out: Path, chunks: Sequence[Chunk]) -> None:
-    from recipe_mtlvae.inference.archive_parts import merge
+    from recipe_mtlvae.inference.archive.parts import merge
     from recipe_mtlvae.report.archive_page import write_archive_page
 
     totals = merge(out, chunks)
@@ -139,7 +139,7 @@ def _write_tables(out: Path, chunks: Sequence[Chunk]) -> None:
 
 def _end(out: Path, recordings: int) -> None:
     """Raises RecipeError with the first faults, where there are any."""
-    from recipe_mtlvae.inference.archive_parts import first_faults
+    from recipe_mtlvae.inference.archive.parts import first_faults
 
     faults, count = first_faults(out, SHOWN_FAULTS)
     if count:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # torch
-    from recipe_mtlvae.inference.archive import Tally
+    from recipe_mtlvae.inference.archive.scanner import Tally
 
 
 class _Bar:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe_mtlvae.inference.archive_parts import BINS, Totals
+from recipe_mtlvae.inference.archive.parts import BINS, Totals
 from recipe_mtlvae.report.pages import write_page
 from recipe_mtlvae.report.palette import palette
 

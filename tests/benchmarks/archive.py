@@ -26,9 +26,9 @@ from unittest import mock
 
 import numpy as np
 
-from recipe_mtlvae.inference import archive, archive_ray
-from recipe_mtlvae.inference.archive import Job, Tally
-from recipe_mtlvae.inference.archive_list import CHUNK, Chunk, cut, entries_of, in_folders
+from recipe_mtlvae.inference.archive import ray_pool, scanner
+from recipe_mtlvae.inference.archive.listing import CHUNK, Chunk, cut, entries_of, in_folders
+from recipe_mtlvae.inference.archive.scanner import Job, Tally
 from recipe_mtlvae.inference.detector import Detection, Detector
 from recipe_mtlvae.labels import DetectedEvent
 from tests.benchmarks import detection
@@ -47,7 +47,7 @@ class Measured:
     cpu: float = 0.0  # s, of the workers, without their start
 
 
-class Noted(archive_ray.Worker):
+class Noted(ray_pool.Worker):
     """Notes when it begins its first chunk."""
 
     def scan(self, chunk: Chunk, index: int | None) -> Any:
@@ -60,8 +60,8 @@ class Idle(Noted):
 
     def scan(self, chunk: Chunk, index: int | None) -> Tally:
         with _noted(self.scanner.job):
-            rows = [archive.empty_row(entry, None) for entry in chunk.entries]
-            return archive.finish(self.scanner.job.out, chunk, rows)
+            rows = [scanner.empty_row(entry, None) for entry in chunk.entries]
+            return scanner.finish(self.scanner.job.out, chunk, rows)
 
 
 @contextlib.contextmanager
@@ -166,12 +166,12 @@ def measure(kind: str, folder: Path, checkpoint: Path, out: Path) -> Measured:
     job, tallies = Job(checkpoint, out, {}, False), []
     if kind == "one":
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-        with mock.patch.object(archive.Scanner, "scan", _noting(archive.Scanner.scan)):
-            archive.plain_loop(job, chunks, tallies.append)
+        with mock.patch.object(scanner.Scanner, "scan", _noting(scanner.Scanner.scan)):
+            scanner.plain_loop(job, chunks, tallies.append)
     else:
         if kind == "killed":
             threading.Thread(target=_kill_one, args=(out, len(chunks) // 3), daemon=True).start()
-        archive_ray.on_ray(job, chunks, tallies.append, 2, worker=Idle if kind == "idle" else Noted)
+        ray_pool.on_ray(job, chunks, tallies.append, 2, worker=Idle if kind == "idle" else Noted)
     ended = max(file.stat().st_mtime for file in (out / "parts").iterdir())
     first = min(float(file.read_text().split()[0]) for file in out.glob("begun-*"))
     used = sum(float(file.read_text()) for file in out.glob("used-*"))
@@ -179,7 +179,7 @@ def measure(kind: str, folder: Path, checkpoint: Path, out: Path) -> Measured:
 
 
 def _noting(scan: Any) -> Any:
-    def noted(self: archive.Scanner, chunk: Chunk) -> Tally:
+    def noted(self: scanner.Scanner, chunk: Chunk) -> Tally:
         with _noted(self.job):
             return scan(self, chunk)
 
@@ -231,7 +231,7 @@ def main() -> None:
     if options.kind == "command":
         from recipe_mtlvae.commands.detect_archive import main as command
 
-        with mock.patch.object(archive, "Detector", MadeUp):
+        with mock.patch.object(scanner, "Detector", MadeUp):
             command(["--checkpoint", str(checkpoint), "--out", str(out), str(folder)])
         # Its own peak; the system's count for a parent holds that of the parent too
         print(int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024)

@@ -11,8 +11,8 @@ import numpy as np
 
 from recipe_mtlvae.corpus.names import name_fault
 from recipe_mtlvae.errors import Fault
-from recipe_mtlvae.inference.archive_list import Chunk, Entry
-from recipe_mtlvae.inference.archive_parts import PartRow, write_part
+from recipe_mtlvae.inference.archive.listing import Chunk, Entry
+from recipe_mtlvae.inference.archive.parts import PartRow, write_part
 from recipe_mtlvae.inference.detection_files import result_names
 from recipe_mtlvae.inference.detector import Detection, Detector
 from recipe_mtlvae.scoring.scores import write_scores

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recipe_mtlvae.errors import RecipeError, fail
-from recipe_mtlvae.inference.archive import Job, Scanner, Tally, empty_row, finish
-from recipe_mtlvae.inference.archive_cluster import connected
-from recipe_mtlvae.inference.archive_list import Chunk
-from recipe_mtlvae.inference.archive_parts import PartRow
+from recipe_mtlvae.inference.archive.listing import Chunk
+from recipe_mtlvae.inference.archive.parts import PartRow
+from recipe_mtlvae.inference.archive.ray_cluster import connected
+from recipe_mtlvae.inference.archive.scanner import Job, Scanner, Tally, empty_row, finish
 
 TRIES = 3  # of a chunk whose worker ends; then its recordings one by one
 START = 300.0  # s, of the first worker

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from recipe_mtlvae.errors import fail
-from recipe_mtlvae.inference import archive_guard
+from recipe_mtlvae.inference.archive import process_guard
 
 ANSWER = 60.0  # s, of a cluster
 STORE = 80_000_000  # bytes; hardly anything is kept in it, and Ray would take a third of the memory
@@ -57,7 +57,7 @@ def _guarded() -> Iterator[None]:
         yield
         return
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([sys.executable, archive_guard.__file__], start_new_session=True, **pipes) as guard:
+    with subprocess.Popen([sys.executable, process_guard.__file__], start_new_session=True, **pipes) as guard:
         try:
             yield
         finally:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from recipe_mtlvae.errors import fail, printable
 from recipe_mtlvae.files import atomic_write
-from recipe_mtlvae.inference.archive_list import Chunk
+from recipe_mtlvae.inference.archive.listing import Chunk
 
 EVENT = pa.struct(
     [("onset", pa.float64()), ("offset", pa.float64()), ("event_label", pa.string()), ("confidence", pa.float64())]
