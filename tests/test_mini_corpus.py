@@ -274,6 +274,12 @@ def test_another_configuration_does_not_go_into_the_same_folder(corpus: Path) ->
         make_corpus(small_conf("data.seed=43"), corpus)
 
 
+def test_a_folder_whose_note_is_damaged_is_not_taken_for_this_corpus(tmp_path: Path) -> None:
+    (tmp_path / "mini_corpus.json").write_text('{"key": ')
+    with pytest.raises(RecipeError, match="holds a mini corpus of another configuration"):
+        make_corpus(small_conf(), tmp_path)
+
+
 def test_a_folder_of_other_data_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metadata").mkdir()
     with pytest.raises(RecipeError, match="is not empty and no mini corpus"):

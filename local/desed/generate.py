@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from local.mini.corpus import strong_table
 from local.mini.soundbank import SAMPLE_RATE, listing, write_wav
 from local.mini.workers import run, set_up_worker
 from recipe_mtlvae.errors import Fault, fail
-from recipe_mtlvae.files import content_hash, write_json, write_text
+from recipe_mtlvae.files import content_hash, read_json, write_json, write_text
 from recipe_mtlvae.processes import start_processes
 
 
@@ -71,7 +70,7 @@ def generate(split: TreeSplit) -> None:
     settings = _settings(split)
     key = content_hash(settings, figures, listing(folder))
     marker = _marker(split)
-    if marker.exists() and _read(marker)["key"] != key:
+    if marker.exists() and (read_json(marker) or {}).get("key") != key:
         raise fail("was begun from other sounds or figures", f"move it and {split.audio} away", marker)
     write_json(work / marker.name, {**settings, "key": key})
     marker.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +86,7 @@ def generate(split: TreeSplit) -> None:
         run(processes, maker.make, lost, split.name)
     if is_complete:
         return
-    truths = sorted((_read(maker.note(index)) for index in range(maker.clips)), key=lambda truth: truth["name"])
+    truths = sorted((read_json(maker.note(index)) for index in range(maker.clips)), key=lambda truth: truth["name"])
     write_text(begun / "soundscapes.tsv", strong_table(truths))
     move(begun / "soundscapes.tsv", split.table)
 
@@ -100,8 +99,8 @@ def check_origin(split: TreeSplit) -> None:
             hint = f"give data.synthetic=generate, or move it and {audio} away"
             raise fail(f"split '{name}' holds soundscapes that were generated", hint, marker)
     elif marker.exists():
-        made, asked = _read(marker), _settings(split)
-        others = [f"{key} {made[key]}, not {asked[key]}" for key in asked if made[key] != asked[key]]
+        made, asked = (read_json(marker) or {}), _settings(split)
+        others = [f"{key} {made.get(key)}, not {asked[key]}" for key in asked if made.get(key) != asked[key]]
         if others:
             raise fail(f"split '{name}' was generated with {'; '.join(others)}", f"move it and {audio} away", marker)
     elif audio.is_dir() and any(audio.iterdir()):
@@ -122,10 +121,6 @@ def _settings(split: TreeSplit) -> dict[str, Any]:
 def _marker(split: TreeSplit) -> Path:
     """Beside the metadata: says that the split is generated, and from what."""
     return split.table.with_suffix(".generated.json")
-
-
-def _read(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _clip(index: int) -> str:

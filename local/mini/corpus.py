@@ -7,7 +7,6 @@ so that the corpus is the same whatever the number of processes and wherever it 
 
 from __future__ import annotations
 
-import json
 import shutil
 import zlib
 from collections.abc import Iterable
@@ -24,7 +23,7 @@ from local.mini.workers import run, set_up_worker
 from recipe_mtlvae.conf import Conf, conf_to_dict
 from recipe_mtlvae.conf_sections import EVALUATION
 from recipe_mtlvae.errors import RecipeError, fail
-from recipe_mtlvae.files import content_hash, write_json, write_text
+from recipe_mtlvae.files import content_hash, read_json, write_json, write_text
 from recipe_mtlvae.processes import start_processes
 
 GENERATOR_VERSION = 1  # raise it with every change that alters the corpus
@@ -73,7 +72,7 @@ def _is_complete(root: Path, key: str) -> bool:
     """Whether the corpus is there; False: `root` is empty or holds a part of it, and may be filled."""
     file = root / CORPUS_FILE
     if file.exists():
-        state = json.loads(file.read_text(encoding="utf-8"))
+        state = read_json(file) or {"key": "damaged"}
         if state["key"] != key:
             raise fail(
                 "holds a mini corpus of another configuration", "give another --data_root, or move it away", root
@@ -129,7 +128,7 @@ def _make_split(processes: ProcessPoolExecutor, maker: ClipMaker, root: Path, wo
     run(processes, maker.make, clips, split)
     for left in (root / audio).glob(".*"):  # half-written by a process that was killed
         left.unlink()
-    truths = [json.loads(clip.note(work).read_text(encoding="utf-8")) for clip in clips]
+    truths = [read_json(clip.note(work)) for clip in clips]
     truths.sort(key=lambda truth: truth["name"])
     if paths:
         rows = [f"{truth['name']}\t{source}" for truth in truths for source in truth["sources"]]
