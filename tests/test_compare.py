@@ -166,6 +166,15 @@ def test_class_that_is_never_detected_is_said(tmp_path: Path, capsys: pytest.Cap
     assert "never detected: Dog; F1 of a class that is there and never detected counts as 0" in capsys.readouterr().out
 
 
+def test_class_that_one_of_several_runs_detects_is_not_never_detected(tmp_path: Path) -> None:
+    loud, silent = make_run(tmp_path / "loud"), make_run(tmp_path / "silent")
+    for clip, item in read_scores(silent / "scores" / "validation").clips.items():
+        write_scores(silent / "scores" / "validation", clip, 0.0 * item.scores, STEP, CLASSES)
+    alone, both = opened(("alone", silent), ("both", silent), ("both", loud))
+    assert alone.results["validation"].undetected == set(CLASSES)
+    assert both.results["validation"].undetected == set()
+
+
 @dataclass(frozen=True)
 class Tagging:
     """A made-up scenario: F1 of which classes are in a clip."""

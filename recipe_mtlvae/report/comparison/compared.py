@@ -38,6 +38,7 @@ class Result:
     intervals: dict[str, Interval] = field(default_factory=dict)  # of `macro`
     class_intervals: dict[str, dict[str, Interval]] = field(default_factory=dict)
     class_clips: dict[str, int] = field(default_factory=dict)  # clips in whose truth the class is
+    undetected: frozenset[str] = frozenset()  # classes with truth that no run detects anywhere
     resamples: Resamples | None = None
     output: SystemOutput | None = None  # of the first run
     toolkit: ToolkitCount | None = None  # PSDS as the toolkit of 2023 and 2024 counts
@@ -56,9 +57,6 @@ class Result:
             return [math.inf if value is None else value for value in values]
 
         return sorted(self.per_class, key=figures)
-
-    def is_never_detected(self, label: str) -> bool:
-        return bool(self.output) and label in self.output.undetected
 
     def is_narrow(self, metric: Metric, label: str | None = None) -> bool:
         """Whether the interval of a figure, of a class or over all, is likely too narrow: see intervals.py."""

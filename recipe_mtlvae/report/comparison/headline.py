@@ -25,7 +25,7 @@ def headline(systems: Sequence[ComparedSystem], split: str) -> list[tuple[str, l
     data = f", {first.runs[0].conf.data.name}" if first.runs[0].conf else ""
     parts = [
         ("Measured on", [f"{where}{data}; {len(result.per_class)} classes"]),
-        ("How good" if len(systems) == 1 else f"How good {first.name} is", _figures(result)),
+        ("How good" if len(systems) == 1 else f"How good is {first.name}", _figures(result)),
         ("Against whom", [_verdict(first, other, split) for other in measured[1:]] or [ALONE]),
         ("Energy", _energy(first, measured)),
         ("Where it fails", _failing(result)),
@@ -89,5 +89,5 @@ def _failing(result: Result) -> list[str]:
     for label in result.worst_classes[:WORST]:
         own = result.per_class[label]
         figures = ", ".join(f"{one.short} {one.text(own.get(one.key))}" + "\u00a0%" * one.percent for one in SHOWN)
-        lines.append(f"{label}: {figures}" + NEVER_DETECTED * result.is_never_detected(label))
+        lines.append(f"{label}: {figures}" + NEVER_DETECTED * (label in result.undetected))
     return lines

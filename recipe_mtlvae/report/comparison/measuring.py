@@ -113,6 +113,7 @@ def _result(outputs: list[SystemOutput]) -> Result:
         clip_list_hash=reference.clip_list_hash,
         absent_classes=first.absent_classes,
         versions=versions(),
+        undetected=frozenset.intersection(*(frozenset(output.undetected) for output in outputs)),
         resamples=resamples,
         output=outputs[0],
         toolkit=replace(counts[0], psds=_mean([one.psds for one in counts])),

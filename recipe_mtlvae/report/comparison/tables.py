@@ -216,7 +216,7 @@ def _class_rows(result: Result) -> list[ScoreRow]:
             cells.append(Cell(metric.text(value), value, spread))
         clips = result.class_clips.get(label)
         note = f"in {counted(clips, 'clip')}" if clips else ""
-        note += NEVER_DETECTED * result.is_never_detected(label)
+        note += NEVER_DETECTED * (label in result.undetected)
         rows.append(ScoreRow(label, note, True, tuple(cells)))
     return rows
 
