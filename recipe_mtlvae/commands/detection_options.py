@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipe_mtlvae.errors import fail, warn
-from recipe_mtlvae.inference.decoding_options import ByClass
+from recipe_mtlvae.inference.chosen_decoding import ByClass
 from recipe_mtlvae.scoring.precision_recall import OperatingPoint
 
 if TYPE_CHECKING:  # torch is slow to import

@@ -14,7 +14,7 @@ import torch
 from recipe_mtlvae.audio.decoding import RATES
 from recipe_mtlvae.audio.streaming import BLOCK, Stream, array_stream, open_stream
 from recipe_mtlvae.errors import Fault, RecipeError, fail
-from recipe_mtlvae.inference.decoding_options import ByClass, at_operating_point, chosen_decoding, known_classes
+from recipe_mtlvae.inference.chosen_decoding import ByClass, at_operating_point, chosen_decoding, known_classes
 from recipe_mtlvae.inference.prefetch import prefetched
 from recipe_mtlvae.inference.windows import JoinedScores, Window, cut_windows
 from recipe_mtlvae.inputs.transforms import Transforms

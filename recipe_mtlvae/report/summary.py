@@ -138,11 +138,9 @@ def _classes(found: Sequence[Found], detector: Detector, colours: dict[str, str]
     rows = []
     for label in detector.reported:
         i = detector.classes.index(label)
-        steps = detector.decoding.median_filters[i]
+        steps = 1 if detector.decoding.boxes else detector.decoding.median_filters[i]
         median_filter = steps * detector.grid.step_seconds if steps > 1 else 0.0
         threshold = detector.decoding.thresholds[i]
-        if detector.decoding.boxes is not None:
-            median_filter = 0.0
         rows.append(ClassRow(label, colours[label], count[label], seconds[label], threshold, median_filter))
     return rows
 

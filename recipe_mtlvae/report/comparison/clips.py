@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.corpus.names import stem_of
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError
@@ -52,12 +53,13 @@ def clip_views(
     if not ranked:
         gaps.append("No test clips are shown: none has an event, true or detected.")
     prepared = _open_corpus(corpus, split, gaps) if ranked else None
+    places = {stem_of(clip.name): i for i, clip in enumerate(prepared.clips)} if prepared else {}
     views = []
     for clip, rank in ranked:
         lanes = {"truth": reference.truth[clip]} | {name: found.get(clip, ()) for name, found in detected.items()}
-        log_mel, audio, name = _spectrogram_and_sound(prepared, corpus, clip)
         seconds = corpus.conf.data.clip_seconds if corpus else reference.durations[clip]
-        views.append(ClipView(name, rank, scores[clip], seconds, lanes, log_mel, audio))
+        view = ClipView(clip, rank, scores[clip], seconds, lanes, None, None)
+        views.append(_with_recording(view, prepared, places[clip], corpus.conf) if clip in places else view)
     return views
 
 
@@ -106,17 +108,13 @@ def _open_corpus(corpus: Corpus | None, split: str, gaps: list[str]) -> Split | 
         return None
 
 
-def _spectrogram_and_sound(
-    prepared: Split | None, corpus: Corpus | None, clip_id: str
-) -> tuple[np.ndarray | None, str | None, str]:
-    """A clip's log-mel, its audio, and its full name."""
-    rows = {stem_of(clip.name): i for i, clip in enumerate(prepared.clips)} if prepared else {}
-    if prepared is None or corpus is None or clip_id not in rows:
-        return None, None, clip_id
-    clip = prepared.clips[rows[clip_id]]
-    log_mel = prepared.stores["log_mel"].read([rows[clip_id]])[0].astype(np.float32)
+def _with_recording(view: ClipView, prepared: Split, place: int, conf: Conf) -> ClipView:
+    """The view with its clip's full name, spectrogram and sound."""
+    clip = prepared.clips[place]
+    log_mel = prepared.stores["log_mel"].read([place])[0].astype(np.float32)
+    view = replace(view, name=clip.name, log_mel=log_mel)
     try:
-        audio = read_audio(clip.path, corpus.conf.features.sample_rate, corpus.conf.data.clip_seconds)
+        audio = read_audio(clip.path, conf.features.sample_rate, conf.data.clip_seconds)
     except RecipeError:  # it is gone since its features were computed
-        return log_mel, None, clip.name
-    return log_mel, encoded(audio.samples, corpus.conf.features.sample_rate), clip.name
+        return view
+    return replace(view, audio=encoded(audio.samples, conf.features.sample_rate))

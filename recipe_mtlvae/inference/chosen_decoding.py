@@ -1,4 +1,4 @@
-"""What a user chooses for detection, and what the checkpoint holds for the rest."""
+"""Thresholds and median filters: those that a user chooses, and the checkpoint's own for the rest."""
 
 from __future__ import annotations
 
