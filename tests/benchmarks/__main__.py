@@ -1,6 +1,6 @@
 """Ours, the baseline recipe's way of the same work and the machine's bound, in turns in one run.
 
-    python -m tests.benchmarks [ITEM...] [--quick] [--threads N] [--out FILE.json]
+    python -m tests.benchmarks [ITEM...] [--quick] [--threads N] [--device cuda] [--out FILE.json]
 
 Prints a markdown table. Figures are medians of several rounds; kWh are codecarbon's. One thread, as each of stage 1's
 processes has on a CPU: two that spin are faster on an idle machine, and stop each other beside any other work.
@@ -21,6 +21,7 @@ from tests.benchmarks.items import ITEMS
 def main() -> None:
     options = _parse()
     torch.set_num_threads(options.threads)
+    torch.set_default_device(options.device)
     machine_is, limits = machine.description(), machine.bounds(options.quick)
     print(", ".join(f"{name} {value}" for name, value in machine_is.items()))
     print(", ".join(f"{name} {table.number(value)}" for name, value in limits.items()))
@@ -52,6 +53,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("items", nargs="*", metavar="ITEM", help="default: all but the long ones")
     parser.add_argument("--quick", action="store_true", help="few rounds and less work: to see that it runs")
     parser.add_argument("--threads", type=int, default=1, help="of torch (1)")
+    parser.add_argument("--device", default="cpu", help="where training steps run: cuda for an NVIDIA GPU (cpu)")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="all rounds' figures")
     options = parser.parse_args()
     if unknown := [name for name in options.items if name not in ITEMS]:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from tests.benchmarks.energy import Energy, energy_of
 
 
@@ -79,6 +81,8 @@ def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
         for name, run in runs.items():
             started = time.perf_counter()
             run()
+            if torch.get_default_device().type == "cuda":
+                torch.cuda.synchronize()  # else only the start of the work is timed
             if number:
                 seconds[name].append(time.perf_counter() - started)
     return {name: tuple(values) for name, values in seconds.items()}
