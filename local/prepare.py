@@ -67,18 +67,7 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
         print(f"stage 0: {write_data_report(check, root)}")
         print(f"{len(faults)} faults; --set data.skip_bad=true goes on without what they concern", file=sys.stderr)
         raise RecipeError(*faults)
-    clips = [stored_clips(corpus, split.files, split.durations) for split in check.splits]
-    pairs = list(zip(clips, check.splits, strict=True))
-    sources, reports = inputs_of(conf).values(), []
-    names = {split.name: [clip.name for clip in stored] for stored, split in pairs}
-    if lacks := [fault for source in sources for split in names for fault in source.lacking(split, names[split])]:
-        raise RecipeError(*lacks)
-    for source in sources:
-        jobs = [StoreJob(stored, store_folder(source, root, split.name), split.unreadable) for stored, split in pairs]
-        reports += build_stores(jobs, source, shard=stage.shard)
-    if changed := [fault for report in reports for fault in report.faults]:
-        raise RecipeError(*changed)  # the check could read these recordings: they were changed in between
-    if waiting := sum(report.waiting for report in reports):
+    if waiting := _build_stores(stage, check):
         print(f"stage 0: share {stage.shard} is done; {waiting} clips of others are not: the last to end joins them,")
         print("or stage 0 without run.shard, which does what is missing")
         return
@@ -91,6 +80,22 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
     print(check_text(check) + f"\nstage 0: {write_data_report(check, root)}")
     with stage.begun():
         stage.mark_done(inputs)
+
+
+def _build_stores(stage: Stage, check: CorpusCheck) -> int:
+    """This share of the stores of all inputs; how many clips of other shares are still lacking."""
+    corpus, sources, reports = stage.corpus, inputs_of(stage.conf).values(), []
+    clips = {split.name: stored_clips(corpus, split.files, split.durations) for split in check.splits}
+    names = {split: [clip.name for clip in stored] for split, stored in clips.items()}
+    if lacks := [fault for source in sources for split in names for fault in source.lacking(split, names[split])]:
+        raise RecipeError(*lacks)
+    for source in sources:
+        folders = {split.name: store_folder(source, stage.root, split.name) for split in check.splits}
+        jobs = [StoreJob(clips[split.name], folders[split.name], split.unreadable) for split in check.splits]
+        reports += build_stores(jobs, source, shard=stage.shard)
+    if changed := [fault for report in reports for fault in report.faults]:
+        raise RecipeError(*changed)  # the check could read these recordings: they were changed in between
+    return sum(report.waiting for report in reports)
 
 
 def _require_files(corpus: Corpus) -> None:
