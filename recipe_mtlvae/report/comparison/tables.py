@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -49,10 +50,11 @@ def score_groups(systems: Sequence[ComparedSystem], published: Sequence[Publishe
     """The systems' scores and then the published ones, split by split."""
     groups = []
     for split in splits_of(systems):
-        best = {key: winner(systems, split, key) for key in scenarios.metric_keys()}
+        winners = {key: winner(systems, split, key) for key in scenarios.metric_keys()}
         rows = []
         for system in systems:
             if split in system.results:
+                best = {key for key, one in winners.items() if one is system}
                 rows.append(_system_row(system, split, best, len(systems) > 1))
                 rows += _tuned_row(system, split) + _toolkit_row(system, split, published)
         rows += [_published_row(row, split, systems) for row in published if row.scores(split)]
@@ -84,10 +86,11 @@ def class_groups(systems: Sequence[ComparedSystem], split: str) -> list[Group]:
     """One row a class and system, the worst class first; a class without truth has no figures."""
     groups = []
     for system in (system for system in systems if split in system.results):
-        groups.append(Group(system.name if len(systems) > 1 else "", tuple(_class_rows(system.results[split]))))
+        result = system.results[split]
+        order, title = result.worst_classes, system.name if len(systems) > 1 else ""
+        groups.append(Group(title, tuple(_class_row(result, label) for label in order)))
         for key, (name, _) in BESIDE.items():
             if tuned := _figures_beside(system, split, key):
-                order = system.results[split].worst_classes
                 rows = tuple(_row(label, _decoding(tuned, label), tuned["per_class"][label]) for label in order)
                 groups.append(Group(f"{system.name}, {name}", rows))
     return groups
@@ -158,21 +161,21 @@ def published_note(published: Sequence[Published]) -> str:
     )
 
 
-def _row(name: str, note: str, scores: Mapping[str, Any], own: bool = False) -> ScoreRow:
-    found = [(metric, scores.get(metric.key)) for metric in scenarios.METRICS]
-    cells = tuple(Cell(metric.text(value), value) for metric, value in found)
-    return ScoreRow(name, note, own, cells)
-
-
-def _system_row(
-    system: ComparedSystem, split: str, best: Mapping[str, ComparedSystem | None], several: bool
+def _row(
+    name: str,
+    note: str,
+    scores: Mapping[str, float | None],
+    own: bool = False,
+    spread: Callable[[Metric], str] = lambda metric: "",
+    best: Container[str] = (),
 ) -> ScoreRow:
+    values = [(metric, scores.get(metric.key)) for metric in scenarios.METRICS]
+    cells = (Cell(metric.text(value), value, spread(metric), metric.key in best) for metric, value in values)
+    return ScoreRow(name, note, own, tuple(cells))
+
+
+def _system_row(system: ComparedSystem, split: str, best: Container[str], several: bool) -> ScoreRow:
     result, conf = system.results[split], system.runs[0].conf
-    cells = tuple(
-        Cell(metric.text(value), value, _spread(result, metric), value is not None and best[metric.key] is system)
-        for metric in scenarios.METRICS
-        for value in [result.macro.get(metric.key)]
-    )
     notes = [f"measured here, on {conf.data.name}" if conf else "measured here"]
     if len(system.runs) > 1:
         notes.append(f"mean and standard deviation of {len(system.runs)} runs")
@@ -180,7 +183,14 @@ def _system_row(
         notes.append(f"PSDS at {result.operating_points} thresholds")
     if several and not system.ranked:
         notes.append("not converged: not ranked")
-    return ScoreRow(system.name, "; ".join(notes), True, cells)
+    return _row(system.name, "; ".join(notes), result.macro, True, partial(_spread, result), best)
+
+
+def _class_row(result: Result, label: str) -> ScoreRow:
+    clips = result.class_clips.get(label)
+    note = f"in {counted(clips, 'clip')}" if clips else ""
+    note += NEVER_DETECTED * (label in result.undetected)
+    return _row(label, note, result.per_class[label], True, partial(_class_spread, result, label))
 
 
 def _spread(result: Result, metric: Metric) -> str:
@@ -192,6 +202,11 @@ def _spread(result: Result, metric: Metric) -> str:
     return "\n".join(parts)
 
 
+def _class_spread(result: Result, label: str, metric: Metric) -> str:
+    found = result.class_intervals.get(label, {}).get(metric.key)
+    return _interval(metric, found, result.is_narrow(metric, label)) if found else ""
+
+
 def _interval(metric: Metric, found: Interval, narrow: bool, sign: str = "") -> str:
     return f"[{metric.text(found.low, sign=sign)}, {metric.text(found.high, sign=sign)}]" + NARROW * narrow
 
@@ -201,24 +216,6 @@ def _published_row(system: Published, split: str, systems: Sequence[ComparedSyst
     where = {False: f"on other data: {system.data}", True: f"on its authors' copy of {system.data}"}
     note = where[data == {system.data.lower()}] if data else f"on {system.data}"
     return _row(system.name, f"published, {note}", system.scores(split))
-
-
-def _class_rows(result: Result) -> list[ScoreRow]:
-    rows = []
-    for label in result.worst_classes:
-        cells = []
-        for metric in scenarios.METRICS:
-            value, found = (
-                result.per_class[label].get(metric.key),
-                result.class_intervals.get(label, {}).get(metric.key),
-            )
-            spread = _interval(metric, found, result.is_narrow(metric, label)) if found else ""
-            cells.append(Cell(metric.text(value), value, spread))
-        clips = result.class_clips.get(label)
-        note = f"in {counted(clips, 'clip')}" if clips else ""
-        note += NEVER_DETECTED * (label in result.undetected)
-        rows.append(ScoreRow(label, note, True, tuple(cells)))
-    return rows
 
 
 def _difference_row(a: ComparedSystem, b: ComparedSystem, split: str) -> ScoreRow:
