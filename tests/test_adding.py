@@ -79,12 +79,9 @@ def build(conf, classes):
 """,
     "local/training/echo.py": """
 import torch
-from local.training.mtlvae import MTLVAETraining
 from local.training.base import SystemTraining
 
 class EchoTraining(SystemTraining):
-    batch_plan = MTLVAETraining.batch_plan
-
     def training_step(self, batch, batch_index):
         loss = (torch.sigmoid(self.net.bias) - batch.weak).square().mean()
         self.log_figures(batch, loss, {})

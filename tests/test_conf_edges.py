@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from local.train import system_of
+from local.training.base import training_of
 from local.training.schedule import Plan
 from recipe_mtlvae.conf import CONF_DIR, Conf, conf_to_dict, load_conf
 from recipe_mtlvae.conf_types import build
@@ -74,7 +74,7 @@ def one_step(conf: Conf) -> float:
     samples = min(
         max(samples_of(0.1, features.sample_rate), least), samples_of(conf.data.clip_seconds, features.sample_rate)
     )
-    module = system_of(conf)(conf, ("Beep", "Hum"))
+    module = training_of(conf)(conf, ("Beep", "Hum"))
     module.log_figures = lambda *args: None
     module.plan = Plan(epochs=4, epoch_steps=2)
     sets = conf.tasks if conf.system == "mtlvae" else tuple(module.set_labels)

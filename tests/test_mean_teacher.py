@@ -7,10 +7,10 @@ import torch
 
 from local.stage import Stage
 from local.train import train
-from local.training.callbacks import Selection
 from local.training.history import read_history
 from local.training.mean_teacher import MeanTeacherTraining, warm_up_steps
 from local.training.schedule import Plan, warm_up
+from local.training.selection import Selection
 from recipe_mtlvae.conf import CONF_DIR, load_conf
 from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.nets.checkpoint import load_checkpoint
@@ -112,6 +112,6 @@ def test_patience_begins_once_the_warm_up_is_over(tmp_path, monkeypatch):
     conf = conf_of("train.max_epochs=8", "train.epoch_steps=1", "train.patience=1", "mean_teacher.warmup_epochs=9")
     root = make_tiny_corpus(tmp_path / "corpus", conf)
     monkeypatch.setattr(Selection, "_intersection_f1", lambda *_: 0.0)
-    monkeypatch.setattr("local.training.callbacks.macro_f1", lambda *arrays: 0.5)
+    monkeypatch.setattr("local.training.selection.macro_f1", lambda *arrays: 0.5)
     train(Stage(1, conf, root, tmp_path / "run"))
     assert len(read_history(tmp_path / "run" / "history.csv")) == 4

@@ -12,6 +12,7 @@ import soundfile
 
 import local.stage
 from local import predict, prepare, score, train
+from local.training.data import require_splits
 from recipe_mtlvae.conf import CONF_DIR, load_conf
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError, exit_code_of
@@ -110,4 +111,4 @@ def test_scores_tell_their_coverage_and_clip_list(done):
 )
 def test_training_says_which_split_it_lacks(setting, words):
     with pytest.raises(RecipeError, match=words):
-        train._require_splits(load_conf(EXAMPLE, settings=[setting]))
+        require_splits(load_conf(EXAMPLE, settings=[setting]))

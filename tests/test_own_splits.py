@@ -14,7 +14,8 @@ import yaml
 
 import local.stage
 from local import compare, predict, prepare, score, train
-from local.training.callbacks import Selection
+from local.training.data import Data
+from local.training.selection import Selection
 from recipe_mtlvae.conf import load_conf
 from recipe_mtlvae.corpus import problems
 from recipe_mtlvae.corpus.check import CorpusCheck, check_corpus
@@ -78,8 +79,8 @@ def run(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def data(made: Path, run: Path) -> train.Data:
-    return train.Data(Corpus(load_conf(made), made.parent))
+def data(made: Path, run: Path) -> Data:
+    return Data(Corpus(load_conf(made), made.parent))
 
 
 def test_test_and_select_splits_are_predicted_and_the_strong_ones_scored(run: Path) -> None:
@@ -103,18 +104,18 @@ def test_the_page_lists_test_splits_first_and_marks_the_select_split(run: Path) 
     assert list(read_run(run).metrics) == ["kitchen", "garden", "choice"]
 
 
-def test_train_splits_of_one_task_are_joined_in_the_order_of_the_yaml(data: train.Data) -> None:
+def test_train_splits_of_one_task_are_joined_in_the_order_of_the_yaml(data: Data) -> None:
     assert [part.split.name for part in data.plan.sets["strong_real"].parts] == ["studio", "field"]
     assert len(data.plan.sets["strong_real"]) == 7
     assert len(data.plan.sets["weak"]) == 6  # 2 of 8 are held out
 
 
-def test_epochs_are_selected_on_all_select_splits_and_the_held_out_weak_clips(data: train.Data) -> None:
+def test_epochs_are_selected_on_all_select_splits_and_the_held_out_weak_clips(data: Data) -> None:
     assert [part.split.name for part in data.strong_selection] == ["choice"]
     assert [(part.split.name, len(part)) for part in data.weak_selection.parts] == [("tagged", 2), ("tagged_choice", 2)]
 
 
-def test_the_selection_score_is_the_mean_of_the_strong_splits_and_the_weak_f1(data: train.Data) -> None:
+def test_the_selection_score_is_the_mean_of_the_strong_splits_and_the_weak_f1(data: Data) -> None:
     """One strong split is answered rightly, one with silence: 0.5; of the weak clips every other one: see below."""
     right, silent = data.strong_selection[0], data.strong_selection[0]
     selection = Selection([right, silent], data.weak_selection, load_conf().postprocess)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 
 import pytest
 import torch
@@ -11,7 +10,6 @@ import torch
 from local.training.schedule import Plan, moving_average, plan_of, rate_factor
 from recipe_mtlvae.conf import load_conf
 from recipe_mtlvae.errors import RecipeError
-from recipe_mtlvae.files import write_json
 
 
 def train_conf(*settings: str):
@@ -30,19 +28,15 @@ def test_a_cosine_rises_over_a_tenth_of_the_steps_and_ends_at_zero():
     assert rate_factor(train, plan, 200) == pytest.approx(0.0, abs=1e-12)
 
 
-def test_a_continued_run_keeps_the_plan_that_it_was_begun_with(tmp_path):
-    file = tmp_path / "training_plan.json"
-    assert plan_of(file, train_conf("max_epochs=40"), 25) == Plan(40, 25)
-    write_json(file, asdict(Plan(40, 25)))
-    assert plan_of(file, train_conf("max_epochs=200"), 25) == Plan(40, 25)
+def test_a_continued_run_keeps_the_plan_that_it_was_begun_with():
+    assert plan_of(train_conf("max_epochs=40"), 25, None) == Plan(40, 25)
+    assert plan_of(train_conf("max_epochs=200"), 25, Plan(40, 25)) == Plan(40, 25)
 
 
 @pytest.mark.parametrize("epochs", [20, 80])
-def test_a_schedule_that_ends_at_zero_has_the_length_that_it_was_planned_with(tmp_path, epochs):
-    file = tmp_path / "training_plan.json"
-    write_json(file, asdict(Plan(40, 25)))
+def test_a_schedule_that_ends_at_zero_has_the_length_that_it_was_planned_with(epochs):
     with pytest.raises(RecipeError, match=f"planned to reach zero after 40 epochs, {epochs} are asked for; give --tag"):
-        plan_of(file, train_conf(f"max_epochs={epochs}", "schedule=cosine"), 25)
+        plan_of(train_conf(f"max_epochs={epochs}", "schedule=cosine"), 25, Plan(40, 25))
 
 
 def test_the_moving_average_forgets_its_start_and_takes_buffers_along():

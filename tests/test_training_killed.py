@@ -14,8 +14,8 @@ from subprocess import Popen
 
 import pytest
 
-from local.training.checkpoints import BEST, LAST
 from local.training.history import read_history
+from local.training.run_state import BEST, LAST
 from recipe_mtlvae.nets.checkpoint import load_checkpoint
 from tests.children import LIMIT, child, python
 from tests.tiny import SETTINGS, make_tiny_corpus, tiny_conf

@@ -14,12 +14,14 @@ import torch
 
 from local.stage import Stage
 from local.train import train
-from local.training.callbacks import Selection
-from local.training.checkpoints import BEST, LAST, PREVIOUS, is_whole, trained
 from local.training.history import best_epoch, has_levelled_off, read_history
 from local.training.mtlvae import MTLVAETraining
+from local.training.run_state import BEST, HISTORY, LAST, PREVIOUS, RunState, is_whole, read_state
+from local.training.schedule import Plan
+from local.training.selection import Selection
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.errors import RecipeError, exit_code_of
+from recipe_mtlvae.files import write_json
 from recipe_mtlvae.inputs.prepared import store_folder
 from recipe_mtlvae.inputs.registry import inputs_of
 from recipe_mtlvae.inputs.store_parts import part_path
@@ -27,7 +29,6 @@ from recipe_mtlvae.nets.checkpoint import load_checkpoint
 from tests.tiny import make_tiny_corpus, tiny_conf
 
 FOUR = "train.max_epochs=4"
-HISTORY = "history.csv"
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +140,7 @@ def scored(monkeypatch, *scores: float) -> None:
     """Training whose epochs have these selection scores."""
     left = iter(scores)
     monkeypatch.setattr(Selection, "_intersection_f1", lambda *_: next(left))
-    monkeypatch.setattr("local.training.callbacks.macro_f1", lambda *_: 0.0)
+    monkeypatch.setattr("local.training.selection.macro_f1", lambda *_: 0.0)
 
 
 def test_a_best_checkpoint_whose_epoch_no_file_has_any_more_is_refused_in_a_line(root, tmp_path, monkeypatch):
@@ -167,10 +168,10 @@ def test_a_stage_that_trains_nothing_costs_nothing(run, root):
 
 
 def test_a_finished_stage_sees_that_its_history_is_damaged(run, root):
-    so_far = trained(run)
-    assert is_whole(run, so_far)
+    state = read_state(run)
+    assert is_whole(run, state)
     shorten(run / HISTORY)
-    assert not is_whole(run, so_far)
+    assert not is_whole(run, state)
 
 
 def test_a_training_that_patience_ended_does_not_go_on(root, tmp_path, monkeypatch):
@@ -187,16 +188,6 @@ def test_training_has_levelled_off_once_the_best_epoch_after_the_warm_up_lies_ba
     assert has_levelled_off(rows, 4, 0) and not has_levelled_off(rows, 5, 0)
     assert has_levelled_off(rows, 2, 10) and not has_levelled_off(rows, 3, 10)
     assert not has_levelled_off(rows, 1, 50)
-
-
-@pytest.mark.parametrize("name", ["training_data", "training_plan"])
-def test_a_damaged_note_of_the_beginning_is_one_line(run, root, name, capsys):
-    (run / "stages").mkdir(exist_ok=True)
-    (run / "stages" / f"{name}.json").write_text("[" * 100_000)
-    train(Stage(1, tiny_conf(), root, run), inputs={"clips": "hash"})
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
-    assert len(lines) == 1 and f"{name}.json: damaged" in lines[0]
-    assert json.loads((run / "stages" / f"{name}.json").read_text())
 
 
 def test_energy_that_cannot_be_read_is_unknown_and_kept(run, root, capsys):
@@ -305,8 +296,18 @@ def test_weak_clips_that_are_all_held_out_are_refused(tmp_path):
     assert "nothing would be left of 2 weak clips to train on" in refused(tmp_path / "run", root, conf=conf)
 
 
-def test_a_checkpoint_of_a_version_without_rows_has_those_of_the_history(run):
-    content = torch.load(run / LAST, weights_only=True)
+def test_a_checkpoint_of_a_version_without_the_run_s_state_goes_on_with_the_rows_of_the_history(run, root, four):
+    clips, content = read_state(run).clips, torch.load(run / LAST, weights_only=True)
     del content["callbacks"]["History"]
     torch.save(content, run / LAST)
-    assert trained(run).epochs == 2 and trained(run).rows == read_history(run / HISTORY)
+    write_json(run / "stages" / "training_plan.json", {"epochs": 2, "epoch_steps": 9})
+    write_json(run / "stages" / "training_data.json", clips)
+    assert read_state(run) == RunState(run / LAST, 2, read_history(run / HISTORY), Plan(2, 9), clips)
+    run_of(run, root, FOUR)
+    assert figures(run) == figures(four)
+
+
+def test_a_run_that_goes_on_keeps_the_plan_that_it_was_begun_with(run, root):
+    run_of(run, root, FOUR)
+    plan = read_state(run).plan
+    assert plan == Plan(2, plan.epoch_steps)

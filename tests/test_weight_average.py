@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,12 +12,11 @@ from torch.nn import init
 
 from local.stage import Stage
 from local.train import train
-from local.training.checkpoints import BEST, LAST
 from local.training.history import read_history
 from local.training.mtlvae import MTLVAETraining
+from local.training.run_state import BEST, LAST
 from local.training.schedule import Plan, moving_average
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.files import write_json
 from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.nets.checkpoint import build_network, read_content
 from recipe_mtlvae.nets.vae import MTLVAE
@@ -30,8 +28,9 @@ CLASSES = ("Beep", "Hum")
 
 
 def trained_for(epochs: int, root: Path, run_dir: Path) -> dict:
-    write_json(run_dir / "stages" / "training_plan.json", asdict(Plan(2, 2)))  # which the consistency rises along
-    train(Stage(1, tiny_conf(*AVERAGED, f"train.max_epochs={epochs}"), root, run_dir))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("local.train.plan_of", lambda *_: Plan(2, 2))  # which the consistency rises along
+        train(Stage(1, tiny_conf(*AVERAGED, f"train.max_epochs={epochs}"), root, run_dir))
     return read_content(run_dir / LAST)
 
 

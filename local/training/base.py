@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,10 +10,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from local.training.schedule import Plan
+from local.training.schedule import Plan, rate_factor
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.augment import augment
-from recipe_mtlvae.inputs.batches import Batch
+from recipe_mtlvae.inputs.batches import Batch, BatchPlan, TaskData, even_shares
 from recipe_mtlvae.inputs.embeddings import kept_of_encoder
 from recipe_mtlvae.inputs.registry import inputs_of
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
@@ -22,7 +23,7 @@ from recipe_mtlvae.tasks import TASKS
 
 
 class SystemTraining(pl.LightningModule):
-    """A system in training; its own module adds batch_plan, training_step and configure_optimizers."""
+    """A system in training, with the report's batches and optimiser; its own module adds training_step."""
 
     warm_up_steps = 0
     set_labels: Mapping[str, str] = {name: task.labels for name, task in TASKS.items()}  # strong | weak | none, by set
@@ -36,6 +37,18 @@ class SystemTraining(pl.LightningModule):
         self.networks = SYSTEMS[conf.system].networks  # those to validate; the first one selects
         self.inputs = inputs_of(conf)
         self.net = build_network(conf, len(classes))
+
+    @staticmethod
+    def batch_plan(conf: Conf, tasks: dict[str, TaskData]) -> BatchPlan:
+        """The report's batch: the active tasks share it evenly, unless other shares are configured."""
+        shares = conf.train.shares or even_shares(conf.train.batch_size, list(tasks))
+        return BatchPlan(dict(tasks), {task: shares[task] for task in tasks})
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        train = self.conf.train
+        optimizer = torch.optim.AdamW(self.net.parameters(), lr=train.learning_rate, weight_decay=train.weight_decay)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(train, self.plan, step))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Prediction]:
         inputs = batch.scaled(self.inputs)
@@ -57,3 +70,8 @@ class SystemTraining(pl.LightningModule):
         self.log_dict({name: figure.detach() for name, figure in figures.items()}, **whole_epoch)
         self.figures = {name: figure.detach() for name, figure in figures.items()} | {"loss/total": loss.detach()}
         self.log("loss/total", loss.detach(), prog_bar=True, **whole_epoch)
+
+
+def training_of(conf: Conf) -> type[SystemTraining]:
+    """The training of conf.system."""
+    return getattr(importlib.import_module(f"local.training.{conf.system}"), SYSTEMS[conf.system].training)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytorch_lightning as pl
 import torch
 
 from recipe_mtlvae.conf import Conf
@@ -54,3 +55,17 @@ def require_devices(train: TrainConf, processes: Processes) -> None:
     if on_cpu(train) and processes.devices > max(2, cores()):
         what = f"train.devices: expected processes for at most {cores()} CPU cores, got {processes.devices}"
         raise fail(what, "set train.devices=null for as many as are of use")
+
+
+class EndProcesses(pl.Callback):
+    """Where training ends before its time, the processes beside this one end at once.
+
+    They may wait for this one, and it for them.
+    """
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        processes = getattr(trainer.strategy.launcher, "procs", [])
+        ended, processes[:] = processes[:], []  # else Lightning's observer, which has the same list, kills this one
+        for process in ended:
+            process.kill()
+            process.wait()

@@ -8,16 +8,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from local.training.base import SystemTraining
-from local.training.mtlvae import MTLVAETraining
 from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.tasks import TASKS
 
 
 class LinearTraining(SystemTraining):
-    """The report's batches and optimiser, its terms of labelled clips."""
-
-    batch_plan = staticmethod(MTLVAETraining.batch_plan)
-    configure_optimizers = MTLVAETraining.configure_optimizers
+    """The report's terms of labelled clips."""
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         logits = self.net(**batch.scaled(self.inputs))  # (batch, steps, classes)

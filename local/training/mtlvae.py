@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from local.training.base import SystemTraining
-from local.training.schedule import averaged_network, rate_factor, warm_up
-from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.inputs.batches import Batch, BatchPlan, TaskData, even_shares
+from local.training.schedule import averaged_network, warm_up
+from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.nets.losses import consistency_mse, kl_per_dimension, masked_mse, mtlvae_losses, weighted_sum
 from recipe_mtlvae.nets.masking import hidden, random_spans
 from recipe_mtlvae.nets.prediction import Prediction
@@ -21,16 +19,6 @@ ACTIVE_NATS = 0.01  # a latent dimension with less KL than this carries nothing 
 
 class MTLVAETraining(SystemTraining):
     """One step: forward, the terms of Eq. 1, their weighted sum."""
-
-    def __init__(self, conf: Conf, classes: tuple[str, ...]) -> None:
-        super().__init__(conf, classes)
-        self.weights = dataclasses.asdict(conf.loss)
-
-    @staticmethod
-    def batch_plan(conf: Conf, tasks: dict[str, TaskData]) -> BatchPlan:
-        """The report's batch: the active tasks share it evenly, unless other shares are configured."""
-        shares = conf.train.shares or even_shares(conf.train.batch_size, list(tasks))
-        return BatchPlan(dict(tasks), {task: shares[task] for task in tasks})
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         unlabeled, is_consistent = batch.spans.get("reconstruction"), self.conf.loss.consistency > 0
@@ -72,14 +60,8 @@ class MTLVAETraining(SystemTraining):
     def _weights(self) -> dict[str, float]:
         """Eq. 1's; the KL divergence's and the consistency's on their way up."""
         steps = self.conf.vae.kld_warmup_steps
-        weights = dict(self.weights)
+        weights = dataclasses.asdict(self.conf.loss)
         weights["kld"] *= min(1.0, (self.global_step + 1) / steps) if steps else 1.0
         if weights["consistency"]:
             weights["consistency"] *= warm_up(self.global_step, self.plan.steps // 4)
         return weights
-
-    def configure_optimizers(self) -> dict[str, Any]:
-        train = self.conf.train
-        optimizer = torch.optim.AdamW(self.net.parameters(), lr=train.learning_rate, weight_decay=train.weight_decay)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(train, self.plan, step))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

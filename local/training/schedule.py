@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from pytorch_lightning import Trainer
@@ -12,8 +11,7 @@ from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
 
 from recipe_mtlvae.conf_sections import TrainConf
-from recipe_mtlvae.errors import fail, warn
-from recipe_mtlvae.files import read_json
+from recipe_mtlvae.errors import fail
 
 WARM_UP_SHARE = 0.1  # of the planned steps, of a cosine schedule
 
@@ -30,22 +28,17 @@ class Plan:
         return self.epochs * self.epoch_steps
 
 
-def plan_of(file: Path, train: TrainConf, epoch_steps: int) -> Plan:
-    """The plan in `file`, or where there is none yet, one of what is asked for.
+def plan_of(train: TrainConf, epoch_steps: int, begun: Plan | None) -> Plan:
+    """The plan that a run was begun with, or where there is none yet, one of what is asked for.
 
     Raises RecipeError where another number of epochs is asked for and the learning rate ends at zero.
     """
-    found = read_json(file)
-    kinds = {key: type(value) for key, value in found.items()} if isinstance(found, dict) else {}
-    if kinds != {"epochs": int, "epoch_steps": int}:
-        if file.exists():
-            warn(f"{file}: damaged; planned anew, for {train.max_epochs} epochs")
+    if begun is None:
         return Plan(train.max_epochs, epoch_steps)
-    plan = Plan(**found)
-    if train.schedule == "cosine" and train.max_epochs != plan.epochs:
-        what = f"train.max_epochs: this run's learning rate is planned to reach zero after {plan.epochs} epochs"
-        raise fail(f"{what}, {train.max_epochs} are asked for", "give --tag another name for another length", file)
-    return plan
+    if train.schedule == "cosine" and train.max_epochs != begun.epochs:
+        what = f"train.max_epochs: this run's learning rate is planned to reach zero after {begun.epochs} epochs"
+        raise fail(f"{what}, {train.max_epochs} are asked for", "give --tag another name for another length")
+    return begun
 
 
 def moving_average(factor: float) -> WeightAveraging:

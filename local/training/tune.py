@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,6 @@ from recipe_mtlvae.conf_sections import PostprocessConf
 from recipe_mtlvae.inputs.batches import JoinedData, TaskData, evaluation_batches
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint, write_decoding
 from recipe_mtlvae.scoring.box_tuning import decoding_by_aim, tune_boxes, tune_medians
-from recipe_mtlvae.scoring.postprocess import Decoding
 from recipe_mtlvae.scoring.precision_recall import CURVE_THRESHOLDS
 from recipe_mtlvae.scoring.tuning import (
     MEDIAN_FILTERS,
@@ -28,33 +26,33 @@ from recipe_mtlvae.scoring.tuning import (
 )
 from recipe_mtlvae.systems import SYSTEMS
 
-GRID = [
-    THRESHOLDS,
-    MEDIAN_FILTERS,
-    PRIOR_EVENTS,
-    CURVE_THRESHOLDS,
-]  # a run that was tuned over another one is tuned again
+GRID = [THRESHOLDS, MEDIAN_FILTERS, PRIOR_EVENTS, CURVE_THRESHOLDS]  # one that was tuned over another is tuned again
 
 
 def tune_checkpoint(
     path: Path, strong: Sequence[TaskData], weak: TaskData | JoinedData | None, fixed: PostprocessConf
 ) -> None:
     """Tune each network of the checkpoint on the clips that selected it, and write that into it."""
-    networks = SYSTEMS[load_checkpoint(path).conf.system].networks
-    tunings = {name: _tune(load_checkpoint(path, name), strong, weak, fixed) for name in networks}
-    found = {
-        name: {
+    found, lines, step = {}, [], strong[0].grid.step_seconds
+    for name in SYSTEMS[load_checkpoint(path).conf.system].networks:
+        checkpoint = load_checkpoint(path, name)
+        classes, clips = checkpoint.classes, _strong_clips(checkpoint, strong)
+        tuning = tune(clips, _weak_clips(checkpoint, weak, clips), classes, step, fixed)
+        counts, boxes = tuning.precision_recall, {}
+        if fixed.method == "bounding_boxes":
+            boxes["bounding_boxes"] = tune_boxes(clips, classes, step).as_dict()
+            boxes["median_reference"] = tune_medians(clips, classes, step, fixed.median_filter).as_dict()
+            decoding = decoding_by_aim(boxes["bounding_boxes"], "events", tuning.decoding)
+            counts = count_precision_recall(clips, classes, step, decoding)
+        found[name] = {
             "thresholds": tuning.decoding.thresholds,
             "median_filters": tuning.decoding.median_filters,
-            "precision_recall": tuning.precision_recall.as_dict(),
+            "precision_recall": counts.as_dict(),
+            **boxes,
         }
-        for name, tuning in tunings.items()
-    }
-    for name in networks if fixed.method == "bounding_boxes" else ():
-        found[name] |= _boxes(load_checkpoint(path, name), strong, tunings[name].decoding, fixed.median_filter)
+        lines.append(f"stage 1: {'' if name == 'net' else name + ': '}{in_words(tuning)}")
     write_decoding(path, found)
-    for name, tuning in tunings.items():
-        print(f"stage 1: {'' if name == 'net' else name + ': '}{in_words(tuning)}", flush=True)
+    print("\n".join(lines), flush=True)
 
 
 def in_words(tuning: Tuning) -> str:
@@ -69,29 +67,6 @@ def in_words(tuning: Tuning) -> str:
     )
 
 
-def _tune(
-    checkpoint: Checkpoint, strong: Sequence[TaskData], weak: TaskData | JoinedData | None, fixed: PostprocessConf
-) -> Tuning:
-    clips, classes = _strong_clips(checkpoint, strong), checkpoint.classes
-    none = WeakClips(clips.scores[:0], np.zeros((0, len(classes)), dtype=bool))
-    return tune(
-        clips,
-        _weak_clips(checkpoint, weak) if weak else none,
-        classes,
-        strong[0].grid.step_seconds,
-        fixed,
-    )
-
-
-def _boxes(checkpoint: Checkpoint, strong: Sequence[TaskData], decoding: Decoding, fixed: int) -> dict[str, Any]:
-    """Bounding boxes' parameters, the median filters to compare them with, precision and recall with the boxes."""
-    clips, step = _strong_clips(checkpoint, strong), strong[0].grid.step_seconds
-    tuned = tune_boxes(clips, checkpoint.classes, step).as_dict()
-    medians = tune_medians(clips, checkpoint.classes, step, fixed).as_dict()
-    counts = count_precision_recall(clips, checkpoint.classes, step, decoding_by_aim(tuned, "events", decoding))
-    return {"bounding_boxes": tuned, "median_reference": medians, "precision_recall": counts.as_dict()}
-
-
 def _strong_clips(checkpoint: Checkpoint, strong: Sequence[TaskData]) -> StrongClips:
     scores = np.concatenate([_scores(checkpoint, data) for data in strong])
     events = [data.split.clips[row].events or () for data in strong for row in data.rows]
@@ -99,7 +74,9 @@ def _strong_clips(checkpoint: Checkpoint, strong: Sequence[TaskData]) -> StrongC
     return StrongClips(scores, events, durations)
 
 
-def _weak_clips(checkpoint: Checkpoint, weak: TaskData | JoinedData) -> WeakClips:
+def _weak_clips(checkpoint: Checkpoint, weak: TaskData | JoinedData | None, strong: StrongClips) -> WeakClips:
+    if weak is None:
+        return WeakClips(strong.scores[:0], np.zeros((0, len(checkpoint.classes)), dtype=bool))
     return WeakClips(_scores(checkpoint, weak), np.stack([weak.targets(index)[1] for index in range(len(weak))]) > 0)
 
 

@@ -15,7 +15,12 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from local.train import Data, Processes, _quiet, _trainer, system_of
+from local.training.base import training_of
+from local.training.data import Data
+from local.training.devices import Processes
+from local.training.run_state import RunState
+from local.training.schedule import plan_of
+from local.training.trainer import make_trainer
 from recipe_mtlvae.audio.decoding import read_audio
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.corpus.splits import Corpus
@@ -35,12 +40,13 @@ def lines(quick: bool) -> Iterable[Line]:
     with tempfile.TemporaryDirectory() as name:
         root, run_dir = Path(name) / "corpus", Path(name) / "run"
         make_corpus(root, conf)
-        _quiet()
         data = Data(Corpus(conf, root))
-        trainer = _trainer(conf, run_dir, data, Processes(1, "auto", None))
+        module = training_of(conf)(conf, data.classes)
+        module.plan = plan_of(conf.train, data.epoch_steps(1), None)
+        trainer = make_trainer(data, run_dir, Processes(1, "auto", None), RunState(plan=module.plan))
         turns = Turns(mtlvae_step(conf, batch), baseline_step(conf, batch, root), rounds)
         trainer.callbacks.insert(0, turns)
-        trainer.fit(system_of(conf)(conf, data.classes), datamodule=data)
+        trainer.fit(module, datamodule=data)
     clips = len(batch)
     yield Line(
         f"epoch of {steps} steps with validation",

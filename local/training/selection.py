@@ -1,4 +1,4 @@
-"""What happens around the training steps: model selection, the end of processes, a warning."""
+"""Model selection: the score of each epoch, by which the best one is chosen."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import rank_zero_warn
 
-from local.training.finite import require_finite
+from local.training.divergence import require_finite
 from recipe_mtlvae.conf_sections import PostprocessConf
 from recipe_mtlvae.inputs.batches import JoinedData, TaskData
 from recipe_mtlvae.labels import Event
@@ -38,9 +37,14 @@ class Selection(pl.Callback):
         self.seen: dict[str, list[list[np.ndarray]]] = {name: [[] for _ in range(sets)] for name in module.networks}
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: dict[str, Prediction], *args: Any
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        outputs: dict[str, Prediction],
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
-        dataloader_idx = args[2] if len(args) > 2 else 0
         for name, prediction in outputs.items():
             scores = prediction.strong if dataloader_idx < len(self.strong) else prediction.weak
             self.seen[name][dataloader_idx].append(scores.float().cpu().numpy())
@@ -76,20 +80,6 @@ class Selection(pl.Callback):
         return macro_f1(scores > self.decoding.threshold, targets > 0)
 
 
-class EndProcesses(pl.Callback):
-    """Where training ends before its time, the processes beside this one end at once.
-
-    They may wait for this one, and it for them.
-    """
-
-    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        processes = getattr(trainer.strategy.launcher, "procs", [])
-        ended, processes[:] = processes[:], []  # else Lightning's observer, which has the same list, kills this one
-        for process in ended:
-            process.kill()
-            process.wait()
-
-
 def _gather(parts: list[np.ndarray], data: TaskData | JoinedData) -> np.ndarray:
     """All clips' scores in the set's order, from the processes' shares (process r has clips r, r + world, ...).
 
@@ -107,18 +97,3 @@ def _gather(parts: list[np.ndarray], data: TaskData | JoinedData) -> np.ndarray:
         rows[...] = share[: len(rows)]  # a process without a share repeated a clip
     require_finite(whole, data)
     return whole
-
-
-class CollapseWarning(pl.Callback):
-    """Says once when the posterior has become the prior: z is noise then, and nothing can be detected from it."""
-
-    warned = False
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        active = trainer.callback_metrics.get("kl/active_dims")
-        if active is not None and float(active) < 1 and not self.warned:
-            self.warned = True
-            rank_zero_warn(
-                "the posterior has collapsed: no latent dimension carries more than 0.01 nats; "
-                "lower loss.kld, or see README, 'When it does not learn'"
-            )

@@ -1,17 +1,50 @@
-"""A loss or a score that is not finite ends training, with the recording or the term that it comes from."""
+"""What goes wrong with the figures of a training.
+
+A loss or a score that is not finite ends it, with the recording or the term that it comes from; a loss that explodes
+and a posterior that collapses are warned of.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from recipe_mtlvae.errors import Fault, RecipeError, fail
+from local.training.history import EpochRow
+from recipe_mtlvae.errors import Fault, RecipeError, fail, warn
 from recipe_mtlvae.inputs.batches import BatchPlan, JoinedData, MultiTaskSampler, TaskData
 from recipe_mtlvae.machine import is_rank_zero
+
+GROWN = 10.0  # times the first epoch's loss: it explodes
+
+
+class Warnings(pl.Callback):
+    """Says once when the loss explodes, and when the posterior has become the prior: nothing can be detected from it.
+
+    rows: history.csv's of the epochs before.
+    """
+
+    def __init__(self, rows: Sequence[EpochRow]) -> None:
+        self.rows, self.said = rows, set()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        loss, active = (float(trainer.callback_metrics.get(name, "nan")) for name in ("loss/total", "kl/active_dims"))
+        first = self.rows[0]["loss/total"] if self.rows else loss
+        if loss > GROWN * first > 0:
+            what = f"the loss explodes: {loss:.3g} in epoch {trainer.current_epoch + 1}, {first:.3g} in the first one"
+            self._once(trainer, f"{what}; lower train.learning_rate under another --tag")
+        if active < 1:
+            what = "the posterior has collapsed: no latent dimension carries more than 0.01 nats"
+            self._once(trainer, f"{what}; lower loss.kld, or see README, 'When it does not learn'")
+
+    def _once(self, trainer: pl.Trainer, text: str) -> None:
+        kind = text.partition(":")[0]
+        if trainer.is_global_zero and kind not in self.said:
+            self.said.add(kind)
+            warn(text)
 
 
 class Finite(pl.Callback):

@@ -1,0 +1,172 @@
+"""A run of training on disk: what it leaves after each epoch, and how it goes on from there.
+
+checkpoints/last.ckpt holds all that training goes on from, the run's state among it; checkpoints/previous.ckpt is
+last.ckpt of the epoch before. best.ckpt, the weights of the epoch with the best selection score, and history.csv
+follow from these.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from lightning_fabric.plugins.io import TorchCheckpointIO
+from pytorch_lightning.callbacks import Checkpoint
+
+from local.training.history import SELECTION, EpochRow, best_epoch, has_levelled_off, history_text, read_history
+from local.training.schedule import Plan
+from recipe_mtlvae.errors import RecipeError, fail, warn
+from recipe_mtlvae.files import read_json, read_text, write_text
+from recipe_mtlvae.machine import is_rank_zero
+from recipe_mtlvae.nets.checkpoint import load_checkpoint, read_content, write_content
+
+BEST, LAST, PREVIOUS, HISTORY = "best.ckpt", "checkpoints/last.ckpt", "checkpoints/previous.ckpt", "history.csv"
+# What best.ckpt lacks: what training alone goes on from, with a moving average the weights that are averaged too
+TRAINING_ONLY = ("callbacks", "optimizer_states", "lr_schedulers", "current_model_state", "averaging_state")
+KEY = "History"  # of the state among those of the callbacks in a checkpoint
+BEGUN = ("plan", "data")  # its parts that earlier versions kept in stages/training_<part>.json
+
+
+@dataclass
+class RunState:
+    """How far a training has come, and what it began with; None where a checkpoint of an earlier version lacks it."""
+
+    checkpoint: Path | None = None  # to go on from; None: from the start
+    epochs: int = 0
+    rows: list[EpochRow] = field(default_factory=list)  # of history.csv, one an epoch
+    plan: Plan | None = None
+    clips: str | None = None  # hash of the clips and labels
+
+
+def read_state(run_dir: Path) -> RunState:
+    """What is there to go on from. A damaged last.ckpt is told in a line, and the one before it is taken.
+
+    Raises RecipeError where both are damaged.
+    """
+    for file in _found(run_dir):
+        try:
+            content = read_content(file)
+            epochs, kept = int(content["epoch"]) + 1, content["callbacks"].get(KEY, {})
+            plan, clips = (kept.get(name) or read_json(run_dir / "stages" / f"training_{name}.json") for name in BEGUN)
+            plan = Plan(**plan) if plan else None
+        except (RecipeError, KeyError, TypeError, ValueError, AttributeError):
+            _say(f"{file}: damaged, or not a checkpoint to go on from; taking the one before it")
+            continue
+        rows = kept.get("rows") or read_history(run_dir / HISTORY)[:epochs]
+        return RunState(file, epochs, rows, plan, clips)
+    if _found(run_dir):
+        what = "no checkpoint to go on from: last.ckpt is damaged, and there is none before it that is not"
+        raise fail(what, "train again under another --tag", run_dir / "checkpoints")
+    return RunState()
+
+
+def restore(run_dir: Path, state: RunState) -> None:
+    """Write history.csv and best.ckpt again where they are damaged or lost, and say so.
+
+    Raises RecipeError where no checkpoint has the best epoch's weights any more.
+    """
+    if not state.rows:
+        return
+    history, best = run_dir / HISTORY, run_dir / BEST
+    if not _has_rows(history, state.rows):
+        write_text(history, history_text(state.rows), newline="")
+        _say(f"{history}: was damaged or lost; written again from {state.checkpoint.name}")
+    if _is_checkpoint(best):
+        return
+    epoch = best_epoch(state.rows)
+    for file in _found(run_dir):
+        try:
+            content = read_content(file)
+        except RecipeError:
+            continue
+        if content.get("epoch") == epoch:
+            write_content(_for_detection(content), best)
+            _say(f"{best}: was damaged or lost; written again from {file.name}")
+            return
+    what = f"damaged or lost, and with it the weights of epoch {epoch + 1}, the best one"
+    raise fail(what, f"copy {LAST} there to have epoch {state.epochs}'s, or train under another --tag", best)
+
+
+def is_whole(run_dir: Path, state: RunState) -> bool:
+    """Whether best.ckpt and history.csv are there and whole."""
+    return _is_checkpoint(run_dir / BEST) and _has_rows(run_dir / HISTORY, state.rows)
+
+
+def _found(run_dir: Path) -> list[Path]:
+    """The checkpoints that training can go on from, the newest first."""
+    return [run_dir / name for name in (LAST, PREVIOUS) if (run_dir / name).exists()]
+
+
+def _is_checkpoint(file: Path) -> bool:
+    try:
+        return load_checkpoint(file) is not None
+    except RecipeError:
+        return False
+
+
+def _has_rows(file: Path, rows: list[EpochRow]) -> bool:
+    """Whether a history.csv has these rows; one more is of an epoch that was killed before its checkpoint."""
+    try:
+        text = "".join(line + "\r\n" for line in read_text(file).splitlines())
+    except (OSError, ValueError):
+        return False
+    return bool(text) and (not rows or text.startswith(history_text(rows)))
+
+
+def _for_detection(content: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint without what training alone reads."""
+    return {name: value for name, value in content.items() if name not in TRAINING_ONLY}
+
+
+def _say(text: str) -> None:
+    """A warning, once of several processes."""
+    if is_rank_zero():
+        warn(text)
+
+
+class RunFiles(Checkpoint):
+    """After each epoch: its row and the checkpoints; the end once training has levelled off. Lightning calls it last.
+
+    batch_size: clips a step, of all processes. show: one line an epoch on screen, where no progress bar is.
+    """
+
+    def __init__(self, run_dir: Path, state: RunState, batch_size: int, patience: int | None, show: bool) -> None:
+        self.run_dir, self.state, self.batch_size, self.patience, self.show = run_dir, state, batch_size, patience, show
+
+    @property
+    def state_key(self) -> str:
+        return KEY
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.state.rows, "plan": asdict(self.state.plan), "data": self.state.clips}
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        rows, seconds = self.state.rows, time.perf_counter() - self.started
+        clips = trainer.num_training_batches * self.batch_size
+        row = {"epoch": trainer.current_epoch, "step": trainer.global_step, "clips": clips, "seconds": seconds}
+        row |= {name: float(value) for name, value in sorted(trainer.callback_metrics.items()) if "/" in name}
+        rows.append(row)
+        if self.patience is not None and has_levelled_off(rows, self.patience, module.warm_up_steps):
+            trainer.should_stop = True
+        if trainer.is_global_zero:
+            if self.show:
+                text = f"epoch {row['epoch'] + 1}/{trainer.max_epochs}  {seconds:.1f} s  loss {row['loss/total']:.3f}"
+                print(text + f"  selection {row.get(SELECTION, float('nan')):.3f}", flush=True)
+            write_text(self.run_dir / HISTORY, history_text(rows), newline="")
+        trainer.save_checkpoint(self.run_dir / LAST)
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes last.ckpt, and before it best.ckpt where its epoch is the best one: each whole or not at all."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Path | str, storage_options: Any = None) -> None:
+        run_dir = Path(path).parent.parent
+        if best_epoch(checkpoint["callbacks"][KEY]["rows"]) == checkpoint["epoch"]:
+            write_content(_for_detection(checkpoint), run_dir / BEST)
+        write_content(checkpoint, Path(path), run_dir / PREVIOUS)
