@@ -62,6 +62,13 @@ def test_until_there_were_two_updates_the_average_is_the_network_itself(root, tm
     assert max(first, second) < 1e-12 < 1e-9 < third
 
 
+def test_the_average_is_on_the_device_of_the_training():
+    """The network is moved there later."""
+    averaging, strategy = moving_average(0.5), SimpleNamespace(root_device=torch.device("meta"))
+    averaging.setup(SimpleNamespace(strategy=strategy), MTLVAETraining(tiny_conf(*AVERAGED), CLASSES), "fit")
+    assert {value.device.type for value in averaging._average_model.state_dict().values()} == {"meta"}
+
+
 def says(conf: Conf, strong: float, weak: float) -> MTLVAE:
     """A network that gives all steps and all clips these probabilities."""
     net = build_network(conf, len(CLASSES))

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
 
@@ -41,6 +41,16 @@ def plan_of(train: TrainConf, epoch_steps: int, begun: Plan | None) -> Plan:
     return begun
 
 
+class _MovingAverage(WeightAveraging):
+    """Lightning makes the average before it moves the network, and leaves it on the CPU."""
+
+    state_key = WeightAveraging.__qualname__  # in checkpoints
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._device = trainer.strategy.root_device
+        super().setup(trainer, pl_module, stage)
+
+
 def moving_average(factor: float) -> WeightAveraging:
     """The weights' exponential moving average, in their place in validation and in checkpoints; buffers likewise.
 
@@ -51,7 +61,7 @@ def moving_average(factor: float) -> WeightAveraging:
         kept = min(factor, (1.0 + float(updates)) / (10.0 + float(updates)))
         return torch.lerp(mean.float(), value.float(), 1.0 - kept)
 
-    return WeightAveraging(avg_fn=average)
+    return _MovingAverage(avg_fn=average)
 
 
 def averaged_network(trainer: Trainer) -> nn.Module:
