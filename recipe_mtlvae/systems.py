@@ -8,6 +8,7 @@ stand here, and those modules in nets/ import torch within functions, so that a 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -19,7 +20,7 @@ class System:
     title: str
     abbreviation: str  # at most 10 characters, as the challenge asks
     method: str  # these two in a challenge's words: machine_learning_method,
-    semi_supervised: str | None  # and what it does with unlabeled clips
+    semi_supervised: Mapping[str, str]  # and what it does with unlabeled clips, by the weight of its loss
     section: str  # of the configuration: its own settings
     networks: tuple[str, ...]  # their names in its checkpoints; the first is its own, which selects the epoch
     training: str  # LightningModule in local/training/<name>.py
@@ -32,7 +33,10 @@ SYSTEMS = {
         title="Multi-task recurrent variational autoencoder",
         abbreviation="MTL-VAE",
         method="recurrent VAE",
-        semi_supervised="reconstruction of unlabeled clips",
+        semi_supervised={
+            "loss.reconstruction": "reconstruction of unlabeled clips",
+            "loss.consistency": "mean-teacher student",
+        },
         section="vae",
         networks=("net",),
         training="MTLVAETraining",
@@ -41,7 +45,7 @@ SYSTEMS = {
         title="Mean-teacher CRNN",
         abbreviation="MT-CRNN",
         method="CRNN",
-        semi_supervised="mean-teacher student",
+        semi_supervised={"mean_teacher.consistency": "mean-teacher student"},
         section="mean_teacher",
         networks=("net", "teacher"),
         training="MeanTeacherTraining",
@@ -51,7 +55,7 @@ SYSTEMS = {
         title="Linear layer on embeddings",
         abbreviation="Linear",
         method="linear layer",
-        semi_supervised=None,
+        semi_supervised={},
         section="linear",
         networks=("net",),
         training="LinearTraining",

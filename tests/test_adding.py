@@ -37,7 +37,7 @@ def louder(batch, conf, labels):
 AUGMENTATIONS["louder"] = louder
 """,
     "recipe_mtlvae/systems.py": """
-SYSTEMS["echo"] = System("Echo of nothing", "Echo", "bias", None, "echo", ("net",), "EchoTraining")
+SYSTEMS["echo"] = System("Echo of nothing", "Echo", "bias", {}, "echo", ("net",), "EchoTraining")
 """,
     "conf/base.yaml": "\necho: {start: 0.25}\n",
 }

@@ -419,6 +419,17 @@ def test_a_character_that_the_years_reader_does_not_take_is_found_in_what_was_pa
         (("postprocess.median_filter=5",), "post_processing", "median filtering (320 ms)"),
         (("tasks=[strong_synth]",), "external_data", None),
         (("tasks=[strong_synth]",), "machine_learning_semi_supervised", None),
+        ((), "machine_learning_semi_supervised", "reconstruction of unlabeled clips"),
+        (
+            ("loss.consistency=2", "train.weight_average=0.9"),
+            "machine_learning_semi_supervised",
+            "reconstruction of unlabeled clips, mean-teacher student",
+        ),
+        (
+            ("loss.consistency=2", "train.weight_average=0.9", "loss.reconstruction=0"),
+            "machine_learning_semi_supervised",
+            "mean-teacher student",
+        ),
         (("data.soundbank=/x/my birds",), "external_data", ["AudioSet strong", "recordings of my birds"]),
     ],
     ids=str,

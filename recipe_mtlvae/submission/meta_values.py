@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -98,8 +99,11 @@ def external_data(conf: Conf, profile: Profile) -> list[str] | None:
 
 
 def semi_supervised(conf: Conf) -> str | None:
-    """The system's way, where unlabeled clips are used at all."""
-    return SYSTEMS[conf.system].semi_supervised if "reconstruction" in conf.tasks else None
+    """The system's ways that have a weight, where unlabeled clips are used at all."""
+    if "reconstruction" not in conf.tasks:
+        return None
+    ways = SYSTEMS[conf.system].semi_supervised
+    return ", ".join(way for key, way in ways.items() if attrgetter(key)(conf)) or None
 
 
 def post_processing(conf: Conf) -> str | None:
