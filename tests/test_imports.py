@@ -40,6 +40,10 @@ def test_the_detector_needs_neither_the_trainer_nor_the_metric_packages():
         ["detect", "--help"],
         ["detect-archive", "--help"],
         ["export", "--help"],
+        ["score", "--help"],
+        ["compare", "--help"],
+        ["check-data", "--help"],
+        ["check-submission", "--help"],
         ["detect", "--stream", "-", "--help"],
     ],
 )

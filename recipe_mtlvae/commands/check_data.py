@@ -10,13 +10,14 @@ from recipe_mtlvae.corpus import problems
 from recipe_mtlvae.corpus.check import check_corpus
 from recipe_mtlvae.corpus.splits import Corpus
 from recipe_mtlvae.errors import RecipeError, fail, warn
-from recipe_mtlvae.report.data_report import write_data_report
 from recipe_mtlvae.report.data_tables import check_text
 
 
 def main(argv: list[str]) -> None:
     """Tables on screen, data_report.html and data_report.json below --out; raises RecipeError with the errors."""
     options = _parser().parse_args(argv)
+    from recipe_mtlvae.report.data_report import write_data_report  # slow: matplotlib
+
     conf = load_conf(data_file(options.data), settings=options.settings)
     root = options.data_root.resolve()
     if not root.is_dir():
