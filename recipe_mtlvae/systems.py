@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 
 
@@ -25,6 +25,7 @@ class System:
     networks: tuple[str, ...]  # their names in its checkpoints; the first is its own, which selects the epoch
     training: str  # LightningModule in local/training/<name>.py
     tasks: tuple[str, ...] = ()  # those that it cannot train without
+    post_processing: Mapping[str, str] = field(default_factory=dict)  # of its scores, by the key that switches it on
     baseline: str = "mean_teacher"  # what --baseline trains beside it: conf/<baseline>.yaml, a system of that name
 
 
@@ -40,6 +41,7 @@ SYSTEMS = {
         section="vae",
         networks=("net",),
         training="MTLVAETraining",
+        post_processing={"vae.clip_gate": "multiplication by clip probabilities"},
     ),
     "mean_teacher": System(
         title="Mean-teacher CRNN",

@@ -417,6 +417,11 @@ def test_a_character_that_the_years_reader_does_not_take_is_found_in_what_was_pa
         (("augment.shift=0.5", "augment.band_gain=1"), "data_augmentation", "shift, band gain"),
         (("postprocess.median_filter=1",), "post_processing", None),
         (("postprocess.median_filter=5",), "post_processing", "median filtering (320 ms)"),
+        (
+            ("vae.clip_gate=true", "postprocess.median_filter=5"),
+            "post_processing",
+            "multiplication by clip probabilities, median filtering (320 ms)",
+        ),
         (("tasks=[strong_synth]",), "external_data", None),
         (("tasks=[strong_synth]",), "machine_learning_semi_supervised", None),
         ((), "machine_learning_semi_supervised", "reconstruction of unlabeled clips"),

@@ -100,18 +100,22 @@ def external_data(conf: Conf, profile: Profile) -> list[str] | None:
 
 def semi_supervised(conf: Conf) -> str | None:
     """The system's ways that have a weight, where unlabeled clips are used at all."""
-    if "reconstruction" not in conf.tasks:
-        return None
-    ways = SYSTEMS[conf.system].semi_supervised
-    return ", ".join(way for key, way in ways.items() if attrgetter(key)(conf)) or None
+    ways = _switched_on(SYSTEMS[conf.system].semi_supervised, conf) if "reconstruction" in conf.tasks else ()
+    return ", ".join(ways) or None
 
 
 def post_processing(conf: Conf) -> str | None:
-    """None for a median filter of one step, which changes nothing."""
-    steps = conf.postprocess.median_filter
-    if steps == 1:
-        return None
-    return f"median filtering ({short(steps * Grid.of(conf.features, conf.data.clip_seconds).step_seconds * 1000)} ms)"
+    """The system's own, then the median filter; one of a single step changes nothing."""
+    ways, steps = _switched_on(SYSTEMS[conf.system].post_processing, conf), conf.postprocess.median_filter
+    if steps > 1:
+        step_seconds = Grid.of(conf.features, conf.data.clip_seconds).step_seconds
+        ways.append(f"median filtering ({short(steps * step_seconds * 1000)} ms)")
+    return ", ".join(ways) or None
+
+
+def _switched_on(ways: Mapping[str, str], conf: Conf) -> list[str]:
+    """Those whose keys are neither 0 nor false."""
+    return [way for key, way in ways.items() if attrgetter(key)(conf)]
 
 
 def short(value: float) -> int | float:
