@@ -142,13 +142,13 @@ def _decoding(recipe: dict[str, Any], network: str, classes: int) -> dict[str, l
         raise ValueError(f"decoding: expected one threshold and one median filter for each of {classes} classes")
     if not all(0 <= value <= 1 for value in decoding["thresholds"]):
         raise ValueError("decoding: expected thresholds from 0 to 1")
-    _require_filters(decoding["median_filters"])
+    _require_filters("decoding", decoding["median_filters"])
     return decoding
 
 
-def _require_filters(lengths: Sequence[int]) -> None:
+def _require_filters(key: str, lengths: Sequence[int]) -> None:
     if not all(1 <= steps <= LONGEST_FILTER and steps % 2 for steps in lengths):
-        raise ValueError(f"decoding: expected median filters of an odd number of steps up to {LONGEST_FILTER}")
+        raise ValueError(f"{key}: expected median filters of an odd number of steps up to {LONGEST_FILTER}")
 
 
 def _precision_recall(recipe: dict[str, Any], network: str, classes: int) -> dict[str, list] | None:
@@ -176,7 +176,7 @@ def _by_aim(recipe: dict[str, Any], network: str, classes: int, key: str) -> dic
     for aim in ("psds", "events"):
         if key == "median_reference":
             tuned[aim] = [int(length) for length in found[aim]]
-            _require_filters(tuned[aim])
+            _require_filters(key, tuned[aim])
             continue
         tuned[aim] = [[int(length), float(merge), bool(relative)] for length, merge, relative in found[aim]]
         if not all(1 <= length <= LONGEST_FILTER and 0 < merge < math.inf for length, merge, _ in tuned[aim]):
