@@ -83,6 +83,13 @@ def test_the_configuration_travels_in_the_wheel(wheel):
     assert {name for name in names if name} == there
 
 
+def test_the_pages_templates_travel_in_the_wheel(wheel):
+    files = [file for kind in ("html", "css", "js") for file in (PROJECT / "recipe_mtlvae").rglob(f"*.{kind}")]
+    with zipfile.ZipFile(wheel) as content:
+        assert {file.relative_to(PROJECT).as_posix() for file in files} - set(content.namelist()) == set()
+    assert len(files) >= 8
+
+
 def test_the_wheel_names_its_dependencies_and_extras(wheel):
     needed = metadata(wheel).get_all("Requires-Dist")
     light = {need.partition(">")[0].partition("<")[0] for need in needed if "extra ==" not in need}
