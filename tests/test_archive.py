@@ -17,6 +17,7 @@ pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed (the extra 
 import pyarrow.parquet as pq  # noqa: E402
 
 from recipe_mtlvae import __main__ as command_line  # noqa: E402
+from recipe_mtlvae.commands import detect_archive  # noqa: E402
 from recipe_mtlvae.errors import RecipeError  # noqa: E402
 from recipe_mtlvae.inference.archive import listing, parts, ray_pool, scanner  # noqa: E402
 from recipe_mtlvae.inference.archive.listing import Entry, cut, entries_of, in_folders, read_list  # noqa: E402
@@ -404,3 +405,10 @@ def test_a_table_that_cannot_be_merged_leaves_the_old_ones(tmp_path):
     with pytest.raises(RecipeError, match="was damaged"):
         parts.merge(tmp_path, cut(entries(1), ""))
     assert (tmp_path / "events.parquet").read_text() == "old" and not (tmp_path / "faults.tsv").exists()
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "two"])
+def test_a_number_of_workers_that_is_none_is_told(workers, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        detect_archive.main(["--checkpoint", "none.ckpt", "--out", str(tmp_path / "out"), "--workers", workers, "x"])
+    assert f"expected a number of at least 1, got '{workers}'" in capsys.readouterr().err

@@ -14,7 +14,9 @@ from recipe_mtlvae.submission.profile import profile_file, read_profile, shipped
 
 def main(argv: list[str]) -> None:
     """Exit code 0 for a package without faults (a rehearsal is named as such), 1 otherwise."""
-    parser = argparse.ArgumentParser(prog="python -m recipe_mtlvae check-submission", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m recipe_mtlvae check-submission", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("path", type=Path, help="the package, a zip file or a folder")
     profile_help = f"{', '.join(shipped_profiles())} or a YAML file (found from what the package holds)"
     parser.add_argument("--profile", metavar="NAME", help=profile_help)

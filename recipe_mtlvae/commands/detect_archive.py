@@ -39,14 +39,14 @@ def main(argv: list[str]) -> None:
     state = _state(options.out, digest)
     chosen = [str(getattr(options, name)) for name in ("classes", *CHOICES, "scores")]
     chunks = listing.cut(entries, content_hash(FORMAT, digest, chosen))
-    if parts.missing(options.out, chunks):
-        decoding = _decoding(options)  # refused before anything is written
+    # What does not fit is refused before anything is written
+    decoding = _decoding(options) if parts.missing(options.out, chunks) else None
     check_writable(options.out)
     with only_writer(options.out):
         tables = content_hash([chunk.name for chunk in chunks])
         if todo := parts.missing(options.out, chunks):
             write_json(options.out / STATE, {"checkpoint": digest, "tables": None})
-            _work(options, decoding, todo)
+            _work(options, decoding or _decoding(options), todo)  # parts may have been cleared in between
         elif state == tables and all((options.out / name).exists() for name in TABLES):
             print(f"nothing to do: {options.out} holds all {len(entries)} recordings", file=sys.stderr)
             return _end(options.out, len(entries))
@@ -78,9 +78,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise ValueError
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
+    return int(text)
 
 
 def _digest(checkpoint: Path) -> str:
