@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from recipe_mtlvae.report.comparison import costs
 from recipe_mtlvae.report.comparison.compared import ComparedSystem, Result
 from recipe_mtlvae.report.comparison.costs import cost_rows
 from recipe_mtlvae.report.comparison.energy_use import best_selection, kwh_to_reach
@@ -73,3 +74,8 @@ def test_energies_are_held_against_each_other_only_where_measured_alike(other):
 
 def test_without_a_baseline_there_is_no_such_line():
     assert row(OURS, OURS) is None
+
+
+@pytest.mark.parametrize(("speeds", "shown"), [([1168.2], "1,170"), ([204.0, 206.0], "205"), ([4.267], "4.27")])
+def test_a_speed_is_the_runs_mean_to_three_digits_written_out(speeds, shown):
+    assert costs._rounded(speeds) == shown

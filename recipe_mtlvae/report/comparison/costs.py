@@ -187,10 +187,15 @@ def _coverage(split: str, system: ComparedSystem) -> str:
 def _training_speed(system: ComparedSystem) -> str:
     training = [run.model.get(TRAINING) or {} for run in system.runs]
     speeds = [t["clips_seen"] / t["seconds"] for t in training if t.get("clips_seen") and t.get("seconds")]
-    return f"{np.mean(speeds):.3g} clips a second" if speeds else NOT_MEASURED
+    return f"{_rounded(speeds)} clips a second" if speeds else NOT_MEASURED
 
 
 def _detection_speed(split: str, system: ComparedSystem) -> str:
     predictions = [(run.model.get("prediction") or {}).get(split) or {} for run in system.runs]
     speeds = [prediction["times_real_time"] for prediction in predictions if prediction.get("times_real_time")]
-    return f"{np.mean(speeds):.3g} times real time" if speeds else NOT_MEASURED
+    return f"{_rounded(speeds)} times real time" if speeds else NOT_MEASURED
+
+
+def _rounded(speeds: Sequence[float]) -> str:
+    """Their mean to three digits, written out: 1,170."""
+    return f"{float(f'{np.mean(speeds):.3g}'):,g}"
