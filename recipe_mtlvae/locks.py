@@ -24,7 +24,7 @@ def locked(path: Path, busy: Callable[[str], None] = lambda holder: None, togeth
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            busy("another process" if path.is_dir() else path.read_text(errors="replace").strip() or "another process")
+            busy(_holder(path))
             fcntl.flock(descriptor, kind)
         except OSError:  # a file system without locks
             pass
@@ -35,3 +35,12 @@ def locked(path: Path, busy: Callable[[str], None] = lambda holder: None, togeth
         yield
     finally:
         os.close(descriptor)
+
+
+def _holder(path: Path) -> str:
+    """Who holds it; one that has only just begun writes its name within a moment."""
+    for _ in range(0 if path.is_dir() else 10):
+        if holder := path.read_text(errors="replace").strip():
+            return holder
+        time.sleep(0.05)
+    return "another process"
