@@ -9,6 +9,7 @@ from pathlib import Path
 from local.stage import PROJECT
 from local.study.rows import Study, StudyRow, read_study, rows_of
 from local.study.run import is_finished, run_all
+from recipe_mtlvae.commands.option_types import count
 from recipe_mtlvae.errors import Fault, RecipeError, exit_code_of
 from recipe_mtlvae.files import write_json, write_text
 from recipe_mtlvae.shards import Shard, shard_of
@@ -46,7 +47,7 @@ def _parse() -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("study", type=Path, metavar="FILE.yaml")
-    parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="rows side by side, one thread each (1)")
+    parser.add_argument("--jobs", type=count, default=1, metavar="N", help="rows side by side, one thread each (1)")
     parser.add_argument(
         "--shard", type=_shard, default=Shard(), metavar="I/N", help="train this share of the rows only"
     )
@@ -64,12 +65,6 @@ def _parse() -> argparse.Namespace:
         "--exp_dir", type=Path, default=PROJECT / "exp", metavar="DIR", help="folder of the runs (exp/)"
     )
     return parser.parse_args()
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
-    return int(text)
 
 
 def _shard(text: str) -> Shard:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recipe_mtlvae.commands.detection_options import CHOICES, add_detection_options, open_detector, result_folder
+from recipe_mtlvae.commands.option_types import count
 from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, fail, warn
 from recipe_mtlvae.files import content_hash, write_json
 from recipe_mtlvae.inference.archive import listing
@@ -68,19 +69,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     which.add_argument("folders", type=Path, nargs="*", default=[], metavar="FOLDER", help="searched recursively")
     parser.add_argument(
-        "--workers", type=_count, metavar="N", help="processes; more than 1 need ray (1; of a cluster, all)"
+        "--workers", type=count, metavar="N", help="processes; more than 1 need ray (1; of a cluster, all)"
     )
     parser.add_argument(
         "--cluster", metavar="ADDRESS", help="of a Ray cluster that sees the same files: host:port, auto"
     )
     parser.add_argument("--scores", action="store_true", help="keep score tables too")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
-    return int(text)
 
 
 def _digest(checkpoint: Path) -> str:
