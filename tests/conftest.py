@@ -45,6 +45,20 @@ def root(made: Path, tmp_path: Path) -> Path:
     return shutil.copytree(made, tmp_path / "corpus")
 
 
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of YAMNet's weights, random ones; not to be changed."""
+    import torch
+
+    from recipe_mtlvae.inputs.encoders.yamnet import YAMNet
+    from tests.test_yamnet import keras_file
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("encoder") / "yamnet.h5"
+    keras_file(path, YAMNet())
+    return path
+
+
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """The charts of a data report keep their titles alone: laying them out takes most of the time of stage 0."""

@@ -23,14 +23,6 @@ from tests.tiny import AUDIO, RATE, make_tiny_corpus, tiny_conf
 SETTINGS = ("vae.sees=[embeddings]", "vae.hidden=8", "vae.latent=4", "train.max_epochs=1", "train.epoch_steps=1")
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("encoder") / "yamnet.h5"
-    torch.manual_seed(0)
-    keras_file(path, YAMNet())
-    return path
-
-
 @pytest.fixture
 def conf(weights):
     return tiny_conf(*SETTINGS, f"encoder.weights={weights}")

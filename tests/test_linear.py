@@ -17,16 +17,7 @@ from recipe_mtlvae.inference.detector import Detector
 from recipe_mtlvae.inputs.encoders.yamnet import YAMNet
 from recipe_mtlvae.nets.linear_layer import LinearLayer
 from recipe_mtlvae.scoring.scores import read_scores
-from tests.test_yamnet import keras_file
 from tests.tiny import AUDIO, SETTINGS, make_tiny_corpus
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("encoder") / "yamnet.h5"
-    torch.manual_seed(0)
-    keras_file(path, YAMNet())
-    return path
 
 
 def conf_of(weights, *settings: str):
