@@ -6,7 +6,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recipe_mtlvae import interrupts
@@ -69,6 +69,13 @@ def warn(text: str, kind: str = "warning") -> None:
 def fail(what: str, hint: str = "", path: Path | str | None = None, line: int | None = None) -> RecipeError:
     """A RecipeError of one fault, to be raised by the caller."""
     return RecipeError(Fault(what, hint, path, line))
+
+
+def reason_of(error: Exception) -> str:
+    """What is wrong, without the path: for a page, which leaves the machine."""
+    if isinstance(error, RecipeError):
+        return str(replace(error.faults[0], path=None))
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def exit_code_of(main: Callable[[], None]) -> int:

@@ -184,7 +184,8 @@ def test_missing_file_is_a_gap(run_dir: Path, name: str) -> None:
 @pytest.mark.parametrize(("name", "text"), [("energy.json", "{"), ("conf.yaml", "{"), ("conf.yaml", "seed: !!bool x")])
 def test_broken_file_is_a_gap(run_dir: Path, name: str, text: str) -> None:
     (run_dir / name).write_text(text)
-    assert any(gap.startswith(f"{name} cannot be read") for gap in open_run(run_dir).gaps)
+    gap = next(gap for gap in open_run(run_dir).gaps if gap.startswith(f"{name} cannot be read"))
+    assert str(run_dir) not in gap  # a page leaves the machine
 
 
 def test_page_of_a_run_with_scores_alone_states_its_gaps(run_dir: Path, corpus: Path) -> None:
@@ -200,8 +201,15 @@ def test_without_features_clips_are_shown_by_their_events(run_dir: Path, tmp_pat
     gaps: list[str] = []
     systems = systems_of_runs({"run": run_dir})
     views = clips.clip_views(systems, "validation", Corpus(_conf(), tmp_path / "no corpus"), 4, gaps)
-    assert [view.log_mel for view in views] == [None] * 4 and views[0].lanes["truth"]
+    assert [view.log_mel for view in views] == [None] * 4 and views[0].lanes[0][1]
     assert len(gaps) == 1 and gaps[0].startswith("The test clips are shown without spectrogram and sound")
+    assert str(tmp_path) not in gaps[0]
+
+
+def test_system_called_truth_is_drawn_beside_the_truth(run_dir: Path) -> None:
+    views = clips.clip_views(systems_of_runs({"truth": run_dir}), "validation", None, 4, [])
+    assert all([name for name, _ in view.lanes] == ["truth", "truth"] for view in views)
+    assert any(view.lanes[0][1] != view.lanes[1][1] for view in views)
 
 
 def test_run_without_scores_is_refused(tmp_path: Path) -> None:
@@ -252,7 +260,7 @@ def test_labels_that_the_font_lacks_are_not_warned_of() -> None:
 
 def test_class_keeps_its_colour_in_bars_and_clips() -> None:
     colours = palette(list("abcdefgh"))
-    clip = clip_chart(None, 0.016, np.ones(1), 10.0, {"truth": [Event(1.0, 2.0, "c")]}, colours, "clip")
+    clip = clip_chart(None, 0.016, np.ones(1), 10.0, [("truth", [Event(1.0, 2.0, "c")])], colours, "clip")
     bars = plots.bars({"run": dict.fromkeys(colours, 0.5)}, {}, colours, "T", "F1", 1.0)
     assert colours["c"] in clip and colours["c"] in bars
     assert colours["a"] not in clip

@@ -16,7 +16,7 @@ import yaml
 from recipe_mtlvae.conf import CONF_DIR, Conf, conf_from_dict, load_conf
 from recipe_mtlvae.conf_files import load_yaml
 from recipe_mtlvae.corpus.splits import main_split, scored_splits
-from recipe_mtlvae.errors import RecipeError, fail
+from recipe_mtlvae.errors import RecipeError, fail, reason_of
 from recipe_mtlvae.files import read_text
 from recipe_mtlvae.systems import SYSTEMS
 
@@ -132,7 +132,7 @@ def _read(file: Path, gaps: list[str], parse: Callable[[str], Any]) -> Any:
     except FileNotFoundError:
         gaps.append(f"{file.name} is missing.")
     except (OSError, ValueError, RecursionError, yaml.YAMLError, csv.Error, RecipeError) as error:
-        gaps.append(f"{file.name} cannot be read: {error}.")
+        gaps.append(f"{file.name} cannot be read: {reason_of(error)}.")
     return None
 
 

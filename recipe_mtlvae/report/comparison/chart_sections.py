@@ -135,7 +135,7 @@ def _latent_space(systems: Sequence[ComparedSystem]) -> ChartSection:
 
 def _clips(systems: Sequence[ComparedSystem], views: Sequence[ClipView], corpus: Corpus | None) -> ChartSection:
     labels = _labels({name: result for system in systems for name, result in system.results.items()})
-    labels += sorted({event.label for view in views for lane in view.lanes.values() for event in lane} - set(labels))
+    labels += sorted({event.label for view in views for _, lane in view.lanes for event in lane} - set(labels))
     colours = palette(labels)
     frame_seconds = corpus.conf.features.hop_length / corpus.conf.features.sample_rate if corpus else 0.0
     charts = []

@@ -22,17 +22,17 @@ def clip_chart(
     frame_seconds: float,
     frequencies: np.ndarray,
     seconds: float,
-    lanes: Mapping[str, Sequence[Event]],
+    lanes: Sequence[tuple[str, Sequence[Event]]],
     colours: Mapping[str, str],
     title: str,
 ) -> Markup:
     """A clip's spectrogram above its events, on one time axis.
 
     `log_mel` (mels, frames) in dB or None, a frame every `frame_seconds`; `frequencies` (mels,) the bands' centres in
-    Hz; `lanes` the events of the truth and of each system by name, drawn below each other within the row of their
+    Hz; `lanes` the names and events of the truth, then of each system, drawn below each other within the row of their
     class; the rows are in the order of `colours`, which names every class.
     """
-    present = {event.label for events in lanes.values() for event in events}
+    present = {event.label for _, events in lanes for event in events}
     rows = [label for label in colours if label in present]
     row_inches = 0.12 + 0.14 * len(lanes)
     heights = [1.35] * (log_mel is not None) + [max(1, len(rows)) * row_inches]
@@ -45,16 +45,16 @@ def clip_chart(
             top = figure.add_subplot(grid[0, 0], sharex=bottom)
             draw_spectrogram(figure, top, log_mel, frequencies, frame_seconds)
             bottom.set_xlim(0.0, seconds)
-        handles = [Patch(**_look(i, INK), label=name) for i, name in enumerate(lanes)]
+        handles = [Patch(**_look(i, INK), label=name) for i, (name, _) in enumerate(lanes)]
         figure.legend(handles=handles, loc="outside lower left", ncols=2, handlelength=2.2, columnspacing=1.2)
         return svg(figure, title)
 
 
 def _draw_events(
-    axes: Axes, lanes: Mapping[str, Sequence[Event]], rows: Sequence[str], colours: Mapping[str, str]
+    axes: Axes, lanes: Sequence[tuple[str, Sequence[Event]]], rows: Sequence[str], colours: Mapping[str, str]
 ) -> None:
     height = 0.8 / len(lanes)
-    for i, events in enumerate(lanes.values()):
+    for i, (_, events) in enumerate(lanes):
         for event in events:
             top = rows.index(event.label) - 0.4 + i * height
             span = [(event.onset, event.offset - event.onset)]

@@ -11,7 +11,7 @@ from recipe_mtlvae.audio.decoding import read_audio
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.corpus.names import stem_of
 from recipe_mtlvae.corpus.splits import Corpus
-from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.errors import RecipeError, reason_of
 from recipe_mtlvae.inputs.prepared import Split, open_split
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.report.comparison.compared import ComparedSystem
@@ -29,7 +29,7 @@ class ClipView:
     rank: str  # worst | median | best
     f1: float  # segment-based, of this clip, mean of the systems
     seconds: float
-    lanes: dict[str, Sequence[Event]]  # "truth", then each system's detections
+    lanes: list[tuple[str, Sequence[Event]]]  # the truth, then each system's detections, with their names
     log_mel: np.ndarray | None  # (mels, frames), dB
     audio: str | None  # data URI
 
@@ -56,7 +56,7 @@ def clip_views(
     places = {stem_of(clip.name): i for i, clip in enumerate(prepared.clips)} if prepared else {}
     views = []
     for clip, rank in ranked:
-        lanes = {"truth": reference.truth[clip]} | {name: found.get(clip, ()) for name, found in detected.items()}
+        lanes = [("truth", reference.truth[clip]), *((name, found.get(clip, ())) for name, found in detected.items())]
         seconds = corpus.conf.data.clip_seconds if corpus else reference.durations[clip]
         view = ClipView(clip, rank, scores[clip], seconds, lanes, None, None)
         views.append(_with_recording(view, prepared, places[clip], corpus.conf) if clip in places else view)
@@ -104,7 +104,7 @@ def _open_corpus(corpus: Corpus | None, split: str, gaps: list[str]) -> Split | 
     try:
         return open_split(corpus, split)
     except RecipeError as error:
-        gaps.append(f"The test clips are shown without spectrogram and sound: {error.faults[0]}.")
+        gaps.append(f"The test clips are shown without spectrogram and sound: {reason_of(error)}.")
         return None
 
 
