@@ -68,6 +68,18 @@ def test_a_gap_of_two_steps_keeps_its_edges(length):
     assert found(scores, BoxParameters(length, 0.15, relative=False)) == [(30, 50, 1.0), (52, 72, 1.0)]
 
 
+@pytest.mark.parametrize(
+    "scores",
+    [
+        steps((0, 10), (0.05, 10), (1, 10), (0, 10)),  # it stirs long before it sounds
+        steps((0, 20), (1, 10), (0.05, 10)),  # and long after
+        steps((0, 10), (0.3, 10), (0.9, 10), (0.2, 10), (0, 10)),
+    ],
+)
+def test_of_several_rises_or_falls_in_a_row_the_steepest_counts(scores):
+    assert [box[:2] for box in found(scores)] == [(20, 30)]
+
+
 @pytest.mark.parametrize("threshold", [0.2, 0.3, 0.4])
 def test_a_threshold_takes_whole_boxes_or_leaves_them(threshold):
     scores = np.random.default_rng(0).random((200, 1)) ** 2

@@ -7,6 +7,7 @@ the method, so it is off by default.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -63,13 +64,17 @@ def _changes(scores: np.ndarray, half: int) -> np.ndarray:
 
 
 def _events(changes: np.ndarray, scores: np.ndarray) -> list[tuple[int, int]]:
-    """(onset, offset) between a rise and the next fall; of several rises in a row the first one counts."""
+    """(onset, offset) between a rise and the next fall; of several rises or falls in a row the steepest one counts.
+
+    The first one would do worse: a score that stirs long before an event would open its box there.
+    """
     jumps = np.abs(np.diff(scores, prepend=0.0, append=0.0))
     onsets, offsets = _maxima(changes, jumps), _maxima(-changes, jumps)
     events, opened = [], None
-    for border in sorted(onsets | offsets):
-        if border in onsets:
-            opened = border if opened is None else opened
+    for is_onset, borders in itertools.groupby(sorted(onsets | offsets), onsets.__contains__):
+        border = max(borders, key=lambda at: abs(changes[at]))
+        if is_onset:
+            opened = border
         elif opened is not None:
             events.append((opened, border))
             opened = None
