@@ -13,9 +13,9 @@ from torch.nn import init
 from local.stage import Stage
 from local.train import train
 from local.training.history import read_history
-from local.training.mtlvae import MTLVAETraining
+from local.training.mtlvae import MTLVAETraining, clips_without_strong_labels
 from local.training.run_state import BEST, LAST
-from local.training.schedule import Plan, moving_average
+from local.training.schedule import Plan, averaged_network, moving_average
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.nets.checkpoint import build_network, read_content
@@ -94,3 +94,18 @@ def test_consistency_counts_steps_and_clips_and_rises_as_the_mean_teachers():
     assert seen["loss/consistency"].item() == pytest.approx(0.26)
     others = sum(seen[f"loss/{name}"].item() for name in (*conf.tasks, "kld"))
     assert total - others == pytest.approx(2 * math.exp(-5) * 0.26, rel=1e-3)
+
+
+def test_consistency_is_about_the_clips_without_strong_labels():
+    spans = {"strong_synth": slice(3), "weak": slice(3, 5), "reconstruction": slice(5, 6), "strong_real": slice(6, 9)}
+    batch = Batch({}, torch.zeros(9, 31, 2), torch.zeros(9, 2), spans)
+    assert clips_without_strong_labels(batch).tolist() == [3, 4, 5]
+
+
+def test_the_teacher_has_dropout_of_its_own_and_no_statistics_of_the_batch():
+    averaging = moving_average(0.5)
+    net = build_network(tiny_conf(*AVERAGED), len(CLASSES)).eval()
+    averaging._average_model = SimpleNamespace(module=SimpleNamespace(net=net))
+    teacher = averaged_network(SimpleNamespace(callbacks=[averaging]))
+    modes = {type(module): module.training for module in teacher.modules()}
+    assert modes[torch.nn.Dropout] and not modes[torch.nn.BatchNorm2d]

@@ -13,6 +13,7 @@ from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.nets.losses import consistency_mse, kl_per_dimension, masked_mse, mtlvae_losses, weighted_sum
 from recipe_mtlvae.nets.masking import hidden, random_spans
 from recipe_mtlvae.nets.prediction import Prediction
+from recipe_mtlvae.tasks import TASKS
 
 ACTIVE_NATS = 0.01  # a latent dimension with less KL than this carries nothing (Burda et al., 2016)
 
@@ -21,11 +22,11 @@ class MTLVAETraining(SystemTraining):
     """One step: forward, the terms of Eq. 1, their weighted sum."""
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        unlabeled, is_consistent = batch.spans.get("reconstruction"), self.conf.loss.consistency > 0
+        is_consistent, taught = self.conf.loss.consistency > 0, clips_without_strong_labels(batch)
         if self.conf.vae.reconstructs == "all" and "reconstruction" in batch.spans:
             batch = dataclasses.replace(batch, spans=batch.spans | {"reconstruction": slice(0, len(batch))})
         inputs = batch.scaled(self.inputs)
-        shown = {name: values[unlabeled] for name, values in inputs.items()} if is_consistent else {}
+        shown = {name: values[taught] for name, values in inputs.items()} if is_consistent else {}
         log_mel, rows = inputs["log_mel"], batch.spans.get("reconstruction")
         if masked := self.conf.vae.masked > 0 and rows is not None:
             mask = random_spans(rows.stop - rows.start, log_mel.shape[2], self.conf.vae.masked, log_mel.device)
@@ -39,7 +40,7 @@ class MTLVAETraining(SystemTraining):
         if masked:
             terms["reconstruction"] = masked_mse(output.heads["reconstruction"], log_mel[rows], mask)
         if is_consistent:
-            ours = self.net.probabilities({task: logits[task][unlabeled] for task in everywhere})
+            ours = self.net.probabilities({task: logits[task][taught] for task in everywhere})
             terms["consistency"] = consistency_mse(ours, self._average(shown))
         loss = weighted_sum(terms, self._weights())
         figures = {f"loss/{name}": term for name, term in terms.items()}
@@ -53,7 +54,7 @@ class MTLVAETraining(SystemTraining):
 
     @torch.no_grad()
     def _average(self, inputs: dict[str, Tensor]) -> Prediction:
-        """The probabilities of the weights' moving average, which draws no random number."""
+        """The probabilities of the weights' moving average."""
         net = averaged_network(self.trainer)
         return net.probabilities(net(**inputs, rows=dict.fromkeys(net.inference_heads(), slice(None))).heads)
 
@@ -65,3 +66,9 @@ class MTLVAETraining(SystemTraining):
         if weights["consistency"]:
             weights["consistency"] *= warm_up(self.global_step, self.plan.steps // 4)
         return weights
+
+
+def clips_without_strong_labels(batch: Batch) -> Tensor:
+    """The rows of the weak and the unlabeled clips, which a mean teacher tells when an event sounds."""
+    spans = [rows for task, rows in batch.spans.items() if TASKS[task].labels != "strong"]
+    return torch.tensor([row for rows in spans for row in range(rows.start, rows.stop)], dtype=torch.long)

@@ -65,9 +65,13 @@ def moving_average(factor: float) -> WeightAveraging:
 
 
 def averaged_network(trainer: Trainer) -> nn.Module:
-    """The network of moving_average, in eval mode."""
+    """The network of moving_average as a mean teacher: with dropout and noise of its own, its statistics at rest."""
     averaging = next(callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging))
-    return averaging._average_model.module.net.eval()
+    net = averaging._average_model.module.net.train()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    return net
 
 
 def warm_up(step: int, steps: int) -> float:
