@@ -6,20 +6,20 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 
 import torch
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.flop_counter import FlopCounterMode
 
+from local.training.mtlvae import MTLVAETraining
+from local.training.schedule import Plan, moving_average
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
 from recipe_mtlvae.inputs.batches import Batch, even_shares
 from recipe_mtlvae.inputs.log_mel import LogMelInput, scale
 from recipe_mtlvae.inputs.registry import inputs_of
 from recipe_mtlvae.labels import Grid
-from recipe_mtlvae.nets.checkpoint import build_network
 from recipe_mtlvae.nets.crnn import CRNN
-from recipe_mtlvae.nets.losses import mtlvae_losses, weighted_sum
 from recipe_mtlvae.tasks import TASKS
 from tests.benchmarks.machine import product
 from tests.benchmarks.timing import Goal, Line, Way, race
@@ -55,22 +55,25 @@ def random_batch(conf: Conf) -> Batch:
 
 
 def mtlvae_step(conf: Conf, batch: Batch) -> Callable[[], None]:
-    """Inputs on the grid, forward, all terms of the loss, backward, gradient clipping, Adam, moving average if any."""
-    net = build_network(conf, CLASSES).train()
-    optimizer = torch.optim.AdamW(net.parameters(), conf.train.learning_rate, weight_decay=conf.train.weight_decay)
-    weights, sources, steps = dataclasses.asdict(conf.loss), inputs_of(conf), batch.strong.shape[1]
-    share = 1.0 - conf.train.weight_average
-    average = AveragedModel(net, avg_fn=lambda mean, new, _: torch.lerp(mean.float(), new.float(), share))
+    """Inputs on the grid, stage 1's own step, gradient clipping, Adam, moving average if any; nothing is logged."""
+    module, callbacks = MTLVAETraining(conf, tuple(map(str, range(CLASSES)))).train(), []
+    module.log_figures = lambda *_: None
+    module.plan = Plan(epochs=40, epoch_steps=25)
+    if conf.train.weight_average:
+        callbacks = [moving_average(conf.train.weight_average)]
+        callbacks[0].setup(SimpleNamespace(strategy=SimpleNamespace(root_device=batch.strong.device)), module, "fit")
+    module._trainer = SimpleNamespace(global_step=500, callbacks=callbacks)  # when all terms have their full weight
+    optimizer = module.configure_optimizers()["optimizer"]
+    stored, steps = batch.inputs, batch.strong.shape[1]
 
     def step() -> None:
         optimizer.zero_grad()
-        seen = {name: one.scale(one.on_grid(batch.inputs[name], steps).float()) for name, one in sources.items()}
-        output = net(**seen, rows=batch.spans)
-        weighted_sum(mtlvae_losses(output, seen["log_mel"], batch), weights).backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), conf.train.gradient_clip)
+        on_grid = {name: source.on_grid(stored[name], steps) for name, source in module.inputs.items()}
+        module.training_step(dataclasses.replace(batch, inputs=on_grid), 0).backward()
+        torch.nn.utils.clip_grad_norm_(module.parameters(), conf.train.gradient_clip)
         optimizer.step()
-        if share < 1.0:
-            average.update_parameters(net)
+        for callback in callbacks:
+            callback._average_model.update_parameters(module)
 
     return step
 
