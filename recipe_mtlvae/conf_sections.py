@@ -223,7 +223,7 @@ class TrainConf:
     accelerator: Literal["auto", "cpu", "gpu"]
     devices: Int | None = Field(ge=1, le=2**12)
     num_nodes: Int = Field(ge=1, le=2**12)
-    strategy: Literal["auto", "ddp", "ddp_spawn", "ddp_fork"]
+    strategy: Literal["auto", "ddp"]
     precision: Literal["32-true", "16-mixed", "bf16-mixed"]
     threads: Int | None = Field(ge=1, le=2**12)
 

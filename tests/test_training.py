@@ -214,8 +214,8 @@ def test_on_a_cpu_of_several_cores_two_processes_of_one_thread_share_the_work(mo
 
 
 def test_configured_processes_are_taken_as_they_are():
-    settings = ["train.accelerator=cpu", "train.devices=3", "train.strategy=ddp_spawn", "train.threads=4"]
-    assert processes_of(load_conf(settings=settings).train) == Processes(3, "ddp_spawn", 4)
+    settings = ["train.accelerator=cpu", "train.devices=3", "train.strategy=ddp", "train.threads=4"]
+    assert processes_of(load_conf(settings=settings).train) == Processes(3, "ddp", 4)
 
 
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a GPU")
