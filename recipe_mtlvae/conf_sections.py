@@ -178,6 +178,7 @@ class AugmentConf:
     mix: Probability
     shift: Probability
     band_gain: Probability
+    band_shift: Probability
 
 
 @section

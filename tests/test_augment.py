@@ -42,7 +42,9 @@ def test_by_default_nothing_is_changed_and_no_random_number_is_drawn():
 def test_an_augmentation_is_the_same_for_the_same_seed_and_another_for_another(name):
     def features(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
-        return augmented(batch(frames=626, bands=8), f"augment.{name}=1.0").inputs["log_mel"]
+        clips = batch(frames=626, bands=8)
+        clips.inputs["log_mel"] += torch.arange(8.0)[:, None]
+        return augmented(clips, f"augment.{name}=1.0").inputs["log_mel"]
 
     assert torch.equal(features(1), features(1))
     assert any(not torch.equal(features(1), features(seed)) for seed in range(2, 9))
@@ -112,6 +114,27 @@ def test_band_gain_is_on_some_clips_alike_at_all_frames(monkeypatch):
     torch.testing.assert_close(clips.inputs["log_mel"], batch(bands=7).inputs["log_mel"] - 3.0)
     clips = augmented(batch(bands=7), "augment.band_gain=0.2")
     assert torch.equal(clips.inputs["log_mel"], batch(bands=7).inputs["log_mel"])
+
+
+@pytest.mark.parametrize(("moved", "expected"), [(2, [0, 0, 0, 1, 2]), (-1, [1, 2, 3, 4, 4]), (0, [0, 1, 2, 3, 4])])
+def test_band_shift_moves_a_clip_and_repeats_its_outermost_band(moved, expected, monkeypatch):
+    monkeypatch.setattr(torch, "randint", lambda low, high, size, device: torch.full(size, moved))
+    clips = batch(bands=5)
+    clips.inputs["log_mel"][:] = torch.arange(5.0)[:, None]  # each band holds its number
+    strong = clips.strong.clone()
+    augmented(clips, "augment.band_shift=1.0")
+    assert clips.inputs["log_mel"][3, :, 7].tolist() == expected
+    assert torch.equal(clips.strong, strong)
+
+
+def test_band_shift_is_drawn_for_each_clip(monkeypatch):
+    """Draws of 0, .2, .4 ... for six clips: three are below .5, and moved."""
+    monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.arange(6.0)[:, None] / 5)
+    monkeypatch.setattr(torch, "randint", lambda low, high, size, device: torch.full(size, 1))
+    clips = batch(bands=5)
+    clips.inputs["log_mel"][:] = torch.arange(5.0)[:, None]
+    augmented(clips, "augment.band_shift=0.5")
+    assert clips.inputs["log_mel"][:, 4, 0].tolist() == [3, 3, 3, 4, 4, 4]
 
 
 def test_in_how_many_batches_is_the_keys_value(monkeypatch):

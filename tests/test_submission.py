@@ -414,7 +414,7 @@ def test_a_character_that_the_years_reader_does_not_take_is_found_in_what_was_pa
     [
         ((), "data_augmentation", None),
         (("augment.mixup=0.5",), "data_augmentation", "mixup"),
-        (("augment.shift=0.5", "augment.band_gain=1"), "data_augmentation", "shift, band gain"),
+        (("augment.shift=0.5", "augment.band_shift=1"), "data_augmentation", "shift, band shift"),
         (("postprocess.median_filter=1",), "post_processing", None),
         (("postprocess.median_filter=5",), "post_processing", "median filtering (320 ms)"),
         (

@@ -18,6 +18,7 @@ from recipe_mtlvae.inputs.registry import inputs_of
 
 MIX_DB = 6.0  # largest level of the second clip above or below the first
 GAIN_DB, GAIN_POINTS = 6.0, 6  # largest gain of a band, up or down; points over the bands, linear in between
+SHIFT_BANDS = 6  # most bands that a clip is moved by
 
 
 def augment(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
@@ -93,12 +94,22 @@ def band_gain(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
     batch.inputs["log_mel"] = log_mel + chosen * gains(points, log_mel.shape[1])
 
 
+def band_shift(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
+    """Some clips' log-mel moved by up to SHIFT_BANDS bands, up or down, the outermost one repeated: another pitch."""
+    clips, device, log_mel = len(batch), batch.weak.device, batch.inputs["log_mel"]
+    chosen = torch.rand(clips, 1, device=device) < conf.augment.band_shift
+    moved = torch.randint(-SHIFT_BANDS, SHIFT_BANDS + 1, (clips, 1), device=device) * chosen
+    source = (torch.arange(log_mel.shape[1], device=device) - moved).clamp(0, log_mel.shape[1] - 1)  # (clips, bands)
+    batch.inputs["log_mel"] = log_mel.gather(1, source[:, :, None].expand_as(log_mel))
+
+
 # In the order in which they are done
 AUGMENTATIONS: dict[str, Callable[[Batch, Conf, Mapping[str, str]], None]] = {
     "mixup": mixup,
     "mix": mix,
     "shift": shift,
     "band_gain": band_gain,
+    "band_shift": band_shift,
 }
 
 
