@@ -55,21 +55,24 @@ def random_batch(conf: Conf) -> Batch:
 
 
 def mtlvae_step(conf: Conf, batch: Batch) -> Callable[[], None]:
-    """Inputs on the grid, stage 1's own step, gradient clipping, Adam, moving average if any; nothing is logged."""
+    """Inputs on the grid, stage 1's own augmentation and step, clipping, Adam, moving average if any; no log."""
     module, callbacks = MTLVAETraining(conf, tuple(map(str, range(CLASSES)))).train(), []
     module.log_figures = lambda *_: None
     module.plan = Plan(epochs=40, epoch_steps=25)
     if conf.train.weight_average:
         callbacks = [moving_average(conf.train.weight_average)]
         callbacks[0].setup(SimpleNamespace(strategy=SimpleNamespace(root_device=batch.strong.device)), module, "fit")
-    module._trainer = SimpleNamespace(global_step=500, callbacks=callbacks)  # when all terms have their full weight
+    late = 500  # when all terms have their full weight
+    module._trainer = SimpleNamespace(global_step=late, global_rank=0, callbacks=callbacks)
     optimizer = module.configure_optimizers()["optimizer"]
     stored, steps = batch.inputs, batch.strong.shape[1]
 
     def step() -> None:
         optimizer.zero_grad()
         on_grid = {name: source.on_grid(stored[name], steps) for name, source in module.inputs.items()}
-        module.training_step(dataclasses.replace(batch, inputs=on_grid), 0).backward()
+        seen = dataclasses.replace(batch, inputs=on_grid, strong=batch.strong.clone(), weak=batch.weak.clone())
+        module.on_train_batch_start(seen, 0)
+        module.training_step(seen, 0).backward()
         torch.nn.utils.clip_grad_norm_(module.parameters(), conf.train.gradient_clip)
         optimizer.step()
         for callback in callbacks:
