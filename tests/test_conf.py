@@ -181,9 +181,9 @@ def test_the_mean_teacher_needs_its_three_sets():
 
 @pytest.mark.parametrize(
     "settings",
-    [("loss.consistency=1",), ("loss.consistency=1", "train.weight_average=0.9", "tasks=[strong_real, weak]")],
+    [("loss.consistency=1",), ("loss.consistency=1", "train.weight_average=0.9", "tasks=[strong_real]")],
 )
-def test_consistency_needs_the_moving_average_and_unlabeled_clips(settings):
+def test_consistency_needs_the_moving_average_and_clips_without_strong_labels(settings):
     with pytest.raises(RecipeError, match=r"loss.consistency': expected 0 without train.weight_average above 0 and"):
         load_conf(settings=[*settings])
 

@@ -23,6 +23,7 @@ from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.inputs.mel_transform import LogMel
 from recipe_mtlvae.inputs.registry import inputs_of
 from recipe_mtlvae.labels import samples_of
+from tests.stand_in_trainer import attach_trainer
 
 SHIPPED = [CONF_DIR / "base.yaml", *sorted(CONF_DIR.glob("*.yaml")), *sorted(CONF_DIR.glob("data/*.yaml"))]
 SHIPPED = [file for file in dict.fromkeys(SHIPPED) if file.name != "published.yaml"]
@@ -77,6 +78,7 @@ def one_step(conf: Conf) -> float:
     module = training_of(conf)(conf, ("Beep", "Hum"))
     module.log_figures = lambda *args: None
     module.plan = Plan(epochs=4, epoch_steps=2)
+    attach_trainer(module, 0)
     sets = conf.tasks if conf.system == "mtlvae" else tuple(module.set_labels)
     clips = 2 * len(sets)
     sources = inputs_of(conf)

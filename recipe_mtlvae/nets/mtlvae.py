@@ -49,8 +49,8 @@ def check(conf: Conf) -> None:
         raise ValueError(f"vae.masked: expected 0 where the encoder sees embeddings, got {vae.masked:g}")
     if vae.clip_gate and "weak" not in conf.tasks:
         raise ValueError("vae.clip_gate: expected false without the task weak, which learns clip probabilities")
-    if conf.loss.consistency and not (conf.train.weight_average and "reconstruction" in conf.tasks):
-        what = "expected 0 without train.weight_average above 0 and the task reconstruction, whose clips it is about"
+    if conf.loss.consistency and not (conf.train.weight_average and {"weak", "reconstruction"} & {*conf.tasks}):
+        what = "expected 0 without train.weight_average above 0 and the task weak or reconstruction, its clips"
         raise ValueError(f"loss.consistency: {what}, got {conf.loss.consistency:g}")
     width = conf.features.n_mels * frames * vae.outputs_per_step
     gru = 6 * vae.hidden * (width + 3 * vae.hidden * vae.layers)  # of both directions; the decoder has one, too

@@ -6,14 +6,13 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable, Iterable
-from types import SimpleNamespace
 
 import torch
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from local.training.mtlvae import MTLVAETraining
-from local.training.schedule import Plan, moving_average
+from local.training.schedule import Plan
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
 from recipe_mtlvae.inputs.batches import Batch, even_shares
 from recipe_mtlvae.inputs.log_mel import LogMelInput, scale
@@ -23,6 +22,7 @@ from recipe_mtlvae.nets.crnn import CRNN
 from recipe_mtlvae.tasks import TASKS
 from tests.benchmarks.machine import product
 from tests.benchmarks.timing import Goal, Line, Way, race
+from tests.stand_in_trainer import attach_trainer
 
 CLASSES = 10
 REPORTS, PLUS = (Goal("ratio", 20.0), Goal("share", 0.6)), (Goal("ratio", 10.0),)
@@ -56,14 +56,10 @@ def random_batch(conf: Conf) -> Batch:
 
 def mtlvae_step(conf: Conf, batch: Batch) -> Callable[[], None]:
     """Inputs on the grid, stage 1's own augmentation and step, clipping, Adam, moving average if any; no log."""
-    module, callbacks = MTLVAETraining(conf, tuple(map(str, range(CLASSES)))).train(), []
+    module = MTLVAETraining(conf, tuple(map(str, range(CLASSES)))).train()
     module.log_figures = lambda *_: None
     module.plan = Plan(epochs=40, epoch_steps=25)
-    if conf.train.weight_average:
-        callbacks = [moving_average(conf.train.weight_average)]
-        callbacks[0].setup(SimpleNamespace(strategy=SimpleNamespace(root_device=batch.strong.device)), module, "fit")
-    late = 500  # when all terms have their full weight
-    module._trainer = SimpleNamespace(global_step=late, global_rank=0, callbacks=callbacks)
+    callbacks = attach_trainer(module, 500, batch.strong.device)  # when all terms have their full weight
     optimizer = module.configure_optimizers()["optimizer"]
     stored, steps = batch.inputs, batch.strong.shape[1]
 

@@ -1,0 +1,21 @@
+"""What a training step asks Lightning's trainer for, so that a test can take one step without a whole training."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import torch
+from pytorch_lightning.callbacks import WeightAveraging
+
+from local.training.base import SystemTraining
+from local.training.schedule import moving_average
+
+
+def attach_trainer(module: SystemTraining, step: int, device: torch.device | str = "cpu") -> list[WeightAveraging]:
+    """Give `module` a trainer at that step; its callbacks: the moving average, if any."""
+    callbacks = []
+    if factor := module.conf.train.weight_average:
+        callbacks = [moving_average(factor)]
+        callbacks[0].setup(SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device(device))), module, "fit")
+    module._trainer = SimpleNamespace(global_step=step, global_rank=0, callbacks=callbacks)
+    return callbacks
