@@ -22,7 +22,8 @@ class MTLVAETraining(SystemTraining):
     """One step: forward, the terms of Eq. 1, their weighted sum."""
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        is_consistent, taught = self.conf.loss.consistency > 0, clips_without_strong_labels(batch)
+        is_consistent = self.conf.loss.consistency > 0
+        taught = clips_without_strong_labels(batch) if is_consistent else None
         if self.conf.vae.reconstructs == "all" and "reconstruction" in batch.spans:
             batch = dataclasses.replace(batch, spans=batch.spans | {"reconstruction": slice(0, len(batch))})
         inputs = batch.scaled(self.inputs)
