@@ -12,14 +12,14 @@ from local.training.schedule import averaged_network, warm_up
 from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.nets.losses import consistency_mse, kl_per_dimension, masked_mse, mtlvae_losses, weighted_sum
 from recipe_mtlvae.nets.masking import hidden, random_spans
-from recipe_mtlvae.nets.prediction import Prediction
+from recipe_mtlvae.nets.vae import VAEOutput
 from recipe_mtlvae.tasks import TASKS
 
 ACTIVE_NATS = 0.01  # a latent dimension with less KL than this carries nothing (Burda et al., 2016)
 
 
 class MTLVAETraining(SystemTraining):
-    """One step: forward, the terms of Eq. 1, their weighted sum."""
+    """One step: forward, the terms of Eq. 1 and of what goes past it, their weighted sum."""
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         is_consistent = self.conf.loss.consistency > 0
@@ -27,37 +27,48 @@ class MTLVAETraining(SystemTraining):
         if self.conf.vae.reconstructs == "all" and "reconstruction" in batch.spans:
             batch = dataclasses.replace(batch, spans=batch.spans | {"reconstruction": slice(0, len(batch))})
         inputs = batch.scaled(self.inputs)
-        shown = {name: values[taught] for name, values in inputs.items()} if is_consistent else {}
-        log_mel, rows = inputs["log_mel"], batch.spans.get("reconstruction")
-        if masked := self.conf.vae.masked > 0 and rows is not None:
-            mask = random_spans(rows.stop - rows.start, log_mel.shape[2], self.conf.vae.masked, log_mel.device)
-            inputs["log_mel"] = log_mel.clone()
-            inputs["log_mel"][rows] = hidden(log_mel[rows], mask)
-        everywhere = dict.fromkeys(self.net.inference_heads(), slice(0, len(batch))) if is_consistent else {}
-        output = self.net(**inputs, rows=batch.spans | everywhere)
-        logits = output.heads
-        output.heads = logits | {task: logits[task][batch.spans[task]] for task in everywhere}
-        terms = mtlvae_losses(output, log_mel, batch, self.net.variational)
-        if masked:
-            terms["reconstruction"] = masked_mse(output.heads["reconstruction"], log_mel[rows], mask)
+        seen, mask = self._masked(inputs, batch.spans.get("reconstruction"))
+        detecting = dict.fromkeys(self.net.inference_heads(), slice(0, len(batch))) if is_consistent else {}
+        output = self.net(**seen, rows=batch.spans | detecting)
+        detected = {task: output.heads[task] for task in detecting}  # logits of all clips
+        output.heads.update({task: logits[batch.spans[task]] for task, logits in detected.items()})
+        terms = mtlvae_losses(output, inputs["log_mel"], batch, self.net.variational)
+        if mask is not None:
+            original = inputs["log_mel"][batch.spans["reconstruction"]]
+            terms["reconstruction"] = masked_mse(output.heads["reconstruction"], original, mask)
         if is_consistent:
-            ours = self.net.probabilities({task: logits[task][taught] for task in everywhere})
-            terms["consistency"] = consistency_mse(ours, self._average(shown))
+            terms["consistency"] = self._consistency(detected, inputs, taught)
         loss = weighted_sum(terms, self._weights())
-        figures = {f"loss/{name}": term for name, term in terms.items()}
-        if self.net.variational:
-            with torch.no_grad():
-                kl = kl_per_dimension(output.mu, output.logvar)
-            active = (kl > ACTIVE_NATS).sum().float()
-            figures |= {"kl/mean": kl.mean(), "kl/max": kl.max(), "kl/active_dims": active}
-        self.log_figures(batch, loss, figures)
+        self.log_figures(batch, loss, {f"loss/{name}": term for name, term in terms.items()} | self._kl(output))
         return loss
 
+    def _masked(self, inputs: dict[str, Tensor], rows: slice | None) -> tuple[dict[str, Tensor], Tensor | None]:
+        """What the encoder sees, and which frames of the clips to reconstruct it does not (clips, 1, frames)."""
+        share = self.conf.vae.masked
+        if not share or rows is None:
+            return inputs, None
+        log_mel = inputs["log_mel"].clone()
+        mask = random_spans(rows.stop - rows.start, log_mel.shape[2], share, log_mel.device)
+        log_mel[rows] = hidden(log_mel[rows], mask)
+        return inputs | {"log_mel": log_mel}, mask
+
+    def _consistency(self, logits: dict[str, Tensor], inputs: dict[str, Tensor], clips: Tensor) -> Tensor:
+        """Of the network's probabilities, from its logits of all clips, with those of the weights' moving average."""
+        ours = self.net.probabilities({task: of_all[clips] for task, of_all in logits.items()})
+        with torch.no_grad():
+            net = averaged_network(self.trainer)
+            shown = {name: values[clips] for name, values in inputs.items()}
+            heads = net(**shown, rows=dict.fromkeys(net.inference_heads(), slice(None))).heads
+            average = net.probabilities(heads)
+        return consistency_mse(ours, average)
+
     @torch.no_grad()
-    def _average(self, inputs: dict[str, Tensor]) -> Prediction:
-        """The probabilities of the weights' moving average."""
-        net = averaged_network(self.trainer)
-        return net.probabilities(net(**inputs, rows=dict.fromkeys(net.inference_heads(), slice(None))).heads)
+    def _kl(self, output: VAEOutput) -> dict[str, Tensor]:
+        """How much the posterior carries, to be logged."""
+        if not self.net.variational:
+            return {}
+        kl = kl_per_dimension(output.mu, output.logvar)
+        return {"kl/mean": kl.mean(), "kl/max": kl.max(), "kl/active_dims": (kl > ACTIVE_NATS).sum().float()}
 
     def _weights(self) -> dict[str, float]:
         """Eq. 1's; the KL divergence's and the consistency's on their way up."""
