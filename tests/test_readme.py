@@ -9,6 +9,7 @@ import functools
 import importlib
 import io
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import local.stage
 from local.mini.clip import ORIGINS
@@ -25,6 +27,7 @@ from recipe_mtlvae.conf import data_file, load_conf
 from recipe_mtlvae.errors import RecipeError
 from tests.benchmarks.items import ITEMS
 from tests.readme import FENCED, PLACEHOLDER, PROJECT, PROSE, TEXT, Command, commands, extras, paths
+from tests.readme_picture import PICTURE, points
 
 COMMANDS = commands()
 OF_RUN_SH = {"--stage": "0", "--stop_stage": "5", "--baseline": "none"}  # what it checks itself, for a placeholder
@@ -146,3 +149,12 @@ def test_what_its_python_imports_is_there() -> None:
     nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     names = [(node.module, name.name) for node in nodes for name in node.names if node.module.startswith("recipe_")]
     assert [name for name in names if not hasattr(importlib.import_module(name[0]), name[1])] == []
+
+
+def test_the_picture_shows_the_numbers_of_the_table():
+    """Drawn again by `python -m tests.readme_picture`."""
+    drawn = json.loads(Image.open(PICTURE).info["Description"])
+    assert drawn == {
+        corpus: {name: list(both) for name, both in systems.items()} for corpus, systems in points().items()
+    }
+    assert drawn["ESC-10, recordings"]["baseline (mean-teacher CRNN)"] == [1.0, 0.156]
