@@ -36,7 +36,7 @@ def main() -> None:
         print(f"stage 5: {path} is there already")
         return
     with stage.begun():
-        submission = build_submission(runs, stage.conf, stage.root, profile)
+        submission = build_submission(runs, stage.conf, stage.root, profile, stage.run_dir)
     print("\n".join(map(printable, summary(submission, stage, runs, profile))))
     report = check_package(submission.path, profile)
     print("\n".join(map(printable, report.lines(submission.path))))

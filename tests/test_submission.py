@@ -277,6 +277,21 @@ def test_stage_5_packs_once_and_again_when_the_figures_change(
     assert "PSDS1 0.75," in capsys.readouterr().out
 
 
+def test_stage_5_packs_into_the_run_of_its_tag_whatever_the_order_of_run(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("local.stage.PROJECT", tmp_path)
+    options = ["--tag", "t", "--run", "other", "--run", "t", "--submission", "dcase2024", "--data_root", str(corpus)]
+    settings = [part for setting in SETTINGS for part in ("--set", setting)]
+    monkeypatch.setattr("sys.argv", ["submit", "--data", "desed", *options, *settings])
+    for tag in ("t", "other"):
+        make_run(tmp_path / "exp" / tag, tiny_conf(), "evaluation", EVALUATION)
+    for end in ("ok as a rehearsal: ", "is there already"):
+        submit.main()
+        assert end in capsys.readouterr().out
+    assert len([*tmp_path.glob("exp/t/submission/*/*.zip")]) == 1 and not (tmp_path / "exp/other/submission").exists()
+
+
 # --- several runs of one system, score folders: the years after 2022
 
 

@@ -44,11 +44,14 @@ def submission_split(corpus: Corpus, profile: Profile) -> str | None:
     return EVALUATION if EVALUATION in tests else tests[-1] if tests else None
 
 
-def build_submission(run_dirs: Sequence[Path], conf: Conf, root: Path, profile: Profile) -> Submission:
-    """Write the profile's zip below <first run>/submission/; the same inputs give the same bytes.
+def build_submission(
+    run_dirs: Sequence[Path], conf: Conf, root: Path, profile: Profile, home: Path | None = None
+) -> Submission:
+    """Write the profile's zip below <home>/submission/; the same inputs give the same bytes.
 
-    run_dirs: trainings of one system, the profile's number or fewer for a rehearsal; root: the corpus. Raises
-    RecipeError where scores or metrics are missing or do not fit the split's clips.
+    run_dirs: trainings of one system, the profile's number or fewer for a rehearsal; root: the corpus; home: the run
+    that the package is of, None: the first. Raises RecipeError where scores or metrics are missing or do not fit the
+    split's clips.
     """
     corpus, patterns = Corpus(conf, root), profile.package
     name = submission_split(corpus, profile)
@@ -76,7 +79,7 @@ def build_submission(run_dirs: Sequence[Path], conf: Conf, root: Path, profile: 
             files |= _energy_files(run, profile, names, name)
     if profile.report is not None:
         files[fill(patterns.report, profile.names)] = _read_report(Path(profile.report))
-    path = run_dirs[0] / "submission" / fill(patterns.zip, profile.names)
+    path = (home or run_dirs[0]) / "submission" / fill(patterns.zip, profile.names)
     _write_zip(path, files)
     return Submission(path, profile.names["label"], name, len(split.clips), filled, rehearsal, values)
 
