@@ -374,6 +374,19 @@ def test_figures_of_several_runs_are_their_means(corpus: Path, profile_2024: Pro
     assert (values["kwh_training"], values["kwh_devtest"]) == (2.0, 2.0)
 
 
+def test_all_that_measured_the_energy_of_several_runs_is_named(
+    corpus: Path, profile_2024: Profile, tmp_path: Path
+) -> None:
+    conf = tiny_conf()
+    runs = make_runs(tmp_path, conf)
+    for run, model in zip(runs, ("A GPU", "B GPU", "A GPU"), strict=True):
+        energy = json.loads((run / "energy.json").read_text())
+        energy["training"] |= {"codecarbon": "3.3", "gpu_model": model}
+        (run / "energy.json").write_text(json.dumps(energy))
+    values = build_submission(runs, conf, corpus, profile_2024).values
+    assert values["energy_measured_by"] == "codecarbon 3.3, A GPU; codecarbon 3.3, B GPU"
+
+
 def test_psds_of_2024_is_that_of_the_clips_with_events(corpus: Path, profile_2024: Profile, tmp_path: Path) -> None:
     # the false alarm lies higher than what is right: it counts in ours, and is gone with its clip
     submission = build_submission(make_runs(tmp_path, tiny_conf()), tiny_conf(), corpus, profile_2024)

@@ -58,7 +58,7 @@ def meta_values(runs: Sequence[Run], conf: Conf, profile: Profile, split: str) -
         "kwh_baseline_training": conf.energy.baseline_training_kwh,
         "kwh_baseline_devtest": conf.energy.baseline_devtest_kwh,
         "kwh_baseline_evaluation": conf.energy.baseline_eval_kwh,
-        "energy_measured_by": _measured_by(runs[0].energy.get("training", {})),
+        "energy_measured_by": _measured_by(runs),
         "psds1": _rounded(_mean(scores.get("psds1") for scores in metrics), 4),
         "psds2": _rounded(_mean(scores.get("psds2") for scores in metrics), 4),
         "event_f1_percent": _percent(_mean(scores.get("event_f1") for scores in metrics)),
@@ -153,11 +153,14 @@ def _kwh(runs: Sequence[Run], phase: str) -> float | None:
     return None if kwh is None else float(f"{kwh:.6g}")
 
 
-def _measured_by(phase: Mapping[str, Any]) -> str | None:
-    """How, with what and on what: figures are comparable only where these are the same."""
-    parts = [f"codecarbon {phase['codecarbon']}" if phase.get("codecarbon") else None]
-    parts += [phase.get(key) for key in ("mode", "cpu_model", "gpu_model")]
-    return ", ".join(str(part) for part in parts if part) or None
+def _measured_by(runs: Sequence[Run]) -> str | None:
+    """How, with what and on what each was: figures are comparable only where these are the same."""
+    found = []
+    for phase in (run.energy.get("training", {}) for run in runs):
+        parts = [f"codecarbon {phase['codecarbon']}" if phase.get("codecarbon") else None]
+        parts += [phase.get(key) for key in ("mode", "cpu_model", "gpu_model")]
+        found.append(", ".join(str(part) for part in parts if part))
+    return "; ".join(filter(None, dict.fromkeys(found))) or None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
