@@ -69,6 +69,22 @@ def test_a_folder_of_recordings_is_a_further_corpus_of_its_name(tmp_path):
     assert last.corpus == "birds" and f"--soundbank={tmp_path / 'birds'}" in last.command
 
 
+def test_two_rows_under_one_tag_are_refused(tmp_path):
+    """Variant x-all of mini, and all of mini-x."""
+    text = FILE.replace("  mini: {", "  mini-x: {}\n  mini: {", 1).replace("  real: {", "  x-all: {")
+    with pytest.raises(RecipeError, match="tag 'two-mini-x-all-1': two rows would have it; give other names"):
+        rows(tmp_path, text)
+
+
+def test_two_corpora_of_one_name_are_refused(tmp_path):
+    folders = [tmp_path / name for name in ("mini", "a/birds", "b/birds")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    for given in ((folders[0],), tuple(folders[1:])):
+        with pytest.raises(RecipeError, match=f"--soundbank: a corpus is called {given[0].name} already"):
+            study_of(tmp_path, soundbanks=given)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -78,6 +94,8 @@ def test_a_folder_of_recordings_is_a_further_corpus_of_its_name(tmp_path):
         ("MTL-VAE, all", "VAE, all", r"variants\.all\.published: 'VAE, all four tasks' is not in conf/published\.yaml"),
         ("seeds: [1]}", "corpora: [maxi]}", r"variants\.real\.corpora: there is no maxi"),
         ("mini: {", "mini: {soundbank: gone, ", r"gone: corpora\.mini\.soundbank: no such folder"),
+        ("real: {", "real: {title: all four, ", r"two\.yaml: variants: two are called 'all four' in the table"),
+        ("max_epochs: 4", "max_epochs: 2026-11-26", r"variant real on mini: .*train\.max_epochs.*got '2026-11-26'"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_runs(tmp_path, old, new, words):

@@ -93,8 +93,15 @@ def read_study(file: Path, soundbanks: Sequence[Path] = ()) -> Study:
             raise fail(f"variants.{name}.corpora: there is no {', '.join(sorted(unknown))}", path=file)
     if study.against not in study.variants:
         raise fail(f"against: expected one of {', '.join(study.variants)}; got {study.against}", path=file)
-    added = {folder.resolve().name: CorpusOptions(soundbank=str(folder.resolve())) for folder in soundbanks}
-    return replace(study, corpora={**study.corpora, **added})
+    titles = [study.title(name) for name in study.variants]
+    if twice := next((title for title in titles if titles.count(title) > 1), None):
+        raise fail(f"variants: two are called {twice!r} in the table", "runs of one title would be taken as one", file)
+    corpora = dict(study.corpora)
+    for folder in (folder.resolve() for folder in soundbanks):
+        if folder.name in corpora:
+            raise fail(f"--soundbank: a corpus is called {folder.name} already", "rename the folder", folder)
+        corpora[folder.name] = CorpusOptions(soundbank=str(folder))
+    return replace(study, corpora=corpora)
 
 
 def rows_of(study: Study, settings: Sequence[str], exp_dir: Path) -> list[StudyRow]:
@@ -109,7 +116,7 @@ def rows_of(study: Study, settings: Sequence[str], exp_dir: Path) -> list[StudyR
         if variant.corpora is None or corpus in variant.corpora
     }
     seeds = dict.fromkeys(seed for v in study.variants.values() for seed in v.seeds or study.seeds)
-    rows = []
+    rows: dict[str, StudyRow] = {}  # by tag
     for corpus in study.corpora:
         for seed in seeds:
             for name, variant in study.variants.items():
@@ -118,10 +125,12 @@ def rows_of(study: Study, settings: Sequence[str], exp_dir: Path) -> list[StudyR
                     tag = f"{study.name}-{corpus}-{name}-{seed}"
                     if problem := name_problem(tag):
                         raise fail(f"tag {tag[:80]!r}: {problem}", "give shorter names")
+                    if tag in rows:
+                        raise fail(f"tag {tag!r}: two rows would have it", "give other names")
                     own = (f"--set=seed={seed}", f"--tag={tag}")
                     command = (str(PROJECT / "run.sh"), "--stop_stage=3", *words, *own, f"--exp_dir={exp_dir}")
-                    rows.append(StudyRow(corpus, name, seed, command, exp_dir / tag, content_hash(words, seed, known)))
-    return rows
+                    rows[tag] = StudyRow(corpus, name, seed, command, exp_dir / tag, content_hash(words, seed, known))
+    return list(rows.values())
 
 
 def _options(study: Study, corpus: str, name: str, given: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
@@ -148,9 +157,9 @@ def _path(study: Study, path: str) -> str:
 
 
 def flat(delta: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """A nested mapping as key.path=value, the values in JSON, which YAML reads too."""
+    """A nested mapping as key.path=value, the values in JSON, which YAML reads too; a date, which it lacks, as text."""
     for key, value in delta.items():
         if isinstance(value, Mapping) and value:
             yield from flat(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}={json.dumps(value)}"
+            yield f"{prefix}{key}={json.dumps(value, default=str)}"
