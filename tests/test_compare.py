@@ -22,6 +22,7 @@ from recipe_mtlvae.report.comparison import compared, costs, measuring, tables
 from recipe_mtlvae.report.comparison.compared import ComparedSystem
 from recipe_mtlvae.report.comparison.compared_splits import split_name
 from recipe_mtlvae.report.comparison.energy_use import energy_weighted
+from recipe_mtlvae.report.comparison.json_content import comparison
 from recipe_mtlvae.report.runs import read_published
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.evaluation import measure, prepare
@@ -75,6 +76,21 @@ def test_runs_of_one_name_are_mean_and_standard_deviation(tmp_path: Path) -> Non
     assert result.macro["event_f1"] == pytest.approx(np.mean(alone))
     assert result.deviation["event_f1"] == pytest.approx(np.std(alone, ddof=1))
     assert len(system.runs) == 3
+
+
+def test_of_several_runs_those_count_that_were_measured_on_a_split(tmp_path: Path) -> None:
+    """One of two has public, too; whether it is the first or the second."""
+    both, one = make_run(tmp_path / "both"), make_run(tmp_path / "one", seed=2)
+    shutil.copytree(both / "scores" / "validation", both / "scores" / "public")
+    shutil.copyfile(reference_path(both, "validation"), reference_path(both, "public"))
+    for folders in ((both, one), (one, both)):
+        systems = opened(*(("seeds", folder) for folder in folders))
+        assert {split: entry["systems"]["seeds"]["runs"] for split, entry in comparison(systems).items()} == {
+            "validation": 2,
+            "public": 1,
+        }
+        notes = [group.rows[0].note.partition("; ")[2] for group in tables.score_groups(systems, [])]
+        assert sorted(notes) == ["", "mean and standard deviation of 2 runs"]
 
 
 def test_a_system_does_not_differ_from_itself(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def _rows(
         kwh, seconds = _training(system).values()
         costs = (kwh_text(kwh) if kwh else NOT_MEASURED, duration(seconds) if seconds else NOT_MEASURED)
         figures = (_figure(system, split, metric, scores.get(metric.key)) for metric in METRICS)
-        yield (system.name, str(len(system.runs)), *figures, *costs)
+        yield (system.name, str(system.results[split].runs), *figures, *costs)
         if reference not in (None, system) and split in reference.results:
             yield ("", "", *(_difference(system, reference, split, metric) for metric in METRICS), "", "")
 

@@ -23,12 +23,13 @@ FEW_CLIPS, NEAR_ZERO = 10, 0.1  # with fewer of a class, or a PSDS below, an int
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A system's figures on one split, 0 to 1: the mean of its runs."""
+    """A system's figures on one split, 0 to 1: the mean of its runs that were measured on it."""
 
     macro: dict[str, float]  # as scenarios.METRICS
     per_class: dict[str, dict[str, float | None]]  # None where the class has no truth
     scored: int
     expected: int  # clips
+    runs: int = 1
     clip_list_hash: str = ""
     absent_classes: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)  # of the packages that measured it

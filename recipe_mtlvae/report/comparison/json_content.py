@@ -39,7 +39,7 @@ def _system_entry(system: ComparedSystem, split: str) -> dict[str, Any]:
         **result.macro,
         "intervals": {name: [found.low, found.high] for name, found in result.intervals.items()},
         "standard_deviation": result.deviation,
-        "runs": len(system.runs),
+        "runs": result.runs,
         "converged": system.converged,
         "coverage": {"scored": result.scored, "expected": result.expected},
         "per_class": result.per_class,

@@ -83,7 +83,7 @@ def _system_of_files(run: Run) -> ComparedSystem:
 def _system(name: str, members: list[Member]) -> ComparedSystem:
     results = {
         split: _result([member.outputs[split] for member in members if split in member.outputs])
-        for split in members[0].outputs
+        for split in dict.fromkeys(split for member in members for split in member.outputs)
     }
     known = [has_converged(member.run) for member in members]
     converged = False if False in known else True if True in known else None
@@ -94,7 +94,7 @@ def _result(outputs: list[SystemOutput]) -> Result:
     metrics, resampled, counts = zip(*map(_measure, outputs), strict=True)
     first, reference, resamples = metrics[0], outputs[0].reference, _mean_resamples(resampled)
     names = scenarios.metric_keys()
-    several = len(metrics) > 1
+    several = len(outputs) > 1
     return Result(
         macro=_mean([item.macro for item in metrics]),
         deviation={name: float(np.std([m.macro[name] for m in metrics], ddof=1)) for name in names} if several else {},
@@ -110,6 +110,7 @@ def _result(outputs: list[SystemOutput]) -> Result:
         curves={name: (curve.efpr, curve.etpr) for name, curve in first.psd_roc.items()},
         scored=min(output.scored for output in outputs),
         expected=reference.expected,
+        runs=len(outputs),
         clip_list_hash=reference.clip_list_hash,
         absent_classes=first.absent_classes,
         versions=versions(),

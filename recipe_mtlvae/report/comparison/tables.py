@@ -177,8 +177,8 @@ def _row(
 def _system_row(system: ComparedSystem, split: str, best: Container[str], several: bool) -> ScoreRow:
     result, conf = system.results[split], system.runs[0].conf
     notes = [f"measured here, on {conf.data.name}" if conf else "measured here"]
-    if len(system.runs) > 1:
-        notes.append(f"mean and standard deviation of {len(system.runs)} runs")
+    if result.runs > 1:
+        notes.append(f"mean and standard deviation of {result.runs} runs")
     if result.operating_points is not None:
         notes.append(f"PSDS at {result.operating_points} thresholds")
     if several and not system.ranked:
