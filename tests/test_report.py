@@ -235,6 +235,13 @@ def test_best_median_and_worst_clips_are_chosen() -> None:
     assert {name for name, rank in chosen if rank == "worst"} == {"c00", "c01", "c02"}
 
 
+def test_of_many_clips_that_all_fail_those_with_the_most_events_are_the_worst() -> None:
+    """Five of six fail; the median one is the second of these."""
+    truth = {name: [Event(0.0, 1.0, "Dog")] * (6 - i) for i, name in enumerate("abcdef")}
+    chosen = clips.choose(dict.fromkeys("bcdef", 0.0) | {"a": 0.9}, truth, 1)
+    assert chosen == [("b", "worst"), ("c", "median"), ("a", "best")]
+
+
 def test_band_centres_lie_on_the_mel_scale() -> None:
     centres = band_centres(_conf().features)  # 128 bands, 0 to 8000 Hz: 2840.02 mel in 129 steps
     assert centres[0] == pytest.approx(700 * (10 ** (2840.0230467 / 129 / 2595) - 1), rel=1e-6)

@@ -79,8 +79,9 @@ def choose(f1: Mapping[str, float | None], truth: Mapping[str, Sequence[Event]],
     if len(order) <= 3 * each:
         return [(name, "by F1") for name in order]
     middle = (len(order) - each) // 2
-    worst = worst_first(order[-(len(order) // 3) :], known, truth)[:each]
-    chosen = {"worst": worst, "median": order[middle : middle + each], "best": order[:each]}
+    best, median = order[:each], order[middle : middle + each]
+    worst = worst_first(known.keys() - {*best, *median}, known, truth)[:each]
+    chosen = {"worst": worst, "median": median, "best": best}
     return [(name, rank) for rank, names in chosen.items() for name in names]
 
 
