@@ -122,6 +122,17 @@ def test_the_page_shows_curves_and_thresholds_of_what_tuning_counted(tmp_path):
     assert len(found.charts) == 1 and "Dog" in found.charts[0].svg
 
 
+def test_of_equal_thresholds_the_page_shows_the_one_that_detection_takes(tmp_path):
+    """That nearest to the class's own, which is of its boxes where there are some."""
+    alike = PrecisionRecall((0.1, 0.5, 0.9), np.full((1, 3), 8), np.full((1, 3), 2), np.array([10]))
+    run = bare_run(tmp_path, "x")
+    run.model.update(classes=["Dog"], decoding={"thresholds": {"Dog": 0.5}}, precision_recall=alike.as_dict())
+    for boxes, own in ((None, 0.5), ({"thresholds": {"Dog": 0.85}}, 0.9)):
+        run.model["bounding_boxes"] = boxes
+        ((row,),) = (found.rows for found in threshold_choices([ComparedSystem("x", (run,), {}, None)]))
+        assert {one.threshold for one in row.chosen} == {own}
+
+
 @pytest.mark.parametrize(
     "model", [{}, {"classes": ["Dog"], "precision_recall": {"true": 1}}, {"precision_recall": None}]
 )

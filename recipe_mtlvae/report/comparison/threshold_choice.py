@@ -41,7 +41,8 @@ def threshold_choices(systems: Sequence[ComparedSystem]) -> list[ThresholdChoice
         model = system.runs[0].model
         try:
             counts, classes = PrecisionRecall.from_dict(model["precision_recall"]), [*map(str, model["classes"])]
-            own = [float((model.get("decoding") or {})["thresholds"][label]) for label in classes]
+            tuned = model.get("bounding_boxes") or model.get("decoding") or {}  # what `detect` takes
+            own = [float(tuned["thresholds"][label]) for label in classes]
         except (KeyError, TypeError, ValueError):  # tuned by an earlier version, or never
             continue
         if len(classes) == len(counts.references):
