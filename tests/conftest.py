@@ -6,7 +6,9 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from markupsafe import Markup
@@ -15,6 +17,8 @@ import local.stage
 from local import prepare
 from recipe_mtlvae.errors import exit_code_of
 from recipe_mtlvae.report import data_plots
+from recipe_mtlvae.report.comparison import measuring
+from tests.fake_tracker import FakeTracker
 from tests.misbehaving_server import Site, serve
 from tests.stage0 import Outcome, options
 from tests.tiny import make_tiny_corpus, tiny_conf
@@ -63,6 +67,31 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """The charts of a data report keep their titles alone: laying them out takes most of the time of stage 0."""
     monkeypatch.setattr(data_plots, "svg", lambda figure, title: Markup("<svg>{}</svg>").format(title))
+
+
+@pytest.fixture
+def tracker(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """The stand-in for codecarbon, in a process of no rank; called with another class, that one."""
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"):
+        monkeypatch.delenv(name, raising=False)
+
+    def install(cls: type = FakeTracker) -> None:
+        monkeypatch.setitem(sys.modules, "codecarbon", SimpleNamespace(OfflineEmissionsTracker=cls))
+
+    install()
+    return install
+
+
+@pytest.fixture
+def energy_file(tmp_path: Path) -> Path:
+    """Where the energy of a run's phases is written; not there yet."""
+    return tmp_path / "run" / "energy.json"
+
+
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals of 200 resamples instead of 1000; test_intervals.py has the widths."""
+    monkeypatch.setattr(measuring, "draw", partial(measuring.draw, samples=200))
 
 
 @pytest.fixture(scope="session")
