@@ -1,16 +1,26 @@
-"""A system's scores on simulated clips, beside their truth."""
+"""A system's scores on simulated clips, beside their truth; runs of such scores."""
 
 from __future__ import annotations
 
-import numpy as np
+import json
+from pathlib import Path
 
+import numpy as np
+import yaml
+
+from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.labels import Event
+from recipe_mtlvae.report.comparison import measuring
+from recipe_mtlvae.report.comparison.compared import ComparedSystem
 from recipe_mtlvae.scoring.metrics import ClipStatistics, clip_statistics
 from recipe_mtlvae.scoring.postprocess import events_above
-from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
+from recipe_mtlvae.scoring.reference import Reference, reference_path, write_reference
+from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder, write_scores
+from tests.tiny import tiny_conf
 
 CLASSES = ("Cat", "Dog", "Speech")
 STEPS, STEP = 50, 0.2  # 10 s
+CLIPS = 12  # of a run
 
 
 def simulate(clips: int, seed: int) -> tuple[ScoreFolder, dict[str, list[Event]]]:
@@ -36,3 +46,21 @@ def simulate(clips: int, seed: int) -> tuple[ScoreFolder, dict[str, list[Event]]
 
 def statistics_of(folder: ScoreFolder, truth: dict[str, list[Event]]) -> ClipStatistics:
     return clip_statistics(folder, events_above(folder, 0.5), truth, dict.fromkeys(folder.clips, STEPS * STEP))
+
+
+def simulated_run(folder: Path, seed: int = 1, classes: tuple[str, ...] = CLASSES, clips: int = CLIPS) -> Path:
+    """A run folder whose clips and truth are those of seed 1, its scores those of `seed`."""
+    truth, (scores, _) = simulate(clips, seed=1)[1], simulate(clips, seed=1)
+    noise = np.random.default_rng(seed)
+    for clip, item in scores.clips.items():
+        noisy = np.clip(item.scores + (seed > 1) * noise.normal(0.0, 0.3, size=item.scores.shape), 0.0, 1.0)
+        write_scores(folder / "scores" / "validation", clip, noisy, STEP, classes)
+    conf = tiny_conf(f"data.classes={json.dumps(CLASSES)}", "postprocess.median_filter=1")
+    (folder / "conf.yaml").write_text(yaml.safe_dump(conf_to_dict(conf), sort_keys=False))
+    reference = Reference(truth, dict.fromkeys(truth, STEPS * STEP), clips)
+    write_reference(reference_path(folder, "validation"), reference)
+    return folder
+
+
+def opened(*sources: tuple[str, Path], given: Reference | None = None) -> list[ComparedSystem]:
+    return measuring.compare(list(sources), given, "validation")

@@ -1,75 +1,41 @@
-"""Comparing systems: what may be compared, what is ranked, what is an error."""
+"""Comparing systems: their figures, beside each other and beside published ones, and what is ranked."""
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from recipe_mtlvae.commands import compare
-from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
-from recipe_mtlvae.report.comparison import compared, costs, measuring, tables
-from recipe_mtlvae.report.comparison.compared import ComparedSystem
+from recipe_mtlvae.report.comparison import compared, tables
 from recipe_mtlvae.report.comparison.compared_splits import split_name
-from recipe_mtlvae.report.comparison.energy_use import energy_weighted
 from recipe_mtlvae.report.comparison.json_content import comparison
 from recipe_mtlvae.report.runs import read_published
-from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.evaluation import measure, prepare
-from recipe_mtlvae.scoring.intervals import Interval, draw
-from recipe_mtlvae.scoring.metrics import Counts, Detections, count, figures
+from recipe_mtlvae.scoring.intervals import Interval
+from recipe_mtlvae.scoring.metrics import figures
 from recipe_mtlvae.scoring.reference import Reference, read_written_reference, reference_path, write_reference
-from recipe_mtlvae.scoring.scenarios import METRICS, Metric, metric_keys
+from recipe_mtlvae.scoring.scenarios import METRICS, metric_keys
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder, read_scores, write_scores
-from tests.simulated import CLASSES, STEP, STEPS, simulate, statistics_of
-from tests.tiny import tiny_conf
+from tests.simulated import CLASSES, CLIPS, STEP, STEPS, opened, simulate, simulated_run, statistics_of
 
-CLIPS = 12
-
-
-@pytest.fixture(autouse=True)
-def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """200 instead of 1000; test_intervals.py has the widths."""
-    monkeypatch.setattr(measuring, "draw", partial(draw, samples=200))
-
-
-def make_run(folder: Path, seed: int = 1, classes: tuple[str, ...] = CLASSES, clips: int = CLIPS) -> Path:
-    """A run folder whose clips and truth are those of seed 1, its scores those of `seed`."""
-    truth, (scores, _) = simulate(clips, seed=1)[1], simulate(clips, seed=1)
-    noise = np.random.default_rng(seed)
-    for clip, item in scores.clips.items():
-        noisy = np.clip(item.scores + (seed > 1) * noise.normal(0.0, 0.3, size=item.scores.shape), 0.0, 1.0)
-        write_scores(folder / "scores" / "validation", clip, noisy, STEP, classes)
-    conf = tiny_conf(f"data.classes={json.dumps(CLASSES)}", "postprocess.median_filter=1")
-    (folder / "conf.yaml").write_text(yaml.safe_dump(conf_to_dict(conf), sort_keys=False))
-    reference = Reference(truth, dict.fromkeys(truth, STEPS * STEP), clips)
-    write_reference(reference_path(folder, "validation"), reference)
-    return folder
-
-
-def opened(*sources: tuple[str, Path], given: Reference | None = None) -> list[ComparedSystem]:
-    return measuring.compare(list(sources), given, "validation")
+pytestmark = pytest.mark.usefixtures("few_resamples")
 
 
 def test_figures_are_those_of_the_metrics(tmp_path: Path) -> None:
-    (system,) = opened(("one", make_run(tmp_path / "one")))
+    (system,) = opened(("one", simulated_run(tmp_path / "one")))
     expected = figures(statistics_of(*simulate(CLIPS, seed=1)))
     assert system.results["validation"].macro == pytest.approx(expected.macro, abs=1e-6)
     assert all(system.results["validation"].intervals[name].low <= expected.macro[name] for name in metric_keys())
 
 
 def test_runs_of_one_name_are_mean_and_standard_deviation(tmp_path: Path) -> None:
-    folders = [make_run(tmp_path / str(seed), seed) for seed in (1, 2, 3)]
+    folders = [simulated_run(tmp_path / str(seed), seed) for seed in (1, 2, 3)]
     alone = [opened(("x", folder))[0].results["validation"].macro["event_f1"] for folder in folders]
     (system,) = opened(*(("seeds", folder) for folder in folders))
     result = system.results["validation"]
@@ -80,7 +46,7 @@ def test_runs_of_one_name_are_mean_and_standard_deviation(tmp_path: Path) -> Non
 
 def test_of_several_runs_those_count_that_were_measured_on_a_split(tmp_path: Path) -> None:
     """One of two has public, too; whether it is the first or the second."""
-    both, one = make_run(tmp_path / "both"), make_run(tmp_path / "one", seed=2)
+    both, one = simulated_run(tmp_path / "both"), simulated_run(tmp_path / "one", seed=2)
     shutil.copytree(both / "scores" / "validation", both / "scores" / "public")
     shutil.copyfile(reference_path(both, "validation"), reference_path(both, "public"))
     for folders in ((both, one), (one, both)):
@@ -94,21 +60,21 @@ def test_of_several_runs_those_count_that_were_measured_on_a_split(tmp_path: Pat
 
 
 def test_a_system_does_not_differ_from_itself(tmp_path: Path) -> None:
-    a, b = opened(("a", make_run(tmp_path / "a")), ("b", make_run(tmp_path / "b")))
+    a, b = opened(("a", simulated_run(tmp_path / "a")), ("b", simulated_run(tmp_path / "b")))
     found = compared.difference(a.results["validation"], b.results["validation"], "psds1")
     assert (found.value, found.interval) == (0.0, Interval(0.0, 0.0))
 
 
 def test_score_folder_borrows_the_truth_of_a_run(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
-    folder = make_run(tmp_path / "other", seed=2) / "scores" / "validation"
+    run = simulated_run(tmp_path / "run")
+    folder = simulated_run(tmp_path / "other", seed=2) / "scores" / "validation"
     alone, run_system = opened(("alone", folder), ("run", run))
     assert alone.name == "alone" and alone.results["validation"].expected == CLIPS
     assert run_system.results["validation"].clip_list_hash == alone.results["validation"].clip_list_hash
 
 
 def test_run_of_other_clips_keeps_its_own_truth_beside_the_given_one(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
+    run = simulated_run(tmp_path / "run")
     scores = tmp_path / "elsewhere"
     write_scores(scores, "other", np.full((STEPS, 3), 0.6), STEP, ("Cat", "Dog", "Siren"))
     given = Reference({"other": [Event(0.0, 5.0, "Siren")]}, {"other": STEPS * STEP}, 1)
@@ -122,16 +88,8 @@ def test_run_of_other_clips_keeps_its_own_truth_beside_the_given_one(tmp_path: P
         opened(("ours", run), given=given)
 
 
-def test_teacher_in_a_runs_folder_is_a_system_of_its_own(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
-    make_run(run / "teacher", seed=2)
-    compare.main([str(run), "--out", str(tmp_path / "out")])
-    content = json.loads((tmp_path / "out" / "comparison.json").read_text())["validation"]
-    assert list(content["systems"]) == ["run", "run, teacher"] and "sed_scores_eval" in content["versions"]
-
-
 def test_intervals_that_are_likely_too_narrow_are_marked(tmp_path: Path) -> None:
-    (system,) = opened(("run", make_run(tmp_path / "run", clips=40)))
+    (system,) = opened(("run", simulated_run(tmp_path / "run", clips=40)))
     result = replace(system.results["validation"], class_clips={"Cat": 9, "Dog": 10})
     psds1, _, event_f1, *_ = METRICS
     marked = {metric.key for metric in METRICS if result.is_narrow(metric)}
@@ -146,7 +104,7 @@ def test_intervals_that_are_likely_too_narrow_are_marked(tmp_path: Path) -> None
 
 
 def test_operating_points_of_one_threshold_give_the_f1_of_the_scores(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
+    run = simulated_run(tmp_path / "run")
     (system,) = opened(("run", run))
     rows = ["event_label\tfilename\toffset\tonset"]  # columns by name, in any order
     for clip, events in system.results["validation"].output.detected.items():
@@ -159,7 +117,7 @@ def test_operating_points_of_one_threshold_give_the_f1_of_the_scores(tmp_path: P
 
 
 def test_operating_points_and_scores_are_not_ranked_by_psds(tmp_path: Path) -> None:
-    run, points = make_run(tmp_path / "run"), tmp_path / "points"
+    run, points = simulated_run(tmp_path / "run"), tmp_path / "points"
     points.mkdir()
     (points / "th_0.5.tsv").write_text("filename\tonset\toffset\tevent_label\nclip0.wav\t0\t1\tDog\n")
     systems = opened(("points", points), ("run", run))
@@ -183,7 +141,7 @@ def test_class_that_is_never_detected_is_said(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_class_that_one_of_several_runs_detects_is_not_never_detected(tmp_path: Path) -> None:
-    loud, silent = make_run(tmp_path / "loud"), make_run(tmp_path / "silent")
+    loud, silent = simulated_run(tmp_path / "loud"), simulated_run(tmp_path / "silent")
     for clip, item in read_scores(silent / "scores" / "validation").clips.items():
         write_scores(silent / "scores" / "validation", clip, 0.0 * item.scores, STEP, CLASSES)
     alone, both = opened(("alone", silent), ("both", silent), ("both", loud))
@@ -191,110 +149,8 @@ def test_class_that_one_of_several_runs_detects_is_not_never_detected(tmp_path: 
     assert both.results["validation"].undetected == set()
 
 
-@dataclass(frozen=True)
-class Tagging:
-    """A made-up scenario: F1 of which classes are in a clip."""
-
-
-@count.register
-def _(scenario: Tagging, clips: Detections) -> Counts:
-    found, there = (
-        np.array([[any(e.label == label for e in events[clip]) for label in clips.classes] for clip in clips.truth])
-        for events in (clips.detected, clips.truth)
-    )
-    return Counts((found & there).astype(int), (found & ~there).astype(int), there.astype(int))
-
-
-def test_metric_is_added_in_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    added = Metric(key="tag_f1", title="clip tagging F1", short="Tag-F1", percent=True, scenario=Tagging())
-    monkeypatch.setattr(scenarios, "METRICS", (*METRICS, added))
-    run, other = make_run(tmp_path / "run"), make_run(tmp_path / "other", seed=2)
-    reference = read_written_reference(reference_path(run, "validation"))
-    output = prepare(read_scores(run / "scores" / "validation"), reference, 0.5)
-    measure(output, "validation", run / "metrics.json", run / "psd_roc_validation.json")
-    assert capsys.readouterr().out.splitlines()[0].endswith("IB-F1 %  Tag-F1 %")
-    figures = json.loads((run / "metrics.json").read_text())
-    assert list(figures["per_class"]["Dog"]) == [*(metric.key for metric in METRICS), "tag_f1"]
-    assert 0.5 < figures["tag_f1"] <= 1.0
-
-    compare.main([str(run), str(other), "--out", str(tmp_path / "out")])
-    content = json.loads((tmp_path / "out" / "comparison.json").read_text())["validation"]
-    assert content["systems"]["run"]["tag_f1"] == pytest.approx(figures["tag_f1"])
-    low, high = content["systems"]["run"]["intervals"]["tag_f1"]
-    assert low <= figures["tag_f1"] <= high
-    assert "tag_f1" in content["differences"][0] and "tag_f1" in content["better_than_all_others"]
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert '<th scope="col" title="clip tagging F1">Tag-F1 %</th>' in page and "Clip tagging F1" in page
-    assert "Tag-F1 %" in capsys.readouterr().out
-
-
-def test_written_reference_is_read_back(tmp_path: Path) -> None:
-    truth = {"a": [Event(0.5, 1.25, "Dog")], "b": []}
-    reference = Reference(truth, {"a": 10.0, "b": 9.5}, 3)
-    write_reference(tmp_path / "truth.json", reference)
-    assert read_written_reference(tmp_path / "truth.json") == reference
-
-
-# --- what cannot be compared
-
-
-def test_different_clips_are_an_error_that_counts_them(tmp_path: Path) -> None:
-    fewer = make_run(tmp_path / "fewer", clips=CLIPS - 2)
-    with pytest.raises(RecipeError, match="all and fewer were scored on different clips of validation: 2 differ"):
-        opened(("all", make_run(tmp_path / "all")), ("fewer", fewer))
-
-
-def test_different_truth_is_an_error(tmp_path: Path) -> None:
-    changed = make_run(tmp_path / "changed")
-    content = json.loads(reference_path(changed, "validation").read_text())
-    content["clips"]["clip0"]["events"] = [[0.0, 9.0, "Dog"]]
-    reference_path(changed, "validation").write_text(json.dumps(content))
-    with pytest.raises(RecipeError, match="different events in 1 clips of validation"):
-        opened(("all", make_run(tmp_path / "all")), ("changed", changed))
-
-
-def test_different_classes_are_an_error_that_names_them(tmp_path: Path) -> None:
-    other = make_run(tmp_path / "other", classes=("Cat", "Dog", "Siren")) / "scores" / "validation"
-    with pytest.raises(RecipeError, match="class lists differ: it lacks Speech; only it has Siren"):
-        opened(("run", make_run(tmp_path / "run")), ("other", other))
-
-
-def test_folder_without_truth_is_an_error(tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "run") / "scores" / "validation"
-    with pytest.raises(RecipeError, match="carries no truth; give --ground_truth and --durations"):
-        opened(("scores", folder))
-    reference_path(tmp_path / "run", "validation").unlink()
-    with pytest.raises(RecipeError, match="does not carry its truth; give --ground_truth"):
-        opened(("run", tmp_path / "run"))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({}, "found no scores"),
-        ({"a.tsv": "onset\toffset\tDog\n0\t1\tnan\n"}, "nan"),
-        ({"a.tsv": "onset\toffset\tDog\n0\t0.4\t0.5\n0.6\t1\t0.5\n"}, "gap|0.4"),
-        ({"b.tsv": "onset\toffset\tDog\n0\t1\t0.5\n"}, "1 of 1 clips have audio but no scores: a"),
-    ],
-)
-def test_faulty_folder_is_an_error(tmp_path: Path, content: dict[str, str], message: str) -> None:
-    (tmp_path / "scores").mkdir()
-    (tmp_path / "folder").mkdir()
-    for name, text in content.items():
-        (tmp_path / "folder" / name).write_text(text)
-    with pytest.raises(RecipeError, match=message):
-        opened(("x", tmp_path / "folder"), given=Reference({"a": []}, {"a": 1.0}, 1))
-
-
-def test_no_event_at_all_is_an_error(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
-    silent = Reference({f"clip{i}": [] for i in range(CLIPS)}, {f"clip{i}": 10.0 for i in range(CLIPS)}, CLIPS)
-    with pytest.raises(RecipeError, match="nothing to measure"):
-        opened(("run", run), given=silent)
-
-
 def test_one_clip_is_enough(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
+    run = simulated_run(tmp_path / "run")
     truth = simulate(CLIPS, seed=1)[1]
     clip = next(clip for clip, events in truth.items() if events)
     (system,) = opened(("run", run), given=Reference({clip: truth[clip]}, {clip: 10.0}, 1))
@@ -304,7 +160,7 @@ def test_one_clip_is_enough(tmp_path: Path) -> None:
 
 
 def test_beside_published_figures_stands_psds_without_the_clips_that_their_years_dropped(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", seed=2)
+    run = simulated_run(tmp_path / "run", seed=2)
     conf = yaml.safe_load((run / "conf.yaml").read_text())
     conf["data"]["name"] = "desed"
     (run / "conf.yaml").write_text(yaml.safe_dump(conf))
@@ -325,111 +181,3 @@ def test_beside_published_figures_stands_psds_without_the_clips_that_their_years
     values = [cell.value for cell in row.cells]
     assert values == [pytest.approx(expected["psds1"]), pytest.approx(expected["psds2"]), None, None, None]
     assert len(tables.score_groups([system], [])[0].rows) == 1  # nothing to compare with
-
-
-# --- energy
-
-
-def _measured_run(
-    folder: Path, kwh: float | None, machine: str = "m", version: str = "3.3", mode: str = "CPU measured"
-) -> Path:
-    make_run(folder)
-    entry = {"kwh": kwh, "machine": machine, "codecarbon": version, "mode": mode}
-    (folder / "energy.json").write_text(json.dumps({"training": entry}))
-    return folder
-
-
-def test_energy_weighted_psds_by_hand(tmp_path: Path) -> None:
-    ours, baseline = opened(("ours", _measured_run(tmp_path / "a", 0.5)), ("base", _measured_run(tmp_path / "b", 2.0)))
-    expected = ours.results["validation"].macro["psds1"] * 2.0 / 0.5
-    assert energy_weighted(ours, baseline, "training", "psds1") == pytest.approx(expected)
-
-
-def test_where_energy_is_weighed_the_baseline_its_energy_and_the_network_are_named(tmp_path: Path) -> None:
-    baseline = _measured_run(tmp_path / "b", 2.0)
-    shutil.copytree(baseline, baseline / "teacher")
-    folders = (
-        ("ours", _measured_run(tmp_path / "a", 0.5)),
-        ("base", baseline),
-        ("base, teacher", baseline / "teacher"),
-    )
-    ours, student, teacher = (
-        replace(one, runs=tuple(replace(run, conf=conf) for run in one.runs))
-        for one, conf in zip(opened(*folders), (tiny_conf(), *[tiny_conf("system=mean_teacher")] * 2), strict=True)
-    )
-    row = next(row for row in costs.cost_rows([ours, student, teacher]) if row.name.startswith("EW-PSDS1, training"))
-    assert row.name == "EW-PSDS1, training, times 2 kWh of base (student)"
-    assert [cell.partition(" ")[2] for cell in row.cells] == ["", "(student)", "(teacher)"]
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"kwh": 2.0, "machine": "another"},
-        {"kwh": 2.0, "version": "3.2"},
-        {"kwh": None},
-        {"kwh": 2.0, "mode": "CPU measured, GPU not measured"},
-    ],
-    ids=str,
-)
-def test_energy_is_weighed_only_where_it_was_measured_alike(tmp_path: Path, other: dict) -> None:
-    ours, baseline = opened(("ours", _measured_run(tmp_path / "a", 0.5)), ("b", _measured_run(tmp_path / "b", **other)))
-    assert energy_weighted(ours, baseline, "training", "psds1") is None
-
-
-def test_energy_of_a_training_on_two_machines_is_not_weighed(tmp_path: Path) -> None:
-    a, b = (_measured_run(tmp_path / name, 1.0, machine="m + n") for name in "ab")
-    ours, baseline = opened(("ours", a), ("baseline", b))
-    assert energy_weighted(ours, baseline, "training", "psds1") is None
-
-
-# --- the command
-
-
-def test_command_writes_page_and_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    a, b = make_run(tmp_path / "a" / "run"), make_run(tmp_path / "b" / "run", seed=2)
-    compare.main([str(a), str(b), "--run", f"named={b}", "--out", str(tmp_path / "out")])
-    content = json.loads((tmp_path / "out" / "comparison.json").read_text())["validation"]
-    assert list(content["systems"]) == ["a/run", "b/run", "named"]
-    assert len(content["differences"]) == 3
-    page = (tmp_path / "out" / "report.html").read_text()
-    for system in content["systems"].values():
-        assert f'<data value="{system["psds1"]}">' in page
-    assert "a/run less b/run" in capsys.readouterr().out
-
-
-def test_page_of_one_clip_states_what_it_lacks(tmp_path: Path) -> None:
-    scores = make_run(tmp_path / "run") / "scores" / "validation"
-    (tmp_path / "truth.tsv").write_text("filename\tonset\toffset\tevent_label\nclip0.wav\t1.0\t2.0\tDog\n")
-    (tmp_path / "durations.tsv").write_text("filename\tduration\nclip0.wav\t10.0\n")
-    given = ["--ground_truth", str(tmp_path / "truth.tsv"), "--durations", str(tmp_path / "durations.tsv")]
-    compare.main(["--run", f"alone={scores}", *given, "--out", str(tmp_path / "out")])
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert "Truth, 1 clip<" in page and "in 1 clip<" in page
-    assert '<th scope="row">Classes without truth, truth</th><td>Cat, Speech</td>' in page
-    assert "no truth" in page  # in place of their bars
-    assert '<th scope="row">Energy, training</th><td>not measured</td>' in page
-    assert "How it was trained, its energy and its size are not known" in page
-
-
-@pytest.mark.parametrize("argv", [[], ["--out", "x"], ["run"], ["--run", "nameless", "--out", "x"]], ids=str)
-def test_wrong_usage_exits_with_2(argv: list[str]) -> None:
-    with pytest.raises(SystemExit) as exit_info:
-        compare.main(argv)
-    assert exit_info.value.code == 2
-
-
-def test_fault_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "recipe_mtlvae",
-        "compare",
-        str(tmp_path / "nothing"),
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"error: {tmp_path}/nothing: no such folder") and done.stderr.count("\n") == 1
-    assert not (tmp_path / "out").exists()

@@ -1,3 +1,5 @@
+"""The truth that scores are held against: which clips and events it has, how it is written and read."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
-from recipe_mtlvae.scoring.reference import Reference, attach, read_reference
+from recipe_mtlvae.scoring.reference import Reference, attach, read_reference, read_written_reference, write_reference
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 
 
@@ -130,3 +132,10 @@ def test_the_clip_list_hash_tells_clip_lists_apart():
     same = Reference({}, {"b": 8.1, "a": 10.0}, 5)
     assert REFERENCE.clip_list_hash != other.clip_list_hash
     assert REFERENCE.clip_list_hash == same.clip_list_hash
+
+
+def test_a_written_reference_is_read_back(tmp_path):
+    truth = {"a": [Event(0.5, 1.25, "Dog")], "b": []}
+    reference = Reference(truth, {"a": 10.0, "b": 9.5}, 3)
+    write_reference(tmp_path / "truth.json", reference)
+    assert read_written_reference(tmp_path / "truth.json") == reference

@@ -16,7 +16,7 @@ from recipe_mtlvae.conf import CONF_DIR
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.shards import Shard, shard_of
 from tests.children import PROJECT, child, python, wait_for
-from tests.test_compare import make_run
+from tests.simulated import simulated_run
 
 FILE = """
 seeds: [1, 2]
@@ -168,7 +168,7 @@ def finished(tmp_path) -> tuple[Study, list[StudyRow]]:
     """Runs of simulated scores: two seeds of all, which are alike, and one of real; 36 and 4 kWh-thousandths."""
     study, found = study_of(tmp_path), rows(tmp_path)
     for row in found:
-        make_run(row.folder, seed=1 if row.variant == "all" else 2)
+        simulated_run(row.folder, seed=1 if row.variant == "all" else 2)
         (row.folder / "energy.json").write_text(json.dumps({"training": {"kwh": 0.036 / row.seed}}))
         (row.folder / "model.json").write_text(json.dumps({"training": {"seconds": 60 * row.seed}}))
     return study, found
