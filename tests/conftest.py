@@ -15,13 +15,14 @@ from markupsafe import Markup
 
 import local.stage
 from local import prepare
+from recipe_mtlvae import __main__ as command_line
 from recipe_mtlvae.errors import exit_code_of
 from recipe_mtlvae.report import data_plots
 from recipe_mtlvae.report.comparison import measuring
 from tests.fake_tracker import FakeTracker
 from tests.misbehaving_server import Site, serve
 from tests.stage0 import Outcome, options
-from tests.tiny import make_tiny_corpus, tiny_conf
+from tests.tiny import make_tiny_corpus, recording, save_tiny_checkpoint, tiny_conf
 from tests.tiny_desed import YoutubeDL, make_site, settings
 
 # A shell starts background work with signals ignored, and children inherit that: they get the default for a handler
@@ -50,6 +51,12 @@ def root(made: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of random weights for the tiny corpus; not to be changed."""
+    return save_tiny_checkpoint(tmp_path_factory.mktemp("run") / "best.ckpt")
+
+
+@pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of YAMNet's weights, random ones; not to be changed."""
     import torch
@@ -61,6 +68,26 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("encoder") / "yamnet.h5"
     keras_file(path, YAMNet())
     return path
+
+
+@pytest.fixture
+def scan(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run detect-archive into tmp_path / "out", every class above the threshold everywhere; the exit code."""
+
+    def run(*arguments: object, checkpoint: Path = checkpoint) -> int:
+        options = ["--checkpoint", checkpoint, "--out", tmp_path / "out", "--threshold", "0.1", *arguments]
+        monkeypatch.setattr(sys, "argv", ["recipe_mtlvae", "detect-archive", *map(str, options)])
+        return command_line.main()
+
+    return run
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """Three recordings of 1, 2 and 3 s."""
+    for number in (1, 2, 3):
+        recording(tmp_path / "in" / f"{number}.wav", number)
+    return tmp_path / "in"
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from recipe_mtlvae.inference.archive.listing import Chunk, entries_of
 from recipe_mtlvae.inference.archive.ray_pool import on_ray
 from recipe_mtlvae.inference.archive.scanner import Job, Tally
 from tests.children import child, python, wait_for
-from tests.tiny import RATE, save_tiny_checkpoint
+from tests.tiny import RATE
 
 pytestmark = [pytest.mark.slow_archive, pytest.mark.timeout(300)]
 TABLES = ("events.parquet", "recordings.parquet", "faults.tsv", "summary.html")
@@ -49,11 +49,6 @@ cluster.shutdown()
 draw = random.Random(17)
 KINDS = ("worker", "command", "node", "command", "worker", "node", "worker", "command", "node", "worker")
 MOMENTS = [(kind, draw.uniform(0.0, 4.0)) for kind in KINDS]  # s of work
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_checkpoint(tmp_path_factory.mktemp("run") / "best.ckpt")
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,7 @@
-"""`python -m recipe_mtlvae detect`: what it finds, what it writes, and how it meets bad input."""
+"""`python -m recipe_mtlvae detect`: what it writes, how it meets bad input, and the forms of its options."""
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -13,20 +12,11 @@ import pytest
 import soundfile
 
 from recipe_mtlvae import __main__ as command_line
-from recipe_mtlvae.audio.decoding import read_audio
 from recipe_mtlvae.commands.detection_options import by_class, split_names
-from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inference import detection_files as detections
-from recipe_mtlvae.inference.detection_files import result_names
-from recipe_mtlvae.inference.recordings import find_recordings
 from recipe_mtlvae.labels import DetectedEvent
 from recipe_mtlvae.scoring.scores import read_scores
-from tests.tiny import RATE, save_tiny_checkpoint, tiny_conf
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_checkpoint(tmp_path_factory.mktemp("run") / "best.ckpt")
+from tests.tiny import RATE, recording, tiny_conf
 
 
 @pytest.fixture
@@ -41,96 +31,8 @@ def detect(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return run
 
 
-def recording(path: Path, seconds: float = 2.0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, round(seconds * RATE)), RATE)
-    return path
-
-
 def lines(path: Path) -> list[list[str]]:
     return [line.split("\t") for line in path.read_text().splitlines()]
-
-
-# --- what is found
-
-
-def test_folders_are_searched_and_each_recording_taken_once(tmp_path):
-    inner, outer = recording(tmp_path / "deep" / "b.flac"), recording(tmp_path / "a.wav")
-    (tmp_path / "notes.txt").write_text("x")
-    recordings, faults = find_recordings([tmp_path, outer, tmp_path / "deep" / ".." / "a.wav"])
-    assert sorted(recordings) == [outer, inner] and not faults
-
-
-def test_what_is_not_there_is_named_and_so_is_a_folder_without_audio(tmp_path):
-    _, faults = find_recordings([tmp_path, tmp_path / "none.wav"])
-    assert "no audio in this folder" in str(faults[0]) and "no such file" in str(faults[1])
-
-
-def test_hidden_files_are_left_out_and_unfit_names_are_faults(tmp_path):
-    recording(tmp_path / "a.wav")
-    (tmp_path / "._a.wav").write_text("what macOS leaves")
-    (tmp_path / "tab\tbed.wav").write_bytes((tmp_path / "a.wav").read_bytes())
-    recordings, faults = find_recordings([tmp_path])
-    assert [path.name for path in recordings] == ["a.wav"]
-    assert "control character" in str(faults[0])
-
-
-def test_links_to_nothing_and_pipes_are_named(tmp_path):
-    recording(tmp_path / "in" / "a.wav")
-    (tmp_path / "in" / "b.wav").symlink_to("gone.wav")
-    os.mkfifo(tmp_path / "c.wav")
-    recordings, faults = find_recordings([tmp_path / "in", tmp_path / "c.wav"])
-    assert [path.name for path in recordings] == ["a.wav"]
-    assert [fault.what for fault in faults] == ["is a link to nothing", "is a pipe or a device, not a file"]
-
-
-@pytest.mark.parametrize("name", ["a\u3000b.wav", "\U0001f469\u200d\U0001f466.wav", "\u05d0\u200f.wav"])
-def test_names_with_other_spaces_joiners_and_marks_are_accepted(tmp_path, name):
-    recording(tmp_path / name)
-    recordings, faults = find_recordings([tmp_path])
-    assert ([path.name for path in recordings], faults) == ([name], [])
-
-
-# --- names of the results
-
-
-def named(tmp_path: Path, *paths: str, earlier: dict[str, str] | None = None) -> list[str]:
-    known = {tmp_path / path: name for path, name in (earlier or {}).items()}
-    return list(result_names([tmp_path / path for path in paths], known).values())
-
-
-def test_recordings_of_one_name_keep_as_many_folders_as_tell_them_apart(tmp_path):
-    assert sorted(named(tmp_path, "x/a.wav", "y/a.wav", "y/b.wav")) == ["b", "x_a", "y_a"]
-    assert sorted(named(tmp_path, "p/x/a.wav", "q/x/a.wav")) == ["p_x_a", "q_x_a"]
-
-
-def test_recordings_that_differ_in_their_suffix_alone_keep_it(tmp_path):
-    assert named(tmp_path, "a.wav", "a.flac") == ["a_wav", "a_flac"]
-
-
-def test_names_that_differ_in_capitals_alone_are_told_apart(tmp_path):
-    assert len({name.casefold() for name in named(tmp_path, "x/A.wav", "y/a.wav")}) == 2
-
-
-def test_a_recording_seen_before_keeps_its_name_and_no_other_takes_it(tmp_path):
-    earlier = {"x/a.wav": "a"}
-    assert sorted(named(tmp_path, "x/a.wav", "y/a.wav", earlier=earlier)) == ["a", "y_a"]
-    assert named(tmp_path, "y/a.wav", earlier=earlier) == ["y_a"]
-
-
-def test_names_that_no_folder_tells_apart_are_numbered(tmp_path):
-    """x_a.wav's own name is what y/x/a.wav would get beside z/a.wav; both end up with names of their own."""
-    names = named(tmp_path, "x_a.wav", "x/a.wav", "z/a.wav", "x/a_b.wav")
-    assert len(set(names)) == 4
-
-
-def test_a_name_without_a_suffix_keeps_its_dots(tmp_path):
-    assert named(tmp_path, "Yabc_30.000_40.000") == ["Yabc_30.000_40.000"]
-
-
-def test_long_and_dotted_names_become_file_names(tmp_path):
-    names = named(tmp_path, "ä" * 120 + ".wav", ".hidden.wav")
-    assert all(len(name.encode()) <= 180 and not name.startswith(".") for name in names)
 
 
 # --- what is written
@@ -306,14 +208,6 @@ def test_a_file_that_is_no_checkpoint_is_refused(detect, tmp_path, capsys):
     (tmp_path / "x.ckpt").write_bytes(b"PK no weights")
     assert detect(recording(tmp_path / "a.wav"), "--checkpoint", tmp_path / "x.ckpt") == 1
     assert "not a checkpoint" in capsys.readouterr().err
-
-
-def test_audio_of_a_phone_is_told_how_to_be_converted(tmp_path):
-    (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x18ftypM4A " + bytes(100))
-    with pytest.raises(RecipeError, match=r"not readable as audio .*; convert it, as by: ffmpeg -i a\.m4a a\.wav"):
-        read_audio(tmp_path / "a.m4a", RATE, None)
-    _, faults = find_recordings([tmp_path])
-    assert "1 file ending in .m4a, which is not read" in str(faults[-1])
 
 
 # --- the forms of choices

@@ -2,7 +2,6 @@
 
 import doctest
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from recipe_mtlvae.labels import DetectedEvent
 from recipe_mtlvae.nets.checkpoint import Checkpoint
 from recipe_mtlvae.nets.prediction import Prediction
 from recipe_mtlvae.scoring.postprocess import Decoding
-from tests.tiny import save_tiny_checkpoint, tiny_conf
+from tests.tiny import recording, save_tiny_checkpoint, tiny_conf
 
 RATE = 16000
 STEP = 1024  # samples
@@ -40,11 +39,6 @@ class Constant(torch.nn.Module):
 @pytest.fixture
 def detector() -> Detector:
     return Detector(Checkpoint(Constant(), tiny_conf(), ("Beep", "Hum"), 0, 0), device="cpu")
-
-
-def recording(path: Path, seconds: float) -> Path:
-    soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, round(seconds * RATE)), RATE)
-    return path
 
 
 def test_a_clip_of_the_training_length_is_one_window(detector, tmp_path):

@@ -75,6 +75,13 @@ def make_tiny_corpus(root: Path, conf: Conf, stores: bool = True, counts: Mappin
     return root
 
 
+def recording(path: Path, seconds: float = 2.0) -> Path:
+    """Write faint noise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, round(seconds * RATE)), RATE)
+    return path
+
+
 def append(path: Path, row: str) -> None:
     """Add a row to a TSV."""
     with path.open("a") as file:

@@ -1,0 +1,104 @@
+"""What an archive consists of: lists and folders of recordings, and the chunks that they are cut into."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+pytest.importorskip("pyarrow", reason="pyarrow is not installed (the extra archive)")
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recipe_mtlvae.inference.archive import listing
+from recipe_mtlvae.inference.archive.listing import Entry, cut, entries_of, in_folders, read_list
+from tests.archived import rows
+from tests.tiny import RATE
+
+
+def test_a_list_is_text_csv_or_parquet(tmp_path):
+    (tmp_path / "a.txt").write_text("x.wav\n\nd/y, z.wav\n")
+    (tmp_path / "a.csv").write_text('site,path\n1,x.wav\n2,"d/y, z.wav"\n')
+    pq.write_table(pa.table({"path": ["x.wav", "d/y, z.wav"], "site": [1, 2]}), tmp_path / "a.parquet")
+    for name in ("a.txt", "a.csv", "a.parquet"):
+        assert read_list(tmp_path / name) == ["x.wav", "d/y, z.wav"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.txt", b"", "holds no path"),
+        ("a.txt", b"\n \n", "holds no path"),
+        ("a.txt", b"\xff\xfe\x00", "expected text in UTF-8"),
+        ("a.txt", b"RIFF\0\0", "expected text in UTF-8"),
+        ("a.csv", b"file\nx.wav\n", "expected a table with a column path, got file"),
+        ("a.csv", b'path\n"x.wav\n', "is no CSV file"),
+        ("a.parquet", b"PAR1", "is no Parquet file"),
+    ],
+)
+def test_what_is_no_list_is_one_line(scan, tmp_path, capsys, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    assert scan("--list", tmp_path / name) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line and str(tmp_path / name) in line and not (tmp_path / "out").exists()
+
+
+def test_a_list_that_is_not_there_is_one_line(scan, tmp_path, capsys):
+    assert scan("--list", tmp_path / "none.txt") == 1
+    assert (
+        capsys.readouterr().err
+        == f"error: {tmp_path}/none.txt: --list: cannot be read (No such file or directory); check its name\n"
+    )
+
+
+def test_folders_are_searched_in_order_with_what_is_not_read_and_without_hidden_files(tmp_path):
+    for name in ("b/z.wav", "b/a.m4a", "a.flac", "._a.wav", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [str(Path(path).relative_to(tmp_path)) for path in in_folders([tmp_path])]
+    assert found == ["a.flac", "b/a.m4a", "b/z.wav"]
+
+
+def test_a_recording_that_is_named_twice_is_taken_once_and_said(scan, recordings, tmp_path, capsys):
+    (tmp_path / "link").symlink_to(recordings)
+    (recordings / "other.wav").symlink_to("2.wav")
+    (tmp_path / "list").write_text(f"{recordings}/2.wav\n{tmp_path}/link/2.wav\n{recordings}/other.wav\n")
+    assert scan("--list", tmp_path / "list") == 0
+    assert "warning: 2 paths named again: each recording is taken once" in capsys.readouterr().err
+    assert [row["path"] for row in rows(tmp_path)] == [f"{recordings}/2.wav"]
+
+
+def test_paths_are_relative_to_the_caller_s_folder(recordings, monkeypatch):
+    monkeypatch.chdir(recordings)
+    (entry,), again = entries_of(["1.wav"])
+    assert (entry.path, entry.size, again) == (str(recordings / "1.wav"), 2 * RATE + 44, 0)
+
+
+def entries(*sizes: int) -> list[Entry]:
+    return [Entry(f"/{number}.wav", size, 0) for number, size in enumerate(sizes)]
+
+
+def test_chunks_hold_32_recordings_and_a_long_one_is_alone(monkeypatch):
+    monkeypatch.setattr(listing, "_seconds", lambda path: 1801.0)
+    large = listing.PROBED + 1
+    chunks = cut(entries(*[1] * 40, large, *[1] * 3), "")
+    assert [len(chunk.entries) for chunk in chunks] == [32, 8, 1, 3]
+    assert [entry for chunk in chunks for entry in chunk.entries] == entries(*[1] * 40, large, *[1] * 3)
+
+
+def test_half_an_hour_is_read_from_the_header(tmp_path):
+    soundfile.write(tmp_path / "0.wav", np.zeros(1801 * 1000, np.int16), 1000)
+    soundfile.write(tmp_path / "1.wav", np.zeros(1799 * 1000, np.int16), 1000)
+    found, _ = entries_of([str(tmp_path / "1.wav"), str(tmp_path / "0.wav"), str(tmp_path / "2.wav")])
+    assert [len(chunk.entries) for chunk in cut(found, "")] == [1, 1, 1]
+
+
+def test_a_chunk_s_name_hangs_on_paths_sizes_times_and_options_alone():
+    (name,) = (chunk.name for chunk in cut([Entry("/a.wav", 1, 2)], "key"))
+    assert name == cut([Entry("/a.wav", 1, 2)], "key")[0].name
+    others = [Entry("/b.wav", 1, 2), Entry("/a.wav", 2, 2), Entry("/a.wav", 1, 3)]
+    assert name not in {cut([entry], "key")[0].name for entry in others} | {
+        cut([Entry("/a.wav", 1, 2)], "other")[0].name
+    }
