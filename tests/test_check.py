@@ -1,44 +1,22 @@
-"""The check of a corpus: what is counted, what is an error, a warning or a note, and that all of it is said once."""
+"""The check of a corpus: what is counted, what is an error, a warning or a note. Copies: test_copies.py."""
 
 from __future__ import annotations
 
-import html
-import json
 import os
-import re
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from recipe_mtlvae.commands import check_data
 from recipe_mtlvae.corpus import problems
-from recipe_mtlvae.corpus.check import CorpusCheck, SplitCheck, check_corpus
-from recipe_mtlvae.corpus.splits import Corpus
-from recipe_mtlvae.errors import exit_code_of
-from recipe_mtlvae.report.data_report import write_data_report
-from tests.tiny import AUDIO, RATE, SETTINGS, VALIDATION, append, tiny_conf
-
-TRAINING = "audio/train/strong_label_real"
-STRONG = "metadata/train/audioset_strong.tsv"
-PAIR = np.random.default_rng(0).uniform(-0.5, 0.5, (2 * RATE, 1)) * [1.0, 1.0]  # two channels alike
-HEADER = "filename\tonset\toffset\tevent_label\n"
-
-
-def checked(root: Path, *settings: str) -> CorpusCheck:
-    corpus = Corpus(tiny_conf(*settings), root)
-    return check_corpus(corpus, *corpus.all_files())
+from recipe_mtlvae.corpus.check import SplitCheck
+from tests.checked import HEADER, PAIR, STRONG, TRAINING, checked, noise
+from tests.tiny import AUDIO, RATE, VALIDATION, append
 
 
 def validation(root: Path) -> SplitCheck:
     return next(split for split in checked(root).splits if split.name == "validation")
-
-
-def noise(path: Path, seconds: float = 2.0, rate: int = RATE) -> None:
-    seed = int.from_bytes(path.stem.encode()[-4:])
-    soundfile.write(path, 0.1 * np.random.default_rng(seed).standard_normal(round(seconds * rate)), rate)
 
 
 def test_a_sound_corpus_has_nothing_to_say(root):
@@ -223,142 +201,3 @@ def test_a_class_of_a_split_whose_task_is_off_is_learned_from_no_clip(root):
 )
 def test_labels_that_look_wrong_are_hinted_at(labels, words):
     assert problems.label_hints(labels) == words
-
-
-def test_out_of_phase_recordings_are_no_copies_of_each_other(root):
-    for path, gain in ((f"{AUDIO}/validation_2.wav", 1.0), (f"{TRAINING}/strong_real_4.wav", 0.5)):
-        soundfile.write(root / path, gain * PAIR * [1.0, -1.0], RATE)
-    check = checked(root)
-    assert (problems.errors(check), check.twins) == ([], [])
-
-
-def copy(root: Path, one: str, other: str) -> None:
-    (root / other).write_bytes((root / one).read_bytes())
-
-
-def test_the_same_audio_in_training_and_test_is_an_error_that_names_both(root):
-    copy(root, f"{AUDIO}/validation_2.wav", f"{TRAINING}/strong_real_4.wav")
-    (fault,) = problems.errors(checked(root))
-    assert str(fault) == (
-        f"{root}/{STRONG}: THE SAME AUDIO IN TRAINING AND TEST: 1 clips of 'strong_real' are in 'validation', "
-        "such as 'strong_real_4.wav' and 'validation_2.wav'; take their rows out of this table; the audio may stay"
-    )
-
-
-def test_a_copy_in_the_evaluation_set_is_an_error_too(root):
-    copy(root, f"{TRAINING}/strong_real_4.wav", "audio/eval/evaluation/any name 0.wav")
-    (fault,) = problems.errors(checked(root))
-    assert "1 clips of 'strong_real' are in 'evaluation'" in str(fault)
-
-
-@pytest.mark.parametrize(
-    ("other", "words"),
-    [
-        ("audio/train/weak/weak_1.wav", "strong_real: 1 clips have the same audio as ones of weak, such as"),
-        (f"{TRAINING}/strong_real_5.wav", "strong_real: 1 of its clips are copies of others, such as"),
-        (
-            "audio/validation/synthetic21_validation/soundscapes/synthetic_validation_1.wav",
-            "strong_real: 1 clips have the same audio as ones of synthetic_validation, such as",
-        ),
-    ],
-)
-def test_other_copies_are_warnings(root, other, words):
-    copy(root, f"{TRAINING}/strong_real_4.wav", other)
-    check = checked(root)
-    assert problems.errors(check) == []
-    assert any(text.startswith(words) for text in problems.warnings(check))
-
-
-def test_copies_are_counted_by_clip(root):
-    copies = [f"{TRAINING}/strong_real_{number}.wav" for number in (3, 4, 5)]
-    for other in (*copies[1:], f"{AUDIO}/validation_2.wav"):
-        copy(root, copies[0], other)
-    check = checked(root)
-    (fault,) = problems.errors(check)
-    assert "3 clips of 'strong_real' are in 'validation'" in str(fault)
-    assert any(text.startswith("strong_real: 2 of its clips are copies") for text in problems.warnings(check))
-
-
-def test_silence_is_no_copy_of_silence(root):
-    for path in (f"{AUDIO}/validation_2.wav", f"{TRAINING}/strong_real_4.wav"):
-        soundfile.write(root / path, np.zeros(2 * RATE), RATE)
-    assert problems.errors(checked(root)) == []
-    assert checked(root).twins == []
-
-
-# --- the command
-
-
-@pytest.fixture
-def check(root: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    def run(*options: str) -> tuple[int, str, str]:
-        settings = [f"--set={setting}" for setting in SETTINGS]
-        code = exit_code_of(lambda: check_data.main(["--data_root", str(root), *settings, *options]))
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
-def test_with_warnings_alone_the_command_succeeds(root, check):
-    (root / AUDIO / "validation_3.wav").unlink()
-    code, out, err = check()
-    assert code == 0
-    assert "validation                   4       3    75.0 %        1" in out
-    assert "warning: validation: 1 of 4 clips are not on disk" in err
-
-
-def test_with_errors_it_fails_and_the_report_is_written_all_the_same(root, check, tmp_path):
-    (root / AUDIO / "validation_3.wav").write_bytes(b"404")
-    (root / STRONG).unlink()
-    code, _, err = check("--out", str(tmp_path / "out"))
-    assert code == 1
-    assert f"error: {root}/{STRONG}: no such metadata file" in err
-    assert f"error: {root}/{AUDIO}/validation_3.wav: is not readable as audio" in err
-    report = json.loads((tmp_path / "out" / "data_report.json").read_text())
-    assert (report["splits"]["validation"]["unreadable"], len(report["errors"])) == (1, 2)
-    assert not (root / "data_report.html").exists()
-
-
-HOSTILE = "<script>alert(1)</script>"
-
-
-@pytest.fixture
-def hostile(root: Path) -> CorpusCheck:
-    """Everything that a page can say, with names that are HTML."""
-    for path, name in ((f"{AUDIO}/validation_2.wav", f"{HOSTILE[:-10]}.wav"), (f"{AUDIO}/validation_2.wav", "<b>.wav")):
-        copy(root, path, f"{AUDIO}/{name}")
-        append(root / VALIDATION, f"{name}\t0.0\t1.0\t{HOSTILE}")
-    copy(root, f"{AUDIO}/validation_2.wav", f"{TRAINING}/strong_real_4.wav")
-    append(root / VALIDATION, "<i>.wav\t0.0\t1.0\tHum")
-    append(root / VALIDATION, "validation_0.wav\t0.0\t1.0\t<u>")
-    noise(root / AUDIO / "validation_3.wav", rate=8000)
-    return checked(root, f"data.classes=[Beep, Hum, '{HOSTILE}']")
-
-
-def test_all_that_was_found_is_on_the_page_and_escaped(hostile, tmp_path):
-    page = write_data_report(hostile, tmp_path).read_text()
-    for text in (*map(str, problems.errors(hostile)), *problems.warnings(hostile), *problems.notes(hostile)):
-        assert html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in page
-    assert not re.search("<(script|b|i|u)>", page)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_fits_a_phone_asks_for_nothing_and_logs_nothing(hostile, tmp_path, browser, scheme):
-    file = write_data_report(hostile, tmp_path)
-    page = browser.new_page(viewport={"width": 360, "height": 700}, color_scheme=scheme)
-    asked, logged = [], []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: logged.append(message.text))
-    page.on("pageerror", lambda error: logged.append(str(error)))
-    page.goto(file.as_uri())
-    assert ([url for url in asked if not url.startswith("data:")], logged) == ([file.as_uri()], [])
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    assert page.locator("figure svg").count() == 7
-    assert page.locator("#verdict").inner_text().startswith("2 errors, ")
-
-
-def test_a_folder_that_is_not_there_is_named(check, tmp_path):
-    code, _, err = check("--data_root", str(tmp_path / "nowhere"))
-    assert code == 1
-    assert "nowhere: no such folder; give the folder of a corpus: --data_root DIR" in err
