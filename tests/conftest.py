@@ -21,6 +21,7 @@ from recipe_mtlvae.report import data_plots
 from recipe_mtlvae.report.comparison import measuring
 from tests.fake_tracker import FakeTracker
 from tests.misbehaving_server import Site, serve
+from tests.reported import html_conf, make_run
 from tests.stage0 import Outcome, options
 from tests.tiny import make_tiny_corpus, recording, save_tiny_checkpoint, tiny_conf
 from tests.tiny_desed import YoutubeDL, make_site, settings
@@ -42,6 +43,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny corpus without stores; not to be changed."""
     return make_tiny_corpus(tmp_path_factory.mktemp("made"), tiny_conf(), stores=False)
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny corpus with its features; not to be changed."""
+    return make_tiny_corpus(tmp_path_factory.mktemp("stored"), tiny_conf())
+
+
+@pytest.fixture(scope="session")
+def html_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny corpus with its features, one of whose classes is HTML; not to be changed."""
+    return make_tiny_corpus(tmp_path_factory.mktemp("corpus"), html_conf())
+
+
+@pytest.fixture(scope="session")
+def html_run(html_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of it that can be reported; not to be changed."""
+    return make_run(tmp_path_factory.mktemp("exp") / "my <b>run", html_corpus)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The energy that a system needs to get as far as the baseline, by hand."""
+"""What a system costs: the energy to get as far as the baseline, by hand, and how energy and time are written."""
 
 from pathlib import Path
 
@@ -79,3 +79,14 @@ def test_without_a_baseline_there_is_no_such_line():
 @pytest.mark.parametrize(("speeds", "shown"), [([1168.2], "1,170"), ([204.0, 206.0], "205"), ([4.267], "4.27")])
 def test_a_speed_is_the_runs_mean_to_three_digits_written_out(speeds, shown):
     assert costs._rounded(speeds) == shown
+
+
+def test_unmeasured_energy_is_never_zero():
+    assert costs.energy({"kwh": None, "reason": "codecarbon is not installed"}).startswith("not measured (codecarbon")
+    assert costs.energy({}) == "not measured"
+    assert costs.energy({"kwh": 0.00001234, "mode": "CPU measured"}) == "0.0000123 kWh (CPU measured)"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(4.21, "4.2 s"), (125.9, "2 min 5 s"), (3900, "1 h 5 min")])
+def test_duration_is_readable(seconds, text):
+    assert costs.duration(seconds) == text

@@ -13,6 +13,7 @@ from torchaudio.transforms import MelSpectrogram
 from recipe_mtlvae.conf import load_conf
 from recipe_mtlvae.conf_sections import FeatureConf
 from recipe_mtlvae.inputs.log_mel import LogMelInput, scale
+from recipe_mtlvae.inputs.mel_scale import band_centres
 from recipe_mtlvae.inputs.mel_transform import LogMel, mel_filters
 
 CONF: FeatureConf = load_conf().features
@@ -160,3 +161,9 @@ def test_features_are_those_of_torchaudios_own_transform(recording, settings):
     waveform = torch.tensor(recording, dtype=torch.float32).reshape(2, -1)
     expected = (20 * transform(waveform).clamp(min=1e-5).log10()).clamp(-50, 80)
     torch.testing.assert_close(LogMel(conf)(waveform), expected, rtol=0, atol=1e-3)
+
+
+def test_band_centres_lie_on_the_mel_scale():
+    centres = band_centres(CONF)  # 128 bands, 0 to 8000 Hz: 2840.02 mel in 129 steps
+    assert centres[0] == pytest.approx(700 * (10 ** (2840.0230467 / 129 / 2595) - 1), rel=1e-6)
+    assert len(centres) == 128 and centres[-1] < 8000
