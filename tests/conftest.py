@@ -19,8 +19,10 @@ from recipe_mtlvae import __main__ as command_line
 from recipe_mtlvae.errors import exit_code_of
 from recipe_mtlvae.report import data_plots
 from recipe_mtlvae.report.comparison import measuring
+from recipe_mtlvae.submission.profile import Profile
 from tests.fake_tracker import FakeTracker
 from tests.misbehaving_server import Site, serve
+from tests.packable import filled_profile
 from tests.reported import html_conf, make_run
 from tests.stage0 import Outcome, options
 from tests.tiny import make_tiny_corpus, recording, save_tiny_checkpoint, tiny_conf
@@ -132,6 +134,12 @@ def tracker(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def energy_file(tmp_path: Path) -> Path:
     """Where the energy of a run's phases is written; not there yet."""
     return tmp_path / "run" / "energy.json"
+
+
+@pytest.fixture
+def profile() -> Profile:
+    """The shipped submission profile, filled in for the tiny corpus."""
+    return filled_profile()
 
 
 @pytest.fixture

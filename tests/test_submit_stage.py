@@ -1,4 +1,4 @@
-"""Stage 5: what it takes from the baseline that was trained beside the run."""
+"""Stage 5: when it packs, and what it takes from the baseline that was trained beside the run."""
 
 import json
 from dataclasses import replace
@@ -13,15 +13,15 @@ from local.submit import run_folders, with_baseline_energy
 from recipe_mtlvae.conf import conf_to_dict
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.submission.profile import read_profile
-from tests.tiny import SETTINGS, make_tiny_corpus, tiny_conf
+from tests.packable import EVALUATION, make_run
+from tests.tiny import SETTINGS, tiny_conf
 
 PROFILE = read_profile()
 
 
 @pytest.fixture
-def stage(tmp_path) -> Stage:
-    conf = tiny_conf()
-    return Stage(5, conf, make_tiny_corpus(tmp_path / "corpus", conf, stores=False), tmp_path / "exp" / "run")
+def stage(made, tmp_path) -> Stage:
+    return Stage(5, tiny_conf(), made, tmp_path / "exp" / "run")
 
 
 def write_energy(folder: Path, **phases: dict) -> None:
@@ -105,3 +105,40 @@ def test_without_anything_to_pack_stage_5_is_left_out_in_one_line(tmp_path, monk
     submit.main()
     shown = capsys.readouterr().out
     assert shown.startswith("stage 5: left out: no evaluation audio") and len(shown.splitlines()) == 1
+
+
+def test_stage_5_packs_once_and_again_when_the_figures_change(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("local.stage.PROJECT", tmp_path)
+    settings = [part for setting in SETTINGS for part in ("--set", setting)]
+    monkeypatch.setattr("sys.argv", ["submit", "--data", "desed", "--data_root", str(stored), "--tag", "t", *settings])
+    run = tmp_path / "exp" / "t"
+    make_run(run, tiny_conf(), "evaluation", EVALUATION)
+    (run / "conf.yaml").unlink()
+    submit.main()
+    shown = capsys.readouterr().out
+    assert "stage 5: packed the output on 3 clips of 'evaluation'" in shown
+    assert "baseline devtest not measured" in shown
+    assert "ok as a rehearsal: " in shown and "REHEARSAL, not for submission: " in shown
+    submit.main()
+    assert "is there already" in capsys.readouterr().out
+    metrics = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps({**metrics, "psds1": 0.75}))
+    submit.main()
+    assert "PSDS1 0.75," in capsys.readouterr().out
+
+
+def test_stage_5_packs_into_the_run_of_its_tag_whatever_the_order_of_run(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("local.stage.PROJECT", tmp_path)
+    options = ["--tag", "t", "--run", "other", "--run", "t", "--submission", "dcase2024", "--data_root", str(stored)]
+    settings = [part for setting in SETTINGS for part in ("--set", setting)]
+    monkeypatch.setattr("sys.argv", ["submit", "--data", "desed", *options, *settings])
+    for tag in ("t", "other"):
+        make_run(tmp_path / "exp" / tag, tiny_conf(), "evaluation", EVALUATION)
+    for end in ("ok as a rehearsal: ", "is there already"):
+        submit.main()
+        assert end in capsys.readouterr().out
+    assert len([*tmp_path.glob("exp/t/submission/*/*.zip")]) == 1 and not (tmp_path / "exp/other/submission").exists()

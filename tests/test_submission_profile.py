@@ -1,0 +1,59 @@
+"""Submission profiles: which there are, how they are checked when they are read, and what is filled in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.submission.profile import fill, plain, profile_file, read_profile, thresholds_of
+
+
+def test_fifty_thresholds_are_odd_hundredths() -> None:
+    assert [f"{threshold:.2f}" for threshold in thresholds_of(50)] == [f"0.{i:02d}" for i in range(1, 100, 2)]
+
+
+def test_labels_are_plain_ascii() -> None:
+    assert plain("De la Peña-Ørsted") == "DelaPena-Orsted"
+
+
+def test_a_name_that_the_profile_misspells_is_an_error() -> None:
+    assert fill({"a": "{x}", "b": ["{x} of {y}"]}, {"x": 1, "y": 2}) == {"a": 1, "b": ["1 of 2"]}
+    with pytest.raises(RecipeError, match=r"nothing is called \{z\}; the names are: x, y"):
+        fill("{z}", {"x": 1, "y": 2})
+
+
+def test_an_unknown_year_is_named() -> None:
+    with pytest.raises(
+        RecipeError, match="no submission profile 'dcase1999'; the shipped ones are dcase2022, dcase2023"
+    ):
+        profile_file("dcase1999")
+
+
+KIND = "rules.values.results.devtest.desed.PSDS1: 'decimal': expected one of number"
+
+
+@pytest.mark.parametrize(
+    ("year", "old", "new", "words"),
+    [
+        ("2022", "challenge:", "author: me\nchallenge:", "dcase.yaml:4: unknown key 'author'"),
+        (
+            "2022",
+            "corresponding: true",
+            "corresponding: false",
+            "authors: expected exactly one with `corresponding: true`",
+        ),
+        ("2024", "PSDS1: float", "PSDS1: decimal", KIND),
+        ("2024", 'label: "[^_./#]+_', 'label: "(', "rules.label: not a regular expression"),
+        ("2024", "[training, devtest]", "[training, lunch]", "package.energy_phases.1"),
+        ("2024", "runs: 3", "runs: 0", "package.runs"),
+    ],
+)
+def test_a_profile_is_checked_when_it_is_read(tmp_path: Path, year: str, old: str, new: str, words: str) -> None:
+    file, text = tmp_path / "dcase.yaml", profile_file(f"dcase{year}").read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    with pytest.raises(RecipeError, match=re.escape(words)):
+        read_profile(file)
