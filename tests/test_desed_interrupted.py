@@ -18,9 +18,7 @@ from local.desed.complete import WORK, complete
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
 from recipe_mtlvae.errors import RecipeError
 from tests.misbehaving_server import Site
-from tests.tiny_desed import PUBLIC, REAL, add_soundbank, generation, settings, tree
-
-EVAL = "/files/4560759/DESED_public_eval.tar.gz"
+from tests.tiny_desed import EVAL, PUBLIC, REAL, add_soundbank, generation, settings, tree
 
 
 def conf_for(site: Site, *more: str) -> Conf:

@@ -29,6 +29,10 @@ REAL = {
 }
 PUBLIC = ["eeeeeeeeee0_120_130.wav", "eeeeeeeeee1_0_10.wav"]
 LABELS = ("Cat", "Dog")
+ARCHIVE = "/files/6026841/dcase_synth.zip"  # on the site
+EVAL = "/files/4560759/DESED_public_eval.tar.gz"
+STRONG_TSV = "/files/6444477/audioset_strong.tsv"
+WEAK = "audio/train/weak"  # in a tree
 
 
 def wav(key: str, seconds: float = SECONDS, rate: int = RATE) -> bytes:
@@ -166,3 +170,21 @@ def tree(root: Path) -> dict[str, str]:
     """Every file's hash by its path, aside from what comes later in stage 0."""
     files = sorted(path for path in root.rglob("*") if path.is_file() and not {*path.parts} & OTHERS)
     return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def asked(site: Site) -> list[str]:
+    return [path for path, _ in site.requests]
+
+
+def layout() -> set[str]:
+    """Every path of a whole tree."""
+    paths = {f"audio/train/strong_label_real/{name}" for name in REAL["strong_real"]}
+    paths |= {f"audio/train/unlabel_in_domain/{name}" for name in REAL["unlabeled"]}
+    paths |= {f"audio/train/weak/{name}" for name in REAL["weak"]}
+    paths |= {f"audio/validation/validation/{name}" for name in REAL["validation"]}
+    paths |= {f"audio/eval/public/{name}" for name in PUBLIC}
+    for part, clips in SYNTHETIC.items():
+        paths |= {f"audio/{part}/synthetic21_{part}/soundscapes/{i}.wav" for i in range(clips)}
+        paths.add(f"metadata/{part}/synthetic21_{part}/soundscapes.tsv")
+    tables = ("train/weak", "train/unlabel_in_domain", "train/audioset_strong", "validation/validation", "eval/public")
+    return paths | {f"metadata/{table}.tsv" for table in tables}

@@ -1,0 +1,163 @@
+"""Stage 0 for DESED where clips, tables or archives cannot be had: told once, and the rest comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.misbehaving_server import Site
+from tests.tiny_desed import ARCHIVE, EVAL, PUBLIC, REAL, STRONG_TSV, WEAK, asked, layout, tree, wav, zip_of
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where fetch_tree makes its tree; not there yet."""
+    return tmp_path / "tree"
+
+
+def test_a_vanished_clip_is_listed_with_its_reason_and_does_not_stop_the_run(
+    fetch_tree: Callable, root: Path, site: Site
+) -> None:
+    del site.files[f"/youtube/{REAL['validation'][0][1:12]}"]
+    code, said = fetch_tree("data.splits=[validation]")
+    assert code == 0, said
+    name = REAL["validation"][0]
+    reason = f"ERROR: [youtube] {name[1:12]}: Video unavailable. This video has been removed by the uploader"
+    assert (root / "missing_files_validation.tsv").read_text() == f"filename\terror\n{name}\t{reason}\n"
+    assert "1 clips came, 1 not" in said
+
+
+def test_a_clip_that_is_gone_is_not_asked_for_again_and_others_are(
+    fetch_tree: Callable, root: Path, site: Site
+) -> None:
+    gone, other = (f"/youtube/{name[1:12]}" for name in REAL["validation"])
+    kept = site.files.pop(other)
+    site.files.pop(gone)
+    site.always[other] = "403"
+    fetch_tree("data.splits=[validation]", "data.skip_bad=true")
+    site.files[other] = kept
+    site.always.clear()
+    site.requests.clear()
+    code, said = fetch_tree("data.splits=[validation]")
+    assert code == 0, said
+    assert asked(site) == [other]
+    assert (root / "missing_files_validation.tsv").read_text().count("\n") == 2
+
+
+def test_too_many_requests_are_waited_for(fetch_tree: Callable, site: Site) -> None:
+    site.faults[f"/youtube/{REAL['weak'][1][1:12]}"] = ["429", "503"]
+    code, said = fetch_tree("data.splits=[weak]")
+    assert code == 0, said
+    assert "weak: 3 clips came\n" in said
+
+
+def test_refusals_without_end_stop_the_run_with_one_line(fetch_tree: Callable, root: Path, site: Site) -> None:
+    site.always |= {path: "429" for path in site.files if path.startswith("/youtube/")}
+    code, said = fetch_tree("data.splits=[weak]")
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert code == 1
+    assert len(errors) == 1
+    assert "split 'weak': 3 clips are still to be fetched; refused 4 times in a row: ERROR: [youtube]" in errors[0]
+    assert "run the same again later, or go on without them: --set data.prepare=none" in errors[0]
+    site.always.clear()
+    assert fetch_tree("data.splits=[weak]")[0] == 0
+    assert not (root / "missing_files_weak.tsv").exists()
+
+
+def test_a_damaged_clip_is_not_taken(fetch_tree: Callable, root: Path, site: Site) -> None:
+    path = f"/youtube/{REAL['weak'][0][1:12]}"
+    site.files[path] = b"RIFF" + bytes(1000)
+    fetch_tree("data.splits=[weak]")
+    assert not (root / WEAK / REAL["weak"][0]).exists()
+    assert REAL["weak"][0] in (root / "missing_files_weak.tsv").read_text()
+
+
+def test_a_clip_that_its_archive_lacks_is_listed_and_the_archive_not_fetched_again(
+    fetch_tree: Callable, root: Path, site: Site
+) -> None:
+    table = b"filename\tonset\toffset\tevent_label\n0.wav\t0.1\t0.9\tCat\n1.wav\t0.1\t0.9\tCat\n"
+    folder = "validation/synthetic21_validation/soundscapes"
+    site.files[ARCHIVE] = zip_of({f"audio/{folder}/0.wav": wav("0"), f"metadata/{folder}.tsv": table})
+    code, said = fetch_tree("data.splits=[synthetic_validation]")
+    assert code == 0, said
+    missing = root / "missing_files_synthetic_validation.tsv"
+    assert missing.read_text() == "filename\terror\n1.wav\tnot in dcase_synth.zip of record 6026841\n"
+    site.requests.clear()
+    fetch_tree("data.splits=[synthetic_validation]")
+    assert site.requests == []
+
+
+def test_a_table_that_cannot_be_had_does_not_keep_the_others(fetch_tree: Callable, root: Path, site: Site) -> None:
+    site.always[STRONG_TSV] = "404"
+    code, said = fetch_tree()
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert code == 1
+    assert len(errors) == 1 and "audioset_strong.tsv: HTTP 404 (Not Found); it may have moved" in errors[0]
+    assert set(tree(root)) == {path for path in layout() if "strong" not in path}
+
+
+ARCHIVE_FAULTS = {
+    "404": (lambda site: site.always.update({ARCHIVE: "404"}), "HTTP 404 (Not Found)"),
+    "page": (lambda site: site.always.update({ARCHIVE: "page"}), "a web page instead of the file"),
+    "wrong": (lambda site: site.always.update({ARCHIVE: "wrong"}), "wrong checksum"),
+    "cut": (lambda site: site.files.update({ARCHIVE: site.files[ARCHIVE][:-99]}), "cannot be unpacked"),
+    "hostile": (lambda site: site.files.update({ARCHIVE: zip_of({"../../x.wav": b""})}), "leads out of the folder"),
+    "other content": (
+        lambda site: site.files.update({ARCHIVE: zip_of({"x": b""})}),
+        "dcase_synth.zip of record 6026841",
+    ),
+    "no record": (lambda site: site.records.pop(6026841), "HTTP 404 (Not Found)"),
+}
+
+
+@pytest.mark.parametrize(("harm", "words"), ARCHIVE_FAULTS.values(), ids=ARCHIVE_FAULTS)
+def test_a_fault_of_one_archive_is_reported_once_and_the_next_run_completes_the_tree(
+    harm: Callable, words: str, fetch_tree: Callable, root: Path, site: Site, published: Site
+) -> None:
+    harm(site)
+    chosen = "data.splits=[synthetic_train, synthetic_validation, public]"
+    code, said = fetch_tree(chosen)
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert code == 1
+    assert words in errors[0]
+    assert len(errors) == 1 + (words.startswith("dcase_synth"))  # a line a split where it lacks what each wants
+    assert len(list((root / "audio/eval/public").glob("*.wav"))) == len(PUBLIC)
+    site.always.clear()
+    site.files.update(published.files)
+    site.records[6026841] = dict(published.records[6026841])
+    for left in root.glob(".fetch/*.zip"):
+        left.unlink()  # moved away, as the messages say
+    code, said = fetch_tree(chosen)
+    assert code == 0, said
+    assert set(tree(root)) == {path for path in layout() if "synthetic21" in path or "public" in path}
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(
+    fetch_tree: Callable, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=999))
+    code, said = fetch_tree("data.splits=[public]")
+    assert code == 1
+    assert "needs" in said
+    assert "where 999B are free; make room, or take fewer splits" in said
+    assert EVAL not in asked(site)
+
+
+def test_what_was_found_out_of_clips_outlives_an_interruption(
+    fetch_tree: Callable, root: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from local.desed import complete
+
+    del site.files[f"/youtube/{REAL['weak'][0][1:12]}"]
+    fetch = complete.fetch_clips
+
+    def interrupted(*arguments: object) -> None:
+        fetch(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(complete, "fetch_clips", interrupted)
+    assert fetch_tree("data.splits=[weak]")[0] == 1
+    assert REAL["weak"][0] in (root / "missing_files_weak.tsv").read_text()
