@@ -8,7 +8,7 @@ LAST_STAGE=5
 
 _usage() {
     cat <<'TEXT'
-usage: ./run.sh [options]         from any folder; everything lands under exp/<tag>/, and what is done is not done again
+usage: ./run.sh [options]         from any folder; results are written to exp/<tag>/, finished work is not repeated
 
 stages: 0 prepare   data and features       3 score    PSDS, F1 -> metrics.json
         1 train     the system              4 compare  report.html
@@ -16,18 +16,18 @@ stages: 0 prepare   data and features       3 score    PSDS, F1 -> metrics.json
 
   --stage N             first stage (0)
   --stop_stage N        last stage (5)
-  --conf FILE           configuration, a delta over conf/base.yaml (conf/mtlvae.yaml)
-  --data NAME           mini: made on the spot; desed: fetched to --data_root where it is not there; or a YAML file (mini)
+  --conf FILE           configuration, a YAML that changes values of conf/base.yaml (conf/mtlvae.yaml)
+  --data NAME           mini: made here; desed: what --data_root lacks is downloaded to it; or a YAML file (mini)
   --data_root DIR       folder of the corpus, in DESED's layout
   --soundbank DIR       recordings to make the mini corpus from
   --tag NAME            name of the run (<conf>-<data>)
   --exp_dir DIR         folder of the runs (exp/ beside run.sh)
   --baseline MODE       train the baseline's mean-teacher CRNN beside the system: equal_epochs (as many epochs) or converged
-                        (until its selection score levels off, 200 epochs at most); none (none). Slow on a CPU
+                        (until its selection score levels off, 200 epochs at most); or none (none). Slow on a CPU
   --baseline_checkpoint FILE
-                        score the toolkit's official checkpoint beside the system too, student and teacher
-  --submission NAME     the package's challenge year: dcase2022, dcase2023, dcase2024 or a YAML file (dcase2022)
-  --run TAG             a further run for the package, of the same system with another seed; may be repeated
+                        also score the toolkit's official checkpoint, student and teacher
+  --submission NAME     challenge year of the package: dcase2022, dcase2023, dcase2024 or a YAML file (dcase2022)
+  --run TAG             another run for the package, of the same system with another seed; may be repeated
   --set KEY=VALUE       one value of the configuration, such as train.max_epochs=20; may be repeated
   --help
 TEXT

@@ -142,19 +142,28 @@ def official_tag(tag: str) -> str:
 
 def _parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
-    parser.add_argument("--conf", default=str(CONF_DIR / "mtlvae.yaml"), help="a delta over conf/base.yaml")
+    parser.add_argument(
+        "--conf", default=str(CONF_DIR / "mtlvae.yaml"), help="a YAML that changes values of conf/base.yaml"
+    )
     parser.add_argument("--data", default="mini", help="mini, desed or a YAML file")
     parser.add_argument("--data_root", help="folder of the corpus, in DESED's layout")
     parser.add_argument("--soundbank", help="recordings from which the mini corpus is made")
-    parser.add_argument("--tag", help="name of the run: everything lands under <exp_dir>/<tag>/")
+    parser.add_argument("--tag", help="name of the run, whose files are written to <exp_dir>/<tag>/")
     parser.add_argument("--exp_dir", default=str(PROJECT / "exp"), help="folder of the runs")
     parser.add_argument("--submission", help="the package's challenge year, or a YAML file")
     parser.add_argument(
-        "--run", dest="runs", action="append", default=[], help="a further run for the package: its tag"
+        "--run", dest="runs", action="append", default=[], help="tag of another run for the package; may be repeated"
     )
     parser.add_argument("--as_baseline", choices=tuple(BASELINES), help="the same stage for the baseline of this run")
     parser.add_argument("--as_official", metavar="FILE", help="the same stage for the toolkit's own checkpoint")
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one value of the configuration",
+    )
     return parser
 
 

@@ -11,11 +11,14 @@ from recipe_mtlvae.errors import exit_code_of
 # name: (module with a `main(argv)`, what it does)
 COMMANDS = {
     "detect": ("recipe_mtlvae.commands.detect", "find the events in recordings"),
-    "detect-archive": ("recipe_mtlvae.commands.detect_archive", "the same for an archive, on one machine or many"),
-    "export": ("recipe_mtlvae.commands.export", "a trained network as one ONNX or TorchScript file"),
-    "score": ("recipe_mtlvae.commands.score", "PSDS and F1 of anybody's scores or operating points"),
-    "compare": ("recipe_mtlvae.commands.compare", "systems on the same clips, in one page with intervals"),
-    "check-data": ("recipe_mtlvae.commands.check_data", "what is missing, damaged or odd in a corpus"),
+    "detect-archive": (
+        "recipe_mtlvae.commands.detect_archive",
+        "the same for a large archive, on one machine or several",
+    ),
+    "export": ("recipe_mtlvae.commands.export", "write a trained network as one ONNX or TorchScript file"),
+    "score": ("recipe_mtlvae.commands.score", "compute PSDS and F1 of any system's scores or operating points"),
+    "compare": ("recipe_mtlvae.commands.compare", "compare systems on the same clips, in one page with intervals"),
+    "check-data": ("recipe_mtlvae.commands.check_data", "list what is missing, damaged or odd in a corpus"),
     "check-submission": ("recipe_mtlvae.commands.check_submission", "list all faults of a submission package"),
 }
 

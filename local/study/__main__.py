@@ -43,24 +43,36 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="local/study.sh",
         description="Train and score variants x seeds x corpora of a YAML such as conf/study/report.yaml. Each row is "
-        "a run of run.sh in <exp_dir>/<study>-<corpus>-<variant>-<seed>/; the same command goes on after any end.",
+        "a run of run.sh in <exp_dir>/<study>-<corpus>-<variant>-<seed>/. After an interruption, run the same command "
+        "again to continue.",
         allow_abbrev=False,
     )
     parser.add_argument("study", type=Path, metavar="FILE.yaml")
-    parser.add_argument("--jobs", type=count, default=1, metavar="N", help="rows side by side, one thread each (1)")
+    parser.add_argument(
+        "--jobs", type=count, default=1, metavar="N", help="rows that run side by side, one thread each (1)"
+    )
     parser.add_argument(
         "--shard", type=_shard, default=Shard(), metavar="I/N", help="train this share of the rows only"
     )
-    parser.add_argument("--select", action="store_true", help="show select splits only, so that no test figure chooses")
+    parser.add_argument(
+        "--select", action="store_true", help="show select splits only, so that no test result influences a choice"
+    )
     parser.add_argument(
         "--soundbank",
         action="append",
         default=[],
         type=Path,
         metavar="DIR",
-        help="a further corpus, as run.sh makes it",
+        help="add a corpus made from these recordings, as run.sh does; may be repeated",
     )
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="in all rows")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one value of the configuration, in all rows",
+    )
     parser.add_argument(
         "--exp_dir", type=Path, default=PROJECT / "exp", metavar="DIR", help="folder of the runs (exp/)"
     )

@@ -1,4 +1,4 @@
-"""`python -m recipe_mtlvae check-data`: what is missing, damaged or odd in a corpus."""
+"""List what is missing, damaged or odd in a corpus: `python -m recipe_mtlvae check-data`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,14 @@ def main(argv: list[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m recipe_mtlvae check-data", description=__doc__, allow_abbrev=False)
     parser.add_argument("--data_root", type=Path, required=True, help="folder of the corpus")
-    parser.add_argument("--data", default="desed", help="desed (default), mini or a YAML file: which splits there are")
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--out", type=Path, help="folder for data_report.html and .json; default: the corpus's own")
+    parser.add_argument("--data", default="desed", help="the splits: desed (default), mini or a YAML file")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one value of the configuration",
+    )
+    parser.add_argument("--out", type=Path, help="folder for data_report.html and .json; default: the corpus's folder")
     return parser

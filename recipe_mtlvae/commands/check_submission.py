@@ -1,4 +1,4 @@
-"""`python -m recipe_mtlvae check-submission PATH`: all faults of a submission package, one line each."""
+"""List all faults of a submission package, one a line: `python -m recipe_mtlvae check-submission PATH`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main(argv: list[str]) -> None:
         prog="python -m recipe_mtlvae check-submission", description=__doc__, allow_abbrev=False
     )
     parser.add_argument("path", type=Path, help="the package, a zip file or a folder")
-    profile_help = f"{', '.join(shipped_profiles())} or a YAML file (found from what the package holds)"
+    profile_help = f"{', '.join(shipped_profiles())} or a YAML file (default: the one that the package's content fits)"
     parser.add_argument("--profile", metavar="NAME", help=profile_help)
     options = parser.parse_args(argv)
     if options.profile is None:

@@ -58,16 +58,27 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "Several --run of one name are the runs of one system, shown as mean and standard deviation.",
         allow_abbrev=False,
     )
-    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="exp/<tag>, named by its folder")
-    parser.add_argument("--run", action="append", default=[], type=_name_and_path, metavar="NAME=PATH")
+    parser.add_argument(
+        "runs", nargs="*", type=Path, metavar="RUN", help="a run's folder, exp/<tag>, whose name is the run's"
+    )
+    parser.add_argument(
+        "--run",
+        action="append",
+        default=[],
+        type=_name_and_path,
+        metavar="NAME=PATH",
+        help="a run, score folder or folder of operating points",
+    )
     parser.add_argument(
         "--ground_truth",
         type=Path,
         metavar="TSV",
-        help="filename onset offset event_label; for folders that carry no truth, and for runs of these clips",
+        help="filename onset offset event_label; for folders without a truth of their own, and for runs of these clips",
     )
     parser.add_argument("--durations", type=Path, metavar="TSV", help="filename duration: the clip list")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="report.html and comparison.json")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for report.html and comparison.json"
+    )
     options = parser.parse_args(argv)
     if not options.runs and not options.run:
         parser.error("expected at least one RUN or --run NAME=PATH")

@@ -1,4 +1,4 @@
-"""`python -m recipe_mtlvae detect`: the events in anybody's recordings."""
+"""Find the events in recordings: `python -m recipe_mtlvae detect`."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def main(argv: list[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    live = "Live sound: `detect --stream - --help`."
+    live = "For live sound see `detect --stream - --help`."
     parser = argparse.ArgumentParser(
         "python -m recipe_mtlvae detect", description=__doc__, epilog=live, allow_abbrev=False
     )
     add_detection_options(parser)
     parser.add_argument(
-        "--out", type=result_folder, required=True, help="folder for the results; earlier ones stay in it"
+        "--out", type=result_folder, required=True, help="folder for the results; earlier results stay in it"
     )
-    parser.add_argument("--plot", action="store_true", help="a picture of each recording, every 5 minutes one")
-    parser.add_argument("audio", type=Path, nargs="+", help="files or folders, any length, any rate")
+    parser.add_argument("--plot", action="store_true", help="draw each recording, one picture for every 5 minutes")
+    parser.add_argument("audio", type=Path, nargs="+", help="files or folders; recordings of any length and rate")
     return parser
 
 

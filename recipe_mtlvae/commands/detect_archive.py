@@ -24,10 +24,11 @@ STATE = "archive.json"  # the checkpoint whose results the folder holds, and of 
 
 
 def main(argv: list[str]) -> None:
-    """Writes events.parquet, recordings.parquet, faults.tsv and summary.html below --out: no file for each recording.
+    """Write events.parquet, recordings.parquet, faults.tsv and summary.html to --out, and no file for each recording.
 
-    Recordings are worked on in chunks; what a chunk gave lies below --out/parts once it is done. Stopped or killed,
-    the same command goes on. A recording that cannot be read is a row with its reason and does not stop the others.
+    Recordings are processed in chunks; the results of a finished chunk are kept in --out/parts. If the command is
+    stopped or killed, run it again and it continues. A recording that cannot be read is a row with its reason and does
+    not stop the others.
     """
     options = _parser().parse_args(argv)
     from recipe_mtlvae.inference.archive import parts  # pyarrow
@@ -65,16 +66,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=result_folder, required=True, help="folder for the results of this archive")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
-        "--list", type=Path, metavar="FILE", help="paths, one a line; or a CSV or Parquet file with a column path"
+        "--list",
+        type=Path,
+        metavar="FILE",
+        help="a text with one path a line, or a CSV or Parquet file with a column path",
     )
     which.add_argument("folders", type=Path, nargs="*", default=[], metavar="FOLDER", help="searched recursively")
     parser.add_argument(
-        "--workers", type=count, metavar="N", help="processes; more than 1 need ray (1; of a cluster, all)"
+        "--workers",
+        type=count,
+        metavar="N",
+        help="number of processes; more than 1 need ray (1; with --cluster all that it has)",
     )
     parser.add_argument(
-        "--cluster", metavar="ADDRESS", help="of a Ray cluster that sees the same files: host:port, auto"
+        "--cluster", metavar="ADDRESS", help="address of a Ray cluster that sees the same files: host:port or auto"
     )
-    parser.add_argument("--scores", action="store_true", help="keep score tables too")
+    parser.add_argument("--scores", action="store_true", help="also keep score tables")
     return parser
 
 

@@ -54,7 +54,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--channels", type=int, choices=range(1, 33), default=1, metavar="N", help="default 1")
     parser.add_argument("--sample_format", choices=tuple(FORMATS), default="s16le", help="default s16le")
     parser.add_argument(
-        "--latency", type=seconds, default=1.0, metavar="SECONDS", help="from a sound to its line; default 1"
+        "--latency",
+        type=seconds,
+        default=1.0,
+        metavar="SECONDS",
+        help="from a sound to its line, plus the computing time; default 1",
     )
     return parser.parse_args(argv)
 

@@ -23,18 +23,21 @@ def add_detection_options(parser: argparse.ArgumentParser, whole: bool = True) -
     """The checkpoint; what is reported, and from which scores. whole: of recordings, whose events have a length."""
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.ckpt of a run")
     parser.add_argument("--classes", metavar="A,B", help="report these classes only")
-    after = "default: the checkpoint's, by class"
+    after = "default: those of the checkpoint, by class"
     parser.add_argument(
-        "--threshold", type=by_class, metavar="X", help=f"0 to 1, of all classes or Dog=0.3,Speech=0.6 ({after})"
+        "--threshold", type=by_class, metavar="X", help=f"0 to 1, for all classes or as Dog=0.3,Speech=0.6 ({after})"
     )
     parser.add_argument(
-        "--median_filter", type=by_class, metavar="S", help=f"seconds, 0 for none; of all classes or by class ({after})"
+        "--median_filter",
+        type=by_class,
+        metavar="S",
+        help=f"seconds, 0 for none, for all classes or by class ({after})",
     )
     parser.add_argument(
         "--operating_point",
         type=operating_point,
         metavar="P",
-        help="precision=0.9, recall=0.9 or f1: thresholds by class that held it on selection data",
+        help="precision=0.9, recall=0.9 or f1: the threshold of each class that reached it on the selection data",
     )
     if whole:
         parser.add_argument(

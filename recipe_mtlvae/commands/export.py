@@ -29,7 +29,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.ckpt of a run")
     parser.add_argument(
-        "--network", default="net", choices=("net", "teacher"), help="teacher: a mean teacher's average"
+        "--network",
+        default="net",
+        choices=("net", "teacher"),
+        help="which network of the checkpoint; teacher: the moving average of a mean teacher",
     )
     parser.add_argument("--format", required=True, choices=("onnx", "torchscript"))
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")

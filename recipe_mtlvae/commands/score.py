@@ -1,4 +1,4 @@
-"""`python -m recipe_mtlvae score`: PSDS and F1 of anybody's score folder or operating points."""
+"""Compute PSDS and F1 of any score folder or operating points: `python -m recipe_mtlvae score`."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--durations", type=Path, required=True, metavar="TSV", help="filename duration: the clip list")
     parser.add_argument(
-        "--median_filter", type=seconds, default=0.0, metavar="SECONDS", help="of score folders; default none"
+        "--median_filter", type=seconds, default=0.0, metavar="SECONDS", help="applied to score folders; default none"
     )
     parser.add_argument("--allow_missing", action="store_true", help="clips without scores count as event-free")
-    parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="metrics.json")
+    parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="file for the metrics")
     options = parser.parse_args(argv)
     if options.operating_points and (options.median_filter or options.allow_missing):
         parser.error("--median_filter and --allow_missing are for --scores: operating points are events already")
