@@ -84,6 +84,13 @@ def test_a_detector_takes_its_thresholds_from_the_checkpoint(tmp_path):
     )
 
 
+def test_notes_on_an_operating_point_are_about_the_classes_that_are_reported(tmp_path):
+    detector = Detector.load(with_counts(tmp_path / "x.ckpt"), operating_point="precision=0.9", classes=["Beep"])
+    assert detector.notes == (
+        "operating point precision=0.9: precision 1.00, recall 0.50 on selection data, mean of classes",
+    )
+
+
 def test_an_operating_point_goes_without_thresholds(tmp_path):
     with pytest.raises(RecipeError, match="expected no threshold and no median_filter with it"):
         Detector.load(with_counts(tmp_path / "x.ckpt"), operating_point="f1", threshold=0.4)

@@ -36,36 +36,41 @@ def chosen_decoding(
 
 
 def at_operating_point(
-    decoding: Decoding, stored: Mapping[str, Any] | None, classes: Sequence[str], text: str
+    decoding: Decoding, stored: Mapping[str, Any] | None, classes: Sequence[str], reported: Sequence[str], text: str
 ) -> tuple[Decoding, tuple[str, ...]]:
     """`decoding` with the thresholds that hold an operating point on the clips that selected the network, and notes.
 
-    Raises RecipeError for another text, and where the checkpoint holds no counts.
+    The notes are about the classes that are `reported`. Raises RecipeError for another text, and where the checkpoint
+    holds no counts.
     """
     wanted = _operating_point(text)
     if stored is None:
         hint = "./run.sh --stage 1 of its run counts them; or give --threshold"
         raise fail("--operating_point: this checkpoint holds no precision and recall of its classes", hint)
     counts = PrecisionRecall.from_dict(stored)
-    found = [counts.choose(i, wanted, own) for i, own in enumerate(decoding.thresholds)]
-    known = [one for one in found if one is not None]
+    found = {
+        label: counts.choose(i, wanted, own)
+        for i, (label, own) in enumerate(zip(classes, decoding.thresholds, strict=True))
+    }
+    shown = {label: found[label] for label in reported}
+    known = [one for one in shown.values() if one is not None]
     if not known:
-        raise fail(f"--operating_point {text}: no class ever fired on the clips that selected the network")
+        raise fail(f"--operating_point {text}: no reported class ever fired on the clips that selected the network")
     precision, recall = (sum(getattr(one, name) for one in known) / len(known) for name in ("precision", "recall"))
     notes = [
         f"operating point {text}: precision {precision:.2f}, recall {recall:.2f} on selection data, mean of classes"
     ]
     far = [
         f"{label} ({getattr(one, wanted.kind):.2f})"
-        for label, one in zip(classes, found, strict=True)
+        for label, one in shown.items()
         if one is not None and not one.reached
     ]
     if far:
         notes.append(f"{text} is not reached on selection data, the nearest is taken: {', '.join(far)}")
-    if silent := [label for label, one in zip(classes, found, strict=True) if one is None]:
+    if silent := [label for label, one in shown.items() if one is None]:
         notes.append(f"without detections or events on selection data, own thresholds stay: {', '.join(silent)}")
     thresholds = tuple(
-        own if one is None else one.threshold for own, one in zip(decoding.thresholds, found, strict=True)
+        own if one is None else one.threshold for own, one in zip(decoding.thresholds, found.values(), strict=True)
     )
     return replace(decoding, thresholds=thresholds), tuple(notes)
 

@@ -98,14 +98,14 @@ class Detector:
         if checkpoint.bounding_boxes is not None:
             decoding = decoding_by_aim(checkpoint.bounding_boxes, "events", decoding)
         self.decoding = chosen_decoding(decoding, self.classes, self.grid.step_seconds, threshold, median_filter)
+        self.reported = tuple(self.classes if classes is None else known_classes(classes, self.classes))
         self.notes: tuple[str, ...] = ()  # what the operating point gives, and where it is not reached
         if operating_point is not None:
             if threshold is not None or median_filter is not None:
                 raise fail("operating_point chooses the thresholds: expected no threshold and no median_filter with it")
             self.decoding, self.notes = at_operating_point(
-                decoding, checkpoint.precision_recall, self.classes, operating_point
+                decoding, checkpoint.precision_recall, self.classes, self.reported, operating_point
             )
-        self.reported = tuple(self.classes if classes is None else known_classes(classes, self.classes))
         self.min_duration = min_duration
 
     @classmethod
