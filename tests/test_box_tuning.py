@@ -77,6 +77,13 @@ def test_a_median_of_9_steps_is_the_only_one_that_fills_holes_drops_blips_and_ke
     assert figures(choppy_clips(), replace(tuned, psds=(13, 13)))[0] < 0.9
 
 
+def test_of_thresholds_that_are_alike_the_one_nearest_to_the_middle_is_taken() -> None:
+    """A box has a confidence of 0.888 (30 steps of 1, 20 of 0.72), so Cat is found at 0.1 to 0.85."""
+    assert tune_boxes(clips(), CLASSES, STEP).thresholds == (0.5, 0.5)
+    silent = replace(clips(2), scores=np.zeros((2, 156, 2)))
+    assert tune_medians(silent, CLASSES, STEP, fixed=7).thresholds == (0.5, 0.5)
+
+
 def test_where_all_median_filters_are_alike_the_fixed_one_stays() -> None:
     silent = replace(choppy_clips(), scores=np.zeros((6, 156, 2)))
     assert tune_medians(silent, CLASSES, STEP, fixed=7).psds == (7, 7)

@@ -23,6 +23,7 @@ from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 from recipe_mtlvae.scoring.tuning import THRESHOLDS, StrongClips, events_of
 
 MEDIAN_SECONDS = tuple(0.2 * i for i in range(11))  # as many and as far as in the paper; their spacing is ours
+MIDDLE_FIRST = sorted(THRESHOLDS, key=lambda threshold: abs(threshold - 0.5))  # so that it stays where all are alike
 Setting = BoxParameters | int  # how a class is smoothed: its boxes, or its median filter in output steps
 
 
@@ -77,11 +78,11 @@ def _tune(
     """`smooth`: a clip's scores (steps, classes), every class by the same setting -> the same shape."""
     truth = EventTable.of([merge_events(events) for events in clips.events], classes)
     ends = np.repeat(clips.durations, len(classes))
-    psds, event_f1 = np.zeros((len(tried), len(classes))), np.zeros((len(tried), len(THRESHOLDS), len(classes)))
+    psds, event_f1 = np.zeros((len(tried), len(classes))), np.zeros((len(tried), len(MIDDLE_FIRST), len(classes)))
     for i, setting in enumerate(tried):
         smoothed = np.array([smooth(scores, setting) for scores in clips.scores])
         psds[i] = _psds1(smoothed, clips, classes, step_seconds)
-        for j, threshold in enumerate(THRESHOLDS):
+        for j, threshold in enumerate(MIDDLE_FIRST):
             found = events_of(smoothed.transpose(0, 2, 1) > threshold, step_seconds, ends)
             hits = collar_hits(found, truth, EVENT, len(ends))
             true, false = (counts.reshape(-1, len(classes)).sum(axis=0) for counts in hits)
@@ -91,7 +92,7 @@ def _tune(
     return TunedByAim(
         tuple(tried[row] for row in _best(psds)),
         tuple(tried[row] for row in chosen[:, 0]),
-        tuple(THRESHOLDS[column] for column in chosen[:, 1]),
+        tuple(MIDDLE_FIRST[column] for column in chosen[:, 1]),
     )
 
 
