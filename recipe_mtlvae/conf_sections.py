@@ -180,6 +180,12 @@ class AugmentConf:
     band_gain: Probability
     band_shift: Probability
 
+    def require_no_bands(self, reason: str) -> None:
+        """Raises ValueError where the log-mel's bands are changed: embeddings of the clip stay as they are."""
+        for key in ("band_gain", "band_shift"):
+            if value := getattr(self, key):
+                raise ValueError(f"augment.{key}: expected 0 where {reason}, got {value:g}")
+
 
 @section
 class EncoderConf:

@@ -93,6 +93,14 @@ def test_what_needs_another_setting_is_refused_without_it(settings, words):
         load_conf(settings=settings)
 
 
+@pytest.mark.parametrize("file", ["mtlvae_yamnet.yaml", "linear_yamnet.yaml"])
+@pytest.mark.parametrize("key", ["band_gain", "band_shift"])
+def test_the_bands_of_a_log_mel_that_is_not_seen_stay_as_they_are(file, key):
+    """Else the reconstruction would be of bands that the embeddings, which do not change, tell nothing of."""
+    with pytest.raises(RecipeError, match=rf"augment.{key}': expected 0 where .* sees embeddings alone, got 0\.5"):
+        load_conf(CONF_DIR / file, settings=[f"augment.{key}=0.5"])
+
+
 def test_the_baseline_s_network_takes_128_bands():
     words = "'features.n_mels': expected 128, all that the baseline's CRNN takes, got 64"
     with pytest.raises(RecipeError, match=words):

@@ -19,9 +19,10 @@ class Section:
 
 
 def check(conf: Conf) -> None:
-    """Raises ValueError where a task has no labels to learn from."""
+    """Raises ValueError where a task has no labels to learn from, or an augmentation changes what is not seen."""
     if unlabelled := [task for task in conf.tasks if TASKS[task].labels == "none"]:
         raise ValueError(f"tasks: a linear layer learns from labels alone, got {', '.join(unlabelled)}")
+    conf.augment.require_no_bands("a linear layer sees embeddings alone")
 
 
 def inputs(conf: Conf) -> tuple[str, ...]:

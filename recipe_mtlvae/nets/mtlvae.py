@@ -47,6 +47,8 @@ def check(conf: Conf) -> None:
         raise ValueError("vae.outputs_per_step: expected 1 with convolutions, which have no wide steps")
     if vae.masked and "embeddings" in vae.sees:
         raise ValueError(f"vae.masked: expected 0 where the encoder sees embeddings, got {vae.masked:g}")
+    if "log_mel" not in vae.sees:
+        conf.augment.require_no_bands("the encoder sees embeddings alone")
     if vae.clip_gate and "weak" not in conf.tasks:
         raise ValueError("vae.clip_gate: expected false without the task weak, which learns clip probabilities")
     if conf.loss.consistency and not (conf.train.weight_average and {"weak", "reconstruction"} & {*conf.tasks}):
