@@ -11,7 +11,7 @@ import pytest
 
 from local.study.rows import Study, StudyRow, flat, read_study, rows_of
 from local.study.run import is_finished, run_all
-from local.study.table import table_of
+from local.study.table import StudyTable, table_of
 from recipe_mtlvae.conf import CONF_DIR
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.shards import Shard, shard_of
@@ -211,6 +211,11 @@ def test_markdown_has_a_table_a_split(finished):
     head, rule, first, *_ = table_of(*finished, None).markdown().splitlines()[2:]
     assert head.startswith("|  | runs | PSDS1 |") and rule == "| --- |" + " ---: |" * 8
     assert first.startswith("| all four | 2 |")
+
+
+def test_a_title_stays_in_its_cell_of_the_markdown_table():
+    table = StudyTable((("mini", (("", "runs"), ("with | without", "1"))),), "note", {})
+    assert r"| with \| without | 1 |" in table.markdown()
 
 
 @pytest.mark.slow

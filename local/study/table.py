@@ -103,4 +103,4 @@ def _training(system: ComparedSystem) -> dict[str, float | None]:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
