@@ -12,7 +12,7 @@ import yaml
 
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
-from recipe_mtlvae.report.comparison import compared, tables
+from recipe_mtlvae.report.comparison import chart_sections, compared, tables
 from recipe_mtlvae.report.comparison.compared_splits import split_name
 from recipe_mtlvae.report.comparison.json_content import comparison
 from recipe_mtlvae.report.runs import read_published
@@ -42,6 +42,14 @@ def test_runs_of_one_name_are_mean_and_standard_deviation(tmp_path: Path) -> Non
     assert result.macro["event_f1"] == pytest.approx(np.mean(alone))
     assert result.deviation["event_f1"] == pytest.approx(np.std(alone, ddof=1))
     assert len(system.runs) == 3
+
+
+def test_a_curve_is_headed_by_its_area_where_it_is_all_that_was_measured(tmp_path: Path) -> None:
+    """Of several runs the first one's curve is shown, and the figure is their mean."""
+    folders = [simulated_run(tmp_path / str(seed), seed) for seed in (1, 2)]
+    for runs, is_headed in ((folders[:1], True), (folders, False)):
+        section = chart_sections._psd_roc(opened(*(("x", folder) for folder in runs)), "validation")
+        assert [" = 0." in chart.svg for chart in section.charts] == [is_headed] * 2
 
 
 def test_of_several_runs_those_count_that_were_measured_on_a_split(tmp_path: Path) -> None:

@@ -73,7 +73,8 @@ def _psd_roc(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
         curves = {one.name: one.results[split].curves[key] for one in systems if key in _curves(one, split)}
         if curves:
             measured = [one.results[split] for one in systems if split in one.results]
-            title = f"{name} = {measured[0].macro[key]:.3f}" if len(measured) == 1 else name
+            is_its_area = len(measured) == 1 and measured[0].runs == 1  # not where it is the mean of several runs
+            title = f"{name} = {measured[0].macro[key]:.3f}" if is_its_area else name
             axis = "effective false positives per hour"
             charts.append(Chart(plots.roc(curves, title, scenario.max_efpr, axis)))
     on = split_title(systems, split).lower()
