@@ -18,7 +18,7 @@ from local.training.history import has_levelled_off
 from local.training.run_state import BEST, RunState, is_whole, read_state, restore
 from local.training.schedule import plan_of
 from local.training.trainer import make_trainer
-from local.training.tune import GRID, tune_checkpoint
+from local.training.tune import BOX_GRID, GRID, tune_checkpoint
 from recipe_mtlvae.errors import exit_code_of, fail
 from recipe_mtlvae.files import content_hash, write_json
 from recipe_mtlvae.inputs.registry import inputs_of
@@ -76,7 +76,7 @@ def training_inputs(data: Data) -> dict[str, Any]:
     fixed = [data.conf.postprocess.threshold, data.conf.postprocess.median_filter]
     stores = {name: source.key for name, source in inputs_of(data.conf).items()}
     if data.conf.postprocess.method != "median":
-        fixed.append(data.conf.postprocess.method)
+        fixed += [data.conf.postprocess.method, BOX_GRID]
     known = {"inputs": stores, "clips": content_hash(str(clips), seconds), "tuning": [GRID, fixed]}
     return trained_on(data.conf) | known
 

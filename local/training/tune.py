@@ -12,7 +12,8 @@ from lightning_fabric.utilities.apply_func import move_data_to_device
 from recipe_mtlvae.conf_sections import PostprocessConf
 from recipe_mtlvae.inputs.batches import JoinedData, TaskData, evaluation_batches
 from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint, write_decoding
-from recipe_mtlvae.scoring.box_tuning import decoding_by_aim, tune_boxes, tune_medians
+from recipe_mtlvae.scoring.bounding_boxes import ABSOLUTE, LENGTHS, RELATIVE
+from recipe_mtlvae.scoring.box_tuning import MEDIAN_SECONDS, MIDDLE_FIRST, decoding_by_aim, tune_boxes, tune_medians
 from recipe_mtlvae.scoring.precision_recall import CURVE_THRESHOLDS
 from recipe_mtlvae.scoring.tuning import (
     MEDIAN_FILTERS,
@@ -26,7 +27,9 @@ from recipe_mtlvae.scoring.tuning import (
 )
 from recipe_mtlvae.systems import SYSTEMS
 
-GRID = [THRESHOLDS, MEDIAN_FILTERS, PRIOR_EVENTS, CURVE_THRESHOLDS]  # one that was tuned over another is tuned again
+# What was tuned over another grid is tuned again
+GRID = [THRESHOLDS, MEDIAN_FILTERS, PRIOR_EVENTS, CURVE_THRESHOLDS]
+BOX_GRID = [LENGTHS, ABSOLUTE, RELATIVE, MEDIAN_SECONDS, MIDDLE_FIRST]
 
 
 def tune_checkpoint(
