@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.detection [--hours 3] [--clips 360] [--rate 44100] [--checkpoint FILE]
 
-Each runs as a process of its own, as a user's would; its peak memory is the operating system's count. Without a
+Each runs as a process of its own, as a user's would; its peak memory is Linux's count. Without a
 checkpoint, the default network with random weights: it is as fast as a trained one.
 """
 
@@ -65,8 +65,9 @@ def measure(checkpoint: Path, audio: Path, out: Path) -> Measured:
     command = [sys.executable, "-m", "recipe_mtlvae", "detect", "--checkpoint", str(checkpoint), "--out", str(out)]
     started = time.perf_counter()
     process = subprocess.Popen([*command, str(audio)], stderr=subprocess.DEVNULL)
-    first = None
+    first, peak = None, 0.0
     while True:
+        peak = max(peak, _peak_megabytes(process.pid))
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if first is None and (pid or any((out / "events").glob("*.tsv"))):
             first = time.perf_counter() - started
@@ -76,7 +77,17 @@ def measure(checkpoint: Path, audio: Path, out: Path) -> Measured:
     if status:
         raise SystemExit(f"detect ended with {os.waitstatus_to_exitcode(status)}")
     seconds = time.perf_counter() - started
-    return Measured(seconds, first, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Measured(seconds, first, usage.ru_utime + usage.ru_stime, peak)
+
+
+def _peak_megabytes(pid: int) -> float:
+    """Until now; 0 once it has ended. wait4's own count begins with what this process had when it started the other."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    _, found, rest = status.partition("VmHWM:")
+    return int(rest.split()[0]) / 1024 if found else 0.0
 
 
 def lines(quick: bool) -> Iterable[Line]:
