@@ -1,4 +1,4 @@
-"""A small web server on 127.0.0.1 with records, archives and single clips, which misbehaves when it is told to."""
+"""A small web server on 127.0.0.1 with records, archives and single clips, which misbehaves on request."""
 
 from __future__ import annotations
 

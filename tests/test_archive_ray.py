@@ -131,7 +131,7 @@ def below(pid: int) -> list[int]:
     return found[1:]
 
 
-def told(pid: int, file: str) -> str:
+def proc_text(pid: int, file: str) -> str:
     """What the system says of a process; nothing of one that has ended."""
     try:
         return Path(f"/proc/{pid}/{file}").read_text(errors="replace")
@@ -140,12 +140,12 @@ def told(pid: int, file: str) -> str:
 
 
 def alive(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if told(pid, "stat").rpartition(")")[2].split()[:1] not in ([], ["Z"])]
+    return [pid for pid in pids if proc_text(pid, "stat").rpartition(")")[2].split()[:1] not in ([], ["Z"])]
 
 
 def workers(pids: list[int]) -> list[int]:
     """Those at work on a chunk."""
-    return [pid for pid in pids if "ray::Worker.scan" in told(pid, "cmdline")]
+    return [pid for pid in pids if "ray::Worker.scan" in proc_text(pid, "cmdline")]
 
 
 def at_work(process: Any, pids: Any, seconds: float) -> list[int]:

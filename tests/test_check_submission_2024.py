@@ -1,4 +1,4 @@
-"""A good package of 2024 passes; each fault of a damaged one is told, and what its validator lets pass is a warning."""
+"""A good package of 2024 passes, each fault is reported, and what the public validator lets pass is a warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 0 for DESED where clips, tables or archives cannot be had: told once, and the rest comes."""
+"""Stage 0 for DESED where clips, tables or archives cannot be had: reported once, and the rest comes."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_the_asked_number_of_soundscapes_is_made_with_their_truth(made: Path) ->
 
 
 def test_main_events_have_the_shares_of_the_figures(made: Path) -> None:
-    """60 % Cat, 40 % Dog without an offset, each first in its own clips: of Dog's clips only Dog is heard."""
+    """60 % Cat, 40 % Dog without an offset, each first in its own clips: Dog's clips hold only Dog."""
     assert Counter(main_event(FIGURES, i, 10) for i in range(10)) == {"Cat": 6, "Dog_nOff": 4}
     labels = {name: {event.label for event in found} for name, found in read_events(made / TRAIN_TSV, None).items()}
     assert all("Cat" in labels[f"{i}.wav"] for i in range(6))

@@ -69,21 +69,21 @@ def test_clips_that_are_most_wrong_are_told_with_what_was_true_and_what_fired() 
     assert found.confused[0].shares == {"Cat": 0.0, "Dog": 1.0}
 
 
-def test_headline_tells_figures_with_intervals_clips_energy_and_the_worst_class() -> None:
+def test_headline_gives_figures_with_intervals_clips_energy_and_the_worst_class() -> None:
     energy = {"training": {"kwh": 0.25, "mode": "CPU measured"}}
-    told = dict(
+    opening = dict(
         headline.headline(
             [system("x", by_class(Cat=0.5, Dog=0.25), energy=energy, psds1=0.4, event_f1=0.3)], "validation"
         )
     )
-    assert told["Measured on"] == ["4 of 5 clips of validation; 2 classes"]
-    assert told["How good"][1] == "event-based F1: 30.0\u00a0%, 95\u00a0% interval 20.0 to 40.0"
-    assert told["Energy"][0] == "training: 0.25 kWh (CPU measured)"
-    assert told["Where it fails"][0] == "Dog: PSDS1 0.250, EB-F1 25.0\u00a0%"
-    assert told["Against whom"] == [headline.ALONE]
+    assert opening["Measured on"] == ["4 of 5 clips of validation; 2 classes"]
+    assert opening["How good"][1] == "event-based F1: 30.0\u00a0%, 95\u00a0% interval 20.0 to 40.0"
+    assert opening["Energy"][0] == "training: 0.25 kWh (CPU measured)"
+    assert opening["Where it fails"][0] == "Dog: PSDS1 0.250, EB-F1 25.0\u00a0%"
+    assert opening["Against whom"] == [headline.ALONE]
 
 
 def test_headline_names_systems_that_cannot_be_compared() -> None:
     ours, theirs = (system(name, by_class(Cat=0.5), psds1=0.4) for name in ("ours", "theirs"))
-    told = dict(headline.headline([ours, theirs], "validation"))
-    assert told["Against whom"] == ["theirs: not comparable in PSDS1, PSDS2, EB-F1, SB-F1, IB-F1"]
+    opening = dict(headline.headline([ours, theirs], "validation"))
+    assert opening["Against whom"] == ["theirs: not comparable in PSDS1, PSDS2, EB-F1, SB-F1, IB-F1"]

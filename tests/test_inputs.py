@@ -78,7 +78,7 @@ def test_a_system_that_takes_it_trains_detects_and_is_exported(root, tmp_path):
     expected = detector.net.predict(**inputs).strong[0].numpy()
     np.testing.assert_array_equal(detector.detect(clip).scores, expected)
     with_others = detector.net.predict(inputs["log_mel"], 0.0 * inputs["energy"]).strong[0].numpy()
-    assert not np.allclose(expected, with_others)  # it is heard
+    assert not np.allclose(expected, with_others)  # it is in the scores
     assert np.isfinite(detector.detect(np.tile(waveform[0].numpy(), 4), RATE).scores).all()
     assert "within" in export.export(detector, "torchscript", tmp_path / "model.pt")
     live = LiveDetector(detector, RATE, 0.5)

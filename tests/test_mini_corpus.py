@@ -50,8 +50,8 @@ def test_headers_are_those_of_desed(corpus: Path) -> None:
 def test_the_evaluation_set_is_audio_only(corpus: Path) -> None:
     names = sorted(path.name for path in (corpus / "audio/eval/evaluation").iterdir())
     assert names == ["eval_0001.wav", "eval_0002.wav"]
-    told = [path for path in corpus.rglob("*") if path.is_file() and path.suffix != ".wav"]
-    assert not [path for path in told if "eval_0001" in path.read_text(encoding="utf-8")]
+    texts = [path for path in corpus.rglob("*") if path.is_file() and path.suffix != ".wav"]
+    assert not [path for path in texts if "eval_0001" in path.read_text(encoding="utf-8")]
 
 
 def test_a_split_that_is_left_out_is_not_made(tmp_path: Path) -> None:
@@ -106,13 +106,13 @@ def test_soundscapes_have_one_to_five_events_and_none_of_a_class_that_touch(corp
 
 
 def test_weak_labels_are_sorted_and_name_what_is_in_the_clip(corpus: Path) -> None:
-    heard: dict[str, set[str]] = {}
+    sounding: dict[str, set[str]] = {}
     for name, source in rows(corpus / "metadata/sources/weak.tsv")[1:]:
         role, label = source.split("/")[1:3]
         if role == "foreground":
-            heard.setdefault(name, set()).add(label)
+            sounding.setdefault(name, set()).add(label)
     weak = dict(rows(corpus / small_conf().data.splits["weak"].metadata)[1:])
-    assert weak == {name: ",".join(sorted(labels)) for name, labels in heard.items()}
+    assert weak == {name: ",".join(sorted(labels)) for name, labels in sounding.items()}
 
 
 def test_some_validation_clips_are_free_of_events() -> None:

@@ -148,11 +148,11 @@ def test_unfit_recordings_are_all_named_and_nothing_is_left(soundbank: Path, tmp
     write_sound(folder / "short.wav", 0.01)
     with pytest.raises(RecipeError) as error:
         make_corpus(small_conf(f"data.soundbank='{bank}'", "data.classes=null"), root, workers=1)
-    told = "\n".join(str(fault) for fault in error.value.faults)
+    text = "\n".join(str(fault) for fault in error.value.faults)
     assert len(error.value.faults) == 3
-    assert "text.wav: is not readable as audio" in told
-    assert "silent.wav: is silent once mixed to mono" in told
-    assert "short.wav: lasts 0.010 s" in told
+    assert "text.wav: is not readable as audio" in text
+    assert "silent.wav: is silent once mixed to mono" in text
+    assert "short.wav: lasts 0.010 s" in text
     assert not [path for path in root.rglob("*") if path.is_file()]
 
 

@@ -1,4 +1,4 @@
-"""The mini corpus's own sounds, and the microphone that they are heard through."""
+"""The mini corpus's own sounds, and the microphone that records them."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_a_tone_has_its_harmonics_and_nothing_between() -> None:
 def test_a_recording_keeps_length_stays_below_full_scale_and_has_a_noise_floor() -> None:
     clip = np.zeros(SAMPLE_RATE * 2)
     clip[SAMPLE_RATE : SAMPLE_RATE + 4000] = 0.5 * np.sin(np.arange(4000))
-    heard = record(clip, SAMPLE_RATE, np.random.default_rng(3))
-    assert len(heard) == len(clip)
-    assert np.max(np.abs(heard)) < 1.0
-    before = heard[: SAMPLE_RATE // 2]
-    assert -60 < 20 * np.log10(np.std(before) / np.max(np.abs(heard))) < -20
+    recorded = record(clip, SAMPLE_RATE, np.random.default_rng(3))
+    assert len(recorded) == len(clip)
+    assert np.max(np.abs(recorded)) < 1.0
+    before = recorded[: SAMPLE_RATE // 2]
+    assert -60 < 20 * np.log10(np.std(before) / np.max(np.abs(recorded))) < -20

@@ -42,7 +42,7 @@ class RunState:
 
 
 def read_state(run_dir: Path) -> RunState:
-    """What is there to go on from. A damaged last.ckpt is told in a line, and the one before it is taken.
+    """What is there to go on from. A damaged last.ckpt is reported, and the one before it is taken.
 
     Raises RecipeError where both are damaged.
     """

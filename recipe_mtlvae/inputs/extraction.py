@@ -106,7 +106,7 @@ def _work(task: PartTask) -> PartResult:
 
 @torch.inference_mode()
 def extract_part(task: PartTask, source: Input, transform: nn.Module | None, count: Callable[[int], Any]) -> PartResult:
-    """Read, transform and write one part; `count` is told how many clips were done."""
+    """Read, transform and write one part; `count` gets how many clips were done."""
     values = np.empty((len(task.clips), *source.shape), dtype=np.float16)
     sample_rate, clip_seconds = source.conf.features.sample_rate, source.conf.data.clip_seconds
     rows: list[Row] = []

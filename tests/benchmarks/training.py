@@ -158,7 +158,7 @@ def _against_mean_teacher(name: str, conf: Conf, goals: tuple[Goal, ...], quick:
 
 
 def step_flop(step: Callable[[], None]) -> int:
-    """Of one step's matrix products; of one that is done in place torch's counter has to be told."""
+    """Of one step's matrix products; torch's counter leaves out one that is done in place."""
     with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.baddbmm_: _product_flop}) as counter:
         step()
     return counter.get_total_flops()
