@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from recipe_mtlvae.commands.option_types import add_settings
 from recipe_mtlvae.conf import CONF_DIR, Conf, changed_keys, conf_from_dict, conf_to_dict, data_file, load_conf
 from recipe_mtlvae.conf_files import read_yaml
 from recipe_mtlvae.conf_types import name_problem
@@ -156,14 +157,7 @@ def _parser(description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--as_baseline", choices=tuple(BASELINES), help="the same stage for the baseline of this run")
     parser.add_argument("--as_official", metavar="FILE", help="the same stage for the toolkit's own checkpoint")
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="one value of the configuration",
-    )
+    add_settings(parser)
     return parser
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from local.stage import PROJECT
 from local.study.rows import Study, StudyRow, read_study, rows_of
 from local.study.run import is_finished, run_all
-from recipe_mtlvae.commands.option_types import count
+from recipe_mtlvae.commands.option_types import add_settings, count
 from recipe_mtlvae.errors import Fault, RecipeError, exit_code_of
 from recipe_mtlvae.files import write_json, write_text
 from recipe_mtlvae.shards import Shard, shard_of
@@ -65,14 +65,7 @@ def _parse() -> argparse.Namespace:
         metavar="DIR",
         help="add a corpus made from these recordings, as run.sh does; may be repeated",
     )
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="one value of the configuration, in all rows",
-    )
+    add_settings(parser, ", in all rows")
     parser.add_argument(
         "--exp_dir", type=Path, default=PROJECT / "exp", metavar="DIR", help="folder of the runs (exp/)"
     )

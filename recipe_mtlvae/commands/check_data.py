@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from recipe_mtlvae.commands.option_types import add_settings
 from recipe_mtlvae.conf import data_file, load_conf
 from recipe_mtlvae.corpus import problems
 from recipe_mtlvae.corpus.check import check_corpus
@@ -38,13 +39,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m recipe_mtlvae check-data", description=__doc__, allow_abbrev=False)
     parser.add_argument("--data_root", type=Path, required=True, help="folder of the corpus")
     parser.add_argument("--data", default="desed", help="the splits: desed (default), mini or a YAML file")
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="one value of the configuration",
-    )
+    add_settings(parser)
     parser.add_argument("--out", type=Path, help="folder for data_report.html and .json; default: the corpus's folder")
     return parser

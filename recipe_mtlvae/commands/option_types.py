@@ -1,4 +1,4 @@
-"""Types of options that several programs take."""
+"""Options that several programs take, and their types."""
 
 from __future__ import annotations
 
@@ -10,3 +10,9 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
     return int(text)
+
+
+def add_settings(parser: argparse.ArgumentParser, where: str = "") -> None:
+    """--set KEY=VALUE, as conf.load_conf takes them."""
+    text = "one value of the configuration" + where + "; may be repeated"
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help=text)
