@@ -1,19 +1,19 @@
 """Sound event detection with a multi-task recurrent variational autoencoder.
 
-`from recipe_mtlvae import MTLVAE, CRNN, Detector` imports only what is asked for.
+MTLVAE, CRNN and Detector are imported lazily: `from recipe_mtlvae import CRNN` loads only the module of CRNN.
 """
 
 from __future__ import annotations
 
 import sys
 
-if sys.argv[:1] == ["-m"]:  # Python looks for the main module, as of `python -m recipe_mtlvae` or `-m local.train`
+if sys.argv[:1] == ["-m"]:  # Python is still locating the main module, for example of `python -m local.train`
     import os
 
-    # It would look for every other module in the caller's folder first, and run a numpy.py that lies there
+    # Python would search the caller's folder first for every other module, and import a numpy.py that lies there
     if not sys.flags.safe_path and os.path.realpath(sys.path[0]) != os.path.dirname(os.path.dirname(__file__)):
         del sys.path[0]
-        os.environ["PYTHONSAFEPATH"] = "1"  # for the processes that this one starts
+        os.environ["PYTHONSAFEPATH"] = "1"  # inherited by child processes
 
     from recipe_mtlvae import interrupts
 

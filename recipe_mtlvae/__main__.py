@@ -1,4 +1,4 @@
-"""The command line: `recipe-mtlvae <command>` or `python -m recipe_mtlvae <command>`. Imports only that command."""
+"""The command line: `recipe-mtlvae <command>` or `python -m recipe_mtlvae <command>`. Imports no other command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from recipe_mtlvae import interrupts
 from recipe_mtlvae.errors import exit_code_of
 
-# name: (module with a `main(argv)`, what it does)
+# name of the command: (module that defines `main(argv)`, what the command does)
 COMMANDS = {
     "detect": ("recipe_mtlvae.commands.detect", "find the events in recordings"),
     "detect-archive": (
@@ -24,7 +24,7 @@ COMMANDS = {
 
 
 def main() -> int:
-    """Exit codes: 0 done; 1 the input is at fault; 2 wrong usage."""
+    """Run a command. Returns its exit code: 0 done, 1 the input is at fault. Wrong usage exits with code 2."""
     interrupts.at_start()
     return exit_code_of(lambda: _run(*sys.argv[1:]))
 

@@ -15,7 +15,7 @@ from recipe_mtlvae.report.data_tables import check_text
 
 
 def main(argv: list[str]) -> None:
-    """Tables on screen, data_report.html and data_report.json below --out; raises RecipeError with the errors."""
+    """Print the tables, write data_report.html and data_report.json to --out, and raise RecipeError with all errors."""
     options = _parser().parse_args(argv)
     from recipe_mtlvae.report.data_report import write_data_report  # slow: matplotlib
 

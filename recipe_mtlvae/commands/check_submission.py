@@ -1,4 +1,4 @@
-"""List all faults of a submission package, one a line: `python -m recipe_mtlvae check-submission PATH`."""
+"""List all faults of a submission package, one per line: `python -m recipe_mtlvae check-submission PATH`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recipe_mtlvae.submission.profile import profile_file, read_profile, shipped
 
 
 def main(argv: list[str]) -> None:
-    """Exit code 0 for a package without faults (a rehearsal is named as such), 1 otherwise."""
+    """Print all faults and exit with code 1 if there are any. A package made as a rehearsal is reported as one."""
     parser = argparse.ArgumentParser(
         prog="python -m recipe_mtlvae check-submission", description=__doc__, allow_abbrev=False
     )

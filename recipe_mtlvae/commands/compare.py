@@ -1,4 +1,4 @@
-"""`python -m recipe_mtlvae compare`: any systems on the same clips, in one page."""
+"""Compare any systems on the same clips, in one page: `python -m recipe_mtlvae compare`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:  # matplotlib and the metric packages are slow to import
 
 
 def main(argv: list[str]) -> None:
-    """Raises RecipeError where a folder is at fault; argparse exits with 2 on wrong usage."""
+    """Write report.html and comparison.json to --out.
+
+    Raises RecipeError if a folder is at fault; wrong usage exits with code 2.
+    """
     options = _parse(argv)
     given = read_reference(options.ground_truth, options.durations, None) if options.ground_truth else None
     from recipe_mtlvae.report.comparison.json_content import comparison
@@ -34,7 +37,7 @@ def main(argv: list[str]) -> None:
 
 
 def _corpus(systems: Sequence[ComparedSystem]) -> Corpus | None:
-    """Of the first run whose clips are still where stage 4 noted them."""
+    """Return the corpus of the first run whose corpus folder, as stage 4 recorded it, still exists."""
     for run in (run for system in systems for run in system.runs):
         noted = read_json(run.folder / "corpus.json")
         if run.conf and isinstance(noted, dict) and (root := Path(str(noted.get("root")))).is_dir():
@@ -43,7 +46,7 @@ def _corpus(systems: Sequence[ComparedSystem]) -> Corpus | None:
 
 
 def _named(folders: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Folders without a name get their own; two of one name get their parents' too."""
+    """Name each folder by its own name; where two names are equal, by parent/name."""
     names = [folder.resolve().name for folder in folders]
     return [
         (name if names.count(name) == 1 else f"{folder.resolve().parent.name}/{name}", folder)

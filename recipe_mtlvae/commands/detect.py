@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str]) -> None:
-    """Writes what was found in each recording, tables over all of them and summary.html below --out.
+    """Write the events of each recording, tables over all recordings and summary.html to --out.
 
-    A recording that cannot be read is reported at the end and does not stop the others; one that is truncated or
-    damaged is scored as far as it can be decoded, with a warning.
+    A recording that cannot be read is reported at the end and does not stop the others. A truncated or damaged
+    recording is scored as far as it can be decoded, with a warning.
     """
-    if any(option.partition("=")[0] == "--stream" for option in argv):  # a command of its own: no recordings, no folder
+    if any(option.partition("=")[0] == "--stream" for option in argv):  # live sound: other options
         from recipe_mtlvae.commands.detect_stream import main as live
 
         return live(argv)
@@ -51,15 +51,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def detect(options: argparse.Namespace, recordings: list[Path]) -> list[Fault]:
-    """Write the detections of `recordings`; the faults of those that could not be read."""
+    """Write the detections of `recordings`. Returns the faults of those that could not be read."""
     from recipe_mtlvae.inference.detection_files import check_writable, earlier_names, only_writer, result_names
 
     check_writable(options.out)
     with only_writer(options.out):
         names = result_names(recordings, earlier_names(options.out))
-        import torch  # only once all else is in order
+        import torch  # slow: imported after all other checks
 
-        torch.set_num_threads(max(cores() // 2, 1))  # one thread reads while another scores; more would wait for cores
+        torch.set_num_threads(max(cores() // 2, 1))  # audio is decoded in parallel, which needs cores too
         return _detect(options, open_detector(options), names)
 
 
@@ -77,7 +77,7 @@ def _detect(options: argparse.Namespace, detector: Detector, names: dict[Path, s
                 name = names[detection.path]
                 try:
                     found.append(write_detection(options.out, name, detection, detector.conf.features))
-                except RecipeError:  # scores that are no numbers
+                except RecipeError:  # write_scores rejects scores that are not finite
                     faults.append(Fault("gave scores that are not finite", "is it damaged?", detection.path))
                     continue
                 if detection.damage:
@@ -85,7 +85,7 @@ def _detect(options: argparse.Namespace, detector: Detector, names: dict[Path, s
                 if options.plot:
                     faults += _plot(options.out / "plots", name, detection, detector)
         spent = time.perf_counter() - started
-    finally:  # also when interrupted: what is finished is whole
+    finally:  # also when interrupted: the tables then list all finished recordings
         if found:
             earlier = write_tables(options.out, found)
             write_summary(options.out / "summary.html", found, detector, earlier)
@@ -99,10 +99,10 @@ def _detect(options: argparse.Namespace, detector: Detector, names: dict[Path, s
 
 
 def _plot(folder: Path, name: str, detection: Detection, detector: Detector) -> list[Fault]:
-    from recipe_mtlvae.report.detection_plot import write_pictures  # matplotlib
+    from recipe_mtlvae.report.detection_plot import write_pictures  # slow: matplotlib
 
     try:
         write_pictures(folder, name, detection, detector)
-    except RecipeError as error:  # the recording has gone since
+    except RecipeError as error:  # the recording has been removed since
         return list(error.faults)
     return []

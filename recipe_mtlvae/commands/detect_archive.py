@@ -1,4 +1,4 @@
-"""`python -m recipe_mtlvae detect-archive`: an archive of recordings, on one machine or many, into one table."""
+"""Find the events in an archive, on one or several machines: `python -m recipe_mtlvae detect-archive`."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from recipe_mtlvae.inference.archive import listing
 from recipe_mtlvae.inference.archive.listing import Chunk
 from recipe_mtlvae.inference.detection_files import check_writable, only_writer
 
-FORMAT = 1  # of the parts
+FORMAT = 1  # version of the part files; raising it invalidates all parts
 TABLES = ("events.parquet", "recordings.parquet", "faults.tsv", "summary.html")
-STATE = "archive.json"  # the checkpoint whose results the folder holds, and of which chunks its tables are
+STATE = "archive.json"  # the checkpoint whose results the folder holds, and a hash of the chunks in its tables
 
 
 def main(argv: list[str]) -> None:
     """Write events.parquet, recordings.parquet, faults.tsv and summary.html to --out, and no file for each recording.
 
     Recordings are processed in chunks; the results of a finished chunk are kept in --out/parts. If the command is
-    stopped or killed, run it again and it continues. A recording that cannot be read is a row with its reason and does
-    not stop the others.
+    stopped or killed, run it again and it continues. A recording that cannot be read is a row with the reason
+    and does not stop the others.
     """
     options = _parser().parse_args(argv)
     from recipe_mtlvae.inference.archive import parts  # pyarrow
@@ -41,14 +41,14 @@ def main(argv: list[str]) -> None:
     state = _state(options.out, digest)
     chosen = [str(getattr(options, name)) for name in ("classes", *CHOICES, "scores")]
     chunks = listing.cut(entries, content_hash(FORMAT, digest, chosen))
-    # What does not fit is refused before anything is written
+    # Options that do not fit the checkpoint are rejected before anything is written
     decoding = _decoding(options) if parts.missing(options.out, chunks) else None
     check_writable(options.out)
     with only_writer(options.out):
         tables = content_hash([chunk.name for chunk in chunks])
         if todo := parts.missing(options.out, chunks):
             write_json(options.out / STATE, {"checkpoint": digest, "tables": None})
-            _work(options, decoding or _decoding(options), todo)  # parts may have been cleared in between
+            _work(options, decoding or _decoding(options), todo)  # another process may have deleted parts meanwhile
         elif state == tables and all((options.out / name).exists() for name in TABLES):
             print(f"nothing to do: {options.out} holds all {len(entries)} recordings", file=sys.stderr)
             return _end(options.out, len(entries))
@@ -94,7 +94,10 @@ def _digest(checkpoint: Path) -> str:
 
 
 def _state(out: Path, digest: str) -> str | None:
-    """Of which chunks the tables in `out` are. Raises RecipeError where they are of another checkpoint or command."""
+    """Return the hash of the chunks in the tables of `out`; None if there are no finished tables.
+
+    Raises RecipeError if the folder holds results of another checkpoint or command.
+    """
     try:
         state = json.loads((out / STATE).read_text(encoding="utf-8"))
         found, tables = state["checkpoint"], state["tables"]
@@ -110,7 +113,7 @@ def _state(out: Path, digest: str) -> str | None:
 
 
 def _decoding(options: argparse.Namespace) -> dict[str, Any]:
-    """Options of Detector.load. Raises RecipeError for those that do not fit the checkpoint."""
+    """Return the options of Detector.load. Raises RecipeError for options that do not fit the checkpoint."""
     detector = open_detector(options, "cpu")
     return {name: getattr(options, name) for name in CHOICES} | {"classes": detector.reported}
 
@@ -140,7 +143,7 @@ def _write_tables(out: Path, chunks: Sequence[Chunk]) -> None:
 
 
 def _end(out: Path, recordings: int) -> None:
-    """Raises RecipeError with the first faults, where there are any."""
+    """Print the first faults and raise RecipeError with their number, if there are any."""
     from recipe_mtlvae.inference.archive.parts import first_faults
 
     faults, count = first_faults(out, SHOWN_FAULTS)

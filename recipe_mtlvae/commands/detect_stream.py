@@ -1,4 +1,4 @@
-"""`python -m recipe_mtlvae detect --stream -`: raw PCM on standard input, events as JSON lines."""
+"""Find events in raw PCM on standard input, written as JSON lines: `python -m recipe_mtlvae detect --stream -`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recipe_mtlvae.inference.live import FORMATS, LiveDetector, LiveEvent, pcm
 
 
 def main(argv: list[str]) -> None:
-    """Ends with its input, and on Ctrl-C; raises RecipeError where the input is no raw PCM."""
+    """Detect until the input ends or Ctrl-C is pressed. Raises RecipeError if the input is not raw PCM."""
     options = _parse(argv)
     if sys.stdin.isatty():
         raise fail("--stream -: expected sound on standard input", "arecord -t raw -f S16_LE -r 16000 -c 1 | ...")
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
         for samples in pcm(sys.stdin.buffer, options.sample_format, options.channels):
             _print(live.feed(samples))
     except KeyboardInterrupt:
-        pass  # the last events are still to be printed
+        pass  # the remaining events are printed below
     _print(live.finish())
     share = live.computing / max(live.heard, 1e-9)
     print(f"{live.heard:.1f} s received; computing took {100 * share:.0f} % of that time", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What the commands that detect let a user choose, as argparse takes it, and the detector of these choices."""
+"""Command-line options that the detection commands share, and the detector that they configure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from recipe_mtlvae.scoring.precision_recall import OperatingPoint
 if TYPE_CHECKING:  # torch is slow to import
     from recipe_mtlvae.inference.detector import Detector
 
-CHOICES = ("threshold", "median_filter", "min_duration", "operating_point")  # Detector's, but for the classes
+CHOICES = ("threshold", "median_filter", "min_duration", "operating_point")  # options of Detector, except `classes`
 
 
 def add_detection_options(parser: argparse.ArgumentParser, whole: bool = True) -> None:
-    """The checkpoint; what is reported, and from which scores. whole: of recordings, whose events have a length."""
+    """Add --checkpoint and the options that decide which events are reported.
+
+    whole: whether whole recordings are read, so that the length of each event is known and --min_duration applies.
+    """
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.ckpt of a run")
     parser.add_argument("--classes", metavar="A,B", help="report these classes only")
     after = "default: those of the checkpoint, by class"
@@ -46,9 +49,9 @@ def add_detection_options(parser: argparse.ArgumentParser, whole: bool = True) -
 
 
 def open_detector(options: argparse.Namespace, device: str | None = None) -> Detector:
-    """The checkpoint with these choices; what is to be said of them is printed.
+    """Load the checkpoint with the chosen options, and print the notes of the detector.
 
-    Raises RecipeError for a file that is no checkpoint, and for choices that do not fit it.
+    Raises RecipeError for a file that is not a checkpoint, and for options that do not fit the checkpoint.
     """
     from recipe_mtlvae.inference.detector import Detector
     from recipe_mtlvae.nets.checkpoint import load_checkpoint
@@ -65,7 +68,7 @@ def open_detector(options: argparse.Namespace, device: str | None = None) -> Det
 
 
 def operating_point(text: str) -> str:
-    """Text that Detector takes."""
+    """Check that Detector accepts `text` as an operating point, and return it."""
     try:
         OperatingPoint.parse(text)
     except ValueError as error:
@@ -74,7 +77,7 @@ def operating_point(text: str) -> str:
 
 
 def split_names(text: str, classes: Sequence[str]) -> list[str]:
-    """`Dog,Speech` as names; a class's own name may hold commas."""
+    """Split `Dog,Speech` into names; the name of a class may itself contain commas."""
     names = []
     while text:
         known = [label for label in classes if text == label or text.startswith(f"{label},")]
@@ -85,7 +88,7 @@ def split_names(text: str, classes: Sequence[str]) -> list[str]:
 
 
 def by_class(text: str) -> ByClass:
-    """`0.4`, or `Dog=0.3,Speech=0.6`; names may hold commas and equal signs."""
+    """Parse `0.4` or `Dog=0.3,Speech=0.6`; names may contain commas and equal signs."""
     try:
         try:
             return float(text)

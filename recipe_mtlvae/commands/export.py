@@ -1,4 +1,4 @@
-"""`python -m recipe_mtlvae export`: a trained network as one file for other runtimes, features included."""
+"""Write a trained network with its features as one file for other runtimes: `python -m recipe_mtlvae export`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from recipe_mtlvae.inference.export import export, require_onnx
 
 
 def main(argv: list[str]) -> None:
-    """Raises RecipeError where the checkpoint or --out is at fault, or the file does not agree with Python."""
+    """Write the network to --out.
+
+    Raises RecipeError if the checkpoint or --out is at fault, or if the outputs of the file differ from the network's.
+    """
     options = _parse(argv)
     if options.format == "onnx":
         require_onnx()

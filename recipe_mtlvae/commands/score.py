@@ -13,7 +13,7 @@ from recipe_mtlvae.scoring.scores import read_scores
 
 
 def main(argv: list[str]) -> None:
-    """Raises RecipeError where the input is at fault; argparse exits with 2 on wrong usage."""
+    """Print the metrics and write them to --out. Raises RecipeError if the input is at fault."""
     options = _parse(argv)
     out = output_file(options.out, "--out")
     curves = output_file(options.out.with_suffix(".psd_roc.json"), "--out")
