@@ -1,1 +1,1 @@
-"""Pages and pictures: comparison, data report, summary of detections."""
+"""Pages and pictures: comparison of systems, data report, summaries of detections."""

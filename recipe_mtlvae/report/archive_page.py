@@ -1,4 +1,4 @@
-"""summary.html of an archive: how much there is, what was found over time, and what is wrong."""
+"""summary.html of an archive: the amount of audio, the events over time, and the faults."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from recipe_mtlvae.inference.archive.parts import BINS, Totals
 from recipe_mtlvae.report.pages import write_page
 from recipe_mtlvae.report.palette import palette
 
-REASONS = 20  # of faults; a page's worth
+REASONS = 20  # most reasons of faults that the page lists
 
 
 @dataclass(frozen=True)
 class ClassCurve:
-    """One class: its events in all, and as a curve over the archive's audio."""
+    """One class: the number of its events, and a curve of them over the audio of the archive."""
 
     label: str
     colour: str
@@ -25,9 +25,9 @@ class ClassCurve:
 
 
 def write_archive_page(file: Path, totals: Totals) -> None:
-    """Write the page, of the same size for any number of recordings."""
+    """Write the page. Its size does not grow with the number of recordings."""
     width = totals.timeline.width
-    bins = min(max(int(totals.seconds // width) + 1, 1), BINS)  # those that the audio reaches
+    bins = min(max(int(totals.seconds // width) + 1, 1), BINS)  # those that contain audio
     write_page(
         file,
         "archive_page.html",
@@ -41,7 +41,7 @@ def write_archive_page(file: Path, totals: Totals) -> None:
 
 
 def _rows(totals: Totals, bins: int) -> list[ClassCurve]:
-    """The class with most events first."""
+    """Return one row per class, the class with the most events first."""
     colours = palette(sorted(totals.events))
     rows = []
     for label, events in sorted(totals.events.items(), key=lambda item: (-item[1], item[0])):

@@ -1,4 +1,4 @@
-"""Charts and sections of them, as charts.html writes them into a page."""
+"""Charts and sections of charts, which charts.html writes into a page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 @dataclass(frozen=True)
 class Chart:
-    """An SVG chart; where its title holds a name, the page writes it."""
+    """An SVG chart. `title` and `note` form its caption; without a title there is none."""
 
     svg: Markup
     title: str = ""

@@ -1,4 +1,4 @@
-"""The data page's charts: splits and classes side by side, drawn by matplotlib."""
+"""The charts of the data report: splits and classes side by side, drawn by matplotlib."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from recipe_mtlvae.report.theme import (
     wrapped,
 )
 
-ROW = 0.27  # inches
+ROW = 0.27  # inches, height of one row
 
 
 def stacked(shares: Mapping[str, Mapping[str, float]], colours: Mapping[str, str], title: str, axis: str) -> Markup:
-    """For each row the percentages of its parts, side by side.
+    """A stacked bar for each row: the percentages of its parts.
 
-    shares: by row, then part. colours: of the parts, in their order.
+    shares: by row, then part. colours: by part, in the order of drawing.
     """
     with _rows(list(shares), title, axis, 0.45) as axes:
         left = np.zeros(len(shares))
@@ -42,7 +42,7 @@ def stacked(shares: Mapping[str, Mapping[str, float]], colours: Mapping[str, str
 
 
 def dots(values: Mapping[str, Mapping[str, float]], rows: Sequence[str], title: str, axis: str) -> Markup:
-    """For each row a mark a series, on a log scale; zeros stand at the left edge, hollow.
+    """One mark for each row and series, on a log scale; zeros are hollow marks at the left edge.
 
     values: by series, then row.
     """
@@ -67,7 +67,7 @@ def dots(values: Mapping[str, Mapping[str, float]], rows: Sequence[str], title: 
 
 
 def spans(values: Mapping[str, Sequence[float]], colours: Mapping[str, str], title: str, axis: str) -> Markup:
-    """For each row the middle half of its values as a bar, 5 to 95 % as a line, the median as a mark; log."""
+    """For each row the middle half of its values as a bar, 5 to 95 % as a line, the median as a mark; log scale."""
     with _rows(list(values), title, axis) as axes:
         for place, (name, row) in enumerate(values.items()):
             if len(row):
@@ -83,7 +83,7 @@ def spans(values: Mapping[str, Sequence[float]], colours: Mapping[str, str], tit
 def histograms(
     values: Mapping[str, Sequence[float]], bins: np.ndarray, title: str, axis: str, log: bool = False
 ) -> Markup:
-    """One stepped line a series: the percentage of its values in each bin."""
+    """One stepped line per series: the percentage of its values in each bin."""
     with chart(title, axis, "% of the clips", 3.0 + 0.2 * ((len(values) + 1) // 2)) as axes:
         for i, (name, series) in enumerate(values.items()):
             counts, _ = np.histogram(np.clip(series, bins[0], bins[-1]), bins)
@@ -101,7 +101,7 @@ def histograms(
 
 @contextlib.contextmanager
 def _rows(names: Sequence[str], title: str, axis: str, below: float = 0.0) -> Iterator[Axes]:
-    """A chart of one row a name, from the top; `below` inches for a legend."""
+    """A chart with one row per name, from top to bottom; `below`: inches for the legend."""
     with chart(title, axis, "", 0.85 + ROW * len(names) + below) as axes:
         axes.set_yticks(range(len(names)), [wrapped(name, 22) for name in names])
         axes.set_ylim(len(names) - 0.5, -0.5)

@@ -1,4 +1,4 @@
-"""data_report.html and data_report.json: a check of the data as a self-contained page, and as figures."""
+"""data_report.html and data_report.json: the result of a data check as a self-contained page, and as figures."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from recipe_mtlvae.report.pages import write_page
 from recipe_mtlvae.report.palette import PALETTE, palette
 from recipe_mtlvae.report.theme import ROWS
 
-SHOWN_CLIPS = 200  # missing clips of a split, and copies, that the page names
+SHOWN_CLIPS = 200  # most missing clips of a split, and most groups of identical clips, that the page lists
 GOOD, GAP, BAD = PALETTE[0], PALETTE[3], PALETTE[2]
-MOST = 4  # events at once that have a colour of their own
+MOST = 4  # this many simultaneous events and more share one colour
 
 
 def write_data_report(check: CorpusCheck, folder: Path) -> Path:
-    """Write both files into `folder`; returns the page."""
+    """Write both files to `folder`. Returns the path of the page."""
     errors, warnings, notes = problems.errors(check), problems.warnings(check), problems.notes(check)
     page = folder / "data_report.html"
     write_page(

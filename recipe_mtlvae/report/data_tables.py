@@ -1,4 +1,4 @@
-"""A check's tables: a row a split, a row a class."""
+"""The tables of a data check: one row per split, and one row per class."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from recipe_mtlvae.files import write_json
 from recipe_mtlvae.text_table import text_table
 
 NONE = "-"
-LISTED = 1000  # clips of one kind that data_report.json names; the rest is counted
+LISTED = 1000  # most clips of one kind that data_report.json lists by name
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as they are shown, in rows as wide as the header; the first column is words, the others are figures."""
+    """Text cells, in rows as long as the header. The first column holds names, the others hold figures."""
 
     header: tuple[str, ...]
     rows: list[tuple[str, ...]]
@@ -27,7 +27,7 @@ class Table:
 
 
 def split_table(check: CorpusCheck) -> Table:
-    """What is there of each split, and what is odd in it."""
+    """Return one row per split: its clips, hours and events, and the number of clips that are missing or odd."""
     header = ("split", "expected", "usable", "coverage", "missing", "unreadable", "faulty rows", "silent", "clipped")
     header += ("short", "long", "hours", "events", "kHz")
     return Table(header, [_split_row(split) for split in check.splits])
@@ -49,7 +49,7 @@ def _split_row(split: SplitCheck) -> tuple[str, ...]:
 
 
 def _rates_text(split: SplitCheck) -> str:
-    """The sample rates, most common first: 44.1, or 44.1 (98 %), 16 (2 %)."""
+    """Format the sample rates in kHz, the most common first: `44.1`, or `44.1 (98 %), 16 (2 %)`."""
     rates = sorted(split.rates, key=lambda rate: -len(split.rates[rate]))
     if len(rates) < 2:
         return "".join(f"{rate / 1000:g}" for rate in rates) or NONE
@@ -58,7 +58,7 @@ def _rates_text(split: SplitCheck) -> str:
 
 
 def _share_text(count: float, whole: float) -> str:
-    """A percentage that is neither 0 nor 100 unless it is so."""
+    """Format a percentage: only exactly none is `0 %`, only exactly all is `100 %`."""
     percent = 100 * count / whole
     if 0 < percent < 1:
         return "<1 %"
@@ -66,7 +66,10 @@ def _share_text(count: float, whole: float) -> str:
 
 
 def class_table(check: CorpusCheck) -> Table | None:
-    """Events and seconds a class of strong splits, clips of weak ones; None where no split is labelled."""
+    """Return one row per class: events and seconds in strong splits, clips in weak splits.
+
+    None if no split has labels.
+    """
     labelled = [split for split in check.splits if split.labels != "none"]
     if not labelled:
         return None
@@ -90,13 +93,13 @@ def _class_cell(split: SplitCheck, label: str) -> str:
 
 
 def check_text(check: CorpusCheck) -> str:
-    """The tables for a terminal."""
+    """Return the tables as text for the terminal."""
     tables = [split_table(check), class_table(check)]
     return "\n\n".join(table.as_text() for table in tables if table)
 
 
 def write_check(check: CorpusCheck, file: Path) -> None:
-    """data_report.json: everything that the page tells, as figures."""
+    """Write data_report.json: everything that the page shows, as figures."""
     write_json(
         file,
         {

@@ -1,4 +1,4 @@
-"""Pictures of what was found in a recording: spectrogram above the classes' scores and events."""
+"""Pictures of the detections in a recording: the spectrogram above the scores and events of each class."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from recipe_mtlvae.inputs.mel_scale import band_centres
 from recipe_mtlvae.report.palette import palette
 from recipe_mtlvae.report.theme import STYLE, draw_spectrogram, save, wrapped
 
-PAGE = 300.0  # s: a picture shows no more, so that events of half a second are still seen
-COLUMNS = 1600  # of a picture's spectrogram, about what can be printed
-ROWS = 12  # classes of a picture: those with events, then those that came half as far as their threshold
-WIDTH, DPI = 7.0, 200  # inches: the width of a paper's page
+PAGE = 300.0  # s, about the most that one picture shows: events of half a second are still visible
+COLUMNS = 1600  # most columns of a spectrogram, about what a printer resolves
+ROWS = 12  # most classes in a picture: those with events, then those that exceed half of their threshold
+WIDTH, DPI = 7.0, 200  # inches, the text width of a paper; dots per inch
 ON_PAPER = {"axes.edgecolor": "#59636e", "xtick.color": "#59636e", "ytick.color": "#59636e", "grid.color": "#dfe3e8"}
 
 
 def write_pictures(folder: Path, name: str, detection: Detection, detector: Detector) -> list[Path]:
-    """Write <name>.png, or <name>_01.png and so on where the recording is longer than PAGE; the files' paths."""
-    pages = max(math.ceil(detection.duration / PAGE - 0.1), 1)  # half a minute more gets no page of its own
+    """Write <name>.png, or <name>_01.png and so on for a recording longer than PAGE. Returns the paths."""
+    pages = max(math.ceil(detection.duration / PAGE - 0.1), 1)  # up to half a minute more gets no picture of its own
     seconds = detection.duration / pages
     files = []
     for page in range(pages):
@@ -45,9 +45,9 @@ def write_pictures(folder: Path, name: str, detection: Detection, detector: Dete
 
 
 def spectrogram(path: Path, log_mel: LogMelInput, begin: float, end: float) -> tuple[np.ndarray, float]:
-    """Log-mel in dB (mels, columns) of a stretch in seconds, and the seconds of a column; at most COLUMNS of them.
+    """Return the log-mel spectrogram (mels, columns) in dB from `begin` to `end` (s), and the seconds per column.
 
-    Of the frames that share a column, the loudest shows.
+    There are at most COLUMNS columns. Each shows the maximum over its frames.
     """
     conf = log_mel.conf.features
     with open_stream(path, conf.sample_rate, first=begin, seconds=end - begin) as stream:
@@ -78,7 +78,7 @@ def _figure(detection: Detection, detector: Detector, begin: float, end: float) 
 
 
 def _rows(detection: Detection, detector: Detector, begin: float, end: float) -> list[str]:
-    """The classes to show, in their own order."""
+    """Return the classes to show, in the order of `detector.reported`."""
     steps = slice(int(begin / detection.step_seconds), math.ceil(end / detection.step_seconds))
     highest = dict(zip(detection.classes, detection.scores[steps].max(axis=0), strict=True))
     present = {event.label for event in detection.events if event.onset < end and event.offset > begin}
@@ -91,13 +91,13 @@ def _rows(detection: Detection, detector: Detector, begin: float, end: float) ->
 def _draw_classes(
     axes: Axes, detection: Detection, detector: Detector, rows: Sequence[str], begin: float, end: float
 ) -> None:
-    """Row by row a class's scores as a curve over its threshold, and its events as bars below."""
+    """Draw one row per class: its scores as a curve, its threshold as a dashed line, and its events as bars below."""
     colours = palette(detection.classes)
     first, last = int(begin / detection.step_seconds), math.ceil(end / detection.step_seconds) + 1
     scores = detection.scores[first:last]
     times = np.arange(first, first + len(scores) + 1) * detection.step_seconds
     for row, label in enumerate(rows):
-        column, base = detection.classes.index(label), row + 0.28  # a score of 1 reaches up by 0.7
+        column, base = detection.classes.index(label), row + 0.28  # a score of 1 is 0.7 rows high
         curve = base - 0.7 * scores[:, column]
         axes.stairs(curve, times, baseline=base, fill=True, color=colours[label], alpha=0.3, linewidth=0)
         axes.stairs(curve, times, baseline=None, color=colours[label], linewidth=0.8)

@@ -1,4 +1,4 @@
-"""latents.npz: what prediction wrote of a network's latent space, so that a page needs no network."""
+"""latents.npz: what the prediction stage records of the latent space, so that the page needs no network."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from recipe_mtlvae.files import atomic_write
 
 @dataclass(frozen=True)
 class Latents:
-    """mu at steps in which one class alone sounds, and a walk through the latent space, decoded."""
+    """mu at steps in which exactly one class is active, and the decoded output of a walk through the latent space."""
 
     mu: np.ndarray  # (points, latent)
     label: np.ndarray  # (points,) class names
-    traversal: np.ndarray | None  # (positions, mels) scaled log-mel, of a steady z; None without a decoder of features
+    traversal: np.ndarray | None  # (positions, mels) scaled log-mel decoded from a constant z; None: no such decoder
     positions: np.ndarray  # (positions,) in standard deviations of mu along its main direction
 
 
@@ -30,7 +30,7 @@ def write_latents(run_dir: Path, latents: Latents) -> None:
 
 
 def read_latents(run_dir: Path) -> Latents | None:
-    """None where there is none, or another version's."""
+    """Return the latents of a run; None if the file is missing, damaged or of another version."""
     try:
         with np.load(run_dir / "latents.npz", allow_pickle=False) as file:
             return Latents(file["mu"], file["label"], file.get("traversal"), file["positions"])
@@ -39,7 +39,7 @@ def read_latents(run_dir: Path) -> Latents | None:
 
 
 def main_directions(mu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """PCA of (points, latent): the two main directions (2, latent), and the share of the variance of each (2,)."""
+    """PCA of `mu` (points, latent). Returns two main directions (2, latent) and their shares of the variance (2,)."""
     centred = mu - mu.mean(axis=0)
     _, strengths, directions = np.linalg.svd(centred, full_matrices=False)
     shares = strengths**2 / max(float((strengths**2).sum()), 1e-12)

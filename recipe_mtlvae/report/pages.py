@@ -1,4 +1,4 @@
-"""Self-contained pages from the templates beside this file, and how they write numbers and times."""
+"""Write self-contained pages from the templates beside this file, and format their numbers and times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recipe_mtlvae.files import write_text
 
 
 def write_page(file: Path, template: str, **content: Any) -> None:
-    """Write the template, filled in; everything but charts is escaped."""
+    """Render `template` with `content` and write it to `file`. All text is escaped, except Markup such as charts."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -26,12 +26,12 @@ def write_page(file: Path, template: str, **content: Any) -> None:
 
 
 def counted(number: int, noun: str) -> str:
-    """1 clip, 1,234 clips"""
+    """Format a number with its noun: `1 clip`, `1,234 clips`."""
     return f"{number:,} {noun}" + "s" * (number != 1)
 
 
 def clock(seconds: float, decimals: int = 0) -> str:
-    """0:05, 1:02:03; with decimals 0:05.25"""
+    """Format seconds as `0:05` or `1:02:03`, or with decimals as `0:05.25`."""
     whole = math.floor(round(seconds, decimals))
     text = str(timedelta(seconds=whole)).removeprefix("0:").removeprefix("0")
     return text + (f"{round(seconds, decimals) - whole:.{decimals}f}"[1:] if decimals else "")

@@ -1,4 +1,4 @@
-"""What a run left on disk, read for a page: scores, curves, history, energy, size. What is missing becomes a gap."""
+"""Read the files of a run for a page: scores, curves, history, energy and size. A missing file becomes a gap."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from recipe_mtlvae.errors import RecipeError, fail, reason_of
 from recipe_mtlvae.files import read_text
 from recipe_mtlvae.systems import SYSTEMS
 
-GIVEN = " by the given truth"  # after a split's name, where a run's own split has that name
+GIVEN = " by the given truth"  # added to the name of the given split, to tell it from a run's own split of that name
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Run:
     history: dict[str, list[float]]  # history.csv by column, a value an epoch, nan where none was logged
     energy: dict[str, dict[str, Any]]  # by phase: energy.json
     model: dict[str, Any]  # model.json
-    gaps: tuple[str, ...]  # one sentence each: what the page has to do without
+    gaps: tuple[str, ...]  # one sentence each: what is missing on the page, and why
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Published:
 
 
 def open_run(folder: Path, name: str | None = None) -> Run:
-    """Read a run folder. Raises RecipeError where it holds no score at all."""
+    """Read a run folder. Raises RecipeError if it holds no scores."""
     run = read_run(folder, name)
     if not run.metrics:
         raise fail("expected metrics.json, found no scores", "run stage 3 first", folder)
@@ -64,10 +64,10 @@ def open_run(folder: Path, name: str | None = None) -> Run:
 
 
 def read_run(folder: Path, name: str | None = None) -> Run:
-    """Read what there is of a run, which may be nothing."""
+    """Read a run folder, which may lack any of its files: each missing file becomes a gap."""
     gaps: list[str] = []
     conf = _read(folder / "conf.yaml", gaps, lambda text: conf_from_dict(load_yaml(text)))
-    known = conf or load_conf()  # a run without conf.yaml: DESED's splits
+    known = conf or load_conf()  # without conf.yaml, DESED's splits are assumed
     metrics = {}
     for split in scored_splits(known):
         is_test = known.data.splits[split].role == "test"
@@ -88,25 +88,28 @@ def read_run(folder: Path, name: str | None = None) -> Run:
 
 
 def bare_run(folder: Path, name: str) -> Run:
-    """A folder of scores or events that is no run: nothing else is known of its system."""
+    """Return a Run without contents, for a folder of scores or events that is not a run."""
     gaps = ("How it was trained, its energy and its size are not known: this folder is not a run.",)
     return Run(name, folder, None, {}, {}, {}, {}, {}, gaps)
 
 
 def networks_of(name: str, folder: Path) -> dict[str, Path]:
-    """A run's networks by the names that they have in a page: a teacher, in a folder below, is a system of its own."""
+    """Return the folder of each network of a run, by its name on the page.
+
+    A teacher, which has a subfolder of the run, is shown as a system of its own.
+    """
     others = {network for system in SYSTEMS.values() for network in system.networks[1:]}
     there = [network for network in sorted(others) if (folder / network / "scores").is_dir()]
     return {name: folder} | {f"{name}, {network}": folder / network for network in there}
 
 
 def metrics_name(split: str, conf: Conf) -> str:
-    """The file of a split's scores in a run folder."""
+    """Return the name of the file in a run folder that holds the metrics of `split`."""
     return "metrics.json" if split == main_split(conf) else f"metrics_{split}.json"
 
 
 def read_published(file: Path | None = None) -> list[Published]:
-    """The table of published figures, by default conf/published.yaml."""
+    """Read the table of published figures, by default conf/published.yaml."""
     file = file or CONF_DIR / "published.yaml"
     try:
         rows = load_yaml(file.read_text(encoding="utf-8"))
@@ -126,7 +129,7 @@ def _read_json(file: Path, gaps: list[str]) -> dict[str, Any]:
 
 
 def _read(file: Path, gaps: list[str], parse: Callable[[str], Any]) -> Any:
-    """What `parse` makes of the file's text; None, with a gap stated, where it is missing or damaged."""
+    """Parse the text of a file. If the file is missing or damaged, add a gap and return None."""
     try:
         return parse(read_text(file))
     except FileNotFoundError:

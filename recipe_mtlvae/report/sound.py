@@ -1,4 +1,4 @@
-"""Sound in a page: short stretches as every browser plays them."""
+"""Short audio excerpts for pages, in a format that every browser plays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recipe_mtlvae.errors import RecipeError
 
 
 def snippet(path: Path, sample_rate: int, first: float, seconds: float) -> str | None:
-    """A stretch of a recording, in seconds; None where it cannot be read again or written."""
+    """Encode `seconds` of a recording, starting at `first` (s). None if it cannot be read or encoded."""
     try:
         with open_stream(path, sample_rate, first=first, seconds=seconds) as stream:
             return encoded(np.concatenate([np.empty(0, np.float32), *stream.blocks]), sample_rate)
@@ -22,9 +22,9 @@ def snippet(path: Path, sample_rate: int, first: float, seconds: float) -> str |
 
 
 def encoded(samples: np.ndarray, sample_rate: int) -> str | None:
-    """MP3 as a data URI: every browser plays it, and 10 s are some 30 kB.
+    """Encode samples as MP3, in a data URI. Every browser plays MP3, and 10 s take about 30 kB.
 
-    None where this build of libsndfile cannot write the format, or not at this rate.
+    None if this build of libsndfile cannot write MP3, or cannot write it at this sample rate.
     """
     import soundfile
 

@@ -2,7 +2,7 @@
 const body = document.querySelector("#events tbody");
 const shown = { label: null, recording: null };
 
-// A column's cells hold what to sort by in data-by; numbers sort as numbers
+// Rows are sorted by data-by of the column's cells, as numbers if all of them are numbers
 function sort(table, column, descending) {
   const rows = [...table.tBodies[0].rows];
   const key = (row) => row.cells[column].dataset.by;
@@ -38,7 +38,7 @@ function filter() {
   document.querySelector("#all").hidden = shown.label === null && shown.recording === null;
 }
 
-// A second press of the same choice takes it back
+// Pressing the same choice again clears it
 for (const button of document.querySelectorAll("[data-pick-label]"))
   button.addEventListener("click", () => {
     shown.label = shown.label === button.dataset.pickLabel ? null : button.dataset.pickLabel;
@@ -56,7 +56,7 @@ document.querySelector("#all").addEventListener("click", () => {
   filter();
 });
 
-// One sound at a time
+// Only one sound plays at a time
 const player = new Audio();
 let playing = null;
 function stopped() {

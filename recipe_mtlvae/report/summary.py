@@ -1,4 +1,4 @@
-"""summary.html: the recordings and events of one `detect`, to sort, filter and listen to."""
+"""summary.html: the recordings and events of one call of `detect`, to sort, filter and play."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from recipe_mtlvae.report.palette import palette
 from recipe_mtlvae.report.sound import snippet
 from recipe_mtlvae.scoring.postprocess import stretches
 
-# What bounds the page to some 4 MB, whatever the recordings
+# These limits keep the page below about 4 MB, for any number of recordings and events
 RECORDINGS, EVENTS, SNIPPETS = 1000, 2000, 100
-SECONDS = 4.0  # of a snippet; its MP3 takes 30 ms and 12 kB
+SECONDS = 4.0  # of the longest snippet; its MP3 takes 30 ms to encode and 12 kB
 AROUND = 0.5  # s played before and after an event
-BINS = 400  # of a recording's strip
+BINS = 400  # in the strip of a recording, which shows its events over time
 SCRIPT = Path(__file__).with_name("summary.js")
 
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One class, in all recordings of the page."""
+    """One class, over all recordings."""
 
     label: str
     colour: str
@@ -54,7 +54,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class RecordingRow:
-    number: int  # by which its events name it
+    number: int  # by which its events refer to it
     found: Found
     lanes: int
     bars: list[Bar]
@@ -70,12 +70,15 @@ class EventRow:
 
 
 def write_summary(file: Path, found: Sequence[Found], detector: Detector, earlier: int) -> None:
-    """Write the page to `file`; `earlier` recordings of other runs lie beside it and are not in it."""
+    """Write the page to `file`.
+
+    earlier: number of recordings that are not on the page because an earlier call of `detect` wrote their results.
+    """
     colours = palette(detector.classes)
     numbered = dict(enumerate(found))
     recordings = sorted(numbered, key=lambda number: not found[number].events)[:RECORDINGS]
     ranked = ranking(found)
-    playable = [place for place in ranked[:SNIPPETS] if found[place[0]].path.exists()]  # it may have gone meanwhile
+    playable = [place for place in ranked[:SNIPPETS] if found[place[0]].path.exists()]  # may have been removed
     with ThreadPoolExecutor(cores()) as pool:
         sounds = dict(zip(playable, pool.map(lambda place: _sound(found, *place, detector), playable), strict=True))
     script = SCRIPT.read_text(encoding="utf-8")
@@ -100,8 +103,10 @@ def write_summary(file: Path, found: Sequence[Found], detector: Detector, earlie
 
 
 def ranking(found: Sequence[Found]) -> list[tuple[int, int]]:
-    """(recording, event) of all events: first the most confident one of each class in each recording, then the second
-    ones, and so on."""
+    """Rank all events, as (index of the recording, index of the event).
+
+    The most confident event of each class in each recording comes first, then the second most confident, and so on.
+    """
     places: list[tuple[int, float, int, int]] = []
     for number, item in enumerate(found):
         seen: Counter[str] = Counter()
@@ -113,7 +118,7 @@ def ranking(found: Sequence[Found]) -> list[tuple[int, int]]:
 
 
 def strip(events: Iterable[DetectedEvent], duration: float, colours: dict[str, str]) -> tuple[int, list[Bar]]:
-    """How many lanes, one a class that is there, and their bars: at most BINS / 2 a lane, however many events."""
+    """Return the number of lanes, one per class with events, and their bars: at most BINS / 2 bars in a lane."""
     events = list(events)
     present = {event.label for event in events}
     labels = [label for label in colours if label in present]
@@ -150,7 +155,7 @@ def _recording(number: int, item: Found, colours: dict[str, str]) -> RecordingRo
 
 
 def _sound(found: Sequence[Found], number: int, index: int, detector: Detector) -> str | None:
-    """An event with what is around it."""
+    """Return the sound of an event and of AROUND seconds before and after it, at most SECONDS in all."""
     event = found[number].events[index]
     first = max(event.onset - AROUND, 0.0)
     seconds = min(event.offset + AROUND - first, SECONDS)

@@ -1,6 +1,6 @@
-"""How the page's charts look: colours, text, and SVG that takes its ink from the page's theme.
+"""The style of charts: colours, fonts, and SVG that takes its colours from the theme of the page.
 
-A chart is some 330 points wide, so that its text stays legible on a phone; the page sets charts side by side.
+A chart is about 330 points wide, so that its text is legible on a phone. The page places charts side by side.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from recipe_mtlvae.report.palette import SYSTEM_COLOURS
 
 DASHES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "h")
-INK, LINE, FAINT = "#0a0b0c", "#0d0e0f", "#0c0d0e"  # stand-ins that svg() turns into the theme's variables
+INK, LINE, FAINT = "#0a0b0c", "#0d0e0f", "#0c0d0e"  # placeholders: svg() writes the CSS variables of the page instead
 THEME = {INK: "var(--ink)", LINE: "var(--line)", FAINT: "var(--faint)"}
 WIDTH = 4.6  # inches
-ROWS = 60  # of a chart with a row a class: more are slow to draw and nobody's reading
+ROWS = 60  # most rows of a chart with one row per class: more are slow to draw and hard to read
 STYLE = {
-    "svg.fonttype": "none",  # text stays text: small, selectable, escaped by matplotlib
-    "text.parse_math": False,  # a label may hold a dollar sign
+    "svg.fonttype": "none",  # text is written as text, not as paths: small, selectable, escaped by matplotlib
+    "text.parse_math": False,  # a label may contain a dollar sign
     "font.size": 9.5,
     "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
@@ -57,7 +57,7 @@ STYLE = {
 
 @contextlib.contextmanager
 def chart(title: str, x: str, y: str, height: float = 3.0) -> Iterator[Axes]:
-    """Axes to draw on in the page's style, `height` in inches; svg() belongs inside."""
+    """Axes in the style of the page, `height` in inches. Call svg() within the `with` block."""
     with matplotlib.rc_context(STYLE):
         axes = Figure(figsize=(WIDTH, height), layout="constrained").subplots()
         axes.set(title=title, xlabel=x, ylabel=y, axisbelow=True)
@@ -67,12 +67,12 @@ def chart(title: str, x: str, y: str, height: float = 3.0) -> Iterator[Axes]:
 
 
 def system_look(number: int) -> dict[str, str]:
-    """Colour and dashes of a system's line."""
+    """Return the colour and line style of the system with this number."""
     return {"color": SYSTEM_COLOURS[number % len(SYSTEM_COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
 
 
 def log_axis(axis: Axis, ticks: int = 9, subs: Sequence[float] = (1.0, 2.0, 5.0), text: str = "{x:g}") -> None:
-    """Ticks of a logarithmic axis in plain numbers: powers of ten would need math text."""
+    """Label a logarithmic axis with plain numbers; powers of ten would need math text."""
     axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=ticks))
     axis.set_major_formatter(text)
     axis.set_minor_locator(ticker.NullLocator())
@@ -103,9 +103,9 @@ def draw_spectrogram(
     frame_seconds: float,
     begin: float = 0.0,
 ) -> None:
-    """`log_mel` (mels, frames) in dB from `begin` (s) on; `frequencies` (mels,) in Hz."""
+    """Draw `log_mel` (mels, frames) in dB, which starts at `begin` (s); `frequencies` (mels,) in Hz."""
     high = float(np.percentile(log_mel, 99.8))
-    low = max(float(np.percentile(log_mel, 2.0)), high - 80.0)  # dB: more would drown the events in the noise floor
+    low = max(float(np.percentile(log_mel, 2.0)), high - 80.0)  # dB: more would show the noise floor, not events
     extent = (begin, begin + log_mel.shape[1] * frame_seconds, -0.5, len(log_mel) - 0.5)
     image = axes.imshow(
         log_mel, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high, interpolation="none"
@@ -117,7 +117,7 @@ def draw_spectrogram(
 
 
 def wrapped(name: str, width: int) -> str:
-    """The name on two lines where it is long, cut after an underscore or a space if it can be."""
+    """Split a long name into two lines, after an underscore or a space if possible, and shorten the second line."""
     if len(name) <= width:
         return name
     breaks = [match.end() for match in re.finditer(r"[_ ]", name) if match.end() <= width]
@@ -127,9 +127,10 @@ def wrapped(name: str, width: int) -> str:
 
 
 def svg(figure: Figure, title: str) -> Markup:
-    """The figure as an <svg> element: themed, as wide as its place, images as JPEG, its ids its own.
+    """Return the figure as an <svg> element in the colours of the page, as wide as its container, with images as JPEG.
 
-    It is safe in a page: matplotlib escapes the text in it.
+    The element can be put into a page as it is: matplotlib escapes its text, and its ids do not clash with those of
+    other charts.
     """
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": title}):
@@ -138,7 +139,7 @@ def svg(figure: Figure, title: str) -> Markup:
         )
     content = text.getvalue()
     content = content[content.index("<svg") :]
-    content = re.sub(r'<g id="[^"]*"', "<g", content)  # axes_1 and its like would stand on the page once a chart
+    content = re.sub(r'<g id="[^"]*"', "<g", content)  # ids such as axes_1 would occur in every chart
     content = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", content, count=1)
     content = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", content, count=1)
     content = re.sub(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)", lambda match: _as_jpeg(match[1]), content)
@@ -148,14 +149,14 @@ def svg(figure: Figure, title: str) -> Markup:
 
 
 def save(figure: Figure, file: Any, **options: Any) -> None:
-    """savefig, without a warning for each character of a label that the font lacks: a browser has others."""
+    """Call savefig without its warning for each character that the font lacks: a browser has other fonts."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")
         figure.savefig(file, **options)
 
 
 def _as_jpeg(png: str) -> str:
-    """A quarter of the size, and no difference to see in a spectrogram."""
+    """Re-encode a PNG image: JPEG takes a quarter of the size, without a visible difference in a spectrogram."""
     from PIL import Image  # matplotlib depends on it
 
     image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")

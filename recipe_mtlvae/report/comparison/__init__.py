@@ -1,1 +1,1 @@
-"""report.html: systems held against each other on the same clips, from files alone."""
+"""report.html: a comparison of systems on the same clips, made from files alone."""

@@ -1,4 +1,4 @@
-"""The page's sections of charts: what each shows, of one system or of several."""
+"""The chart sections of the page, for one system or several."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from recipe_mtlvae.scoring import scenarios
 def sections(
     systems: Sequence[ComparedSystem], splits: Sequence[str], views: Sequence[ClipView], corpus: Corpus | None
 ) -> list[ChartSection]:
-    """Those that have a chart; of what is shown on one split alone, on the first."""
+    """Return the sections that have at least one chart. Sections that show a single split show the first."""
     found = [
         *(_classes(systems, split) for split in splits),
         *(_psd_roc(systems, split) for split in splits),
@@ -73,7 +73,7 @@ def _psd_roc(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
         curves = {one.name: one.results[split].curves[key] for one in systems if key in _curves(one, split)}
         if curves:
             measured = [one.results[split] for one in systems if split in one.results]
-            is_its_area = len(measured) == 1 and measured[0].runs == 1  # not where it is the mean of several runs
+            is_its_area = len(measured) == 1 and measured[0].runs == 1  # a mean over runs is not
             title = f"{name} = {measured[0].macro[key]:.3f}" if is_its_area else name
             axis = "effective false positives per hour"
             charts.append(Chart(plots.roc(curves, title, scenario.max_efpr, axis)))
@@ -108,7 +108,7 @@ def _training(systems: Sequence[ComparedSystem]) -> ChartSection:
     if len(systems) > 1 and selections:
         charts.append(Chart(plots.selections(selections, "Model selection", "selection score")))
     for system in systems:
-        if (history := str(system.runs[0].history)) not in drawn:  # else another network of one training
+        if (history := str(system.runs[0].history)) not in drawn:  # else this is another network of the same training
             charts += _run_charts(system.runs[0], system.name if len(systems) > 1 else "")
         drawn.add(history)
     text = "Loss terms are unweighted. The epoch with the best selection score, marked by a line, is the one scored."
@@ -188,7 +188,7 @@ def _run_charts(run: Run, name: str) -> list[Chart]:
 
 
 def _labels(results: dict[str, Result]) -> list[str]:
-    """The classes, in one order everywhere: colours hang on it."""
+    """Return the classes of all results, sorted, so that a class has the same colour in every chart."""
     return sorted({label for result in results.values() for label in result.per_class})
 
 
@@ -201,6 +201,6 @@ def _scaled(value: float | None, scale: float) -> float | None:
 
 
 def _columns(history: dict[str, list[float]], prefix: str) -> dict[str, list[float]]:
-    """The history's columns under `prefix`, by the rest of their name, without those that were never logged."""
+    """Return the columns whose names start with `prefix`, by the rest of the name. All-nan columns are left out."""
     found = {name.removeprefix(prefix): values for name, values in history.items() if name.startswith(prefix)}
     return {name: values for name, values in found.items() if not all(math.isnan(value) for value in values)}

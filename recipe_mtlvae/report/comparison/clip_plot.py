@@ -1,4 +1,4 @@
-"""A test clip's chart: its spectrogram above its events, true and detected."""
+"""The chart of a test clip: its spectrogram above its true and detected events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.report.theme import INK, STYLE, WIDTH, draw_spectrogram, svg, wrapped
 
-HATCHES = ("////", "\\\\\\\\", "||||", "xxxx")  # lines: each dot of a dotted one would be a path of its own
+HATCHES = ("////", "\\\\\\\\", "||||", "xxxx")  # only lines: each dot of a dotted hatch would be a path in the SVG
 
 
 def clip_chart(
@@ -26,11 +26,12 @@ def clip_chart(
     colours: Mapping[str, str],
     title: str,
 ) -> Markup:
-    """A clip's spectrogram above its events, on one time axis.
+    """The spectrogram of a clip above its events, on one time axis.
 
-    `log_mel` (mels, frames) in dB or None, a frame every `frame_seconds`; `frequencies` (mels,) the bands' centres in
-    Hz; `lanes` the names and events of the truth, then of each system, drawn below each other within the row of their
-    class; the rows are in the order of `colours`, which names every class.
+    log_mel: (mels, frames) in dB, one frame every `frame_seconds`; None: no spectrogram.
+    frequencies: (mels,) centres of the bands in Hz.
+    lanes: (name, events) of the truth, then of each system, drawn below each other in the row of each class.
+    colours: by class, for every class; rows are in this order.
     """
     present = {event.label for _, events in lanes for event in events}
     rows = [label for label in colours if label in present]
@@ -72,7 +73,7 @@ def _draw_events(
 
 
 def _look(lane: int, colour: str) -> dict[str, object]:
-    """The truth is solid, each system has its own hatching: told apart without colour."""
+    """Return the style of a lane: solid for the truth, hatched for systems, to tell them apart without colour too."""
     if lane == 0:
         return {"facecolor": colour, "edgecolor": colour, "linewidth": 0.8}
     return {

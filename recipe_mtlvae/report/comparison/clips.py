@@ -1,4 +1,4 @@
-"""Test clips worth looking at and listening to: the worst, the median and the best, with all systems' detections."""
+"""Test clips to look at and listen to: the worst, the median and the best, with the detections of all systems."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from recipe_mtlvae.scoring.scenarios import SEGMENT
 
 @dataclass(frozen=True)
 class ClipView:
-    """One clip of a page."""
+    """One clip on the page."""
 
     name: str
-    rank: str  # worst | median | best
+    rank: str  # worst | median | best | by F1 (all clips of a small split)
     f1: float  # segment-based, of this clip, mean of the systems
     seconds: float
     lanes: list[tuple[str, Sequence[Event]]]  # the truth, then each system's detections, with their names
@@ -37,7 +37,7 @@ class ClipView:
 def clip_views(
     systems: Sequence[ComparedSystem], split: str, corpus: Corpus | None, each: int, gaps: list[str]
 ) -> list[ClipView]:
-    """Views of `each` worst, median and best clips; what is missing becomes a gap, not an error."""
+    """Return the `each` worst, median and best clips. Missing data is noted in `gaps` and raises no error."""
     outputs = {system.name: system.results[split].output for system in systems if split in system.results}
     outputs = {name: output for name, output in outputs.items() if output is not None}
     if not outputs:
@@ -64,7 +64,7 @@ def clip_views(
 
 
 def segment_f1(truth: Sequence[Event], detected: Sequence[Event], duration: float) -> float | None:
-    """F1 of one clip over its (class, segment) pairs; None where there is no event at all."""
+    """F1 of one clip over its (class, segment) pairs; None if it has no event, true or detected."""
     classes = sorted({event.label for event in (*truth, *detected)})
     there, found = (active_segments(events, duration, classes, SEGMENT.segment_length) for events in (truth, detected))
     if not (there.any() or found.any()):
@@ -73,7 +73,7 @@ def segment_f1(truth: Sequence[Event], detected: Sequence[Event], duration: floa
 
 
 def choose(f1: Mapping[str, float | None], truth: Mapping[str, Sequence[Event]], each: int) -> list[tuple[str, str]]:
-    """(clip, rank) of the best, median and worst clips; among equals the clip with more events says more."""
+    """Return (clip, rank) of the worst, median and best clips. Among equals, clips with more true events come first."""
     known = {name: value for name, value in f1.items() if value is not None}
     order = sorted(known, key=lambda name: (-known[name], -len(truth[name]), name))
     if len(order) <= 3 * each:
@@ -86,12 +86,15 @@ def choose(f1: Mapping[str, float | None], truth: Mapping[str, Sequence[Event]],
 
 
 def worst_first(names: Iterable[str], f1: Mapping[str, float], truth: Mapping[str, Sequence[Event]]) -> list[str]:
-    """Clips by F1; among equals the clip with more events says more."""
+    """Sort clips by F1, the worst first; among equals, the clip with more true events comes first."""
     return sorted(names, key=lambda name: (f1[name], -len(truth[name]), name))
 
 
 def _mean_f1(truth: Sequence[Event], detected: Sequence[Sequence[Event]], duration: float) -> float | None:
-    """None where no system found anything and nothing was there; a clip kept silent rightly counts as 1 otherwise."""
+    """The mean F1 of the systems; None if the clip has no event, true or detected by any system.
+
+    In a clip without true events, a system that detects nothing counts as 1 if another system detects something.
+    """
     values = [segment_f1(truth, found, duration) for found in detected]
     if all(value is None for value in values):
         return None
@@ -110,12 +113,12 @@ def _open_corpus(corpus: Corpus | None, split: str, gaps: list[str]) -> Split | 
 
 
 def _with_recording(view: ClipView, prepared: Split, place: int, conf: Conf) -> ClipView:
-    """The view with its clip's full name, spectrogram and sound."""
+    """Return the view with the full name, the spectrogram and the sound of its clip."""
     clip = prepared.clips[place]
     log_mel = prepared.stores["log_mel"].read([place])[0].astype(np.float32)
     view = replace(view, name=clip.name, log_mel=log_mel)
     try:
         audio = read_audio(clip.path, conf.features.sample_rate, conf.data.clip_seconds)
-    except RecipeError:  # it is gone since its features were computed
+    except RecipeError:  # the recording was removed after its features were computed
         return view
     return replace(view, audio=encoded(audio.samples, conf.features.sample_rate))

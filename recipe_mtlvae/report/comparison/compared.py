@@ -1,6 +1,6 @@
-"""Systems side by side: what was measured of each, and how two of them differ.
+"""The results of the compared systems, and the differences between two of them.
 
-A system is one run, or several runs of one name, such as seeds: these are shown as mean and standard deviation.
+A system is one run, or several runs with the same name, such as seeds, shown as mean and standard deviation.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from recipe_mtlvae.scoring.intervals import Interval, Resamples, interval
 from recipe_mtlvae.scoring.scenarios import Metric
 from recipe_mtlvae.scoring.toolkit_count import ToolkitCount
 
-FEW_CLIPS, NEAR_ZERO = 10, 0.1  # with fewer of a class, or a PSDS below, an interval is likely too narrow
+FEW_CLIPS, NEAR_ZERO = 10, 0.1  # for fewer clips of a class, or a lower PSDS, an interval is likely too narrow
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A system's figures on one split, 0 to 1: the mean of its runs that were measured on it."""
+    """The figures of a system on one split, 0 to 1: the mean over its runs that were measured on this split."""
 
-    macro: dict[str, float]  # as scenarios.METRICS
-    per_class: dict[str, dict[str, float | None]]  # None where the class has no truth
-    scored: int
+    macro: dict[str, float]  # by metric key
+    per_class: dict[str, dict[str, float | None]]  # by class, then metric key; None if the class has no truth
+    scored: int  # clips
     expected: int  # clips
     runs: int = 1
     clip_list_hash: str = ""
     absent_classes: tuple[str, ...] = ()
-    versions: dict[str, str] = field(default_factory=dict)  # of the packages that measured it
+    versions: dict[str, str] = field(default_factory=dict)  # of the packages that computed the figures
     curves: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)  # PSDS: efpr, etpr, of the first run
-    deviation: dict[str, float] = field(default_factory=dict)  # standard deviation over the runs, where there are some
-    # What follows is there where the truth is at hand
+    deviation: dict[str, float] = field(default_factory=dict)  # standard deviation over several runs
+    # The fields below are set only if the truth is available
     intervals: dict[str, Interval] = field(default_factory=dict)  # of `macro`
     class_intervals: dict[str, dict[str, Interval]] = field(default_factory=dict)
-    class_clips: dict[str, int] = field(default_factory=dict)  # clips in whose truth the class is
-    undetected: frozenset[str] = frozenset()  # classes with truth that no run detects anywhere
+    class_clips: dict[str, int] = field(default_factory=dict)  # number of clips with true events of the class
+    undetected: frozenset[str] = frozenset()  # classes with truth that no run detects in any clip
     resamples: Resamples | None = None
     output: SystemOutput | None = None  # of the first run
-    toolkit: ToolkitCount | None = None  # PSDS as the toolkit of 2023 and 2024 counts
+    toolkit: ToolkitCount | None = None  # PSDS as the DCASE toolkit of 2023 and 2024 counts it
 
     @property
     def operating_points(self) -> int | None:
-        """See SystemOutput; what is known from files alone was measured at every score."""
+        """Number of thresholds of the PSDS; None: every score, as in all metrics.json files. See SystemOutput."""
         return self.output.operating_points if self.output else None
 
     @property
     def worst_classes(self) -> list[str]:
-        """The classes by their first figure, among equals by the next one; those without truth are the last."""
+        """The classes by the first metric, worst first; ties by the next metric. Those without truth come last."""
 
         def figures(label: str) -> list[float]:
             values = (self.per_class[label].get(key) for key in scenarios.metric_keys())
@@ -60,10 +60,10 @@ class Result:
         return sorted(self.per_class, key=figures)
 
     def is_narrow(self, metric: Metric, label: str | None = None) -> bool:
-        """Whether the interval of a figure, of a class or over all, is likely too narrow: see intervals.py."""
+        """Whether an interval, of class `label` or over all classes, is likely too narrow. See intervals.py."""
         clips = self.class_clips.values() if label is None else [self.class_clips.get(label, FEW_CLIPS)]
         few = min(clips, default=FEW_CLIPS) < FEW_CLIPS
-        if not metric.is_psds:  # F1 over all classes stood the test with rare ones too
+        if not metric.is_psds:  # in simulations, intervals of macro F1 held with rare classes too
             return few and label is not None
         value = (self.macro if label is None else self.per_class[label]).get(metric.key)
         return few or (value is not None and value < NEAR_ZERO)
@@ -80,21 +80,21 @@ class ComparedSystem:
 
     @property
     def ranked(self) -> bool:
-        """A half-trained system proves nothing."""
+        """Whether the system takes part in the ranking: not if its training has not converged."""
         return self.converged is not False
 
 
 @dataclass(frozen=True)
 class Difference:
-    """a's figure less b's, with the paired interval."""
+    """The figure of a minus the figure of b, with the paired interval."""
 
     value: float
     interval: Interval
-    alike: bool  # whether both were measured in one way: PSDS at so many thresholds, or at every score
+    alike: bool  # whether both PSDS were measured at the same number of thresholds, or at every score
 
 
 def difference(a: Result, b: Result, name: str) -> Difference | None:
-    """None where there are no resamples of both."""
+    """Return the difference of a metric; None unless both results have resamples."""
     if a.resamples is None or b.resamples is None:
         return None
     found = interval(a.resamples.macro[name] - b.resamples.macro[name])
@@ -104,9 +104,9 @@ def difference(a: Result, b: Result, name: str) -> Difference | None:
 
 
 def winner(systems: Sequence[ComparedSystem], split: str, name: str) -> ComparedSystem | None:
-    """The best ranked system, where it is better than every other ranked one by an interval that excludes zero.
+    """Return the best ranked system if it is better than every other ranked system by an interval that excludes zero.
 
-    None where they were not measured in one way.
+    None if there is no such system, or if the systems were not measured alike (Difference.alike).
     """
     ranked = [system for system in systems if system.ranked and split in system.results]
     if len(ranked) < 2:

@@ -1,4 +1,4 @@
-"""The splits of a comparison: what they are called, and in which order they are shown."""
+"""The splits of a comparison: their names on the page, and their order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def split_name(split: str) -> str:
 
 
 def is_selection(systems: Sequence[ComparedSystem], split: str) -> bool:
-    """Whether a system was selected on this split: its scores there are no test result."""
+    """Whether any system was selected on this split, so that its scores are not a test result."""
     confs = [run.conf for system in systems for run in system.runs if run.conf]
     return any(split in of_role(conf.data.splits, "select") for conf in confs)
 
@@ -29,13 +29,13 @@ def title_with_clips(systems: Sequence[ComparedSystem], split: str) -> str:
 
 
 def splits_of(systems: Sequence[ComparedSystem]) -> list[str]:
-    """The splits on which any system was measured, those of selection last."""
+    """Return the splits on which any system was measured, select splits last."""
     found = dict.fromkeys(split for system in systems for split in system.results)
     return sorted(found, key=lambda split: is_selection(systems, split))
 
 
 def shown_splits(systems: Sequence[ComparedSystem]) -> list[str]:
-    """What charts show: the first split, and other ones as far as systems were measured there alone."""
+    """Return the splits that charts show: the first, and others with a system that none of those before shows."""
     splits = splits_of(systems)
     shown = splits[:1]
     for split in splits[1:]:
@@ -45,5 +45,5 @@ def shown_splits(systems: Sequence[ComparedSystem]) -> list[str]:
 
 
 def dev_test_of(systems: Sequence[ComparedSystem]) -> str:
-    """The split that stands for the challenge's dev-test: the first one on which the systems were tested."""
+    """Return the split that stands for the challenge's dev-test: the first that is not a select split; else ''."""
     return next((split for split in splits_of(systems) if not is_selection(systems, split)), "")

@@ -1,4 +1,4 @@
-"""How scores came about: what another run must share with these to be compared with them."""
+"""The conditions of the scores: what another run must have in common to be comparable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def conf_text(system: ComparedSystem) -> str:
 
 
 def conditions(systems: Sequence[ComparedSystem]) -> list[tuple[str, str]]:
-    """(name, value) of clip lists, versions, and each system's settings."""
+    """Return (name, value) of the clip lists, the package versions, and the settings of each system."""
     rows: list[tuple[str, str]] = []
     for split in splits_of(systems):
         name = split_title(systems, split).lower()

@@ -1,4 +1,4 @@
-"""Whether a training has converged, as far as its selection scores tell."""
+"""Whether a training has converged, judged by its selection scores."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 
 from recipe_mtlvae.report.runs import Run
 
-# A selection score that still gains this share of itself in a quarter of the epochs goes on learning
+# If the selection score still rises by more than this share in a quarter of the epochs, the training is not finished
 QUARTER_GAIN = 0.02
-FEWEST_EPOCHS = 20  # fewer may lie flat before they begin to rise
+FEWEST_EPOCHS = 20  # in fewer, the score may still be flat before it begins to rise
 
 
 def levelled_off(selection: Sequence[float], patience: int | None = None) -> bool | None:
-    """Whether a selection score, a value an epoch, has stopped to rise; None where there is none.
+    """Whether the selection score, one value per epoch, has stopped rising; None if there is no value.
 
-    It has where no epoch of the last `patience` was better than those before, which ends a training of that patience,
-    or where the mean of the last quarter of the epochs is little above that of the quarter before: a mean is blind to
-    noise. A score that is still 0, or fell back to it, proves nothing.
+    The score has stopped rising if none of the last `patience` epochs is better than those before, which is when early
+    stopping ends a training, or if the mean of the last quarter of the epochs is at most QUARTER_GAIN above the mean of
+    the quarter before: means are robust to noise. False for fewer than FEWEST_EPOCHS, and for a score that is 0.
     """
     known = [value for value in selection if math.isfinite(value)]
     if not known:

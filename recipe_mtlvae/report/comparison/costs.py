@@ -1,4 +1,4 @@
-"""What systems cost and cover, and how they were trained: a row a quantity, a cell a system."""
+"""Coverage, training and cost of the systems: one row per quantity, one cell per system."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from recipe_mtlvae.text_table import text_table
 
 NOT_MEASURED, NOT_KNOWN = "not measured", "not known"
 CONVERGED = {True: "yes", False: "no: not converged", None: NOT_KNOWN}
-Readings = dict[str, Callable[[ComparedSystem], str]]  # by a quantity's name: what a system's cell says
+Readings = dict[str, Callable[[ComparedSystem], str]]  # name of a quantity: function that writes a system's cell
 
 
 @dataclass(frozen=True)
 class CostRow:
-    """One quantity."""
+    """One quantity of all systems."""
 
     name: str
-    cells: tuple[str, ...]  # a system each
+    cells: tuple[str, ...]  # one per system
 
 
 def cost_rows(systems: Sequence[ComparedSystem]) -> list[CostRow]:
-    """All quantities that any system has, and the energy in any case, one cell a system; of several runs the mean."""
+    """Return the quantities that are known of any system, and always the energy. Cells hold the mean over runs."""
     dev_test = dev_test_of(systems)
     readings: Readings = {
         "Data": lambda system: system.runs[0].conf.data.name if system.runs[0].conf else NONE,
@@ -59,13 +59,13 @@ def cost_rows(systems: Sequence[ComparedSystem]) -> list[CostRow]:
 
 
 def costs_text(rows: Sequence[CostRow], systems: Sequence[ComparedSystem]) -> str:
-    """For a terminal."""
+    """Return the rows as text for the terminal."""
     head = [["", *(system.name for system in systems)]] if len(systems) > 1 else []
     return text_table([*head, *([row.name, *row.cells] for row in rows)], "<")
 
 
 def duration(seconds: float) -> str:
-    """1 h 5 min, 2 min 3 s, 4.2 s"""
+    """Format a duration: `1 h 5 min`, `2 min 3 s`, `4.2 s`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     if seconds < 3600:
@@ -79,12 +79,12 @@ def count(number: float) -> str:
 
 
 def kwh_text(kwh: float) -> str:
-    """Three significant digits, without an exponent."""
+    """Format with three significant digits, without an exponent."""
     return np.format_float_positional(kwh, precision=3, fractional=False, trim="-")
 
 
 def energy(entry: Mapping[str, Any]) -> str:
-    """kWh and how it was measured; "not measured" and why where it was not, never 0."""
+    """Format the kWh and how they were measured, or "not measured" and the reason; never 0 for an unknown energy."""
     kwh, how = entry.get("kwh"), entry.get("mode")
     if kwh is None:
         text, how = NOT_MEASURED, entry.get("reason")
@@ -94,12 +94,12 @@ def energy(entry: Mapping[str, Any]) -> str:
 
 
 def phase_energy(phase: str, system: ComparedSystem) -> str:
-    """Of training or of detection on a split."""
+    """Format the energy of a phase: training, or detection on a split."""
     return energy({**(system.runs[0].energy.get(phase) or {}), "kwh": energy_use.mean_kwh(system, phase)})
 
 
 def _phases(systems: Sequence[ComparedSystem]) -> list[str]:
-    """Of energy.json: training, the systems' test splits, the evaluation set where it was measured."""
+    """Return the phases of energy.json: training, all test splits, and the evaluation set if it was measured."""
     runs = [run for system in systems for run in system.runs]
     tests = [split for run in runs if run.conf for split in of_role(run.conf.data.splits, "test")]
     return list(dict.fromkeys([TRAINING, *tests, *[EVALUATION] * any(EVALUATION in run.energy for run in runs)]))
@@ -132,9 +132,10 @@ def _ew_psds(systems: Sequence[ComparedSystem], dev_test: str) -> Readings:
 
 
 def _energy_to_reach(systems: Sequence[ComparedSystem]) -> Readings:
-    """What the baseline's score takes, and the best one of a system that stays below it, which the baseline passes.
+    """Rows for the training energy until a selection score is reached: the best of the baseline, and the best of each
+    system that stays below the baseline.
 
-    Nothing is said of systems that have not converged: half-trained, either may be anywhere.
+    Systems that have not converged are not compared: their scores may still rise.
     """
     baseline = energy_use.baseline_of(systems)
     score = energy_use.best_selection(baseline) if baseline else None
@@ -164,7 +165,7 @@ def _energy_to_reach(systems: Sequence[ComparedSystem]) -> Readings:
 def _figure(
     key: str, text: Callable[[float], str] = count, missing: str = NONE, section: str | None = None
 ) -> Callable[[ComparedSystem], str]:
-    """Reads a figure of model.json, or of a section of it: the mean over a system's runs."""
+    """Return a function that formats a figure of model.json, or of a section of it: the mean over a system's runs."""
 
     def read(system: ComparedSystem) -> str:
         values = [((run.model.get(section) or {}) if section else run.model).get(key) for run in system.runs]
@@ -197,5 +198,5 @@ def _detection_speed(split: str, system: ComparedSystem) -> str:
 
 
 def _rounded(speeds: Sequence[float]) -> str:
-    """Their mean to three digits, written out: 1,170."""
+    """Format the mean with three significant digits: `1,170`."""
     return f"{float(f'{np.mean(speeds):.3g}'):,g}"

@@ -1,4 +1,4 @@
-"""The energy of systems, each alone and held against the baseline's, where both were measured alike."""
+"""The energy of systems, absolute and relative to the baseline if both were measured alike."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from recipe_mtlvae.systems import SYSTEMS, baselines
 
 
 def mean_kwh(system: ComparedSystem, phase: str) -> float | None:
-    """None where any of the runs was not measured."""
+    """Return the mean energy of a phase over the runs, in kWh; None if any of the runs was not measured."""
     values = [(run.energy.get(phase) or {}).get("kwh") for run in system.runs]
     return None if None in values else float(np.mean(values))
 
 
 def baseline_of(systems: Sequence[ComparedSystem]) -> ComparedSystem | None:
-    """The system against which energy is weighed: the baseline recipe's, where one was trained."""
+    """Return the system relative to which energy is weighted: the first that is a baseline; None if there is none."""
     return next((one for one in systems if one.runs[0].conf and one.runs[0].conf.system in baselines()), None)
 
 
 def with_network(system: ComparedSystem, text: str) -> str:
-    """`text` and in brackets which network the scores are of, student or teacher, where a system trains several."""
+    """Add to `text`, in brackets, the network that was scored, student or teacher, if the system trains both."""
     run = system.runs[0]
     others = SYSTEMS[run.conf.system].networks[1:] if run.conf else ()
     return f"{text} ({run.folder.name if run.folder.name in others else 'student'})" if others else text
 
 
 def share_of(system: ComparedSystem, other: ComparedSystem, phase: str) -> float | None:
-    """Its energy over the other's; None unless both were measured alike."""
+    """Return the energy of `system` divided by that of `other`; None unless both were measured alike."""
     ours, theirs = mean_kwh(system, phase), mean_kwh(other, phase)
     return ours / theirs if ours and theirs and measured_alike(system, other, phase) else None
 
 
 def energy_weighted(system: ComparedSystem, baseline: ComparedSystem, phase: str, metric: str) -> float | None:
-    """EW-PSDS on the system's first split; None unless both were measured alike."""
+    """Return the EW-PSDS on the first split of the system; None unless both were measured alike."""
     result = system.results.get(shown_splits([system])[0])
     if result is None or share_of(system, baseline, phase) is None:
         return None
@@ -46,9 +46,10 @@ def energy_weighted(system: ComparedSystem, baseline: ComparedSystem, phase: str
 
 
 def kwh_to_reach(system: ComparedSystem, score: float) -> float | None:
-    """Energy of training up to the first epoch whose selection score is `score` or more: the mean of the runs.
+    """Return the training energy up to the first epoch whose selection score is at least `score`: the mean of the runs.
 
-    An epoch's share of the energy is its share of the time. None where a run does not get there or was not measured.
+    The share of an epoch in the energy is taken to be its share in the time. None if a run does not reach the score or
+    was not measured.
     """
     parts = []
     for run in system.runs:
@@ -62,13 +63,13 @@ def kwh_to_reach(system: ComparedSystem, score: float) -> float | None:
 
 
 def best_selection(system: ComparedSystem) -> float | None:
-    """The best selection score of a system's training; of several runs the lowest, which all of them reach."""
+    """Return the best selection score of a training; of several runs the lowest best score, which all of them reach."""
     best = [np.nanmax(run.history["val/selection"]) for run in system.runs if run.history.get("val/selection")]
     return float(min(best)) if len(best) == len(system.runs) else None
 
 
 def measured_alike(system: ComparedSystem, other: ComparedSystem, phase: str) -> bool:
-    """Each whole on one machine, the same one, by one version of codecarbon, with the GPU if there was one."""
+    """Whether all runs were measured completely, any GPU included, on one machine with one version of codecarbon."""
     entries = [run.energy.get(phase) or {} for run in (*system.runs, *other.runs)]
     places = {(entry.get("machine"), entry.get("codecarbon")) for entry in entries}
     one_place = len(places) == 1 and not any(part is None or " + " in part for part in next(iter(places)))
@@ -76,6 +77,6 @@ def measured_alike(system: ComparedSystem, other: ComparedSystem, phase: str) ->
 
 
 def selected_alike(system: ComparedSystem, other: ComparedSystem) -> bool:
-    """Whether epochs are selected on clips of the same sets, as far as the configurations tell."""
+    """Whether both select their epochs on the same clips, as far as the configurations tell."""
     confs = [run.conf for run in (*system.runs, *other.runs)]
     return None not in confs and len({(c.data.name, c.data.seed, c.data.weak_held_out) for c in confs}) == 1

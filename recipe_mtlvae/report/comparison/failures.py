@@ -1,4 +1,4 @@
-"""Where a system fails: confusions between its classes, and the clips that it gets most wrong."""
+"""Where a system fails: confusions between its classes, and the clips with the lowest F1."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recipe_mtlvae.report.comparison.compared import ComparedSystem
 from recipe_mtlvae.scoring.confusions import confusions
 from recipe_mtlvae.scoring.evaluation import SystemOutput
 
-CLASSES, CLIPS = 16, 10  # shown
+CLASSES, CLIPS = 16, 10  # most that are shown
 NOTHING = "nothing"
 
 
@@ -21,14 +21,14 @@ NOTHING = "nothing"
 class Confused:
     """A row of the table of confusions."""
 
-    label: str  # empty: no class is true
-    seconds: float  # counted
-    shares: dict[str, float | None]  # by class: how often it fires in these seconds; None: there are none
+    label: str  # the true class; empty: no class is true
+    seconds: float  # that the row is counted over
+    shares: dict[str, float | None]  # by class: share of these seconds in which it fires; None if there are none
 
 
 @dataclass(frozen=True)
 class WrongClip:
-    """A clip, what was true in it and what fired, in words."""
+    """A clip with its true and its detected events in words."""
 
     name: str
     f1: float  # segment-based, of this clip
@@ -38,7 +38,7 @@ class WrongClip:
 
 @dataclass(frozen=True)
 class Failures:
-    """Of one system on one split."""
+    """The failures of one system on one split."""
 
     system: str
     classes: tuple[str, ...]  # the worst first
@@ -48,7 +48,7 @@ class Failures:
 
 
 def failures(systems: Sequence[ComparedSystem], split: str) -> list[Failures]:
-    """Those of each system whose events are at hand; of several runs, the first one's."""
+    """Return the failures of each system whose events are available; of several runs, those of the first."""
     found = []
     for system in systems:
         result = system.results.get(split)
@@ -86,7 +86,7 @@ def _wrong_clips(output: SystemOutput) -> tuple[WrongClip, ...]:
 
 
 def in_words(events: Sequence[Event]) -> str:
-    """`Dog 0.5 to 1.2 s, Speech 3.0 to 3.5 and 4.0 to 5.0 s`, by onset; `nothing`."""
+    """List events by onset: `Dog 0.5 to 1.2 s, Speech 3.0 to 3.5 and 4.0 to 5.0 s`; `nothing` for no events."""
     spans: dict[str, list[str]] = {}
     for event in sorted(events, key=lambda event: event.onset):
         spans.setdefault(event.label, []).append(f"{event.onset:.1f} to {event.offset:.1f}")

@@ -1,4 +1,4 @@
-"""The page's first lines: how good the first system is, against whom, at what energy, on how many clips."""
+"""The first lines of the page: how good the first system is, compared with which others, and at what energy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALONE = "no other system was measured on these clips; published figures stand be
 
 
 def headline(systems: Sequence[ComparedSystem], split: str) -> list[tuple[str, list[str]]]:
-    """(what it is about, its lines) of the first system that was measured on `split`."""
+    """Return (topic, lines) about the first system that was measured on `split`."""
     measured = [system for system in systems if split in system.results]
     first, result = measured[0], measured[0].results[split]
     where = f"{result.scored:,} of {result.expected:,} clips of {split_title(systems, split).lower()}"
@@ -46,7 +46,7 @@ def _figures(result: Result) -> list[str]:
 
 
 def _verdict(first: ComparedSystem, other: ComparedSystem, split: str) -> str:
-    """In how many figures the first system is better or worse, by paired intervals."""
+    """Say in which metrics the first system is better or worse than the other, by paired intervals."""
     better, worse, even, unlike = [], [], [], []
     for metric in scenarios.METRICS:
         found = difference(first.results[split], other.results[split], metric.key)
@@ -74,7 +74,7 @@ def _energy(first: ComparedSystem, measured: Sequence[ComparedSystem]) -> list[s
     trainings, shares = [first.runs[0].energy.get(TRAINING)], []
     for other in measured[1:]:
         share, training = share_of(first, other, TRAINING), other.runs[0].energy.get(TRAINING)
-        if share is not None and training not in trainings:  # else another network of one training
+        if share is not None and training not in trainings:  # else this is another network of the same training
             trainings.append(training)
             shares.append(f", {share:.3g} times that of {other.name}")
     lines = [f"training: {phase_energy(TRAINING, first)}" + "".join(shares)]

@@ -1,4 +1,4 @@
-"""comparison.json: the page's figures for other programs."""
+"""comparison.json: the figures of the page for other programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recipe_mtlvae.scoring.scenarios import metric_keys
 
 
 def comparison(systems: Sequence[ComparedSystem]) -> dict[str, Any]:
-    """By split: scores with intervals, paired differences, winners."""
+    """Return, by split, the scores with intervals, the paired differences and the winners."""
     content: dict[str, Any] = {}
     for split in splits_of(systems):
         measured = [system for system in systems if split in system.results]

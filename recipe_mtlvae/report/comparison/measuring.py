@@ -1,4 +1,4 @@
-"""Systems of any kind of folder, held against one truth, measured and resampled."""
+"""Measure and resample systems from folders of any kind, against the same truth."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from recipe_mtlvae.scoring.toolkit_count import ToolkitCount, count_with_events
 def compare(
     sources: Sequence[tuple[str, Path]], given: Reference | None, split: str | None, role: str | None = None
 ) -> list[ComparedSystem]:
-    """Open and measure systems, (name, folder) each; sources of one name are the runs of one system.
+    """Open and measure systems.
 
-    given: the truth to hold all of them against, on `split`; None: each run's own, on all its splits, or on those of
-    one role, select or test.
-    Raises RecipeError where a folder is at fault, or clips, truth or classes are not the same.
+    sources: (name, folder); folders with the same name are the runs of one system.
+    given: the truth of `split`, for all systems; None: the truth that each run carries, of all its splits or only of
+    those with `role` (select or test).
+    Raises RecipeError if a folder is at fault, or if clips, truth or classes differ between systems.
     """
     members = open_members(sources, given, split)
     if role is not None:
@@ -47,9 +48,9 @@ def _of_role(member: Member, role: str) -> dict[str, SystemOutput]:
 
 
 def systems_of_runs(folders: Mapping[str, Path]) -> list[ComparedSystem]:
-    """Run folders by name. Where they do not carry their truth, the figures are those of metrics.json alone.
+    """Measure run folders, given by name. If any run does not carry its truth, the figures are those of metrics.json.
 
-    Raises RecipeError where a folder holds no score at all.
+    Raises RecipeError if a folder holds no scores.
     """
     runs = {name: open_run(folder, name) for name, folder in folders.items()}
     carried = all(
@@ -63,7 +64,7 @@ def systems_of_runs(folders: Mapping[str, Path]) -> list[ComparedSystem]:
 
 
 def _system_of_files(run: Run) -> ComparedSystem:
-    """A run as its metrics.json tells, without intervals."""
+    """Return a system with the figures of its metrics.json files, without intervals."""
     results = {}
     for split, metrics in run.metrics.items():
         curves = run.curves.get(split, {})
@@ -128,7 +129,7 @@ def _measure(output: SystemOutput) -> tuple[Metrics, Resamples, ToolkitCount]:
 
 
 def _mean_resamples(runs: Sequence[Resamples]) -> Resamples:
-    """The resamples of the runs' mean: each draw of clips is the same in all runs."""
+    """Return the mean of the resamples over the runs, which all use the same draws of clips."""
     return replace(
         runs[0],
         macro={name: np.mean([run.macro[name] for run in runs], axis=0) for name in runs[0].macro},

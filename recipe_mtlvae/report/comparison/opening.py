@@ -1,4 +1,4 @@
-"""From folders to systems' outputs on the same clips and classes: run folders, score folders, operating points."""
+"""Open run folders, score folders and folders of operating points as outputs on the same clips and classes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ KINDS = ("run", "scores", "points")  # in the order of opening: a run carries tr
 
 @dataclass(frozen=True)
 class Member:
-    """One folder that was named."""
+    """One folder, opened."""
 
     name: str
-    run: Run  # bare where the folder is no run
+    run: Run  # without contents if the folder is not a run
     outputs: dict[str, SystemOutput]  # by split
 
 
 def open_members(sources: Sequence[tuple[str, Path]], given: Reference | None, split: str | None) -> list[Member]:
-    """For measuring.compare. A split takes its classes from the first folder that names them."""
+    """Open all folders for measuring.compare. The first folder opened of a split sets the classes of the split."""
     kinds = [_kind(path) for _, path in sources]
     runs = [path for (_, path), kind in zip(sources, kinds, strict=True) if kind == "run"]
     of_other_clips = [path for path in runs if given and _given_split(path, given) is None]
@@ -58,7 +58,7 @@ def open_members(sources: Sequence[tuple[str, Path]], given: Reference | None, s
 
 
 def _kind(path: Path) -> str:
-    """One of KINDS, by what the folder holds."""
+    """Return which of KINDS the folder is, by its contents."""
     if not path.is_dir():
         raise fail("no such folder", "give a run, a score folder or a folder of operating points", path)
     if (path / "scores").is_dir():
@@ -71,7 +71,7 @@ def _kind(path: Path) -> str:
 
 
 def _given_split(run: Path, given: Reference) -> str | None:
-    """The run's split that has scores of the given clips; None where none has: it is held against its own truth."""
+    """Return the split of the run with most scores of the given clips; None if no split has any."""
     splits = sorted(path for path in (run / "scores").iterdir() if path.is_dir() and not path.name.startswith("."))
     found = {path.name: sum((path / f"{clip}.tsv").exists() for clip in given.durations) for path in splits}
     best = max(found, key=found.__getitem__, default=None)
@@ -107,12 +107,12 @@ def _open_run(name: str, path: Path, given: Reference | None, split: str) -> Mem
 
 
 def _borrowed(opened: dict[int, Member], split: str) -> Reference | None:
-    """The truth that a run before carries, for folders that carry none."""
+    """Return the truth of `split` from a run that was opened before, for folders that carry none."""
     return next((member.outputs[split].reference for member in opened.values() if split in member.outputs), None)
 
 
 def _with_classes(member: Member, classes_of: Mapping[str, tuple[str, ...]], path: Path) -> Member:
-    """The member with its score columns in the order of its split's classes."""
+    """Return the member with its score columns in the order of the classes of each split."""
     outputs = {}
     for split, output in member.outputs.items():
         own, classes = output.scores.classes, classes_of[split]
@@ -127,7 +127,7 @@ def _with_classes(member: Member, classes_of: Mapping[str, tuple[str, ...]], pat
 
 
 def _check_same_clips(members: Sequence[Member]) -> None:
-    """Raises RecipeError where two systems are held against different clips or events."""
+    """Raise RecipeError if two systems have different clips or different true events on the same split."""
     for split in dict.fromkeys(split for member in members for split in member.outputs):
         first, *others = [member for member in members if split in member.outputs]
         expected = first.outputs[split].reference

@@ -1,4 +1,4 @@
-"""report.html: one self-contained page about one system or several, from files alone."""
+"""report.html: a self-contained page about one system or several, made from files alone."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from recipe_mtlvae.report.runs import read_published
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.results import ZERO_F1
 
-FIRST_CLASSES = 20  # the worst ones, which are seen at once; the others fold away
-CLIPS_EACH = 4  # best, median and worst ones
+FIRST_CLASSES = 20  # the worst ones, always visible; the others are folded away
+CLIPS_EACH = 4  # this many best, median and worst clips
 
 
 def write_report(systems: Sequence[ComparedSystem], corpus: Corpus | None, title: str, file: Path) -> str:
     """Write the page to `file`. Returns its tables as text for the terminal.
 
-    corpus: where the test clips' spectrograms and sound are; None: the page has none.
+    corpus: holds the spectrograms and the sound of the test clips; None: the page shows neither.
     """
     published = read_published()
     several = len(systems) > 1

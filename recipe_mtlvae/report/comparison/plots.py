@@ -1,4 +1,4 @@
-"""The page's charts, drawn by matplotlib: bars, curves, points."""
+"""The charts of the page, drawn by matplotlib: bars, curves, points."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ def bars(
     axis: str,
     limit: float,
 ) -> Markup:
-    """Horizontal bars, for each class one a system, with whiskers; `None` is written as "no truth".
+    """Horizontal bars with whiskers, one per class and system; a value of None is written as "no truth".
 
-    values, intervals: by system, then class. colours: of each class where there is one system, else of each system.
+    values, intervals: by system, then class. colours: by class if there is one system, else by system. limit: end of
+    the axis.
     """
     systems, classes = list(values), list(next(iter(values.values())))
     height = 0.72 / len(systems)
@@ -52,7 +53,7 @@ def bars(
                     axes, row, values[system][name], intervals.get(system, {}).get(name), limit, len(systems) > 1
                 )
         axes.set_yticks(range(len(classes)), [wrapped(name, 22) for name in classes])
-        axes.set_xlim(0.0, limit * 1.14)  # room for the value after the longest bar
+        axes.set_xlim(0.0, limit * 1.14)  # room for the value behind the longest bar
         axes.set_xticks(np.linspace(0.0, limit, 6))
         axes.set_ylim(len(classes) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
@@ -65,7 +66,7 @@ def bars(
 def _end_of_bar(
     axes: Axes, row: float, value: float | None, interval: tuple[float, float] | None, limit: float, crowded: bool
 ) -> None:
-    """The whisker, and where there is room the value in figures."""
+    """Draw the whisker and, if there is room, write the value."""
     if value is not None and interval is not None and np.isfinite(interval).all():
         axes.plot(interval, (row, row), color=INK, linewidth=1.1, solid_capstyle="butt")
     if crowded and value is not None:
@@ -76,10 +77,10 @@ def _end_of_bar(
 
 
 def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str, limit: float, axis: str) -> Markup:
-    """PSD-ROC: effective true positive rate over effective false positives an hour, one step line a name."""
+    """PSD-ROC: effective true positive rate over effective false positives an hour, one step line per name."""
     with chart(title, axis, "effective true positive rate") as axes:
         for i, (name, (x, y)) in enumerate(curves.items()):
-            x, y = np.append(x, max(limit, x[-1])), np.append(y, y[-1])  # the rate holds until the limit
+            x, y = np.append(x, max(limit, x[-1])), np.append(y, y[-1])  # the last rate continues to the limit
             axes.step(x, y, where="post", linewidth=1.8, label=name, **system_look(i))
             if len(curves) == 1:
                 axes.fill_between(x, y, step="post", color=system_look(i)["color"], alpha=0.12, linewidth=0)
@@ -93,7 +94,7 @@ def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: st
 def precision_recall(
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], colours: Mapping[str, str], title: str
 ) -> Markup:
-    """One line a class through its (recall, precision) at each threshold, those where nothing fires left out."""
+    """One line per class through its (recall, precision) at each threshold, except those without detections."""
     with chart(title, "recall", "precision") as axes:
         for i, (name, (recall, precision)) in enumerate(curves.items()):
             there = np.isfinite(recall) & np.isfinite(precision)
@@ -113,9 +114,9 @@ def lines(
     log: bool = False,
     best: str | None = None,
 ) -> Markup:
-    """One line a name over the epochs; gaps where a value is nan.
+    """One line per name over the epochs, with gaps where a value is nan.
 
-    `best` names the line whose highest point is marked by an upright.
+    best: name of the line whose maximum is marked by a vertical line.
     """
     with chart(title, "epoch", axis) as axes:
         for name, colour in palette(list(series)).items():
@@ -146,7 +147,7 @@ def selections(histories: Mapping[str, Mapping[str, Sequence[float]]], title: st
 def scatter(
     points: Mapping[str, tuple[float, float, tuple[float, float] | None]], title: str, x: str, y: str
 ) -> Markup:
-    """One point a system: (x above 0, y, interval of y), x on a log scale."""
+    """One point per system: (x above 0, y, interval of y), with x on a log scale."""
     with chart(title, x, y) as axes:
         for i, (name, (cost, score, interval)) in enumerate(points.items()):
             colour = system_look(i)["color"]
@@ -162,7 +163,7 @@ def scatter(
 
 
 def latent_points(latents: Latents, colours: Mapping[str, str], title: str) -> Markup:
-    """mu on its two main directions, coloured by class."""
+    """mu projected on its two main directions, coloured by class."""
     directions, shares = main_directions(latents.mu)
     places = (latents.mu - latents.mu.mean(axis=0)) @ directions.T
     names = [f"direction {i + 1} ({100 * share:.0f} % of the variance)" for i, share in enumerate(shares)]
@@ -179,7 +180,7 @@ def latent_points(latents: Latents, colours: Mapping[str, str], title: str) -> M
 
 
 def traversal(latents: Latents, frequencies: np.ndarray, title: str) -> Markup:
-    """What is decoded of a walk along the main direction of the latent space."""
+    """The output of the decoder for a walk along the main direction of the latent space."""
     with chart(title, "position (standard deviations)", "kHz") as axes:
         extent = (latents.positions[0], latents.positions[-1], -0.5, latents.traversal.shape[1] - 0.5)
         image = axes.imshow(

@@ -1,4 +1,4 @@
-"""The page's tables of figures, as rows that the HTML template and the terminal both print."""
+"""The tables of figures, as rows for both the HTML template and the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recipe_mtlvae.scoring.scenarios import BESIDE, Metric
 from recipe_mtlvae.text_table import text_table
 
 NONE = "-"
-NARROW = "†"  # behind an interval
+NARROW = "†"  # marks an interval that is likely too narrow
 NEVER_DETECTED = ", never detected"
 
 
@@ -26,7 +26,7 @@ NEVER_DETECTED = ", never detected"
 class Cell:
     text: str
     value: float | None = None  # the exact figure, unrounded
-    spread: str = ""  # its deviation over runs and its interval, a line each
+    spread: str = ""  # standard deviation over runs and interval, one line each
     best: bool = False
 
 
@@ -37,7 +37,7 @@ class ScoreRow:
     name: str
     note: str
     own: bool  # measured here, not published elsewhere
-    cells: tuple[Cell, ...]  # as scenarios.METRICS
+    cells: tuple[Cell, ...]  # in the order of scenarios.METRICS
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Group:
 
 
 def score_groups(systems: Sequence[ComparedSystem], published: Sequence[Published]) -> list[Group]:
-    """The systems' scores and then the published ones, split by split."""
+    """Return one group per split: the scores of the systems, then the published ones."""
     groups = []
     for split in splits_of(systems):
         winners = {key: winner(systems, split, key) for key in scenarios.metric_keys()}
@@ -63,7 +63,7 @@ def score_groups(systems: Sequence[ComparedSystem], published: Sequence[Publishe
 
 
 def difference_groups(systems: Sequence[ComparedSystem]) -> list[Group]:
-    """Every pair's paired differences, split by split; none where there is one system."""
+    """Return one group per split: the paired differences of every two systems."""
     groups = []
     for split in splits_of(systems):
         pairs = combinations([system for system in systems if split in system.results], 2)
@@ -74,7 +74,7 @@ def difference_groups(systems: Sequence[ComparedSystem]) -> list[Group]:
 
 
 def published_groups(published: Sequence[Published]) -> list[Group]:
-    """All published figures with their sources, split by split."""
+    """Return one group per split: all published figures with their sources."""
     groups = []
     for split in dict.fromkeys(split for system in published for split in system.splits):
         rows = [_row(system.name, system.source, system.scores(split)) for system in published if system.scores(split)]
@@ -83,7 +83,7 @@ def published_groups(published: Sequence[Published]) -> list[Group]:
 
 
 def class_groups(systems: Sequence[ComparedSystem], split: str) -> list[Group]:
-    """One row a class and system, the worst class first; a class without truth has no figures."""
+    """Return one group per system: a row per class, the worst first. A class without truth has no figures."""
     groups = []
     for system in (system for system in systems if split in system.results):
         result = system.results[split]
@@ -97,7 +97,7 @@ def class_groups(systems: Sequence[ComparedSystem], split: str) -> list[Group]:
 
 
 def scores_text(groups: Sequence[Group]) -> str:
-    """For a terminal: figures, then what is known of their spread."""
+    """Return the groups as text for the terminal: the figures, then their deviations and intervals."""
     headings = [metric.heading for metric in scenarios.METRICS]
     align = "<" + ">" * len(headings) + "<"
     tables = []
@@ -111,9 +111,10 @@ def scores_text(groups: Sequence[Group]) -> str:
 
 
 def _figures_beside(system: ComparedSystem, split: str, key: str) -> Mapping[str, Any] | None:
-    """A section of BESIDE in metrics.json of a system's only run; a mean over runs of different tunings says little.
+    """Return section `key` (of scenarios.BESIDE) of the metrics.json of a system that has a single run.
 
-    None where other clips are shown than those of metrics.json.
+    None for several runs, since a mean over runs with different tunings says little, and if metrics.json was computed
+    on other clips than those shown.
     """
     metrics = system.runs[0].metrics.get(split, {}) if len(system.runs) == 1 else {}
     same = metrics.get("clip_list_hash") == system.results[split].clip_list_hash
@@ -121,7 +122,7 @@ def _figures_beside(system: ComparedSystem, split: str, key: str) -> Mapping[str
 
 
 def _tuned_row(system: ComparedSystem, split: str) -> list[ScoreRow]:
-    """Beside the official figures, never in their place."""
+    """Return the rows of the tuned figures, shown beside the official figures and never in their place."""
     return [
         _row(f"{system.name}, {name}", f"{note}; not the official figures", found, own=True)
         for key, (name, note) in BESIDE.items()
@@ -130,7 +131,8 @@ def _tuned_row(system: ComparedSystem, split: str) -> list[ScoreRow]:
 
 
 def _toolkit_row(system: ComparedSystem, split: str, published: Sequence[Published]) -> list[ScoreRow]:
-    """PSDS by the count of 2023 and 2024, where it differs and published figures of the same data stand beside."""
+    """Return PSDS as the DCASE toolkit of 2023 and 2024 counts it, if it may differ and published figures of the same
+    data are in the table."""
     count = system.results[split].toolkit
     data = {run.conf.data.name for run in system.runs if run.conf}
     same = any(row.scores(split) and data <= {row.data.lower()} for row in published)
@@ -147,7 +149,7 @@ def _decoding(tuned: Mapping[str, Any], label: str) -> str:
 
 
 def published_note(published: Sequence[Published]) -> str:
-    """Where the report stands beside the official baseline, since both are printed."""
+    """Say whether the report's system is below the official baseline, since the table shows both."""
     report = next((row for row in published if row.group == "report" and row.headline), None)
     baseline = next((row for row in published if row.group == "baseline" and row.headline), None)
     split = next(iter(report.splits), "") if report else ""

@@ -1,4 +1,4 @@
-"""Choosing between missing and false alarm: each class's precision and recall on selection data, by its threshold."""
+"""Choosing between missed events and false alarms: precision and recall of each class on the select split."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recipe_mtlvae.report.palette import palette
 from recipe_mtlvae.report.theme import ROWS
 from recipe_mtlvae.scoring.precision_recall import Chosen, OperatingPoint, PrecisionRecall
 
-POINTS = ("precision=0.9", "recall=0.9", "f1")  # `detect --operating_point`
+POINTS = ("precision=0.9", "recall=0.9", "f1")  # shown, as `detect --operating_point` takes them
 CLASSES_EACH = 5  # lines in one chart
 
 
@@ -21,13 +21,13 @@ class ClassPoints:
     """A row of the table."""
 
     label: str
-    events: int  # that there were to find
-    chosen: tuple[Chosen | None, ...]  # as POINTS
+    events: int  # true events on the select split
+    chosen: tuple[Chosen | None, ...]  # in the order of POINTS
 
 
 @dataclass(frozen=True)
 class ThresholdChoice:
-    """Of one system, its first run."""
+    """Charts and rows of the first run of a system."""
 
     system: str
     charts: tuple[Chart, ...]
@@ -35,15 +35,15 @@ class ThresholdChoice:
 
 
 def threshold_choices(systems: Sequence[ComparedSystem]) -> list[ThresholdChoice]:
-    """Of the systems whose model.json has the counts."""
+    """Return the choices of each system whose model.json holds the counts of precision and recall."""
     found = []
     for system in systems:
         model = system.runs[0].model
         try:
             counts, classes = PrecisionRecall.from_dict(model["precision_recall"]), [*map(str, model["classes"])]
-            tuned = model.get("bounding_boxes") or model.get("decoding") or {}  # what `detect` takes
+            tuned = model.get("bounding_boxes") or model.get("decoding") or {}  # used by `detect`
             own = [float(tuned["thresholds"][label]) for label in classes]
-        except (KeyError, TypeError, ValueError):  # tuned by an earlier version, or never
+        except (KeyError, TypeError, ValueError):  # not tuned, or tuned by an earlier version
             continue
         if len(classes) == len(counts.references):
             points = [OperatingPoint.parse(text) for text in POINTS]
