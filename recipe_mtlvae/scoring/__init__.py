@@ -1,1 +1,1 @@
-"""From scores to figures: post-processing, official metrics, energy. Imports no network."""
+"""From scores to figures: post-processing, official metrics and energy. No neural network is imported here."""

@@ -1,8 +1,8 @@
 """Change-detection sound event bounding boxes (Ebbers, Germain, Wichern and Le Roux, 2024).
 
-A box is a class, an onset, an offset and one confidence, so that its extent does not move with the threshold. Written
-from the public description, without the authors' code, which is AGPL. A patent application, US 2025/0378845 A1, covers
-the method, so it is off by default.
+A box has a class, an onset, an offset and one confidence, so its extent does not depend on the threshold. This code
+follows the public description and uses none of the authors' code, which is under the AGPL. A patent application,
+US 2025/0378845 A1, covers the method, so it is off by default.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from typing import NamedTuple
 
 import numpy as np
 
-TOLERANCE = 1e-9  # differences below are none
-LENGTHS = (0.384, 0.512, 0.64)  # s, of the change filter: what tuning tries
-ABSOLUTE = (0.15, 0.2, 0.3)  # merge thresholds that it tries, as differences of scores
-RELATIVE = (1.5, 2.0, 3.0)  # and as their ratios
+TOLERANCE = 1e-9  # smaller differences count as 0
+LENGTHS = (0.384, 0.512, 0.64)  # s; lengths of the change filter that tuning tries
+ABSOLUTE = (0.15, 0.2, 0.3)  # merge thresholds that tuning tries, as differences of scores
+RELATIVE = (1.5, 2.0, 3.0)  # and as ratios of scores
 
 
 class BoxParameters(NamedTuple):
-    """Of one class."""
+    """The parameters of one class."""
 
-    length: float  # s, of the change filter
-    merge: float  # neighbours are merged where the gap between them is less deep than this
-    relative: bool  # whether `merge` is a ratio of scores, or else a difference
+    length: float  # of the change filter, in the unit of `step_seconds`: output steps where that is 1
+    merge: float  # neighbouring events are merged if the gap between them is less deep than this
+    relative: bool  # whether `merge` is a ratio of scores; else a difference
 
 
 class Box(NamedTuple):
     """One event of one class."""
 
-    onset: int  # steps, the first one
-    offset: int  # steps, the one after the last
+    onset: int  # first step
+    offset: int  # the step after the last
     confidence: float  # mean score over the box
 
 
 def boxes(scores: np.ndarray, step_seconds: float, parameters: BoxParameters) -> list[Box]:
-    """Boxes in unprocessed scores (steps,) of one clip and class, by onset."""
+    """Return the boxes in the unprocessed scores (steps,) of one class in one clip, sorted by onset."""
     scores = np.asarray(scores, np.float64)
     half = max(1, round(parameters.length / 2 / step_seconds))
     events = _events(_changes(scores, half), scores)
@@ -45,7 +45,7 @@ def boxes(scores: np.ndarray, step_seconds: float, parameters: BoxParameters) ->
 
 
 def box_scores(scores: np.ndarray, step_seconds: float, parameters: Sequence[BoxParameters]) -> np.ndarray:
-    """Scores (steps, classes) with each class's confidences inside its boxes, and 0 elsewhere."""
+    """Return scores (steps, classes): the confidence of a box inside it, and 0 outside all boxes."""
     found = np.zeros(scores.shape, np.float64)
     for column, own in enumerate(parameters):
         for box in boxes(scores[:, column], step_seconds, own):
@@ -54,9 +54,10 @@ def box_scores(scores: np.ndarray, step_seconds: float, parameters: Sequence[Box
 
 
 def _changes(scores: np.ndarray, half: int) -> np.ndarray:
-    """At each border of steps (steps + 1,) the mean of `half` steps after it less that of as many before.
+    """Return the change at each border between steps (steps + 1,): the mean of the `half` steps after it minus the
+    mean of the `half` steps before it.
 
-    Outside the clip scores are zero, so that what sounds at an end has its border there.
+    Scores outside the clip count as 0, so that an event at the start or end of the clip has its border there.
     """
     sums = np.concatenate([np.zeros(half), [0.0], np.cumsum(scores), np.full(half, scores.sum())])
     changes = (sums[2 * half :] - 2 * sums[half:-half] + sums[: -2 * half]) / half
@@ -64,9 +65,10 @@ def _changes(scores: np.ndarray, half: int) -> np.ndarray:
 
 
 def _events(changes: np.ndarray, scores: np.ndarray) -> list[tuple[int, int]]:
-    """(onset, offset) between a rise and the next fall; of several rises or falls in a row the steepest one counts.
+    """Return the (onset, offset) of each event, from a rise of the score to the next fall.
 
-    The first one would do worse: a score that stirs long before an event would open its box there.
+    Of several rises or falls in a row, the steepest counts. Taking the first would be worse: a small rise long before
+    an event would open the box too early.
     """
     jumps = np.abs(np.diff(scores, prepend=0.0, append=0.0))
     onsets, offsets = _maxima(changes, jumps), _maxima(-changes, jumps)
@@ -84,7 +86,7 @@ def _events(changes: np.ndarray, scores: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _maxima(values: np.ndarray, jumps: np.ndarray) -> set[int]:
-    """Where `values` (n,) have a positive local maximum; a plateau counts at its largest jump of the score."""
+    """Return the positions of positive local maxima of `values` (n,); a plateau counts at the largest of `jumps`."""
     starts = np.flatnonzero(np.abs(np.diff(values, prepend=np.inf)) > TOLERANCE)
     stops = np.append(starts[1:], len(values))
     found = set()
@@ -97,7 +99,7 @@ def _maxima(values: np.ndarray, jumps: np.ndarray) -> set[int]:
 
 
 def _merged(events: Sequence[tuple[int, int]], scores: np.ndarray, parameters: BoxParameters) -> list[tuple[int, int]]:
-    """Neighbours joined over gaps that are not deep against the peaks on both sides; peaks are those before merging."""
+    """Merge neighbouring events if the gap between them is shallow compared with both their peaks before merging."""
     peaks = [float(scores[onset:offset].max()) for onset, offset in events]
     merged: list[tuple[int, int]] = []
     for i, (onset, offset) in enumerate(events):

@@ -1,8 +1,9 @@
-"""Bounding boxes' parameters, each class's own, chosen on clips of no test set; and what to compare them with fairly,
-each class's own median filter, chosen likewise.
+"""Choose each class's bounding box parameters on clips that are in no test set; and, for a fair comparison, each
+class's median filter in the same way.
 
-By two aims: for PSDS the setting with the best single-class PSDS1; for events a setting and a threshold together, by
-the class's event-based F1. A class without events takes what is best on average over the others.
+There are two aims. For PSDS, a class takes the setting that is best for its own PSDS1. For events, it takes the setting
+and the threshold that together are best for its own event-based F1. A class without events takes what is best on
+average over the other classes.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ from recipe_mtlvae.scoring.scenarios import EVENT
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 from recipe_mtlvae.scoring.tuning import THRESHOLDS, StrongClips, events_of
 
-MEDIAN_SECONDS = tuple(0.2 * i for i in range(11))  # as many and as far as in the paper; their spacing is ours
-MIDDLE_FIRST = sorted(THRESHOLDS, key=lambda threshold: abs(threshold - 0.5))  # so that it stays where all are alike
-Setting = BoxParameters | int  # how a class is smoothed: its boxes, or its median filter in output steps
+MEDIAN_SECONDS = tuple(0.2 * i for i in range(11))  # number and range as in the paper; the even spacing is ours
+MIDDLE_FIRST = sorted(THRESHOLDS, key=lambda threshold: abs(threshold - 0.5))  # 0.5 wins if all are equal
+Setting = BoxParameters | int  # how a class's scores are smoothed: by boxes, or by a median filter (output steps)
 
 
 @dataclass(frozen=True)
 class TunedByAim:
-    """One value a class, lengths in output steps."""
+    """The tuned settings: one value for each class, lengths in output steps."""
 
     psds: tuple[Setting, ...]
     events: tuple[Setting, ...]
-    thresholds: tuple[float, ...]  # of `events`
+    thresholds: tuple[float, ...]  # chosen together with `events`
 
     def as_dict(self) -> dict[str, Any]:
-        """Of lists of plain types, as the checkpoint and model.json hold it."""
+        """Return lists of plain types, as stored in the checkpoint and model.json."""
         return {
             "psds": [own if isinstance(own, int) else list(own) for own in self.psds],
             "events": [own if isinstance(own, int) else list(own) for own in self.events],
@@ -45,7 +46,7 @@ class TunedByAim:
 
 
 def grid(step_seconds: float) -> list[BoxParameters]:
-    """The middle one first: it stays where all are alike."""
+    """Return the box parameters to try, lengths in output steps. The middle one is first: it wins if all are equal."""
     merging = [*((value, False) for value in ABSOLUTE), *((value, True) for value in RELATIVE)]
     lengths = dict.fromkeys(2 * max(1, round(length / 2 / step_seconds)) for length in LENGTHS)
     found = [BoxParameters(length, merge, relative) for length in lengths for merge, relative in merging]
@@ -53,7 +54,7 @@ def grid(step_seconds: float) -> list[BoxParameters]:
 
 
 def tune_boxes(clips: StrongClips, classes: Sequence[str], step_seconds: float) -> TunedByAim:
-    """Deterministic; minutes for thousands of clips."""
+    """Choose the box parameters and threshold of each class. Deterministic; takes minutes for thousands of clips."""
 
     def boxed(scores: np.ndarray, parameters: BoxParameters) -> np.ndarray:
         return box_scores(scores, 1.0, [parameters] * scores.shape[1])
@@ -62,7 +63,7 @@ def tune_boxes(clips: StrongClips, classes: Sequence[str], step_seconds: float) 
 
 
 def tune_medians(clips: StrongClips, classes: Sequence[str], step_seconds: float, fixed: int) -> TunedByAim:
-    """As tune_boxes; where all are alike, the one nearest to the `fixed` one (steps) stays."""
+    """Choose each class's median filter and threshold; of equally good filters, that nearest to `fixed` (steps)."""
     lengths = {odd_steps(seconds, step_seconds) for seconds in MEDIAN_SECONDS}
     tried = sorted(lengths, key=lambda steps: (abs(steps - fixed), steps))
     return _tune(tried, median_filter, clips, classes, step_seconds)
@@ -75,7 +76,7 @@ def _tune(
     classes: Sequence[str],
     step_seconds: float,
 ) -> TunedByAim:
-    """`smooth`: a clip's scores (steps, classes), every class by the same setting -> the same shape."""
+    """Try each setting on all clips. `smooth` applies a setting to all classes of a clip's scores (steps, classes)."""
     truth = EventTable.of([merge_events(events) for events in clips.events], classes)
     ends = np.repeat(clips.durations, len(classes))
     psds, event_f1 = np.zeros((len(tried), len(classes))), np.zeros((len(tried), len(MIDDLE_FIRST), len(classes)))
@@ -97,14 +98,17 @@ def _tune(
 
 
 def _best(objective: np.ndarray) -> np.ndarray:
-    """The best row (classes,) of (settings, classes); nan: a class that there was not to find."""
+    """Return the best row of `objective` (settings, classes) for each class (classes,).
+
+    A class without events is nan and takes the row that is best on average over the other classes.
+    """
     known = np.isfinite(objective).all(axis=0)
     mean = objective[:, known].mean(axis=1) if known.any() else np.zeros(len(objective))
     return np.where(known, np.nan_to_num(objective), mean[:, None]).argmax(axis=0)
 
 
 def _psds1(smoothed: np.ndarray, clips: StrongClips, classes: Sequence[str], step_seconds: float) -> np.ndarray:
-    """(classes,); nan where a class has no truth."""
+    """Return the PSDS1 of each class (classes,); nan where a class has no truth."""
     from recipe_mtlvae.scoring.metrics import score  # slow: sed_scores_eval
 
     edges = np.arange(smoothed.shape[1] + 1) * step_seconds
@@ -122,7 +126,7 @@ def _psds1(smoothed: np.ndarray, clips: StrongClips, classes: Sequence[str], ste
 
 
 def decoding_by_aim(content: dict[str, Any], aim: str, decoding: Decoding) -> Decoding:
-    """`decoding` with the boxes or the median filters of an aim, psds or events, out of TunedByAim.as_dict."""
+    """Return `decoding` with the boxes or median filters for `aim`, "psds" or "events". content: TunedByAim.as_dict."""
     thresholds, found = tuple(map(float, content["thresholds"])), content[aim]
     if isinstance(found[0], int):
         return Decoding(thresholds, tuple(found))

@@ -1,4 +1,4 @@
-"""Which class fires when which is true, in the segments of segment-based F1."""
+"""How often each class is detected while another class is true, in the segments of segment-based F1."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from recipe_mtlvae.scoring.scenarios import SEGMENT
 
 @dataclass(frozen=True)
 class Confusions:
-    """A row each class that is true, the last one for where none is; a column each class that fires."""
+    """Rows are the true classes, and a last row for segments without events; columns are the detected classes."""
 
-    rates: np.ndarray  # (classes + 1, classes) shares of the row's segments, nan where it has none
-    seconds: np.ndarray  # (classes + 1,) that each row is counted over
+    rates: np.ndarray  # (classes + 1, classes), shares of the row's segments; nan where the row has none
+    seconds: np.ndarray  # (classes + 1,), total length of the segments of each row
 
 
 def confusions(
@@ -26,7 +26,7 @@ def confusions(
     durations: Mapping[str, float],  # s
     classes: Sequence[str],
 ) -> Confusions:
-    """Counted where one class alone is true, or none: what fires while two are true may be meant for either."""
+    """Count the segments in which at most one class is true: with two, a detection may be meant for either."""
     fired, segments = np.zeros((len(classes) + 1, len(classes))), np.zeros(len(classes) + 1)
     for clip, duration in durations.items():
         there, found = (

@@ -1,4 +1,4 @@
-"""Energy of a phase of a run, with codecarbon; a failing tracker warns and the run goes on."""
+"""Measure the energy of a phase of a run with codecarbon. If the tracker fails, the run goes on with a warning."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ from recipe_mtlvae.files import content_hash, read_json, write_json
 from recipe_mtlvae.locks import locked
 from recipe_mtlvae.machine import node_begun
 
-ACCUMULATED = "training"  # the phase that goes on where it was stopped; the others are measured anew
+ACCUMULATED = "training"  # its energy adds up when a run is resumed; other phases are measured anew
 MEASURE_SECONDS = 15
-SAVE_EVERY = 2  # measurements: a killed run keeps all but its last half minute
+SAVE_EVERY = 2  # after this many measurements: a killed run loses at most half a minute
 ENERGIES = ("kwh", "cpu_kwh", "gpu_kwh", "ram_kwh")
 SUMS = ("seconds", *ENERGIES)
-COUNTERS = ("intel_rapl", "windows_emi", "intel_power_gadget")  # codecarbon's ways to measure a CPU; others estimate
+# codecarbon's CPU modes that measure; all other modes are estimates
+COUNTERS = ("intel_rapl", "windows_emi", "intel_power_gadget")
 
 
 @contextlib.contextmanager
 def measured(file: Path, phase: str, conf: EnergyConf, every_process: bool = False) -> Iterator[None]:
     """Measure the block and merge {phase: {kwh, seconds, cpu_kwh, gpu_kwh, ram_kwh, mode, ...}} into `file` (JSON).
 
-    The whole machine's CPU and memory are measured, and all GPUs that the process sees. Where nothing could be
-    measured, the figures in kWh are null and `reason` says why: never 0. Phase "training" adds to what `file` holds.
-    `records` are codecarbon's own, one a part that was measured, as it would write them into its CSV.
-    Under DDP the first process of each node measures, and the nodes' figures are added up; with `every_process` each
-    does, for `joined` to count once. Never raises an exception of its own; the block's pass through.
+    Covers the CPU and memory of the whole machine, and all GPUs that the process sees. If nothing could be measured,
+    the figures in kWh are null, never 0, and `reason` says why. The phase "training" adds to the figures in `file`.
+    `records` are codecarbon's own, one for each measured part, with the columns of its CSV. Under DDP the first process
+    of each node measures, and the figures of the nodes are added up. With `every_process` every process measures;
+    `joined` then combines their figures. Never raises an exception of its own; those of the block pass through.
     """
     node = 0 if every_process else node_begun()
     if node is None:
@@ -59,15 +60,15 @@ def measured(file: Path, phase: str, conf: EnergyConf, every_process: bool = Fal
             save(_unmeasured(reason) if tracker is None else _stop(tracker, conf))
         except Exception as error:
             _warn(phase, _text(error))
-            with contextlib.suppress(Exception):  # a full disk, say: the run's own files will tell
+            with contextlib.suppress(Exception):  # for example a full disk, on which the run's own files fail too
                 save(_unmeasured(_text(error)))
 
 
 def joined(records: Sequence[tuple[float, dict[str, Any]]]) -> dict[str, Any]:
-    """Several processes' figures of one phase as one; each with its start (s of any one clock).
+    """Combine the figures of one phase from several processes; each comes with its start (s, on a common clock).
 
-    Each process measures its whole machine, so that time which several spent side by side on one is shared among them.
-    `seconds` are the processes' own, added up.
+    Each process measures its whole machine, so the energy of time that several spend on one machine is divided among
+    them. `seconds` is the sum over the processes.
     """
     total: dict[str, Any] | None = None
     for start, figures in records:
@@ -83,7 +84,7 @@ def joined(records: Sequence[tuple[float, dict[str, Any]]]) -> dict[str, Any]:
 
 
 def _share(start: float, end: float, spans: Sequence[tuple[float, float]]) -> float:
-    """The part of [start, end) that is one's own, where each moment is parted evenly among the spans that hold it."""
+    """Return one process's share of [start, end): each moment is divided evenly among the spans that contain it."""
     edges = sorted({start, end, *(edge for span in spans for edge in span)})
     own = (
         (after - before) / sum(first <= before and after <= last for first, last in spans)
@@ -93,7 +94,7 @@ def _share(start: float, end: float, spans: Sequence[tuple[float, float]]) -> fl
 
 
 def read_energy(file: Path) -> dict[str, dict[str, Any]]:
-    """The figures by phase; none where the file is not there or damaged."""
+    """Return the figures by phase; an empty dict if the file is missing or damaged."""
     content = read_json(file)
     if isinstance(content, dict) and all(isinstance(entry, dict) for entry in content.values()):
         return content
@@ -103,7 +104,7 @@ def read_energy(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def _earlier_part(file: Path, phase: str, node: int) -> dict[str, Any] | None:
-    """The node's figures of a phase so far; unknown ones where the file is damaged."""
+    """Return the node's figures of a phase so far; unknown figures if the file is damaged."""
     content = read_energy(file)
     if content or not file.exists():
         return _by_node(content.get(phase)).get(str(node))
@@ -112,13 +113,13 @@ def _earlier_part(file: Path, phase: str, node: int) -> dict[str, Any] | None:
 
 
 def _put_aside(file: Path) -> None:
-    """A damaged file is kept by another name: what it holds may be of use to somebody."""
+    """Rename a damaged file instead of overwriting it, because it may still hold useful data."""
     with contextlib.suppress(OSError):
         file.replace(file.with_name(f"{file.name}.damaged"))
 
 
 def note_energy(file: Path, phase: str, entry: dict[str, Any], node: int = 0) -> None:
-    """Set one phase of `file`, one process at a time; a later node's part of it is added to the others'."""
+    """Write the figures of one phase into `file`, under a lock. The figures of several nodes are added up."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with locked(file.parent):
         before = read_energy(file)
@@ -128,9 +129,10 @@ def note_energy(file: Path, phase: str, entry: dict[str, Any], node: int = 0) ->
 
 
 def _with_node(before: dict[str, Any] | None, entry: dict[str, Any], node: int) -> dict[str, Any]:
-    """A phase's figures with one node's own; of several, `nodes` keeps each and the rest is their sum.
+    """Return the figures of a phase with those of one node set to `entry`.
 
-    They work side by side: the sum's `seconds` are the longest node's.
+    With several nodes, `nodes` holds the figures of each, and the other keys hold their sum. The nodes work at the same
+    time, so `seconds` is that of the slowest node.
     """
     nodes = (_by_node(before) if node or "nodes" in (before or {}) else {}) | {str(node): entry}
     if list(nodes) == ["0"]:
@@ -153,13 +155,13 @@ def ew_psds(psds: float, kwh_baseline: float, kwh_submission: float) -> float:
 
 
 def _start(conf: EnergyConf, save: Callable[[dict[str, Any]], None]) -> tuple[Any, str]:
-    """A running tracker, or None and the reason."""
+    """Start a tracker. Return it, or None and the reason why it did not start."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # 3.3 deprecates save_to_file in favour of what older ones do not know
+            warnings.simplefilter("ignore")  # 3.3 deprecates save_to_file for an option that older versions lack
             from codecarbon import OfflineEmissionsTracker
 
-            logging.getLogger("codecarbon").setLevel(logging.ERROR)  # its log_level comes too late for the first lines
+            logging.getLogger("codecarbon").setLevel(logging.ERROR)  # log_level takes effect after the first lines
             tracker = OfflineEmissionsTracker(
                 country_iso_code=conf.country_iso_code,
                 allow_multiple_runs=True,
@@ -171,7 +173,7 @@ def _start(conf: EnergyConf, save: Callable[[dict[str, Any]], None]) -> tuple[An
                 output_handlers=[_Saver(lambda data: save(_figures(tracker, data)))],
             )
         tracker.start()
-        # constructor and start() swallow their exceptions and leave half an object
+        # the constructor and start() swallow their exceptions and leave an incomplete object
         if getattr(tracker, "_start_time", None) is None:
             return None, "codecarbon's tracker did not start"
         return tracker, ""
@@ -182,13 +184,13 @@ def _start(conf: EnergyConf, save: Callable[[dict[str, Any]], None]) -> tuple[An
 
 
 class _Saver:
-    """codecarbon's interface of an output: called with the energy so far."""
+    """An output handler of codecarbon, which calls it with the energy so far."""
 
     def __init__(self, save: Callable[[Any], None]) -> None:
         self.save = save
 
     def live_out(self, total: Any, delta: Any) -> None:
-        with contextlib.suppress(Exception):  # in the tracker's thread; the end of the phase saves again
+        with contextlib.suppress(Exception):  # runs in the tracker's thread; the end of the phase saves again
             self.save(total)
 
     def out(self, total: Any, delta: Any) -> None: ...
@@ -222,7 +224,7 @@ def _figures(tracker: Any, data: Any) -> dict[str, Any]:
 
 
 def _record(data: Any) -> dict[str, Any]:
-    """A row of codecarbon's CSV by column; what is no number there is left open, as JSON has none."""
+    """Return a row of codecarbon's CSV by column, with None in place of nan, which JSON does not have."""
     values = getattr(data, "values", {})
     return {name: None if value != value else value for name, value in values.items()}
 
@@ -232,7 +234,7 @@ def _unmeasured(reason: str) -> dict[str, Any]:
 
 
 def _mode(tracker: Any) -> str:
-    """How each part was had; codecarbon tells it only by the trackers that it set up."""
+    """How the energy of each component was obtained. codecarbon exposes this only through its trackers."""
     modes = []
     for part in getattr(tracker, "_hardware", []):
         kind = type(part).__name__
@@ -247,35 +249,35 @@ def _mode(tracker: Any) -> str:
 
 
 def _visible_gpus() -> list[int] | None:
-    """Driver's indices of the CUDA devices that this process sees; None: codecarbon's own choice."""
+    """Return the driver's indices of the CUDA devices that this process sees; None: codecarbon chooses."""
     cuda = _cuda()
     if cuda is None:
         return None
     try:
-        import pynvml  # codecarbon's own; it finds no "GPU-<uuid>" itself
+        import pynvml  # comes with codecarbon, which does not find devices given as "GPU-<uuid>"
 
         pynvml.nvmlInit()
         uuids = [f"GPU-{cuda.get_device_properties(i).uuid}" for i in range(cuda.device_count())]
         return [pynvml.nvmlDeviceGetIndex(pynvml.nvmlDeviceGetHandleByUUID(uuid)) for uuid in uuids]
-    except Exception:  # another maker's GPU, a virtual one
+    except Exception:  # for example a GPU of another maker, or a virtual one
         return None
 
 
 def _cuda() -> Any:
-    """torch.cuda where this process has loaded torch and there is a device, else None."""
+    """Return torch.cuda if this process has loaded torch and there is a device, else None."""
     cuda = getattr(sys.modules.get("torch"), "cuda", None)
     return cuda if cuda is not None and cuda.is_available() else None
 
 
 def _sum(before: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
-    """Two parts of one phase. A part that was not measured leaves the sum unknown."""
+    """Add up two parts of one phase. If one of them was not measured, the sum is unknown."""
     total = before | entry
     for name in SUMS:
         parts = (before.get(name), entry.get(name))
         total[name] = None if None in parts else sum(parts)
     if records := [*before.get("records", ()), *entry.get("records", ())]:
         total["records"] = records
-    for name in total.keys() - {*SUMS, "reason", "records"}:  # another machine, mode or version: both are named
+    for name in total.keys() - {*SUMS, "reason", "records"}:  # where the parts differ, both are named
         parts = dict.fromkeys(str(part[name]) for part in (before, entry) if part.get(name) is not None)
         total[name] = " + ".join(parts) or None
     if total["kwh"] is None:

@@ -1,4 +1,4 @@
-"""A system's output compared with its reference: scores or operating points in, metrics.json out."""
+"""Compare a system's output with its reference: from scores or operating points to metrics.json."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class SystemOutput:
-    """A system's output on a reference's clips, ready to be measured."""
+    """A system's output on the clips of a reference, ready to be measured."""
 
     scores: ScoreFolder
     detected: Mapping[str, Sequence[Event]]
     reference: Reference
-    scored: int
+    scored: int  # clips with scores
     threshold: float
     median_filter_seconds: float
     notes: tuple[str, ...]
-    operating_points: int | None = None  # thresholds that PSDS is measured at; None: every score
+    operating_points: int | None = None  # number of thresholds at which PSDS is measured; None: every score
 
     @property
     def undetected(self) -> tuple[str, ...]:
-        """Classes that have truth, and no detection in any clip that counts."""
+        """Classes that have truth but are not detected in any clip of the reference."""
         there = {event.label for events in self.reference.truth.values() for event in events}
         found = {event.label for clip in self.reference.truth for event in self.detected.get(clip, ())}
         return tuple(label for label in self.scores.classes if label in there - found)
@@ -44,7 +44,7 @@ class SystemOutput:
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """Leave the garbage collector off: it would search hundreds of thousands of events, a quarter of the time."""
+    """Turn the garbage collector off for the block. It would take a quarter of the time, as there are many events."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -63,7 +63,11 @@ def prepare(
     seconds: float = 0.0,
     allow_missing: bool = False,
 ) -> SystemOutput:
-    """Median-filter scores, over `steps` or the odd number of steps nearest to `seconds`, and detect events."""
+    """Apply a median filter to the scores and detect the events above `threshold`.
+
+    The filter has `steps` steps or, if `seconds` is given, the odd number of steps nearest to it. With `allow_missing`,
+    clips without scores count as event-free. Raises RecipeError if scores do not fit the reference or the filter.
+    """
     filtered = 0.0
     if seconds or steps > 1:
         step = step_seconds(scores)
@@ -87,9 +91,9 @@ def prepare(
 
 
 def read_points(folder: Path, reference: Reference, classes: Sequence[str] | None = None) -> SystemOutput:
-    """A folder of operating points; F1 counts the events of the file whose threshold is nearest to 0.5.
+    """Read a folder of operating points. F1 counts the events of the file whose threshold is nearest to 0.5.
 
-    classes: the score columns, which must hold all labels there are; None: these labels, sorted.
+    classes: the score columns, which must include all labels that occur; None: all labels that occur, sorted.
     """
     points = read_operating_points(folder)
     labels = points.labels | {event.label for events in reference.truth.values() for event in events}
@@ -112,8 +116,8 @@ def read_points(folder: Path, reference: Reference, classes: Sequence[str] | Non
 def measure(
     system: SystemOutput, split: str, metrics_file: Path, curves_file: Path, beside: Mapping[str, Any] = {}
 ) -> None:
-    """Compute all metrics, write both files and print the table; `beside`: sections of other figures, by name."""
-    from recipe_mtlvae.scoring import results  # slow: sed_scores_eval; bad input is refused before
+    """Compute all metrics, write both files and print the table. `beside` adds sections to metrics.json, by name."""
+    from recipe_mtlvae.scoring import results  # slow (sed_scores_eval), so loaded only after the input was checked
     from recipe_mtlvae.scoring.metrics import score
 
     metrics = score(system.scores, system.detected, system.reference.truth, system.reference.durations)
@@ -139,9 +143,9 @@ def measure(
 
 
 def measure_tuned(scores: ScoreFolder, reference: Reference, model: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of unprocessed `scores` with each class's own threshold and median filter; PSDS with the filter.
+    """Measure unprocessed `scores` with each class's own threshold and median filter; PSDS uses only the filter.
 
-    model: {thresholds: {class: from 0 to 1}, median_filters: {class: steps}}, as model.json has them.
+    model: {thresholds: {class: from 0 to 1}, median_filters: {class: steps}}, as in model.json.
     """
     from recipe_mtlvae.scoring.metrics import score
 
@@ -161,9 +165,9 @@ def measure_tuned(scores: ScoreFolder, reference: Reference, model: Mapping[str,
 
 
 def measure_by_aim(scores: ScoreFolder, reference: Reference, model: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of unprocessed `scores` by bounding boxes or median filters, PSDS and F1 each by those tuned for it.
+    """Measure unprocessed `scores` with bounding boxes or median filters; PSDS and F1 each use those tuned for them.
 
-    model: TunedByAim.as_dict's fields by class, as model.json has them.
+    model: the fields of TunedByAim.as_dict, each by class, as in model.json.
     """
     from recipe_mtlvae.scoring.metrics import score
 

@@ -1,13 +1,14 @@
-"""95 % intervals of the figures: a bootstrap over clips, from statistics that are counted clip by clip once.
+"""95 % confidence intervals of the figures: a bootstrap over clips, from statistics that are counted once per clip.
 
-A resample draws as many clips as there are, with replacement: each clip counts as often as it was drawn. Two systems
-on the same clips are resampled by the same draws, so that their difference has an interval of its own, which is
-narrower than the systems' intervals suggest: what makes a draw hard is common to both.
+A resample draws as many clips as there are, with replacement; each clip counts as often as it was drawn. Two systems
+on the same clips are resampled with the same draws, so that their difference has an interval of its own. It is narrower
+than the intervals of the two systems suggest, because a draw that is hard for one is hard for both.
 
-On simulated systems of 80 clips and more the intervals hold the true figure in 93 to 98 % of cases. PSDS with rare
-classes or near its floor of 0 is the exception: few clips put it too low, interval and all (51 % of cases for a PSDS1
-of 0.04 at 80 clips, 78 to 90 % at 500). Those of a single class hold it in 70 to 97 %, but in 57 to 80 % where fewer
-than 5 clips have the class, in 84 to 90 % where fewer than 10 have it.
+On simulated systems with 80 clips or more, the intervals contain the true figure in 93 to 98 % of cases. The exception
+is PSDS with rare classes or near its floor of 0: with few clips, the figure and its whole interval are too low (the
+interval contains the true figure in 51 % of cases for a PSDS1 of 0.04 at 80 clips, and in 78 to 90 % at 500). Intervals
+of a single class contain the true figure in 70 to 97 % of cases, but in 57 to 80 % where fewer than 5 clips have the
+class, and in 84 to 90 % where fewer than 10 have it.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from recipe_mtlvae.scoring.statistics import Changes
 
 SAMPLES = 1000
 LEVEL = 0.95
-BLOCK = 64  # steps of a curve that are looked at, or left out, together
+BLOCK = 64  # steps of a curve that are kept or left out together
 
 
 @dataclass(frozen=True)
 class Interval:
-    """The middle 95 % of the resamples."""
+    """The range of the middle 95 % of the resamples."""
 
     low: float
     high: float
@@ -41,21 +42,21 @@ class Interval:
 
 @dataclass(frozen=True)
 class Resamples:
-    """One system's figures, 0 to 1, in each resample."""
+    """The figures of one system in each resample, from 0 to 1."""
 
     clips: tuple[str, ...]
     classes: tuple[str, ...]  # with truth
-    macro: dict[str, np.ndarray]  # as scenarios.METRICS: (samples,); nan where a resample has no event
-    per_class: dict[str, np.ndarray]  # as scenarios.METRICS: (samples, classes); nan where it has none of the class
+    macro: dict[str, np.ndarray]  # by metric key: (samples,); nan where a resample has no event
+    per_class: dict[str, np.ndarray]  # by metric key: (samples, classes); nan where it has none of the class
 
 
 def draw(clips: int, samples: int = SAMPLES, seed: int = 0) -> np.ndarray:
-    """How often each clip is drawn: (samples, clips), each row sums to `clips`. The same seed gives the same draws."""
+    """Return how often each clip is drawn (samples, clips); rows sum to `clips`. The same seed gives the same draws."""
     return np.random.default_rng(seed).multinomial(clips, np.full(clips, 1.0 / clips), size=samples)
 
 
 def resample(statistics: ClipStatistics, weights: np.ndarray) -> Resamples:
-    """The figures of each resample; `weights` (samples, clips) from `draw`. Weights of 1 give metrics.figures."""
+    """Compute the figures of each resample; `weights` (samples, clips) from `draw`. All ones give metrics.figures."""
     weights = weights.astype(np.float64)  # matrix products of integers are slow
     found = Resamples(statistics.clips, statistics.classes, {}, {})
     for metric in scenarios.METRICS:
@@ -70,7 +71,7 @@ def resample(statistics: ClipStatistics, weights: np.ndarray) -> Resamples:
 
 
 def interval(values: np.ndarray) -> Interval:
-    """Of one figure (samples,), or of the difference of two systems' figures from the same draws."""
+    """Return the interval of one figure (samples,), or of the difference between two systems' on the same draws."""
     values = values[np.isfinite(values)]
     if not len(values):
         return Interval(np.nan, np.nan)
@@ -79,7 +80,7 @@ def interval(values: np.ndarray) -> Interval:
 
 
 def _truth_totals(statistics: ClipStatistics) -> tuple[np.ndarray, np.ndarray]:
-    """Number of truth events, and their hours, each (clips, classes)."""
+    """Return the number of truth events and their hours, each (clips, classes)."""
     number, hours = np.zeros((2, len(statistics.clips), len(statistics.classes)))
     for i, clip in enumerate(statistics.clips):
         for onset, offset, label in statistics.truth[clip]:
@@ -91,7 +92,7 @@ def _truth_totals(statistics: ClipStatistics) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class _Ordered:
-    """One class's changes by falling score; changes at one score are one step of the curve, taken at its last."""
+    """The changes of one class by falling score. Changes at one score form one step, which ends at the last."""
 
     clip: np.ndarray  # (changes,)
     tps: np.ndarray  # (changes,)
@@ -109,18 +110,19 @@ class _Ordered:
         return cls(changes.clip[order], changes.tps[order], changes.fps[order], cts, last)
 
     def points(self, weights: np.ndarray, hours: float, ct_rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Effective false positives an hour, and true positives found, after each step; `weights` (clips,).
+        """Return the effective false positives per hour and the true positives after each step; `weights` (clips,).
 
-        ct_rates (classes,): what one cross trigger with each class adds to the effective false positive rate.
+        ct_rates (classes,): how much one cross trigger with each class adds to the effective false positive rate.
         """
         counted = weights[self.clip]
         costs = self.fps / hours if self.cts is None else self.fps / hours + self.cts @ ct_rates
         return np.cumsum(counted * costs)[self.last], np.cumsum(counted * self.tps)[self.last]
 
     def within(self, weights: np.ndarray, hours: np.ndarray, max_efpr: float) -> _Ordered:
-        """Without the steps that lie beyond `max_efpr` in every resample: most of them, in the noise at low scores.
+        """Return a copy without the steps that lie beyond `max_efpr` in every resample.
 
-        The changes of such a stretch are summed up clip by clip; `weights` (samples, clips), `hours` (samples,).
+        These are most of the steps, in the noise at low scores. The changes of each stretch of them are summed clip by
+        clip; `weights` (samples, clips), `hours` (samples,).
         """
         clips = weights.shape[1]
         index = np.arange(len(self.clip))
@@ -138,19 +140,19 @@ class _Ordered:
         return _Ordered(self.clip[first], summed(self.tps), summed(self.fps), cts, last)
 
     def _beyond(self, block: np.ndarray, weights: np.ndarray, hours: np.ndarray, max_efpr: float) -> np.ndarray:
-        """Whether the blocks lie beyond `max_efpr` in every resample: (blocks,)."""
+        """Return whether each block lies beyond `max_efpr` in every resample: (blocks,)."""
         clips, blocks = weights.shape[1], int(block[-1]) + 1 if len(block) else 0
         cell, shape = block * clips + self.clip, (blocks, clips)
         rises = np.bincount(cell, self.fps, blocks * clips).reshape(shape)
         falls = np.bincount(cell, np.minimum(self.fps, 0), blocks * clips).reshape(shape)
-        fewest = np.cumsum(rises, axis=0) - rises + falls  # no clip has fewer false positives anywhere in the block
+        fewest = np.cumsum(rises, axis=0) - rises + falls  # (blocks, clips), lower bound anywhere in the block
         return (weights @ fewest.T > max_efpr * hours[:, None]).all(axis=0)
 
 
 def _psds(
     statistics: ClipStatistics, name: str, scenario: PSDScenario, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """PSDS of each resample: over classes (samples,), and of each class (samples, classes)."""
+    """Return the PSDS of each resample: over the classes (samples,), and of each class (samples, classes)."""
     events, truth_hours = _truth_totals(statistics)
     hours = weights @ [statistics.durations[clip] / 3600 for clip in statistics.clips]
     events, truth_hours = weights @ events, weights @ truth_hours
@@ -174,9 +176,9 @@ def _psds(
 
 
 def _ct_rates(truth_hours: np.ndarray, scenario: PSDScenario) -> np.ndarray:
-    """What one cross trigger with each class adds to the effective false positives an hour; `truth_hours` (classes,).
+    """Return what one cross trigger with each class adds to the effective false positives per hour.
 
-    The mean is over the other classes that have truth.
+    Cross triggers are averaged over the other classes that have truth; `truth_hours` (classes,).
     """
     present = truth_hours > 0
     others = max(int(present.sum()) - 1, 1)
@@ -184,10 +186,10 @@ def _ct_rates(truth_hours: np.ndarray, scenario: PSDScenario) -> np.ndarray:
 
 
 def _stairs(rate: np.ndarray, found: np.ndarray, max_efpr: float) -> tuple[np.ndarray, np.ndarray]:
-    """The staircase of the best true positive rate up to each false positive rate: where it rises, and to what."""
+    """Return the best true positive rate up to each false positive rate as a staircase: where it rises, and to what."""
     within = rate <= max_efpr
     rate, found = rate[within], found[within]
-    if (rate[1:] < rate[:-1]).any():  # a falling threshold can join two false detections to one
+    if (rate[1:] < rate[:-1]).any():  # a lower threshold can merge two false detections into one
         order = np.argsort(rate, kind="stable")
         rate, found = rate[order], found[order]
     best = np.maximum.accumulate(np.append(0.0, found))
@@ -196,12 +198,12 @@ def _stairs(rate: np.ndarray, found: np.ndarray, max_efpr: float) -> tuple[np.nd
 
 
 def _area(x: np.ndarray, y: np.ndarray, end: float) -> float:
-    """Area under a staircase from 0 to `end`, as a share of the whole."""
+    """Return the area under a staircase from 0 to `end`, divided by `end`."""
     return float(y @ np.diff(x, append=end)) / end
 
 
 def _macro_area(stairs: list[tuple[np.ndarray, np.ndarray]], scenario: PSDScenario) -> float:
-    """The area under mean - alpha_st * standard deviation of the classes' staircases, never below 0."""
+    """Return the area under mean - alpha_st * standard deviation of the classes' staircases, cut off below 0."""
     x = np.concatenate([x for x, _ in stairs])
     total = np.concatenate([np.diff(y, prepend=0.0) for _, y in stairs])
     squares = np.concatenate([np.diff(y**2, prepend=0.0) for _, y in stairs])

@@ -1,4 +1,4 @@
-"""Detections compared with the truth at one operating point: quick, and without the metric packages."""
+"""Compare detections with the truth at one operating point: fast, and without the metric packages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recipe_mtlvae.scoring.statistics import DECIMALS, ranges
 
 
 class Hits(NamedTuple):
-    """True and false positives, one value a group."""
+    """True and false positives, one value for each group."""
 
     true: np.ndarray
     false: np.ndarray
@@ -23,7 +23,7 @@ class Hits(NamedTuple):
 
 @dataclass(frozen=True)
 class EventTable:
-    """Events as arrays (events,), sorted by group: clip * classes + class."""
+    """Events as arrays (events,), sorted by group, which is clip * classes + class."""
 
     group: np.ndarray
     onset: np.ndarray  # s
@@ -31,7 +31,7 @@ class EventTable:
 
     @classmethod
     def of(cls, clips: Sequence[Sequence[Event]], classes: Sequence[str]) -> EventTable:
-        """The events of each clip; those of one clip and class must be disjoint."""
+        """Build the table from the events of each clip. Those of one class in one clip must be disjoint."""
         column = {label: i for i, label in enumerate(classes)}
         rows = [
             (clip * len(classes) + column[event.label], event.onset, event.offset)
@@ -48,7 +48,7 @@ class EventTable:
 
 
 def intersection_hits(detected: EventTable, truth: EventTable, criteria: Intersection, groups: int) -> Hits:
-    """Intersection criteria (Bilen et al., ICASSP 2020).
+    """Count hits by the intersection criteria (Bilen et al., ICASSP 2020).
 
     A detection is relevant when at least `dtc` of it lies in its class's truth; a truth event is found when relevant
     detections cover at least `gtc` of it.
@@ -65,10 +65,11 @@ def intersection_hits(detected: EventTable, truth: EventTable, criteria: Interse
 
 
 def collar_hits(detected: EventTable, truth: EventTable, scenario: EventScenario, groups: int) -> Hits:
-    """Onset and offset within their collars (Mesaros et al., Applied Sciences 2016).
+    """Count the detections whose onset and offset lie within the collars (Mesaros et al., Applied Sciences 2016).
 
-    Matches are counted, not assigned: the fewer of the detections and of the truth events that have one. That is the
-    largest assignment but where events of one clip and class stand closer together than the collars.
+    Detections are not assigned to truth events. The number of true positives is the number of detections with a match
+    or the number of truth events with a match, whichever is smaller. This equals the largest assignment, except where
+    events of one class in one clip are closer together than the collars.
     """
     detection, reference = _pairs(detected, truth)
     collar = np.maximum(scenario.offset_collar, scenario.offset_collar_rate * truth.length)[reference]
@@ -82,7 +83,7 @@ def collar_hits(detected: EventTable, truth: EventTable, scenario: EventScenario
 
 
 def active_segments(events: Sequence[Event], duration: float, classes: Sequence[str], length: float) -> np.ndarray:
-    """Whether a class sounds in each segment of `length` seconds up to the clip's `duration`: (segments, classes)."""
+    """Return whether each class is active in each segment of `length` s, up to `duration` s: (segments, classes)."""
     edges = (np.arange(math.ceil(duration / length) + 1) * length).round(DECIMALS)
     active = np.zeros((len(edges) - 1, len(classes)), dtype=bool)
     for event in events:
@@ -92,6 +93,6 @@ def active_segments(events: Sequence[Event], duration: float, classes: Sequence[
 
 
 def _pairs(detected: EventTable, truth: EventTable) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs of a detection and a truth event of its group, by their rows."""
+    """Return all pairs of a detection and a truth event of the same group, as their rows."""
     first = np.searchsorted(truth.group, detected.group, "left")
     return ranges(first, np.searchsorted(truth.group, detected.group, "right") - first)

@@ -1,4 +1,4 @@
-"""PSDS and F1 in the official scenarios, by sed_scores_eval."""
+"""PSDS and F1 in the official scenarios, computed with sed_scores_eval."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from recipe_mtlvae.scoring.scores import ScoreFolder
 from recipe_mtlvae.scoring.statistics import Changes, changes
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # its dependencies warn of their own use of pkg_resources
+    warnings.simplefilter("ignore")  # its dependencies warn about pkg_resources
     from sed_scores_eval import intersection_based
     from sed_scores_eval.collar_based.intermediate_statistics import statistics_fn as collar_counts
     from sed_scores_eval.intersection_based.intermediate_statistics import statistics_fn as intersection_counts
@@ -30,51 +30,51 @@ Events = Mapping[str, Sequence[Event]]  # by clip
 
 @dataclass(frozen=True)
 class Curve:
-    """A PSD-ROC, as a staircase: from efpr[i] on, the effective true positive rate is etpr[i]."""
+    """A PSD-ROC as a staircase: from efpr[i] on, the effective true positive rate is etpr[i]."""
 
-    efpr: np.ndarray  # effective false positives an hour, up to the scenario's max_efpr
+    efpr: np.ndarray  # effective false positives per hour, up to the scenario's max_efpr
     etpr: np.ndarray
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """Figures from 0 to 1 as scenarios.METRICS, over the classes and for each; None where a class has no truth."""
+    """Figures from 0 to 1 by metric key, over the classes and for each class; None where a class has no truth."""
 
     macro: dict[str, float]
     per_class: dict[str, dict[str, float | None]]
     absent_classes: tuple[str, ...]  # without truth, left out of `macro`
-    psd_roc: dict[str, Curve]  # of each PSDS
+    psd_roc: dict[str, Curve]  # by metric key of each PSDS
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Of the events detected at one operating point: (clips, classes) each."""
+    """Counts of the events detected at one operating point, each (clips, classes)."""
 
     tps: np.ndarray
     fps: np.ndarray
     references: np.ndarray  # true events or segments
 
     def f1(self) -> np.ndarray:
-        """(classes,), of all clips together; 0 where all of a class's truth lies past the end of its clips."""
+        """Return F1 (classes,) over all clips; 0 where all truth of a class lies past the end of its clips."""
         return np.nan_to_num(f1(self.tps.sum(axis=0), self.fps.sum(axis=0), self.references.sum(axis=0)))
 
 
 @dataclass(frozen=True)
 class ClipStatistics:
-    """All that the figures are made of, clip by clip: computed once, whatever set of clips is then counted."""
+    """All statistics that the figures need, clip by clip. Computed once, they can be summed over any set of clips."""
 
     clips: tuple[str, ...]
     classes: tuple[str, ...]  # with truth
     absent_classes: tuple[str, ...]
     truth: dict[str, list[tuple[float, float, str]]]
     durations: dict[str, float]  # s
-    psd: dict[str, dict[str, Changes]]  # of each PSDS: by class
-    f1: dict[str, Counts]  # of every other figure
+    psd: dict[str, dict[str, Changes]]  # by metric key of each PSDS, then by class
+    f1: dict[str, Counts]  # by metric key of every other figure
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What `count` counts, clip by clip in one order; events of other classes are in neither."""
+    """The events that `count` counts, by clip, in the same order of clips and without events of other classes."""
 
     detected: dict[str, list[Event]]
     truth: dict[str, Sequence[Event]]
@@ -83,10 +83,10 @@ class Detections:
 
 
 def score(scores: ScoreFolder, detected: Events, truth: Events, durations: Mapping[str, float]) -> Metrics:
-    """PSDS of `scores`, F1 of the events `detected` at one operating point; both after any post-processing.
+    """Compute PSDS from `scores` and F1 from the events `detected` at one operating point, both after post-processing.
 
-    The clips are those of `durations` (seconds): all of them must be scored and in `truth`. Events must be disjoint
-    within a class. A clip that `detected` lacks is event-free. Raises RecipeError where no clip has a true event.
+    The clips are those of `durations` (seconds); each must have scores and truth. Events of one class in one clip must
+    be disjoint. A clip that is not in `detected` is event-free. Raises RecipeError if no clip has a true event.
     """
     return figures(clip_statistics(scores, detected, truth, durations))
 
@@ -94,7 +94,7 @@ def score(scores: ScoreFolder, detected: Events, truth: Events, durations: Mappi
 def clip_statistics(
     scores: ScoreFolder, detected: Events, truth: Events, durations: Mapping[str, float]
 ) -> ClipStatistics:
-    """See `score`."""
+    """Compute the statistics of each clip; parameters and errors are those of `score`."""
     clips = tuple(sorted(durations))
     columns = {label: i for i, label in enumerate(scores.classes)}
     labels = {event.label for clip in clips for event in truth[clip]}
@@ -125,7 +125,7 @@ def clip_statistics(
 
 
 def figures(statistics: ClipStatistics) -> Metrics:
-    """The metrics of all clips together."""
+    """Compute the metrics over all clips."""
     macro: dict[str, float] = {}
     per_class: dict[str, dict[str, float | None]] = {
         label: {} if label in statistics.classes else dict.fromkeys(scenarios.metric_keys())
@@ -145,7 +145,7 @@ def figures(statistics: ClipStatistics) -> Metrics:
 
 
 def _usable(scenario: PSDScenario, classes: Sequence[str]) -> PSDScenario:
-    """Where there is one class, it has no other to be taken for."""
+    """Return the scenario, without cross triggers if there is only one class, which cannot trigger another."""
     if len(classes) > 1:
         return scenario
     return replace(scenario, criteria=replace(scenario.criteria, cttc=None), alpha_ct=0.0)
@@ -161,7 +161,7 @@ def _tuples(events: Sequence[Event]) -> list[tuple[float, float, str]]:
 
 @singledispatch
 def count(scenario: Any, detections: Detections) -> Counts:
-    """The counts of one figure; each class of scenario has its own function."""
+    """Return the counts of one figure. Each class of scenario registers its own function."""
     raise TypeError(f"no function counts {type(scenario).__name__}")
 
 
@@ -178,7 +178,7 @@ def _(scenario: Intersection, detections: Detections) -> Counts:
 def _event_counts(
     detections: Detections, counts_of: Callable[..., dict[str, np.ndarray]], parameters: Mapping[str, float | None]
 ) -> Counts:
-    """Counts by `counts_of`, one of sed_scores_eval's functions of a clip's detections and truth in one class."""
+    """Return the counts by `counts_of`, a function of sed_scores_eval for one class in one clip."""
     detected, truth, classes = detections.detected, detections.truth, detections.classes
     shape = (len(truth), len(classes))
     counts = Counts(np.zeros(shape, dtype=int), np.zeros(shape, dtype=int), np.zeros(shape, dtype=int))
@@ -199,7 +199,7 @@ def _event_counts(
 
 
 def _times(events: Sequence[Event], classes: Sequence[str]) -> list[list[tuple[float, float]]]:
-    """Onsets and offsets by class."""
+    """Return the (onset, offset) of each event, by class."""
     times: list[list[tuple[float, float]]] = [[] for _ in classes]
     for event in events:
         times[classes.index(event.label)].append((event.onset, event.offset))
@@ -229,13 +229,13 @@ def _psds(statistics: ClipStatistics, name: str, scenario: PSDScenario) -> tuple
         unit_of_time="hour",
         max_efpr=scenario.max_efpr,
     )
-    steps = np.append(True, etpr[1:] != etpr[:-1])  # a staircase: equal values in between say nothing
+    steps = np.append(True, etpr[1:] != etpr[:-1])  # points within one step of the staircase are redundant
     steps[-1] = True
     return float(value), by_class, Curve(efpr[steps], etpr[steps])
 
 
 def _deltas(statistics: ClipStatistics, name: str, scenario: PSDScenario) -> dict[str, dict[str, tuple]]:
-    """The changes as sed_scores_eval takes them, without those at scores below the end of the class's curve."""
+    """Return the changes in sed_scores_eval's format, without those at scores below the end of the class's curve."""
     hours = sum(statistics.durations.values()) / 3600
     truth_hours = dict.fromkeys(statistics.classes, 0.0)
     for onset, offset, label in (event for events in statistics.truth.values() for event in events):
@@ -244,8 +244,8 @@ def _deltas(statistics: ClipStatistics, name: str, scenario: PSDScenario) -> dic
     for label, every in statistics.psd[name].items():
         kept = every.score >= _last_score(every, scenario, hours, truth_hours)
         counts = {"tps": every.tps, "fps": every.fps}
-        counts |= {f"cts\\{other}": cts for other, cts in every.cts.items()}  # its way to flatten {"cts": {}}
-        # first a change of nothing, since sed_scores_eval fails on a class without any
+        counts |= {f"cts\\{other}": cts for other, cts in every.cts.items()}  # as sed_scores_eval flattens {"cts": {}}
+        # start with a change of 0, since sed_scores_eval fails on a class without changes
         counts = {key: np.append(0, count[kept]) for key, count in counts.items()}
         scores = np.append(0.0, every.score[kept])
         clips = np.append(0, every.clip[kept])
@@ -257,9 +257,9 @@ def _deltas(statistics: ClipStatistics, name: str, scenario: PSDScenario) -> dic
 
 
 def _last_score(every: Changes, scenario: PSDScenario, hours: float, truth_hours: Mapping[str, float]) -> float:
-    """The lowest score at which the class's effective false positive rate is not above the scenario's limit.
+    """Return the lowest score at which the class's effective false positive rate is within the scenario's limit.
 
-    Most changes lie lower, in the noise of what is not there, and the curve ends before them.
+    Most changes lie at lower scores, in the noise where nothing sounds, and the curve ends before them.
     """
     order = np.argsort(-every.score)
     rate = np.cumsum(every.fps[order]) / hours

@@ -1,4 +1,4 @@
-"""Folders of operating points, one TSV of events a threshold (predictions_th_0.01.tsv ...), as in DCASE 2022."""
+"""Folders of operating points: a TSV of events for each threshold (predictions_th_0.01.tsv ...), as in DCASE 2022."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 
 @dataclass(frozen=True)
 class OperatingPoints:
-    """What a system detected at each threshold."""
+    """The events that a system detected at each threshold."""
 
-    events: dict[float, dict[str, tuple[Event, ...]]]  # by threshold, rising; by clip id
+    events: dict[float, dict[str, tuple[Event, ...]]]  # by threshold, ascending, then by clip id
 
     @property
     def labels(self) -> set[str]:
         return {event.label for clips in self.events.values() for events in clips.values() for event in events}
 
     def nearest(self, threshold: float) -> float:
-        """The threshold there is that is nearest to this one; of two as near, the higher."""
+        """Return the available threshold nearest to `threshold`; if two are equally near, the higher one."""
         return min(self.events, key=lambda point: (round(abs(point - threshold), 9), -point))
 
 
 def read_operating_points(folder: Path) -> OperatingPoints:
-    """Read all <...><threshold>.tsv; columns filename, onset, offset, event_label by name, in any order.
+    """Read all files named <...><threshold>.tsv.
 
-    Raises RecipeError with the faults of all files.
+    The columns filename, onset, offset and event_label are found by name, in any order. Raises RecipeError with the
+    faults of all files.
     """
     if not folder.is_dir():
         raise fail("no such folder of operating points", path=folder)
@@ -62,17 +63,17 @@ def read_operating_points(folder: Path) -> OperatingPoints:
 
 
 def _threshold(file: Path) -> float | None:
-    """The number that ends the file's name: 0.5, 5e-05."""
+    """Return the number at the end of the file's name, such as 0.5 or 5e-05; None if there is none."""
     number = re.search(r"\d*\.?\d+(e[-+]?\d+)?$", file.stem, re.IGNORECASE)
     threshold = float(number[0]) if number else math.inf
     return threshold if math.isfinite(threshold) else None
 
 
 def step_scores(points: OperatingPoints, classes: Sequence[str], durations: Mapping[str, float]) -> ScoreFolder:
-    """Scores that give these operating points: at each time the highest threshold at which the class was detected.
+    """Return scores that give these operating points, for the clips of `durations` (seconds).
 
-    Windows lie between the times at which anything changes. The clips are those of `durations` (seconds); -inf where
-    nothing was detected at any threshold, so in all of a clip that no file names.
+    At each time, the score of a class is the highest threshold at which it was detected. It is -inf if there is none,
+    as in the whole of a clip that no file names. A window ends wherever an event begins or ends.
     """
     column = {label: i for i, label in enumerate(classes)}
     rows: dict[str, list[tuple[float, float, float, int]]] = {clip: [] for clip in durations}
@@ -88,5 +89,5 @@ def _steps(rows: Sequence[tuple[float, float, float, int]], duration: float, cla
     scores = np.full((len(edges) - 1, classes), -np.inf)
     first, last = np.searchsorted(edges, onsets).tolist(), np.searchsorted(edges, offsets).tolist()
     for start, end, (_, _, threshold, label) in zip(first, last, rows, strict=True):
-        scores[start:end, label] = threshold  # thresholds rise: the highest stays
+        scores[start:end, label] = threshold  # thresholds ascend, so the highest is written last
     return ClipScores(edges, scores)

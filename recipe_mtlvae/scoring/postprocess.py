@@ -1,4 +1,4 @@
-"""From scores to events: median filter, threshold; and truth events that overlap, merged."""
+"""From scores to events: a median filter or bounding boxes, then a threshold."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from recipe_mtlvae.scoring.scores import ScoreFolder
 
 @dataclass(frozen=True)
 class Decoding:
-    """How scores become events: one threshold and one median filter, or bounding boxes, a class, in the order of the
-    classes."""
+    """How scores become events: for each class, in class order, a threshold and a median filter, or bounding boxes."""
 
     thresholds: tuple[float, ...]
     median_filters: tuple[int, ...]  # output steps, odd
-    boxes: tuple[BoxParameters, ...] | None = None  # in the place of the median filters; lengths in output steps
+    boxes: tuple[BoxParameters, ...] | None = None  # replace the median filters; lengths in output steps
 
     def __post_init__(self) -> None:
         if len(self.thresholds) != len(self.median_filters):
@@ -32,16 +31,16 @@ class Decoding:
 
     @classmethod
     def fixed(cls, conf: PostprocessConf, classes: int) -> Decoding:
-        """The configuration's threshold and median filter, the same for each class."""
+        """Use the configuration's threshold and median filter for every class."""
         return cls((conf.threshold,) * classes, (conf.median_filter,) * classes)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Decoding:
-        """The inverse of dataclasses.asdict, whatever a file made of the tuples."""
+        """Build from the thresholds and median filters of dataclasses.asdict, as tuples or lists; without boxes."""
         return cls(tuple(map(float, content["thresholds"])), tuple(map(int, content["median_filters"])))
 
     def smooth(self, scores: np.ndarray) -> np.ndarray:
-        """`scores` (steps, classes), each class through its own median filter, or its boxes; the same shape back."""
+        """Apply each class's own median filter or boxes to `scores` (steps, classes). The shape stays the same."""
         if self.boxes is not None:
             return box_scores(scores, 1.0, self.boxes)
         smoothed = np.empty_like(scores)
@@ -51,14 +50,14 @@ class Decoding:
         return smoothed
 
     def filtered(self, folder: ScoreFolder) -> ScoreFolder:
-        """`smooth` of every clip."""
+        """Apply `smooth` to every clip."""
         clips = {clip: item._replace(scores=self.smooth(item.scores)) for clip, item in folder.clips.items()}
         return ScoreFolder(folder.classes, clips)
 
     def detected(
         self, scores: np.ndarray, step_seconds: float, classes: Sequence[str], duration: float
     ) -> list[DetectedEvent]:
-        """The events of unprocessed `scores` (steps, classes), by onset, each with its confidence.
+        """Return the events in unprocessed `scores` (steps, classes), sorted by onset, each with its confidence.
 
         Step t covers [t, t + 1) * step_seconds; events are cut at `duration` (s).
         """
@@ -74,7 +73,7 @@ class Decoding:
 
 
 def median_filter(scores: np.ndarray, size: int) -> np.ndarray:
-    """Median of `size` steps around each step, class by class; `scores` (steps, classes), the same shape back.
+    """Return the median of `size` steps around each step of `scores` (steps, classes), in the same shape.
 
     The borders are mirrored, as in the baseline recipe. Raises RecipeError unless `size` is odd and positive:
     an even window would shift the events by half a step.
@@ -85,9 +84,9 @@ def median_filter(scores: np.ndarray, size: int) -> np.ndarray:
 
 
 def step_seconds(folder: ScoreFolder) -> float:
-    """The length of all windows but each clip's last, which may be cut.
+    """Return the common length of the windows in seconds. The last window of each clip may be shorter.
 
-    Raises RecipeError where windows differ: a median filter of so many seconds then has no number of steps.
+    Raises RecipeError if window lengths differ: a median filter in seconds would then have no fixed number of steps.
     """
     lengths = np.concatenate([np.diff(item.edges)[: max(len(item.scores) - 1, 1)] for item in folder.clips.values()])
     step = float(np.median(lengths))
@@ -98,17 +97,18 @@ def step_seconds(folder: ScoreFolder) -> float:
 
 
 def odd_steps(seconds: float, step: float) -> int:
-    """The odd number of steps nearest to `seconds`."""
+    """Return the odd number of steps nearest to `seconds`."""
     return 2 * max(round((seconds / step - 1) / 2), 0) + 1
 
 
 def stretches(active: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The stretches of True along the last axis of `active` (..., steps), in its order: three arrays (stretches,).
+    """Return the stretches of True along the last axis of `active` (..., steps) as three arrays (stretches,).
 
-    Where each lies in the other axes, flattened; its first step; the step after its last.
+    They are the flat index of each stretch in the other axes, its first step, and the step after its last, sorted by
+    index, then step.
     """
     bordered = np.pad(active, [(0, 0)] * (active.ndim - 1) + [(1, 1)])
-    changes = np.flatnonzero(bordered[..., 1:] != bordered[..., :-1])  # beginning and end by turns
+    changes = np.flatnonzero(bordered[..., 1:] != bordered[..., :-1])  # beginnings and ends alternate
     row, step = np.divmod(changes, active.shape[-1] + 1)
     return row[::2], step[::2], step[1::2]
 
@@ -116,10 +116,10 @@ def stretches(active: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def to_events(
     scores: np.ndarray, edges: np.ndarray, classes: Sequence[str], threshold: float | Sequence[float]
 ) -> list[Event]:
-    """The stretches with score > threshold, by onset, then offset.
+    """Return the stretches with score > threshold as events, sorted by onset, then offset.
 
-    `scores` (steps, classes); `edges` (steps + 1,) the steps' borders in seconds; `threshold` of all classes, or
-    one a class.
+    `scores` (steps, classes); `edges` (steps + 1,), the borders of the steps in seconds; `threshold`: one value for all
+    classes, or one for each class.
     """
     if scores.shape != (len(edges) - 1, len(classes)):
         raise ValueError(f"expected scores ({len(edges) - 1}, {len(classes)}), got {scores.shape}")
@@ -132,5 +132,5 @@ def to_events(
 
 
 def events_above(folder: ScoreFolder, threshold: float | Sequence[float]) -> dict[str, list[Event]]:
-    """`to_events` of every clip."""
+    """Apply `to_events` to every clip."""
     return {clip: to_events(item.scores, item.edges, folder.classes, threshold) for clip, item in folder.clips.items()}

@@ -1,8 +1,8 @@
-"""Between missing and false alarm: how precision and recall of each class move with its threshold.
+"""How the precision and recall of each class depend on its threshold: fewer missed events, more false alarms.
 
-Events are counted by intersection: one that is detected is right where at least half of it lies in its class's truth.
-That is what a user of `detect` asks of an event. The 200-ms collars of event-based F1 ask for more, so that few classes
-would ever reach a precision of 0.9; segments would let one long event outweigh many short ones.
+Events are counted by intersection: a detection is correct if at least half of it lies in truth of its class. This is
+what a user of `detect` expects of an event. The 200-ms collars of event-based F1 are stricter, so that few classes
+would ever reach a precision of 0.9; with segments, one long event would outweigh many short ones.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any
 
 import numpy as np
 
-# 0.1 to 0.9 as tuning tries them; finer at the ends, where scores of sure or timid classes lie
+# 0.1 to 0.9 as in tuning; further values at both ends for classes whose scores are mostly very high or very low
 CURVE_THRESHOLDS = (0.01, 0.02, 0.05, *(round(0.05 * i, 2) for i in range(2, 20)), 0.98, 0.99)
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """What to hold: precision or recall of at least `target`, or the best F1."""
+    """The requested operating point: precision or recall of at least `target`, or the best F1."""
 
     kind: str  # precision | recall | f1
     target: float = 0.0
 
     @classmethod
     def parse(cls, text: str) -> OperatingPoint:
-        """`precision=0.9`, `recall=0.9` or `f1`; raises ValueError for another text."""
+        """Parse `precision=0.9`, `recall=0.9` or `f1`. Raises ValueError for any other text."""
         if text == "f1":
             return cls("f1")
         match = re.fullmatch(r"(precision|recall)=(\d*\.?\d+)", text)
@@ -39,21 +39,21 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A threshold, and what it gave on the clips of the curve."""
+    """A threshold, with its precision and recall on the clips of the curve."""
 
     threshold: float
     precision: float
     recall: float
-    reached: bool  # whether precision or recall is what was asked for
+    reached: bool  # whether precision or recall reaches the target
 
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """Counts over some clips, at each threshold after the class's median filter."""
+    """Counts over a set of clips at each threshold, after each class's median filter or boxes."""
 
     thresholds: tuple[float, ...]
     true: np.ndarray  # (classes, thresholds) truth events that are found
-    false: np.ndarray  # (classes, thresholds) detections that are not right
+    false: np.ndarray  # (classes, thresholds) detections that are not correct
     references: np.ndarray  # (classes,) truth events
 
     def __post_init__(self) -> None:
@@ -62,31 +62,34 @@ class PrecisionRecall:
             raise ValueError(f"expected counts {shape}, got {self.true.shape} and {self.false.shape}")
 
     def as_dict(self) -> dict[str, Any]:
-        """Of lists of numbers."""
+        """Return the fields as lists of numbers."""
         counts = {name: getattr(self, name).tolist() for name in ("true", "false", "references")}
         return {"thresholds": list(self.thresholds), **counts}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> PrecisionRecall:
-        """The inverse of as_dict; raises KeyError, TypeError or ValueError for what is none."""
+        """The inverse of as_dict. Raises KeyError, TypeError or ValueError if `content` is malformed."""
         counts = (np.array(content[name], dtype=np.int64) for name in ("true", "false", "references"))
         return cls(tuple(map(float, content["thresholds"])), *counts)
 
     @property
     def precision(self) -> np.ndarray:
-        """(classes, thresholds); nan where nothing fires."""
+        """(classes, thresholds); nan where nothing is detected."""
         with np.errstate(invalid="ignore"):
             return self.true / (self.true + self.false)
 
     @property
     def recall(self) -> np.ndarray:
-        """(classes, thresholds); nan where there is no event."""
+        """(classes, thresholds); nan where a class has no event."""
         with np.errstate(invalid="ignore"):
             return self.true / self.references[:, None]
 
     def choose(self, row: int, wanted: OperatingPoint, own: float) -> Chosen | None:
-        """The threshold of a class. Where the target is reached, the one with most of the other figure; where it is
-        not, the one that comes closest; of equal ones the nearest to `own`. None: it never fires, or has no event.
+        """Return the threshold for the class in `row`; None if it is never detected or has no event.
+
+        Of the thresholds that reach the target, the one with the best other figure is chosen: the best recall if the
+        target is a precision, and vice versa. If none reaches it, the closest is chosen. Of equally good thresholds,
+        the one nearest to `own` is chosen.
         """
         best, rank = None, (-math.inf,)
         for i, threshold in enumerate(self.thresholds):

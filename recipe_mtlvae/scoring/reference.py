@@ -1,6 +1,6 @@
-"""What scores are compared with: the truth and the durations of the clips whose audio is there.
+"""The reference that scores are compared with: truth and durations of the clips whose audio is available.
 
-A run carries its own with it, so that its scores can be measured again and compared anywhere.
+Each run stores its own reference, so that its scores can be measured again and compared anywhere.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reference:
-    """By clip id, the file name without suffix. A clip without audio is in neither."""
+    """Truth and durations by clip id, the file name without suffix. Clips without audio are in neither."""
 
-    truth: dict[str, list[Event]]  # as published, but for events of one class that overlap or touch: these are merged
+    truth: dict[str, list[Event]]  # as published, but overlapping or touching events of a class are merged
     durations: dict[str, float]  # s
-    expected: int  # clips, with or without audio
-    unnamed: int = 0  # clips with audio that the truth does not name: event-free
+    expected: int  # number of clips, with or without audio
+    unnamed: int = 0  # number of clips with audio that the truth does not name: event-free
 
     @property
     def clip_list_hash(self) -> str:
-        """Of the clips that are counted: scores with another hash cannot be compared."""
+        """Hash of the clips that are counted. Scores with different hashes cannot be compared."""
         return content_hash(sorted(self.durations))
 
 
 @dataclass(frozen=True)
 class Attached:
-    """Scores of exactly the reference's clips."""
+    """The scores of exactly the clips of a reference."""
 
     scores: ScoreFolder
-    missing: int  # clips that had none, and count as event-free
-    others: int  # scored clips that the reference does not have, left out
+    missing: int  # number of clips without scores, which count as event-free
+    others: int  # number of scored clips that are not in the reference and were left out
 
 
 def read_reference(ground_truth: Path, durations: Path, classes: Sequence[str] | None) -> Reference:
-    """Read a strong TSV and a TSV `filename duration`, which is the clip list.
+    """Read a TSV of strong labels and a TSV `filename duration`, which is the clip list.
 
-    classes: labels allowed; None: any. A clip with audio that the truth does not name is event-free.
-    Raises RecipeError with all faults, and where the files have no clip in common.
+    classes: the allowed labels; None: any. A clip with audio that the truth does not name is event-free.
+    Raises RecipeError with all faults, or if the files have no clip in common.
     """
     truth = _by_id(read_events(ground_truth, classes), ground_truth)
     seconds = _by_id(_read_durations(durations), durations)
@@ -65,7 +65,7 @@ def read_reference(ground_truth: Path, durations: Path, classes: Sequence[str] |
 
 
 def split_reference(split: Split) -> Reference:
-    """The reference of a prepared split."""
+    """Return the reference of a prepared split."""
     truth = {stem_of(clip.name): merge_events(clip.events or ()) for clip in split.recordings}
     durations = {stem_of(name): seconds for name, seconds in split.seconds.items()}
     return Reference(truth, durations, split.expected)
@@ -88,7 +88,7 @@ def write_reference(file: Path, reference: Reference) -> None:
 
 
 def read_written_reference(file: Path) -> Reference:
-    """What write_reference wrote. Raises RecipeError where there is no such file or it holds something else."""
+    """Read what write_reference wrote. Raises RecipeError if the file is missing or holds something else."""
     try:
         content = json.loads(read_text(file))
         clips = content["clips"]
@@ -103,9 +103,10 @@ def read_written_reference(file: Path) -> Reference:
 
 
 def attach(scores: ScoreFolder, reference: Reference, allow_missing: bool) -> Attached:
-    """Scores of the reference's clips alone.
+    """Return the scores of the reference's clips only.
 
-    Raises RecipeError where a clip has audio but no scores, unless that is allowed: then it counts as event-free.
+    Raises RecipeError if a clip has audio but no scores. With `allow_missing`, such clips count as event-free, as long
+    as other clips have scores.
     """
     missing = sorted(reference.durations.keys() - scores.clips.keys())
     if missing and (not allow_missing or len(missing) == len(reference.durations)):
@@ -114,7 +115,7 @@ def attach(scores: ScoreFolder, reference: Reference, allow_missing: bool) -> At
             what + (" ..." if len(missing) > 3 else ""),
             "write them; the score command can count them as event-free: --allow_missing",
         )
-    silent = np.full((1, len(scores.classes)), -np.inf)  # no threshold is below it
+    silent = np.full((1, len(scores.classes)), -np.inf)  # below every threshold
     clips = {clip: ClipScores(np.array([0.0, reference.durations[clip]]), silent) for clip in missing}
     clips |= {clip: scores.clips[clip] for clip in reference.durations if clip in scores.clips}
     others = len(scores.clips.keys() - reference.durations.keys())
@@ -122,7 +123,7 @@ def attach(scores: ScoreFolder, reference: Reference, allow_missing: bool) -> At
 
 
 def _by_id(by_name: Mapping[str, object], file: Path) -> dict:
-    """By name without suffix, which names a clip's score file."""
+    """Return the values by clip id: the name without suffix, which is also the name of the clip's score file."""
     result = {stem_of(name): value for name, value in by_name.items()}
     if len(result) < len(by_name):
         raise fail("two clips have one name but for the suffix: their scores would share one file", path=file)

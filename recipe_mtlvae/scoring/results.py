@@ -1,4 +1,4 @@
-"""metrics.json, the PSD-ROC beside it, and the table on screen."""
+"""Write metrics.json and the PSD-ROCs, and format the table for the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.metrics import Metrics
 from recipe_mtlvae.text_table import text_table
 
-PACKAGES = ("sed_scores_eval", "numpy", "scipy", "pandas")  # whose versions move results
+PACKAGES = ("sed_scores_eval", "numpy", "scipy", "pandas")  # whose versions affect the results
 
 ZERO_F1 = (
     "F1 of a class that is there and never detected counts as 0, as in sed_scores_eval; "
@@ -26,7 +26,7 @@ def versions() -> dict[str, str]:
 
 
 def write(metrics_file: Path, curves_file: Path, content: dict[str, Any], metrics: Metrics) -> None:
-    """Write metrics.json, and {psds1: {efpr, etpr}, psds2: ...}: effective false positives an hour, staircases."""
+    """Write `content`, and {psds1: {efpr, etpr}, psds2: ...}: staircases, effective false positives per hour."""
     curves = {
         name: {"efpr": curve.efpr.round(6).tolist(), "etpr": curve.etpr.round(6).tolist()}
         for name, curve in metrics.psd_roc.items()
@@ -36,7 +36,7 @@ def write(metrics_file: Path, curves_file: Path, content: dict[str, Any], metric
 
 
 def table(content: dict[str, Any]) -> str:
-    """The content of metrics.json for a terminal."""
+    """Format the content of metrics.json as a table for the terminal."""
     rows = [["", *(metric.heading for metric in scenarios.METRICS)], ["macro", *_cells(content)]]
     beside = {key: named for key, named in scenarios.BESIDE.items() if key in content}
     rows += [[f"macro, {name}", *_cells(content[key])] for key, (name, _) in beside.items()]

@@ -1,4 +1,4 @@
-"""The official evaluation scenarios of DCASE Task 4, as named constants, and the one table of all figures."""
+"""The official evaluation scenarios of DCASE Task 4, as named constants, and the table of all figures."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Intersection:
-    """Intersection criteria (Bilen et al., ICASSP 2020), as shares of a length."""
+    """Intersection criteria (Bilen et al., ICASSP 2020), as minimum shares of an event's length."""
 
-    dtc: float  # of a detection, in its class's truth: it is relevant
-    gtc: float  # of a truth event, in relevant detections: it is found
-    cttc: float | None  # of a false detection, in another class's truth: a cross trigger; None: not counted
+    dtc: float  # of a detection in truth of its class, for it to be relevant
+    gtc: float  # of a truth event in relevant detections, for it to be found
+    cttc: float | None  # of a false detection in truth of another class, for a cross trigger; None: not counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class PSDScenario:
     criteria: Intersection
     alpha_ct: float  # weight of cross triggers in the effective false positive rate
     alpha_st: float  # weight of the standard deviation over classes
-    max_efpr: float  # effective false positives an hour, where the curve ends
+    max_efpr: float  # effective false positives per hour at which the curve ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ class EventScenario:
     """Event-based F1 (Mesaros et al., Applied Sciences 2016)."""
 
     onset_collar: float  # s
-    offset_collar: float  # s, at least
-    offset_collar_rate: float  # of the event's length, at least
+    offset_collar: float  # s; the larger of the two offset collars counts
+    offset_collar_rate: float  # share of the event's length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +50,13 @@ INTERSECTION = Intersection(dtc=0.5, gtc=0.5, cttc=None)
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One figure, 0 to 1, over the classes and for each: its key in every file, and how it is shown."""
+    """One figure from 0 to 1, over the classes and for each class: its key in every file, and how it is shown."""
 
     key: str
     title: str
-    short: str  # heads a column
+    short: str  # heading of a column
     percent: bool
-    scenario: Any  # says how it is computed: a PSDScenario, or a class that metrics.count knows
+    scenario: Any  # how it is computed: a PSDScenario, or a class that is registered with metrics.count
 
     @property
     def heading(self) -> str:
@@ -68,18 +68,18 @@ class Metric:
 
     @property
     def scale(self) -> float:
-        """From 0 to 1 to what is printed."""
+        """The factor from a figure to what is printed."""
         return 100.0 if self.percent else 1.0
 
     def text(self, value: float | None, decimals: int = 3, sign: str = "") -> str:
-        """As the field prints it: `decimals` of a share, two fewer in percent; "-" where there is none."""
+        """Format a figure as usual in the field: `decimals` of a share, two fewer in percent; "-" for None."""
         if value is None:
             return "-"
         return f"{self.scale * value:{sign}.{decimals - 2 * self.percent}f}"
 
 
-# All figures, in the order of every table, chart and file. To add one: a line here, and where its scenario is of a new
-# class a function registered with metrics.count.
+# All figures, in the order of every table, chart and file. To add one, add a line here. If its scenario is of a new
+# class, also register a function with metrics.count.
 METRICS = (
     Metric(key="psds1", title="PSDS, scenario 1", short="PSDS1", percent=False, scenario=PSDS1),
     Metric(key="psds2", title="PSDS, scenario 2", short="PSDS2", percent=False, scenario=PSDS2),
@@ -87,7 +87,7 @@ METRICS = (
     Metric(key="segment_f1", title="segment-based F1", short="SB-F1", percent=True, scenario=SEGMENT),
     Metric(key="intersection_f1", title="intersection-based F1", short="IB-F1", percent=True, scenario=INTERSECTION),
 )
-# Sections of metrics.json beside the official figures, in this order: their names, and what they are
+# Sections of metrics.json beside the official figures, in this order: {key: (name, description)}
 BESIDE = {
     "tuned": ("tuned", "each class's own threshold and median filter"),
     "median_reference": ("median reference", "each class's own median filter and threshold, chosen as its boxes are"),

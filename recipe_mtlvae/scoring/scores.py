@@ -1,4 +1,4 @@
-"""Score folders, one TSV a clip: `onset offset <class> ...`, windows gapless (sed_scores_eval's format)."""
+"""Score folders: one TSV for each clip, `onset offset <class> ...`, with gapless windows (sed_scores_eval's format)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import atomic_write, refuse_pipe
 
-SLACK = 1e-6  # s, by which neighbouring windows may miss each other: other programs round their times
-ROWS = 10_000  # written at a time, so that hours of scores need no more memory than minutes
+SLACK = 1e-6  # s; allowed gap or overlap of neighbouring windows, since other programs round their times
+ROWS = 10_000  # rows written at a time, so that hours of scores need no more memory than minutes
 
 
 class ClipScores(NamedTuple):
-    """One clip: window t covers [edges[t], edges[t + 1])."""
+    """The scores of one clip: window t covers [edges[t], edges[t + 1])."""
 
     edges: np.ndarray  # (windows + 1,) seconds
     scores: np.ndarray  # (windows, classes)
@@ -51,7 +51,7 @@ def write_scores(folder: Path, clip_id: str, scores: np.ndarray, step_seconds: f
 
 
 def score_text(clip: ClipScores, classes: Sequence[str]) -> Iterator[str]:
-    """The TSV of one clip, in parts."""
+    """Yield the TSV of one clip in parts."""
     edges, scores = clip
     row = "\t".join(["%.10g", "%.10g", *["%.8g"] * len(classes)]) + "\n"  # 8 digits tell float32 values near 1 apart
     yield "\t".join(["onset", "offset", *classes]) + "\n"
@@ -62,10 +62,10 @@ def score_text(clip: ClipScores, classes: Sequence[str]) -> Iterator[str]:
 
 
 def read_scores(folder: Path) -> ScoreFolder:
-    """Read a score folder; columns by name, in the order of its first file.
+    """Read a score folder. Columns are found by name and take the order of the first file.
 
-    Files that are hidden or not named *.tsv are none of its scores. Raises RecipeError with a fault for each file in
-    which windows or columns are wrong or a value is not a finite number.
+    Hidden files and files not named *.tsv are ignored. Raises RecipeError with a fault for each file in which windows
+    or columns are wrong or a value is not a finite number.
     """
     if not folder.is_dir():
         raise fail("no such score folder", path=folder)
@@ -95,7 +95,7 @@ def read_scores(folder: Path) -> ScoreFolder:
 
 
 def parse_scores(content: bytes, file: Path | str) -> tuple[tuple[str, ...], ClipScores]:
-    """The classes and scores of one clip's TSV. Raises RecipeError naming `file` and the line at fault."""
+    """Parse the classes and scores of one clip's TSV. Raises RecipeError naming `file` and the line at fault."""
     try:
         header, *lines = content.decode("utf-8").splitlines()
     except (UnicodeDecodeError, ValueError):
@@ -120,7 +120,7 @@ def parse_scores(content: bytes, file: Path | str) -> tuple[tuple[str, ...], Cli
 
 
 def _numbers(lines: Sequence[str], columns: int) -> np.ndarray | None:
-    """(lines, columns), or None where a row has another number of fields or a field is not a finite number."""
+    """Return the values (lines, columns), or None if a row does not consist of `columns` finite numbers."""
     if any(line.count("\t") != columns - 1 for line in lines):
         return None
     try:
@@ -133,7 +133,7 @@ def _numbers(lines: Sequence[str], columns: int) -> np.ndarray | None:
 
 
 def _bad_number(file: Path | str, lines: Sequence[str], columns: int) -> RecipeError:
-    """The first row that is wrong, in words."""
+    """Return an error that describes the first row that is wrong."""
     for number, line in enumerate(lines, start=2):
         fields = line.split("\t")
         if len(fields) != columns:

@@ -1,4 +1,4 @@
-"""The two figures by which a model is selected each epoch; quick, and without the metric packages."""
+"""The two figures that select a model after each epoch: fast, and without the metric packages."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ def intersection_f1(
     dtc: float = 0.5,
     gtc: float = 0.5,
 ) -> float:
-    """Macro F1 (0 to 1) with intersection criteria (Bilen et al., ICASSP 2020) at one operating point.
+    """Return the macro F1 (0 to 1) by intersection criteria (Bilen et al., ICASSP 2020) at one operating point.
 
     A detection is relevant when at least `dtc` of it lies in its class's truth; a truth event is found when relevant
-    detections cover at least `gtc` of it. The clips are the truth's; one without detections is event-free. Classes
-    without truth are left out of the mean; 0 when no class has any. Raises ValueError on detections in other clips.
+    detections cover at least `gtc` of it. The clips are those of the truth; one without detections is event-free.
+    Classes without truth are left out of the mean, which is 0 if no class has any. Raises ValueError on detections in
+    other clips.
     """
     if unknown := events_by_clip.keys() - truth_by_clip.keys():
         raise ValueError(f"detections in clips that the truth does not have: {sorted(unknown)[:3]}")
@@ -38,7 +39,7 @@ def intersection_f1(
 
 
 def macro_f1(predicted: np.ndarray, target: np.ndarray) -> float:
-    """Mean over the classes with any target of the F1 of clip labels; both (clips, classes), taken as booleans."""
+    """Return the mean F1 of clip labels over the classes with any target; both (clips, classes), taken as booleans."""
     if predicted.shape != target.shape or predicted.ndim != 2:
         raise ValueError(f"expected two arrays (clips, classes), got {predicted.shape} and {target.shape}")
     predicted, target = predicted.astype(bool), target.astype(bool)

@@ -1,9 +1,10 @@
-"""What PSDS counts, clip by clip, at every threshold at once.
+"""The counts that PSDS needs, clip by clip, at all thresholds at once.
 
-As the threshold falls, an event appears at its lowest score, grows where lower scores join it, and its former self
-ends there: each distinct interval [onset, offset) is a detection over one range of thresholds, and a clip of T windows
-has at most T of them. Judging each interval once, instead of each detection at each threshold, gives sed_scores_eval's
-intermediate statistics (Ebbers et al., ICASSP 2022) exactly, in a fraction of its time, and once for all criteria.
+As the threshold falls, a detection appears below the lowest score inside it. When the threshold falls below a score
+next to it, the detection ends and a longer one takes its place. Each distinct interval [onset, offset) is therefore a
+detection over one range of thresholds, and a clip of T windows has at most T of them. Judging each interval once,
+instead of each detection at each threshold, gives exactly the intermediate statistics of sed_scores_eval (Ebbers et
+al., ICASSP 2022) in a fraction of its time. The intervals are found once for all criteria.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from recipe_mtlvae.labels import Event
 from recipe_mtlvae.scoring.scenarios import Intersection
 from recipe_mtlvae.scoring.scores import ClipScores
 
-DECIMALS = 6  # seconds are compared at 1 us, as sed_scores_eval does: 0.3 * 10 must not exceed 3
+DECIMALS = 6  # seconds are compared at 1 us, as in sed_scores_eval: 0.1 * 3 must not exceed 0.3
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Changes of one class's counts as the threshold falls below a score, sorted by clip, then score.
+    """The changes of one class's counts as the threshold falls below each score, sorted by clip, then score.
 
-    The sum over a set of clips, or with a weight for each, gives that set's counts at every threshold.
+    Summed over a set of clips, with or without weights, they give the counts of that set at every threshold.
     """
 
     clip: np.ndarray  # (changes,) index of the clip
@@ -40,10 +41,10 @@ def changes(
     columns: Mapping[str, int],
     criteria: Sequence[Intersection],
 ) -> list[dict[str, Changes]]:
-    """For each of `criteria`, each class's Changes.
+    """Return the Changes of each class, for each of `criteria`.
 
     clips: edges (windows + 1,) in seconds and scores (windows, all classes), -inf where nothing is ever detected;
-    truth: each clip's events, disjoint within a class; columns: the classes to count and where their scores stand.
+    truth: the events of each clip, disjoint within a class; columns: the classes to count and their score columns.
     """
     timeline = _Timeline.of(clips, truth, list(columns))
     results: list[dict[str, Changes]] = [{} for _ in criteria]
@@ -58,13 +59,13 @@ def changes(
 
 @dataclass(frozen=True)
 class _Timeline:
-    """All clips one after the other: an entry for each window, and one that closes each clip, at its last edge."""
+    """All clips one after the other: an entry for each window, and a closing one for each clip, at its last edge."""
 
     clip: np.ndarray  # (entries,) index of the clip
-    time: np.ndarray  # (entries,) onset of the window
+    time: np.ndarray  # (entries,) s, onset of the window, or last edge of the clip
     closing: np.ndarray  # (entries,) whether the entry closes a clip
-    longest: int  # windows of the longest clip
-    covered: dict[str, np.ndarray]  # (entries,) seconds of the class's truth in the clip up to here
+    longest: int  # entries of the longest clip
+    covered: dict[str, np.ndarray]  # (entries,) seconds of the class's truth in the clip before this time
     events: dict[str, np.ndarray]  # (events, 3) clip, onset, offset, sorted by clip
 
     @classmethod
@@ -84,7 +85,7 @@ class _Timeline:
 
 
 def _covered(events: np.ndarray, first: np.ndarray, entries: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Seconds of `events` (events, 3) in their clip up to each entry's time: (entries,)."""
+    """Return the seconds of `events` (events, 3) in their clip before the time of each entry: (entries,)."""
     clip = events[:, 0].astype(np.int64)
     event, entry = ranges(first[clip], entries[clip])
     seconds = np.clip(time[entry] - events[event, 1], 0.0, events[event, 2] - events[event, 1])
@@ -92,35 +93,35 @@ def _covered(events: np.ndarray, first: np.ndarray, entries: np.ndarray, time: n
 
 
 def ranges(start: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All (i, start[i] + j) with j < count[i], as two arrays."""
+    """Return all pairs (i, start[i] + j) with j < count[i], as two arrays."""
     owner = np.repeat(np.arange(len(count)), count)
     return owner, np.arange(len(owner)) - np.repeat(np.cumsum(count) - count - start, count)
 
 
 @dataclass(frozen=True)
 class _Intervals:
-    """The distinct detections of one class over all thresholds: detected at thresholds in [merged, level)."""
+    """The distinct detections of one class (intervals,), each detected at thresholds in [merged, level)."""
 
-    clip: np.ndarray
-    start: np.ndarray  # entries of the timeline
-    end: np.ndarray
+    clip: np.ndarray  # index of the clip
+    start: np.ndarray  # index of the first entry of the timeline
+    end: np.ndarray  # index of the entry after the last
     seconds: np.ndarray
-    level: np.ndarray  # the lowest score within
-    merged: np.ndarray  # the higher of the two scores beside; -inf where it fills the clip
+    level: np.ndarray  # the lowest score inside
+    merged: np.ndarray  # the higher of the two neighbouring scores; -inf where the interval fills the clip
 
 
 def _intervals(timeline: _Timeline, clips: Sequence[ClipScores], column: int) -> _Intervals:
     scores = np.full(len(timeline.time), -np.inf)
     scores[~timeline.closing] = np.concatenate([clip.scores[:, column] for clip in clips])
-    # a run of equal scores is one step; every clip keeps its first and its closing entry
+    # a run of equal scores is one step; the first and the closing entry of every clip are kept
     kept = np.append(True, (scores[1:] != scores[:-1]) | timeline.closing[:-1]) | timeline.closing
     entry = np.flatnonzero(kept)
-    values = np.append(-np.inf, scores[entry])  # both ends closed
+    values = np.append(-np.inf, scores[entry])  # -inf at both ends
     steps = np.flatnonzero(values > -np.inf)
 
     minima = _range_minima(values, timeline.longest)
     before = _previous_not_above(values, steps, minima)
-    lowest_first = values[before] < values[steps]  # of equal scores in one interval, the first stands for it
+    lowest_first = values[before] < values[steps]  # of equal scores in one interval, the first represents it
     steps, before = steps[lowest_first], before[lowest_first]
     after = _next_below(values, steps, minima)
     start, end = entry[before], entry[after - 1]  # `values` is one ahead of `entry`
@@ -135,7 +136,7 @@ def _intervals(timeline: _Timeline, clips: Sequence[ClipScores], column: int) ->
 
 
 def _range_minima(values: np.ndarray, longest: int) -> list[np.ndarray]:
-    """[k][i]: the minimum of values[i : i + 2**k], for powers up to `longest`."""
+    """Return minima such that minima[k][i] = min(values[i : i + 2**k]), for 2**k up to `longest`."""
     minima = [values]
     while 2 ** len(minima) <= longest:
         width = 2 ** (len(minima) - 1)
@@ -145,7 +146,7 @@ def _range_minima(values: np.ndarray, longest: int) -> list[np.ndarray]:
 
 
 def _previous_not_above(values: np.ndarray, steps: np.ndarray, minima: list[np.ndarray]) -> np.ndarray:
-    """The last position before each of `steps` whose value is not above that step's."""
+    """Return, for each of `steps`, the last position before it whose value is not above the value there."""
     position, level = steps - 1, values[steps]
     for power in reversed(range(len(minima))):
         above = minima[power][np.maximum(position - 2**power + 1, 0)] > level
@@ -154,7 +155,7 @@ def _previous_not_above(values: np.ndarray, steps: np.ndarray, minima: list[np.n
 
 
 def _next_below(values: np.ndarray, steps: np.ndarray, minima: list[np.ndarray]) -> np.ndarray:
-    """The first position after each of `steps` whose value is below that step's."""
+    """Return, for each of `steps`, the first position after it whose value is below the value there."""
     position, level = steps + 1, values[steps]
     for power in reversed(range(len(minima))):
         not_below = minima[power][np.minimum(position, len(values) - 1)] >= level
@@ -164,12 +165,12 @@ def _next_below(values: np.ndarray, steps: np.ndarray, minima: list[np.ndarray])
 
 @dataclass(frozen=True)
 class _Moments:
-    """The scores at which a clip's detections change: those where an interval appears or ends."""
+    """The scores at which the detections of a clip change, because an interval appears or ends."""
 
     clip: np.ndarray  # (moments,), sorted
     score: np.ndarray  # (moments,), sorted within a clip
     appears: np.ndarray  # (intervals,) index of the moment
-    ends: np.ndarray  # (intervals,) index of the moment; the last, dropped one, where it never ends
+    ends: np.ndarray  # (intervals,) index of the moment, with score -inf where the interval never ends
 
     @classmethod
     def of(cls, intervals: _Intervals) -> _Moments:
@@ -183,7 +184,7 @@ class _Moments:
         return cls(clip[new], score[new], *np.split(index, 2))
 
     def sums(self, counted: np.ndarray) -> np.ndarray:
-        """Changes (moments,) of the number of detections among those `counted` (intervals,) booleans."""
+        """Return the changes (moments,) of the number of detections among `counted`, booleans (intervals,)."""
         size = len(self.clip)
         return np.bincount(self.appears[counted], minlength=size) - np.bincount(self.ends[counted], minlength=size)
 
@@ -212,7 +213,7 @@ def _class_changes(
 
 
 def _overlap(timeline: _Timeline, intervals: _Intervals, label: str) -> np.ndarray:
-    """Seconds of each interval in the truth of `label`."""
+    """Return how many seconds of each interval lie in the truth of `label`."""
     covered = timeline.covered[label]
     return (covered[intervals.end] - covered[intervals.start]).round(DECIMALS)
 
@@ -225,7 +226,7 @@ def _found(
     relevant: np.ndarray,
     gtc: float,
 ) -> np.ndarray:
-    """Changes (moments,) of the number of `references` of which relevant intervals cover at least `gtc`."""
+    """Return the changes (moments,) of the number of `references` that relevant intervals cover by at least `gtc`."""
     first = np.searchsorted(references[:, 0], intervals.clip[relevant], "left")
     count = np.searchsorted(references[:, 0], intervals.clip[relevant], "right") - first
     owner, reference = ranges(first, count)
@@ -236,11 +237,11 @@ def _found(
     shared = seconds > 0
     interval, reference, seconds = interval[shared], reference[shared], seconds[shared]
 
-    # each interval covers its share from where it appears down to where it ends
+    # each interval adds what it covers at the moment where it appears, and takes it away where it ends
     moment = np.concatenate([moments.appears[interval], moments.ends[interval]])
     reference = np.concatenate([reference, reference])
     seconds = np.concatenate([seconds, -seconds])
-    order = np.lexsort((-moment, reference))  # threshold falling
+    order = np.lexsort((-moment, reference))  # by falling threshold
     moment, reference, seconds = moment[order], reference[order], seconds[order]
     last = np.append((moment[1:] != moment[:-1]) | (reference[1:] != reference[:-1]), True)[: len(moment)]
     covered = np.cumsum(seconds)

@@ -1,4 +1,4 @@
-"""PSDS as the DCASE toolkit of 2023 and 2024 counts it: clips without events are dropped, ours are all counted."""
+"""PSDS as the DCASE toolkit of 2023 and 2024 counts it: over clips with events only. This recipe counts all clips."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from recipe_mtlvae.scoring.scores import ScoreFolder
 class ToolkitCount:
     """PSDS over the clips with events."""
 
-    clips: int
-    dropped: int  # without events
+    clips: int  # with events
+    dropped: int  # clips without events
     psds: dict[str, float]  # by metric key
 
 
 def psds_with_events(scores: ScoreFolder, reference: Reference, median_filter: int) -> ToolkitCount:
-    """Of unprocessed `scores` of exactly the reference's clips; median_filter: steps."""
+    """Compute PSDS from unprocessed `scores` of exactly the reference's clips; median_filter: output steps."""
     classes = len(scores.classes)
     filtered = Decoding((0.5,) * classes, (median_filter,) * classes).filtered(scores)
     return count_with_events(clip_statistics(filtered, {}, reference.truth, reference.durations))
 
 
 def count_with_events(statistics: ClipStatistics) -> ToolkitCount:
-    """The same, of what is counted clip by clip already."""
+    """Compute PSDS from statistics that are already counted clip by clip."""
     counted = np.array([bool(statistics.truth[clip]) for clip in statistics.clips])
     macro = resample(statistics, counted[None]).macro
     kept = int(counted.sum())

@@ -1,8 +1,8 @@
-"""One threshold and one median filter a class, chosen on clips that are in no test set.
+"""Choose one threshold and one median filter for each class, on clips that are in no test set.
 
-The sets at hand are small, so that the best point of a class's own grid is luck more often than not. Three things
-stand against that: a class with few events leans on the others; a plateau is chosen, not a peak; and all of it is kept
-only where it beats the fixed setting on clips that it was not tuned on.
+The available sets are small, so the best point of a class's own grid is usually luck. Three measures counter this: a
+class with few events also uses the events of the other classes; a plateau is chosen, not a peak; and the tuned setting
+is kept only if it beats the fixed setting on clips that it was not tuned on.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from recipe_mtlvae.scoring.scenarios import EVENT, INTERSECTION
 
 THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(2, 19))  # 0.1 to 0.9
 MEDIAN_FILTERS = (1, 3, 5, 7, 9, 13, 19, 27, 39)  # output steps: 64 ms to 2.5 s
-# Of 0, 5, 10 and 20, the only one that never lost against the fixed setting where it was tuned on 80 strong and 24 weak
-# clips of DESED validation, scored by the official baseline, and tested on the rest (tests/benchmarks/tuning.py)
-PRIOR_EVENTS = 20.0  # a class with so many events takes half from its own and half from all classes' events
-PLATEAU = 3  # grid points a side over which the objective is averaged
+# A class with this many events is judged half by its own events and half by those of all classes. Of 0, 5, 10 and 20,
+# 20 is the only value that never lost against the fixed setting when tuned on 80 strong and 24 weak clips of DESED
+# validation, scored by the official baseline, and tested on the rest (tests/benchmarks/tuning.py)
+PRIOR_EVENTS = 20.0
+PLATEAU = 3  # side, in grid points, of the square over which the objective is averaged
 FOLDS = 5
-NEAR = 1e-6  # objective a grid point of distance: of equal settings the one nearest to the fixed one
+NEAR = 1e-6  # objective lost with each grid point of distance, so that of equal settings the nearest to the fixed wins
 
 
 @dataclass(frozen=True)
 class StrongClips:
-    """Clips with events."""
+    """Clips whose events are known."""
 
     scores: np.ndarray  # (clips, steps, classes), unprocessed
     events: Sequence[Sequence[Event]]
@@ -42,7 +43,7 @@ class StrongClips:
 
 @dataclass(frozen=True)
 class WeakClips:
-    """Clips of which only the classes that occur are known."""
+    """Clips for which only the classes that occur are known."""
 
     scores: np.ndarray  # (clips, steps, classes), unprocessed
     present: np.ndarray  # (clips, classes), booleans
@@ -50,12 +51,12 @@ class WeakClips:
 
 @dataclass(frozen=True)
 class Tuning:
-    """The outcome. Objectives are means over event, intersection and clip F1, macro, 0 to 1."""
+    """The result. The objective is the mean of event-based, intersection-based and clip-level macro F1, 0 to 1."""
 
-    decoding: Decoding  # the fixed one where tuning did not beat it
-    objective: float  # of settings tuned in the same way, on clips that they were not tuned on
+    decoding: Decoding  # the fixed one if tuning did not beat it
+    objective: float  # cross-validated: settings are tuned in the same way and tested on other clips
     fixed_objective: float  # of the configuration's threshold and median filter, on the same clips
-    precision_recall: PrecisionRecall  # of the clips with events, with the decoding's median filters
+    precision_recall: PrecisionRecall  # of the strong clips, with the decoding's median filters
 
     @property
     def better(self) -> bool:
@@ -64,29 +65,29 @@ class Tuning:
 
 @dataclass(frozen=True)
 class _Counts:
-    """Of one criterion: true and false positives (clips, classes, filters, thresholds), what there was to find."""
+    """Counts of one criterion: true and false positives (clips, classes, filters, thresholds), and references."""
 
     true: np.ndarray
     false: np.ndarray
     references: np.ndarray  # (clips, classes)
 
     def of(self, clips: np.ndarray) -> _Counts:
-        """Of some clips together, without the first axis."""
+        """Return the sums over some clips, without the first axis."""
         return _Counts(*(counts[clips].sum(axis=0) for counts in (self.true, self.false, self.references)))
 
     def at(self, points: np.ndarray) -> _Counts:
-        """At one grid point a class: `points` (2, classes), the rows of its filter and its threshold."""
+        """Return the counts at a grid point for each class: `points` (2, classes), indices of filter and threshold."""
         every = np.arange(points.shape[1])
         return _Counts(self.true[:, every, *points], self.false[:, every, *points], self.references)
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """The settings to choose from; the fixed one is among them."""
+    """The settings to choose from, which include the fixed one."""
 
     median_filters: tuple[int, ...]
     thresholds: tuple[float, ...]
-    fixed: tuple[int, int]  # rows of the fixed filter and threshold
+    fixed: tuple[int, int]  # indices of the fixed filter and threshold
 
     @classmethod
     def around(cls, fixed: PostprocessConf) -> _Grid:
@@ -95,7 +96,7 @@ class _Grid:
         return cls(filters, thresholds, (filters.index(fixed.median_filter), thresholds.index(fixed.threshold)))
 
     def decoding(self, points: np.ndarray) -> Decoding:
-        """`points` as in _Counts.at"""
+        """Return the settings at `points`, as in _Counts.at."""
         filters, thresholds = points.tolist()
         return Decoding(
             tuple(self.thresholds[row] for row in thresholds), tuple(self.median_filters[row] for row in filters)
@@ -105,10 +106,10 @@ class _Grid:
 def tune(
     strong: StrongClips, weak: WeakClips, classes: Sequence[str], step_seconds: float, fixed: PostprocessConf
 ) -> Tuning:
-    """Choose for each class the setting with the best mean of event, intersection and clip F1.
+    """Choose for each class the setting with the best mean of event-based, intersection-based and clip-level F1.
 
-    The first two are counted on `strong`, the last on `weak`: whether a class is detected anywhere in a clip, which
-    brings in real recordings. Deterministic; some seconds for 2,500 clips.
+    The first two are counted on `strong`. The last is counted on `weak`, which brings in real recordings: it tells
+    whether a class is detected anywhere in a clip. Deterministic; takes some seconds for 2,500 clips.
     """
     grid = _Grid.around(fixed)
     criteria = [*_strong_counts(strong, classes, step_seconds, grid), _weak_counts(weak, grid)]
@@ -122,7 +123,7 @@ def tune(
 
 
 def _unseen(criteria: Sequence[_Counts], grid: _Grid) -> list[_Counts]:
-    """Counts of every clip with the settings chosen on the other folds' clips."""
+    """Return the counts of every clip with the settings chosen on the clips of the other folds."""
     folds = [np.random.default_rng(0).permutation(len(counts.true)) % FOLDS for counts in criteria]
     parts: list[list[_Counts]] = [[] for _ in criteria]
     for fold in range(FOLDS):
@@ -135,7 +136,7 @@ def _unseen(criteria: Sequence[_Counts], grid: _Grid) -> list[_Counts]:
 
 
 def _choose(criteria: Sequence[_Counts], clips: Sequence[np.ndarray], grid: _Grid) -> np.ndarray:
-    """The grid point of each class, as in _Counts.at, by the objective on some clips of each criterion."""
+    """Return the best grid point of each class, as in _Counts.at, on some clips of each criterion."""
     objective = np.mean([_leaning_f1(counts.of(own)) for counts, own in zip(criteria, clips, strict=True)], axis=0)
     objective = uniform_filter(objective, size=(1, PLATEAU, PLATEAU), mode="nearest")
     filters, thresholds = (np.arange(size) for size in objective.shape[1:])
@@ -145,7 +146,7 @@ def _choose(criteria: Sequence[_Counts], clips: Sequence[np.ndarray], grid: _Gri
 
 
 def _leaning_f1(counts: _Counts) -> np.ndarray:
-    """F1 (classes, filters, thresholds) as if PRIOR_EVENTS events more had been met with all classes' rates."""
+    """Return F1 (classes, filters, thresholds) as if PRIOR_EVENTS more events had the rates of all classes together."""
     total = max(counts.references.sum(), 1)
     true = counts.true + PRIOR_EVENTS * counts.true.sum(axis=0) / total
     false = counts.false + PRIOR_EVENTS * counts.false.sum(axis=0) / total
@@ -154,13 +155,13 @@ def _leaning_f1(counts: _Counts) -> np.ndarray:
 
 
 def _macro(criteria: Sequence[_Counts]) -> float:
-    """Mean over the criteria of F1, macro over the classes that there were to find; counts (clips, classes)."""
+    """Return the mean over the criteria of the macro F1 of the classes with references; counts (clips, classes)."""
     parts = ((counts.true, counts.false, counts.references) for counts in criteria)
     return float(np.mean([macro_of_counts(*(part.sum(axis=0) for part in counts)) for counts in parts]))
 
 
 def _strong_counts(clips: StrongClips, classes: Sequence[str], step_seconds: float, grid: _Grid) -> list[_Counts]:
-    """Of event and of intersection F1."""
+    """Return the counts of event-based and of intersection-based F1."""
     truth = EventTable.of([merge_events(events) for events in clips.events], classes)
     shape = (len(clips.scores), len(classes))
     ends = np.repeat(clips.durations, len(classes))
@@ -181,7 +182,7 @@ def _strong_counts(clips: StrongClips, classes: Sequence[str], step_seconds: flo
 def count_precision_recall(
     clips: StrongClips, classes: Sequence[str], step_seconds: float, decoding: Decoding
 ) -> PrecisionRecall:
-    """Of the clips' events, by intersection, with a decoding's median filters or boxes."""
+    """Count the events of the clips by intersection, after a decoding's median filters or boxes."""
     truth = EventTable.of([merge_events(events) for events in clips.events], classes)
     shape = (len(clips.scores), len(classes))
     ends = np.repeat(clips.durations, len(classes))
@@ -199,7 +200,7 @@ def count_precision_recall(
 
 
 def _weak_counts(clips: WeakClips, grid: _Grid) -> _Counts:
-    """Of F1 of the classes of a clip: those detected at any time against those that are there."""
+    """Return the counts of clip-level F1: classes detected at any time in a clip, against those that occur in it."""
     shape = (*clips.present.shape, len(grid.median_filters), len(grid.thresholds))
     found = np.zeros(shape, dtype=bool)
     for row, column, active in _active(clips.scores, grid):
@@ -209,9 +210,10 @@ def _weak_counts(clips: WeakClips, grid: _Grid) -> _Counts:
 
 
 def _active(scores: np.ndarray, grid: _Grid) -> Iterator[tuple[int, int, np.ndarray]]:
-    """For each filter and threshold of the grid, where the filtered scores are above: (clips, classes, steps).
+    """Yield (filter, threshold, active) for the indices of each filter and threshold of the grid.
 
-    A median is above a threshold where more than half of its window is, so that sums of booleans are enough.
+    active (clips, classes, steps): where the filtered scores are above the threshold. A median is above a threshold if
+    more than half of its window is, so that sums of booleans are enough.
     """
     half, steps = max(grid.median_filters) // 2, scores.shape[1]
     padded = np.pad(scores.transpose(0, 2, 1), ((0, 0), (0, 0), (half, half)), mode="symmetric")
@@ -225,7 +227,7 @@ def _active(scores: np.ndarray, grid: _Grid) -> Iterator[tuple[int, int, np.ndar
 
 
 def events_of(active: np.ndarray, step_seconds: float, ends: np.ndarray) -> EventTable:
-    """The active stretches of (clips, classes, steps), cut at each group's end in seconds."""
+    """Return the stretches of `active` (clips, classes, steps), cut at `ends` (clips * classes,) in seconds."""
     group, first, last = stretches(active)
     onset, offset = first * step_seconds, last * step_seconds
     within = onset < ends[group]
