@@ -1,1 +1,1 @@
-"""Challenge packages and their check."""
+"""Write and check submission packages for the challenge."""

@@ -1,4 +1,4 @@
-"""All faults of a submission package."""
+"""Find all faults of a submission package."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from recipe_mtlvae.submission.check_scores import check_scores, check_together, 
 from recipe_mtlvae.submission.package_files import Package, open_package
 from recipe_mtlvae.submission.profile import Profile, fill, thresholds_of
 
-SHOWN_LINES = 100  # of one sort; the others are counted
-MEASURED = "energy_consumed"  # codecarbon's column of kWh
+SHOWN_LINES = 100  # of each sort; the others are only counted
+MEASURED = "energy_consumed"  # codecarbon's column of the energy in kWh
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What is wrong with a package. It is fit for submission where `faults` is empty and `rehearsal` is None."""
+    """The result of a check. A package is fit for submission if `faults` is empty and `rehearsal` is None."""
 
-    labels: tuple[str, ...]  # its systems
+    labels: tuple[str, ...]  # of the systems in the package
     faults: tuple[Fault, ...]
-    left: tuple[Fault, ...]  # of a rehearsal only: what is still to be filled in before one is submitted
-    rehearsal: str | None  # why it is one
+    left: tuple[Fault, ...]  # only for a rehearsal: what must be filled in before submission
+    rehearsal: str | None  # why the package is a rehearsal; None: it is not
     warnings: tuple[Fault, ...] = ()
-    unverified: str | None = None  # what to keep in mind of rules that nothing public confirms
+    unverified: str | None = None  # a note, if no public source confirms the rules
 
     def lines(self, path: Path) -> list[str]:
-        """For people: a line a fault, then what is left to do, then the verdict."""
+        """Return the report for the terminal: a line for each fault, then what is left to do, then the verdict."""
         lines = _shown("warning", self.warnings) + _shown("error", self.faults)
         if self.faults:
             lines.append(f"{path}: {len(self.faults)} fault{'s' * (len(self.faults) != 1)}")
@@ -52,7 +52,7 @@ def _shown(sort: str, faults: Sequence[Fault]) -> list[str]:
 def check_package(path: Path, profile: Profile) -> CheckReport:
     """Check the package at `path`, a zip file or a folder, against the rules of `profile`.
 
-    Faults lie in the package; RecipeError is raised only where `path` is no package at all.
+    Faults in the package are returned. RecipeError is raised only if `path` is not a package at all.
     """
     results = Results()
     with open_package(path) as package:
@@ -116,11 +116,11 @@ def _check_system(package: Package, label: str, names: list[str], profile: Profi
     elif set(label.split("_")) & set(rules.placeholders):
         what = f"the label still has the example's {' and '.join(rules.placeholders)}"
         results.left.append(Fault(what, "fill in the authors of the submission profile", f"{label}/"))
-    rest = set(names)  # each check takes its files out
+    rest = set(names)  # each check removes the files that it covers
     meta_name = _expected_file(fill(patterns.meta, {"label": label}), rest, results)
     meta = check_meta(package, meta_name, label, profile, results) if meta_name else Meta()
     results.rehearsal = results.rehearsal or meta.rehearsal
-    # a rehearsal may be made on any corpus: its classes are those that it has results for
+    # a rehearsal may use any corpus: its classes are those with a result in the meta file
     classes = (meta.rehearsal and meta.classes) or rules.classes
     if patterns.events is not None:
         name = fill(patterns.events, {"label": label})
@@ -159,7 +159,7 @@ def _check_score_folders(
 
 
 def _check_energy(package: Package, label: str, rest: set[str], profile: Profile, results: Results) -> None:
-    """codecarbon's CSVs."""
+    """Check codecarbon's CSV files."""
     patterns = profile.package
     names = {
         fill(patterns.energy, {"label": label, "run": run, "phase": phase}): phase
@@ -186,7 +186,7 @@ def _check_energy(package: Package, label: str, rest: set[str], profile: Profile
 
 
 def _expected_file(name: str, rest: set[str], results: Results, optional: bool = False) -> str | None:
-    """The file `name`, or the one that was meant."""
+    """Take the file `name` out of `rest`, or else a file with the same ending, which was probably meant."""
     if name in rest:
         rest.remove(name)
         return name
@@ -201,7 +201,7 @@ def _expected_file(name: str, rest: set[str], results: Results, optional: bool =
 
 
 def _operating_points(label: str, rest: set[str], profile: Profile, results: Results) -> dict[float, str]:
-    """The operating points' files by threshold, from the one folder that holds them."""
+    """Take the operating points' files out of `rest`, from the folder with most of them; return them by threshold."""
     pattern = PurePosixPath(profile.package.operating_points).name
     expected = {
         fill(pattern, {"threshold": f"{threshold:.2f}"}): threshold

@@ -1,4 +1,4 @@
-"""Event files of a submission package: columns, times, labels, and operating points that lie within each other."""
+"""Check the event files of a submission package: columns, times, labels, and whether operating points are nested."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from recipe_mtlvae.submission.check_results import CountedFaults, Results
 from recipe_mtlvae.submission.package_files import Package
 from recipe_mtlvae.submission.profile import Profile
 
-MAX_ROWS = 1_000_000  # of one file: 77 on each of 13,000 clips
+MAX_ROWS = 1_000_000  # of one file, enough for 77 on each of 13,000 clips
 TOLERANCE = 2e-3  # s; files are written with three decimals or more
 
 
 @dataclass(frozen=True)
 class EventFile:
-    """The sound rows of one file: line, onset s, offset s, line ... by (filename, label)."""
+    """The valid rows of one file by (filename, label), flattened: line, onset (s), offset (s), line ..."""
 
     name: str
     events: dict[tuple[str, str], array[float]] = field(default_factory=dict)
@@ -57,7 +57,7 @@ def read_event_file(
 
 
 def check_nested(higher: EventFile, lower: EventFile) -> list[Fault]:
-    """Each event of the higher threshold must lie within one of the next lower: scores passed both."""
+    """Check that each event of `higher` lies within one of `lower`, as at two thresholds of the same scores."""
     faults = CountedFaults(higher.name)
     where = lower.name.rpartition("/")[2]
     what = f"the event is in none of {where}: the two are not thresholds of the same scores"

@@ -1,4 +1,4 @@
-"""The meta file of a submission package: label, authors, and the values that the challenge asks for."""
+"""Check the meta file of a submission package: label, authors, and the values that the challenge asks for."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from recipe_mtlvae.submission.check_results import CountedFaults, Results
 from recipe_mtlvae.submission.package_files import Package
 from recipe_mtlvae.submission.profile import REHEARSAL, Profile
 
-MAX_META = 2**17  # bytes, some 20 times a real one
-MAX_CLASSES = 1000  # of those that a result is listed for
+MAX_META = 2**17  # bytes, about 20 times the size of a real meta file
+MAX_CLASSES = 1000  # classes with a listed result that are checked
 Key = tuple[Any, ...]  # the names from the root to a value, such as ("submission", "label")
 
 
 @dataclass(frozen=True)
 class Meta:
-    """What the meta file of one system says."""
+    """What the check of the package needs from the meta file of one system."""
 
-    rehearsal: str | None = None  # why it is one
-    classes: tuple[str, ...] = ()  # those it lists results for
+    rehearsal: str | None = None  # why the package is a rehearsal; None: it is not
+    classes: tuple[str, ...] = ()  # with a listed result
 
 
 def check_meta(package: Package, name: str, label: str, profile: Profile, results: Results) -> Meta:
@@ -59,7 +59,7 @@ def check_meta(package: Package, name: str, label: str, profile: Profile, result
 
 
 class Document:
-    """A meta file with the line of each key. Raises RecipeError where it cannot be read."""
+    """A meta file with the line of each key. Raises RecipeError if it cannot be read."""
 
     def __init__(self, package: Package, name: str) -> None:
         self.name = name
@@ -77,24 +77,24 @@ class Document:
             raise fail(f"not valid YAML: {problem}", path=name, line=line) from None
 
     def get(self, key: Key) -> Any:
-        """The value there; None where there is none."""
+        """Return the value of a key; None if there is none."""
         value = self.content
         for part in key:
             value = value.get(part) if isinstance(value, dict) else None
         return value
 
     def has(self, key: Key) -> bool:
-        """Whether the key is there, whatever its value."""
+        """Return whether the key exists, whatever its value."""
         entries = self.get(key[:-1]) if key[:-1] else self.content
         return isinstance(entries, dict) and key[-1] in entries
 
     def key_at(self, line: int) -> Key:
-        """The innermost key whose value begins in this line, counted from 1, or before it."""
+        """Return the innermost key whose value begins in or before `line`, counted from 1."""
         node, key = self.root, []
         while isinstance(node, yaml.CollectionNode):
             pairs = node.value if isinstance(node, yaml.MappingNode) else [(item, item) for item in node.value]
             before = [(number, pair) for number, pair in enumerate(pairs, 1) if pair[0].start_mark.line < line]
-            if not before or len(key) > 50:  # an alias may lead in a circle
+            if not before or len(key) > 50:  # aliases may form a cycle
                 break
             number, (name, value) = before[-1]
             key.append(name.value if isinstance(node, yaml.MappingNode) else number)
@@ -107,7 +107,7 @@ class Document:
         )
 
     def expand(self, key: Key) -> list[Key]:
-        """The keys that a key with one `*` stands for."""
+        """Return the keys that a key with one `*` stands for; the parent of `*` if there are none."""
         if "*" not in key:
             return [key]
         star = key.index("*")
@@ -118,7 +118,7 @@ class Document:
 
 
 def _check_characters(document: Document, profile: Profile) -> list[Fault]:
-    """Characters that the challenge's reader does not take, in whatever value, key or comment."""
+    """Find characters that the challenge's reader does not accept, in any value, key or comment."""
     faults = CountedFaults(document.name, "lines")
     for number, text in enumerate(document.text.splitlines(), start=1):
         for character in profile.rules.forbidden_characters:
@@ -176,7 +176,7 @@ def _check_authors(document: Document, profile: Profile) -> list[Fault]:
 
 
 def _check_value(document: Document, key: Key, kind: str, results: Results) -> None:
-    """One value by its kind, profile.KINDS; what is open still, null or NaN, is left for a rehearsal."""
+    """Check one value by its kind (profile.KINDS). A rehearsal may leave it open: null, or NaN for a float."""
     value, (kind, _, other) = document.get(key), kind.partition(" or ")
     if other == "missing" and value is None:
         return

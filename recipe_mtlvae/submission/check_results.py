@@ -1,4 +1,4 @@
-"""What a check finds wrong with a package; of faults by the thousand the first of each kind and a count."""
+"""The results of a check. Of thousands of faults, only the first of each kind are kept; the others are counted."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 
 from recipe_mtlvae.errors import Fault
 
-SHOWN = 20  # of one kind
-KINDS = 20  # the faults of all further ones are counted together
+SHOWN = 20  # faults kept of each kind
+KINDS = 20  # faults of any further kind are counted together
 
 
 @dataclass
 class Results:
     faults: list[Fault] = field(default_factory=list)
-    left: list[Fault] = field(default_factory=list)  # faults too, but a rehearsal may leave these open
+    left: list[Fault] = field(default_factory=list)  # faults that a rehearsal may have
     warnings: list[Fault] = field(default_factory=list)
-    rehearsal: str | None = None  # why it is one
+    rehearsal: str | None = None  # why the package is a rehearsal; None: it is not
 
 
 class CountedFaults:
-    """Faults of one place, such as the rows of a file."""
+    """The faults of one place, such as the rows of a file, counted by kind."""
 
     def __init__(self, place: str, unit: str = "rows") -> None:
         self.place = place

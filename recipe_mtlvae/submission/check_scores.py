@@ -1,4 +1,4 @@
-"""Score folders of a submission package: one TSV a clip, the same clips in each, every file read."""
+"""Check the score folders of a submission package: each has one TSV for each clip, and every file is read."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from recipe_mtlvae.submission.profile import Rules
 
 @dataclass(frozen=True)
 class CheckedFolder:
-    """One score folder."""
+    """A score folder that was checked."""
 
     folder: str
     clips: frozenset[str]
-    digest: int  # of all its scores
+    digest: int  # checksum of all its scores
 
 
 def check_scores(
     package: Package, folder: str, names: Sequence[str], rules: Rules, rehearsal: bool, results: Results
 ) -> CheckedFolder:
-    """Check `names`, the files below `folder`: as many TSVs as the rules have clips, a column for each class.
+    """Check `names`, the files below `folder`: as many TSVs as the rules have clips, each with a column for each class.
 
-    A rehearsal may have other classes, the same in every file.
+    A rehearsal may have other classes, but the same ones in every file.
     """
     faults = CountedFaults(f"{folder}/", "files")
     tables = [name for name in names if name.endswith(".tsv") and name.count("/") == folder.count("/") + 1]
@@ -64,7 +64,7 @@ def check_scores(
 
 
 def check_together(folders: Sequence[CheckedFolder]) -> list[Fault]:
-    """All folders must be of the same clips."""
+    """Check that all folders have the same clips."""
     faults = []
     for one in folders[1:]:
         first = folders[0]
@@ -77,7 +77,7 @@ def check_together(folders: Sequence[CheckedFolder]) -> list[Fault]:
 
 
 def copies(folders: Sequence[CheckedFolder]) -> list[Fault]:
-    """Runs are trainings of their own: equal scores are likely one run packed twice."""
+    """Find folders with equal scores. Each run is a training of its own, so one run was probably packed twice."""
     found = []
     for i, one in enumerate(folders):
         if same := next((other for other in folders[:i] if other.clips and other.digest == one.digest), None):

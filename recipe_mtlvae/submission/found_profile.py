@@ -1,4 +1,4 @@
-"""Which challenge year a package is for, from what it holds."""
+"""Find out which year of the challenge a package is for, from its content."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from recipe_mtlvae.submission.check_meta import Document
 from recipe_mtlvae.submission.package_files import open_package
 from recipe_mtlvae.submission.profile import DEFAULT_PROFILE, Profile, read_profile, shipped_profiles
 
-LOOKED_AT = 20_000  # files: enough for a system
+LOOKED_AT = 20_000  # files and folders: enough for one system
 
 
 def found_profile(path: Path) -> tuple[str, Profile]:
-    """The shipped profile, with its name, of whose outputs, labels and meta keys the package has the largest share.
+    """Return the name and profile of the shipped profile that fits the package best.
 
-    Raises RecipeError where `path` is no package at all.
+    The package has the largest share of the outputs, labels and meta keys of this profile. Raises RecipeError if `path`
+    is not a package at all.
     """
     profiles = {name: read_profile(file) for name, file in shipped_profiles().items()}
     document = None
@@ -42,7 +43,7 @@ def _share(names: Sequence[str], folders: Sequence[str], document: Document | No
 
 
 def _holds(names: Sequence[str], pattern: str) -> bool:
-    """Whether a file has this name, or lies in a folder of this name."""
+    """Return whether a file, or a folder that contains a file, has a name of this pattern."""
     parts = re.split(r"\{\w+\}", pattern)
     expression = re.compile("[^/]+".join(map(re.escape, parts)) + r"(/[^/]+)?")
     return any(expression.fullmatch(name) for name in names)

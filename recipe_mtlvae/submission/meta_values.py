@@ -1,4 +1,4 @@
-"""What is known of a system, its training and its figures for its package's meta file, by the {names} of a profile."""
+"""The values that a package's meta file gives for a system, its training and its figures, by a profile's {names}."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from recipe_mtlvae.systems import SYSTEMS, system_module
 
 
 def meta_values(runs: Sequence[Run], conf: Conf, profile: Profile, split: str) -> dict[str, Any]:
-    """Of several runs the mean of each figure; None where one was not measured.
+    """Return the values by name. Each figure is the mean over the runs; None if one of them was not measured.
 
-    Energy of phases in kWh; MACs for 10 s of audio. Raises RecipeError where there are no scores of dev-test, which is
-    the split that the profile names.
+    The energy of each phase is in kWh; MACs are for 10 s of audio. Raises RecipeError if a run has no scores of
+    dev-test, which is the split that the profile names.
     """
     for run in runs:
         if profile.devtest not in run.metrics:
@@ -72,24 +72,24 @@ def meta_values(runs: Sequence[Run], conf: Conf, profile: Profile, split: str) -
 
 
 def data_augmentation(conf: Conf) -> str | None:
-    """The augmentations of training clips that are switched on."""
+    """Return the names of the augmentations of training clips that are switched on."""
     kinds = get_type_hints(AugmentConf, include_extras=True)
     names = [name for name, kind in kinds.items() if kind == Probability and getattr(conf.augment, name) > 0]
     return ", ".join(name.replace("_", " ") for name in names) or None
 
 
 def embeddings(conf: Conf) -> str | None:
-    """The pretrained encoder whose embeddings the network takes."""
+    """Return the name of the pretrained encoder whose embeddings the network takes."""
     return conf.encoder.name if "embeddings" in system_module(conf.system).inputs(conf) else None
 
 
 def training_data(conf: Conf, profile: Profile) -> list[str]:
-    """The profile's names of the sets that the active tasks are trained on."""
+    """Return the profile's names of the data sets that the active tasks are trained on."""
     return [text for task, text in profile.training_data.items() if task in conf.tasks]
 
 
 def external_data(conf: Conf, profile: Profile) -> list[str] | None:
-    """Those that are not the challenge's own, recordings from which soundscapes were made, and pretrained weights."""
+    """Return the data from outside the challenge: data sets, recordings in a soundbank, and pretrained weights."""
     found = [text for task, text in profile.external_data.items() if task in conf.tasks]
     if conf.data.soundbank is not None:
         found.append(f"recordings of {Path(conf.data.soundbank).name}")
@@ -99,13 +99,13 @@ def external_data(conf: Conf, profile: Profile) -> list[str] | None:
 
 
 def semi_supervised(conf: Conf) -> str | None:
-    """The system's ways that have a weight, where unlabeled clips are used at all."""
+    """Return the semi-supervised methods that are switched on, if unlabeled clips are used at all."""
     ways = _switched_on(SYSTEMS[conf.system].semi_supervised, conf) if "reconstruction" in conf.tasks else ()
     return ", ".join(ways) or None
 
 
 def post_processing(conf: Conf) -> str | None:
-    """The system's own, then the median filter; one of a single step changes nothing."""
+    """Return the system's own post-processing, then the median filter unless it has one step, which changes nothing."""
     ways, steps = _switched_on(SYSTEMS[conf.system].post_processing, conf), conf.postprocess.median_filter
     if steps > 1:
         step_seconds = Grid.of(conf.features, conf.data.clip_seconds).step_seconds
@@ -114,25 +114,25 @@ def post_processing(conf: Conf) -> str | None:
 
 
 def _switched_on(ways: Mapping[str, str], conf: Conf) -> list[str]:
-    """Those whose keys are neither 0 nor false."""
+    """Return the descriptions in `ways` whose configuration key is neither 0 nor false."""
     return [way for key, way in ways.items() if attrgetter(key)(conf)]
 
 
 def short(value: float) -> int | float:
-    """16 rather than 16.0; three decimals at most."""
+    """Round to three decimals at most; 16 rather than 16.0."""
     value = round(value, 3)
     return int(value) if value == int(value) else value
 
 
 def _psds_with_events(runs: Sequence[Run], conf: Conf, split: str) -> dict[str, Any]:
-    """PSDS over the clips with events alone, as the challenge's own tools of 2023 and 2024 count; and these clips."""
+    """Return PSDS over the clips with events, as the challenge's tools of 2023 and 2024 count it, and how many."""
     keys = [metric.key for metric in METRICS if metric.is_psds]
     found = []
     for run in runs:
         try:
             reference = read_written_reference(reference_path(run.folder, split))
             scores = attach(read_scores(run.folder / "scores" / split), reference, allow_missing=False).scores
-        except RecipeError:  # a run that does not carry its truth or its scores
+        except RecipeError:  # a run without its truth or its scores
             return {**{f"{key}_with_events": None for key in keys}, "clips_with_events": None}
         from recipe_mtlvae.scoring.toolkit_count import psds_with_events  # slow: sed_scores_eval
 
@@ -142,7 +142,7 @@ def _psds_with_events(runs: Sequence[Run], conf: Conf, split: str) -> dict[str, 
 
 
 def _author(author: dict[str, Any]) -> dict[str, Any]:
-    """The challenge's readers take any `corresponding` for a yes, so the others must not have the key."""
+    """Return an author's entry, with `corresponding` only if true: the challenge's readers take any value for true."""
     return (
         author if author["corresponding"] else {k: v for k, v in author.items() if k not in ("corresponding", "email")}
     )
@@ -154,7 +154,7 @@ def _kwh(runs: Sequence[Run], phase: str) -> float | None:
 
 
 def _measured_by(runs: Sequence[Run]) -> str | None:
-    """How, with what and on what each was: figures are comparable only where these are the same."""
+    """Return how and on what each training was measured. Figures are comparable only if this is the same."""
     found = []
     for phase in (run.energy.get("training", {}) for run in runs):
         parts = [f"codecarbon {phase['codecarbon']}" if phase.get("codecarbon") else None]
@@ -164,7 +164,7 @@ def _measured_by(runs: Sequence[Run]) -> str | None:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    """None where any is; one alone as it is."""
+    """Return the mean; None if any of the values is None."""
     known = list(values)
     return None if None in known else float(np.mean(known))
 

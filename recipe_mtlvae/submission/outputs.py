@@ -1,4 +1,4 @@
-"""A system's output on a split as a package has it: events, operating points, score folders."""
+"""A system's output on a split in the form of a package: events, operating points and score folders."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from recipe_mtlvae.scoring.postprocess import median_filter, stretches
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder, score_text
 from recipe_mtlvae.submission.profile import Profile, fill, thresholds_of
 
-Files = dict[str, bytes | Callable[[], bytes]]  # by name; thousands of score files are made as they are written
+Files = dict[str, bytes | Callable[[], bytes]]  # by name; score files are made as they are written
 
 
 def clip_ids(split: Split) -> dict[str, str]:
-    """File names by clip id, sorted by name."""
+    """Return the file names by clip id, sorted by file name."""
     return {stem_of(clip.name): clip.name for clip in sorted(split.clips, key=lambda clip: clip.name)}
 
 
 def event_files(split: Split, scores: ScoreFolder, conf: Conf, profile: Profile) -> Files:
-    """One TSV of events for each threshold that the profile asks for, all from the same median-filtered scores.
+    """Return a TSV of events for each threshold that the profile asks for, all from the same median-filtered scores.
 
-    Rows are sorted by file name, onset, offset and label. Events end with their clip.
+    Rows are sorted by file name, onset, offset and label. Events are cut at the end of their clip.
     """
     patterns, names, columns = profile.package, profile.names, profile.package.columns
     wanted: dict[str, float] = {}  # thresholds by file name
@@ -47,7 +47,7 @@ def event_files(split: Split, scores: ScoreFolder, conf: Conf, profile: Profile)
 def score_files(
     folder: str, split: Split, scores: ScoreFolder, filled: Sequence[str], profile: Profile, steps: int
 ) -> Files:
-    """One TSV a clip, with the classes that are `filled`; median-filtered over `steps`."""
+    """Return a TSV of scores for each clip, median-filtered over `steps`, with constant scores for `filled` classes."""
 
     def content(clip: ClipScores) -> bytes:
         values = median_filter(clip.scores, steps)
@@ -66,9 +66,9 @@ def _rows(
     thresholds: Sequence[float],
     columns: Sequence[str],
 ) -> list[list[str]]:
-    """TSV rows of one clip for each threshold: postprocess.to_events for all thresholds in one pass.
+    """Return the TSV rows of one clip for each threshold: postprocess.to_events for all thresholds in one pass.
 
-    `scores` (steps, classes), `edges` (steps + 1,) and `duration` in seconds.
+    `scores` (steps, classes); `edges` (steps + 1,) and `duration` in seconds.
     """
     limits = np.asarray(thresholds, dtype=scores.dtype)[:, None, None]
     row, first, last = stretches(np.greater(scores.T, limits))

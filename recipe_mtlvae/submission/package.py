@@ -1,4 +1,4 @@
-"""A challenge's submission package out of runs: their outputs, meta file, energy records and report in one zip."""
+"""Write a submission package from runs: their outputs, meta file, energy records and report in one zip file."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class Submission:
 
     path: Path
     label: str
-    split: str  # whose output it holds
+    split: str  # the split whose output is packed
     clips: int
-    filled: tuple[str, ...]  # classes that the network does not know, with the profile's fill for a score
-    rehearsal: tuple[str, ...]  # why it is not for submission; empty if it is
-    values: dict[str, Any]  # what was filled in, by the names of the profile's meta
+    filled: tuple[str, ...]  # classes that the network does not know, whose score is the profile's `fill`
+    rehearsal: tuple[str, ...]  # why the package is a rehearsal; empty: it is not
+    values: dict[str, Any]  # what was filled into the profile's `meta`, by {name}
 
 
 def submission_split(corpus: Corpus, profile: Profile) -> str | None:
-    """The split whose output is packed: the evaluation set, else the last test split beside dev-test; None: neither."""
+    """Return the split to pack: the evaluation set, else the last test split other than dev-test; None: neither."""
     tests = [name for name in of_role(corpus.splits, "test") if name != profile.devtest]
     return EVALUATION if EVALUATION in tests else tests[-1] if tests else None
 
@@ -47,11 +47,11 @@ def submission_split(corpus: Corpus, profile: Profile) -> str | None:
 def build_submission(
     run_dirs: Sequence[Path], conf: Conf, root: Path, profile: Profile, home: Path | None = None
 ) -> Submission:
-    """Write the profile's zip below <home>/submission/; the same inputs give the same bytes.
+    """Write the profile's zip file below <home>/submission/. The same inputs give the same bytes.
 
-    run_dirs: trainings of one system, the profile's number or fewer for a rehearsal; root: the corpus; home: the run
-    that the package is of, None: the first. Raises RecipeError where scores or metrics are missing or do not fit the
-    split's clips.
+    run_dirs: trainings of one system, as many as the profile asks for, or fewer for a rehearsal; root: folder of the
+    corpus; home: the run that the package belongs to, None: the first. Raises RecipeError if scores or metrics are
+    missing or do not fit the split's clips.
     """
     corpus, patterns = Corpus(conf, root), profile.package
     name = submission_split(corpus, profile)
@@ -100,7 +100,7 @@ def _meta_file(profile: Profile, values: Mapping[str, Any], rehearsal: Sequence[
 
 
 def _energy_files(run: Run, profile: Profile, names: Mapping[str, Any], split: str) -> Files:
-    """codecarbon's records of the run as its own CSV, a row a measured part; none where it left none."""
+    """Return codecarbon's records of a run in its CSV format, a row for each measured part; no file without records."""
     files: Files = {}
     for phase in profile.package.energy_phases:
         records = (
@@ -117,7 +117,7 @@ def _energy_files(run: Run, profile: Profile, names: Mapping[str, Any], split: s
 
 
 def _check_clips(split: Split, ids: Mapping[str, str], scores: ScoreFolder) -> None:
-    """Scores are found by the file name without its ending: each clip needs its own."""
+    """Check that each clip has scores. They are found by its file name without the ending, which must be unique."""
     faults = []
     if len(ids) < len(split.clips):
         faults.append(Fault("two files differ only in their ending", "rename one", split.clips[0].path.parent))
@@ -158,7 +158,7 @@ def _read_report(file: Path) -> bytes:
 
 
 def _write_zip(path: Path, files: Files) -> None:
-    """All members with one fixed date, sorted: the same content gives the same bytes."""
+    """Write all members sorted and with a fixed date, so that the same content gives the same bytes."""
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, content in sorted(files.items()):
             member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))

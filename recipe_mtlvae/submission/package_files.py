@@ -1,4 +1,4 @@
-"""The files of a submission package, a zip or a folder, read without unpacking and without trust."""
+"""Read the files of a submission package, a zip file or a folder, without unpacking it and without trusting it."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from typing import BinaryIO
 from recipe_mtlvae.errors import Fault, fail
 from recipe_mtlvae.submission.check_results import CountedFaults
 
-# Three times what eight systems take with six score folders of 2,200 clips and 27 classes; what is larger is not read
+# Three times the size of eight systems with six score folders of 2,200 clips and 27 classes. Nothing larger is read
 MAX_FILES = 200_000
 MAX_BYTES = 16 * 2**30
-MAX_TABLE = 64 * 2**20  # of one TSV
-MAX_DIRECTORY = MAX_FILES * 256  # a zip's list of its files, which is read whole
+MAX_TABLE = 64 * 2**20  # bytes of one TSV
+MAX_DIRECTORY = MAX_FILES * 256  # bytes of a zip's list of files, which is read as a whole
 MAX_LINE = 65_536
 
 
 @dataclass(frozen=True)
 class Package:
-    """What a package holds. `files` opens each by its name, relative to the package's root with '/' between folders."""
+    """The content of a package. `files` opens each file by its path relative to the package's root, with '/'."""
 
     path: Path
     files: dict[str, Callable[[], BinaryIO]]
-    folders: frozenset[str]  # at its top, empty ones too
-    faults: tuple[Fault, ...]  # what may not be read: names that leave the package, links, sizes of a zip bomb
+    folders: frozenset[str]  # at the top level, including empty ones
+    faults: tuple[Fault, ...]  # what is not read: paths that leave the package, links, the sizes of a zip bomb
 
     def read(self, name: str, limit: int) -> bytes:
-        """At most `limit` bytes of a file. Raises RecipeError where it cannot be read."""
+        """Return at most `limit` bytes of a file. Raises RecipeError if it cannot be read."""
         with _readable(name), self.files[name]() as stream:
             return stream.read(limit)
 
     def lines(self, name: str) -> Iterator[str]:
-        """A text file line by line, without line ends. Raises RecipeError where it cannot be read as UTF-8."""
+        """Yield the lines of a text file without line ends. Raises RecipeError if it cannot be read as UTF-8."""
         with _readable(name), self.files[name]() as stream:
             number = size = 0
             while raw := stream.readline(MAX_LINE):
@@ -55,7 +55,7 @@ class Package:
 
 @contextlib.contextmanager
 def open_package(path: Path) -> Iterator[Package]:
-    """The package at `path`. Raises RecipeError where it is neither a zip nor a folder."""
+    """Open the package at `path`. Raises RecipeError if it is neither a zip file nor a folder."""
     if path.is_dir():
         yield _of_folder(path)
         return

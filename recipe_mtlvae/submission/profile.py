@@ -1,4 +1,4 @@
-"""What a challenge's year asks of a submission package: conf/submission/<profile>.yaml as sections."""
+"""What a year of the challenge asks of a submission package: conf/submission/<profile>.yaml as sections."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ DEFAULT_PROFILE = PROFILES / "dcase2022.yaml"
 UNACCENTED = str.maketrans(
     {"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe"}
 )
-# What a value of the meta file may be; `texts` is a text or a list of them, `anything` also null
+# Kinds of values in the meta file; `texts` is a text or a list of texts, `anything` includes null
 KINDS = ("number", "integer", "float", "text", "texts", "anything")
-REHEARSAL = "REHEARSAL, not for submission"  # how `submission.notes` of such a package's meta file begins
+REHEARSAL = "REHEARSAL, not for submission"  # how `submission.notes` begins in a rehearsal's meta file
 
 
 @section
@@ -43,7 +43,7 @@ class Author:
 
 @section
 class PackagePatterns:
-    """File names, with {lastname}, {institute}, {index}, {label}, {run}, {threshold} and {phase} left open.
+    """Patterns of file names with {lastname}, {institute}, {index}, {label}, {run}, {threshold} and {phase}.
 
     Outputs that a year does not have are None.
     """
@@ -52,21 +52,21 @@ class PackagePatterns:
     label: str
     meta: str
     report: str
-    runs: Int = Field(ge=1)  # trainings of one system, whose outputs lie side by side
+    runs: Int = Field(ge=1)  # number of trainings of one system, whose outputs lie side by side
     events: str | None  # at one threshold
     operating_points: str | None  # events at each {threshold}
     scores: str | None  # the folder of a {run}: post-processed scores, one TSV a clip
     unprocessed: str | None  # the same, not post-processed
     energy: str | None  # codecarbon's CSV of a {phase} of a {run}
     energy_phases: tuple[Literal["training", "devtest", "evaluation"], ...]
-    optional: tuple[Literal["events", "operating_points", "scores", "unprocessed"], ...]  # those that may be missing
-    columns: tuple[str, ...]  # of events
-    spare_columns: tuple[str, ...]
+    optional: tuple[Literal["events", "operating_points", "scores", "unprocessed"], ...]  # outputs that may be missing
+    columns: tuple[str, ...]  # of event files
+    spare_columns: tuple[str, ...]  # that event files may have too
 
 
 @section
 class Limit:
-    """Above `warn` a warning, above `refuse` a fault; None: no such limit."""
+    """A value above `warn` gives a warning, one above `refuse` a fault; None: no such limit."""
 
     warn: Int | None
     refuse: Int | None
@@ -74,7 +74,7 @@ class Limit:
 
 @section
 class Number:
-    """How many there must be; None: no largest number."""
+    """How many there may be, from `least` to `most`; None: no upper limit."""
 
     least: Int
     most: Int | None
@@ -94,7 +94,7 @@ class Rules:
     filename: str
     clips: Int | None  # in each score folder; another number makes a rehearsal
     classes: tuple[str, ...]
-    fill: Float | None  # the score of classes that the network does not know; None: it must know all
+    fill: Float | None  # score of classes that the network does not know; None: it must know all
     class_wise: str | None
     values: dict[str, str]  # keys of the meta file and their kinds
 
@@ -110,8 +110,8 @@ class Profile:
     source_code: str | None
     training_data: dict[str, str]
     external_data: dict[str, str]
-    figures: dict[str, Float | None]  # your own, which nothing here measures, by their {name} in `meta`
-    baseline_epochs: Int | None  # of the baseline's training whose energy is asked for; None: all that it trained
+    figures: dict[str, Float | None]  # figures that the recipe does not measure, by their {name} in `meta`
+    baseline_epochs: Int | None  # epochs of the baseline's training whose energy is asked for; None: all
     package: PackagePatterns
     rules: Rules
     meta: dict
@@ -122,7 +122,7 @@ class Profile:
 
     @property
     def names(self) -> dict[str, str]:
-        """Values for the patterns' {lastname}, {institute}, {index} and {label}."""
+        """The values of {lastname}, {institute}, {index} and {label} in the patterns."""
         author = self.corresponding
         names = {"lastname": plain(author.lastname), "institute": plain(author.affiliation.abbreviation)}
         names["index"] = str(self.index)
@@ -130,12 +130,12 @@ class Profile:
 
 
 def shipped_profiles() -> dict[str, Path]:
-    """The profiles in conf/submission, by name."""
+    """Return the profiles in conf/submission by name."""
     return {file.stem: file for file in sorted(PROFILES.glob("*.yaml"))}
 
 
 def profile_file(name: str) -> Path:
-    """What --submission and --profile name: a shipped profile or a YAML file."""
+    """Return the file that --submission or --profile names: a shipped profile or a YAML file."""
     if name.endswith((".yaml", ".yml")):
         return Path(name)
     shipped = shipped_profiles()
@@ -146,7 +146,7 @@ def profile_file(name: str) -> Path:
 
 
 def read_profile(file: Path = DEFAULT_PROFILE) -> Profile:
-    """Raises RecipeError naming the file and key at fault."""
+    """Read a profile. Raises RecipeError naming the file and key at fault."""
     profile = load_as(Profile, file)
     for key in ("label", "filename"):
         try:
@@ -167,12 +167,12 @@ def read_profile(file: Path = DEFAULT_PROFILE) -> Profile:
 
 
 def thresholds_of(operating_points: int) -> list[float]:
-    """The middles of equal parts of [0, 1]: 0.01, 0.03 ... 0.99 for 50."""
+    """Return the centres of equal parts of [0, 1]: 0.01, 0.03 ... 0.99 for 50."""
     return [(i + 0.5) / operating_points for i in range(operating_points)]
 
 
 def fill(pattern: Any, values: Mapping[str, Any]) -> Any:
-    """`pattern` (also a tree of dicts and lists) with each {name} replaced; a lone "{name}" takes its value's type."""
+    """Replace each {name} in `pattern`, text or a tree of dicts and lists. A lone "{name}" becomes the value itself."""
     if isinstance(pattern, dict):
         return {key: fill(item, values) for key, item in pattern.items()}
     if isinstance(pattern, list):
@@ -189,6 +189,6 @@ def fill(pattern: Any, values: Mapping[str, Any]) -> Any:
 
 
 def plain(text: str) -> str:
-    """Letters, digits and hyphens of a name, accents taken off, as labels have it."""
+    """Return the letters, digits and hyphens of a name without accents, as in labels."""
     ascii_text = unicodedata.normalize("NFKD", text.translate(UNACCENTED)).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9-]", "", ascii_text)
