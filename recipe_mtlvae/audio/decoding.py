@@ -1,4 +1,4 @@
-"""Recordings from disk: decode (soundfile), mix to mono, resample, pad or cut."""
+"""Read recordings from disk: decode with soundfile, mix to mono, resample, pad or cut."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     from recipe_mtlvae.audio.recording import Recording
 
 FOREIGN = (".m4a", ".aac", ".wma", ".amr", ".3gp", ".mka")  # audio that libsndfile does not read
-RATES = (1_000, 384_000)  # Hz; a header with another rate is damaged
-LOUDEST = 2.0**31  # of full scale 1: the range of 32-bit integers, if they were written as floats
-_PIECE = 1 << 21  # samples of all channels, decoded at a time
-_MARGIN = 0.02  # s decoded beyond the cut, so that the resampling filter sees what follows
+RATES = (1_000, 384_000)  # Hz; a header with a rate outside this range is damaged
+LOUDEST = 2.0**31  # relative to full scale 1; 32-bit integers that were written as floats reach it
+_PIECE = 1 << 21  # samples decoded at a time, counting all channels
+_MARGIN = 0.02  # s decoded before and after the cut, because the resampling filter needs the samples around
 _AGAIN = "fetch or copy it again"
 
 
 @dataclass(frozen=True)
 class Audio:
-    """One recording, mono at the asked rate."""
+    """One recording, mono at the requested rate."""
 
     samples: np.ndarray  # (n,) float32
-    duration: float  # s, of the file from `start` on, before padding or cutting
-    damage: Fault | None = None  # truncated, or with a hole: the samples are what there is, at its true time
+    duration: float  # s, from `start` to the end of the file, before padding or cutting
+    damage: Fault | None = None  # set if the file is truncated or has a hole; all other samples keep their times
 
 
 def read_audio(path: Path, sample_rate: int, clip_seconds: float | None, start: float = 0.0) -> Audio:
-    """Read a recording of any rate and channel count; clip_seconds None: all of it, else cut or zero-padded to that.
+    """Read a recording of any sample rate and number of channels, from second `start` on.
 
-    start: seconds to leave out before. Only what is kept is decoded. Raises RecipeError where the file is missing, is
-    no audio, or holds no samples or samples that are no numbers.
+    clip_seconds: length to which it is cut or zero-padded; None: keep all. Only what is kept is decoded. Raises
+    RecipeError if the file is missing or is not audio, or if its samples are missing, NaN, infinite or far too large.
     """
     before = min(start, _MARGIN)
     with opened(path) as recording:
@@ -62,7 +62,7 @@ def read_audio(path: Path, sample_rate: int, clip_seconds: float | None, start: 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Recording]:
-    """A recording, open for reading, once its header is found sound. Raises RecipeError for what is at fault."""
+    """Check a recording's header and open it for reading. Raises RecipeError if the file is at fault."""
     import soundfile
 
     from recipe_mtlvae.audio.recording import Recording
@@ -87,7 +87,7 @@ def opened(path: Path) -> Iterator[Recording]:
         if path.suffix.lower() in FOREIGN:
             hint = f"convert it, as by: ffmpeg -i {path.name} {path.stem}.wav"
         why = error.error_string
-        if "does not exist" in why:  # what libsndfile says of an MP3 without a whole frame
+        if "does not exist" in why:  # libsndfile's message for an MP3 without a whole frame
             why = "nothing in it can be decoded"
         raise fail(f"is not readable as audio ({why})", hint, path) from None
     except OSError as error:
@@ -95,12 +95,12 @@ def opened(path: Path) -> Iterator[Recording]:
 
 
 def read_mono(recording: Recording, frames: int) -> np.ndarray:
-    """The next `frames` samples, channels averaged: (n,) float32; fewer where the recording ends.
+    """Return the next `frames` samples, averaged over the channels: (n,) float32; fewer at the end of the recording.
 
-    Raises RecipeError where nothing of a recording can be decoded, and for samples that are no numbers.
+    Raises RecipeError if nothing of the recording can be decoded, and as `check_samples` does.
     """
     mono = np.empty(max(frames, 0), np.float32)
-    piece = max(_PIECE // recording.channels, 1)  # all channels of a whole recording at once might not fit the memory
+    piece = max(_PIECE // recording.channels, 1)  # all channels of a whole recording might not fit in memory
     found = 0
     while found < frames and len(part := recording.read(min(piece, frames - found))):
         mono[found : found + len(part)] = to_mono(part)
@@ -112,12 +112,12 @@ def read_mono(recording: Recording, frames: int) -> np.ndarray:
 
 
 def to_mono(frames: np.ndarray) -> np.ndarray:
-    """(n, channels) to their mean (n,)."""
+    """Average over the channels: (n, channels) -> (n,)."""
     return frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
 
 
 def check_samples(path: Path, mono: np.ndarray) -> None:
-    """Raises RecipeError for samples that are no numbers, or none that sound has."""
+    """Raise RecipeError for samples that are NaN, infinite, or far too large to be sound."""
     peak = max(float(mono.max()), -float(mono.min())) if len(mono) else 0.0
     if not math.isfinite(peak):
         raise fail("holds samples that are NaN or infinite", _AGAIN, path)
@@ -125,7 +125,7 @@ def check_samples(path: Path, mono: np.ndarray) -> None:
         raise fail(f"holds samples as large as {peak:.0e}: full scale is 1", "export it again from its source", path)
 
 
-# What libsndfile may call a file of each suffix; other suffixes are not checked
+# Formats that libsndfile may report for each suffix; other suffixes are not checked
 _FORMATS = {
     ".wav": ("WAV", "WAVEX", "RF64", "W64"),
     ".flac": ("FLAC",),

@@ -1,6 +1,6 @@
-"""FLAC: the frames that a file really holds. Headers: RFC 9639, 8 and 9.1.
+"""FLAC: find the frames that a file really holds. Headers: RFC 9639, sections 8 and 9.1.
 
-Each frame tells its number and can be decoded alone, so a damaged one is a hole of known place and length.
+Each frame states its number and can be decoded on its own, so a damaged frame is a hole of known position and length.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from dataclasses import dataclass
 
 from recipe_mtlvae.audio.layout import Layout, Piece
 
-_MAGIC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # with the header of STREAMINFO, the first block
+_MAGIC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # with the header of STREAMINFO, the first metadata block
 _SYNC = re.compile(rb"\xff[\xf8\xf9]")
 _BLOCKS = {1: 192, **{code: 144 << code for code in range(2, 6)}, **{code: 1 << code for code in range(8, 16)}}
 
 
 @dataclass(frozen=True)
 class _Frame:
-    begin: int
-    first: int  # sample
+    begin: int  # byte
+    first: int  # number of its first sample
     samples: int
 
 
 def flac_layout(data: bytes, by_frame: bool = False) -> Layout | None:
-    """The layout of a file (or a map of it); None where there is no frame.
+    """Return the layout of a file (or memory map); None if it holds no frame.
 
-    by_frame: each frame is a piece, so that a damaged one takes no other with it.
+    by_frame: make each frame a piece of its own, so that a damaged frame does not affect others.
     """
     begins = [match.start() for match in _MAGIC.finditer(data)]
     if not begins:
@@ -45,7 +45,7 @@ def flac_layout(data: bytes, by_frame: bool = False) -> Layout | None:
 
 
 def _pieces(data: bytes, begin: int, end: int, by_frame: bool) -> tuple[list[Piece], int]:
-    """Of the recording in data[begin:end]; and how many samples of it are missing at its end."""
+    """Return the pieces of the recording in data[begin:end], and the number of samples missing at its end."""
     audio = begin + 4
     while audio + 4 <= end:
         last, length = data[audio] & 128, int.from_bytes(data[audio + 1 : audio + 4], "big")
@@ -73,13 +73,16 @@ def _pieces(data: bytes, begin: int, end: int, by_frame: bool) -> tuple[list[Pie
     for run in runs:
         samples = run[-1].first + run[-1].samples - run[0].first
         stated = (int.from_bytes(data[info + 13 : info + 18], "big") >> 36 << 36 | samples).to_bytes(5, "big")
-        header = data[begin : info + 13] + stated + bytes(16) + data[info + 34 : audio]  # without the whole's checksum
+        header = data[begin : info + 13] + stated + bytes(16) + data[info + 34 : audio]  # without the MD5 of the whole
         pieces.append(Piece((header, (run[0].begin, nexts[run[-1].begin])), samples, run[0].first))
     return pieces, promised - known if promised else 0
 
 
 def _frames(data: bytes, begin: int, end: int, block: int) -> list[_Frame]:
-    """The frames from `begin` on. What looks like a header by chance continues no frame, and none continues it."""
+    """Return the frames from `begin` on.
+
+    Bytes that only look like a header are left out: they neither continue a frame nor are continued by one.
+    """
     likely = [frame for match in _SYNC.finditer(data, begin, end) if (frame := _frame(data, match.start(), block))]
     firsts = {frame.first for frame in likely}
     frames: list[_Frame] = []
@@ -93,12 +96,12 @@ def _frames(data: bytes, begin: int, end: int, block: int) -> list[_Frame]:
 
 
 def _frame(data: bytes, begin: int, block: int) -> _Frame | None:
-    """The frame whose header is there; block: samples of a frame by STREAMINFO, where all have the same."""
+    """Return the frame whose header is at `begin`, or None. block: samples per frame by STREAMINFO, if constant."""
     codes = data[begin + 1 : begin + 5]
     if len(codes) < 4 or codes[2] & 1 or codes[2] >> 4 > 10:
         return None
     size = codes[1] >> 4
-    length = next((bits for bits in range(8) if not codes[3] << bits & 128), 8)  # of the number, coded as in UTF-8
+    length = next((bits for bits in range(8) if not codes[3] << bits & 128), 8)  # bytes of the number, in UTF-8
     if not size or length in (1, 8):
         return None
     length = max(length, 1)
@@ -118,14 +121,14 @@ def _frame(data: bytes, begin: int, block: int) -> _Frame | None:
 
 
 def _is_whole(data: bytes, begin: int, end: int) -> bool:
-    """Whether a frame ends at `end`, or where an ID3 tag begins that some programs append."""
+    """Return whether the frame at `begin` ends at `end`, or before an ID3 tag, which some programs append."""
     if data[end - 128 : end - 125] == b"TAG":
         end -= 128
     return not _remainder(data[begin:end], 0x18005, 16)
 
 
 def _remainder(data: bytes, polynomial: int, width: int) -> int:
-    """The cyclic redundancy check of data with its own check at its end: 0 where it holds."""
+    """Return the CRC remainder of data that end with their own CRC: 0 if they are undamaged."""
     table, value = _table(polynomial, width), 0
     for byte in data:
         value = (value << 8 & (1 << width) - 1) ^ table[value >> width - 8 ^ byte]
@@ -134,7 +137,7 @@ def _remainder(data: bytes, polynomial: int, width: int) -> int:
 
 @functools.cache
 def _table(polynomial: int, width: int) -> list[int]:
-    """What each byte leaves."""
+    """Return the CRC remainder of each byte."""
     table = []
     for byte in range(256):
         value = byte << width - 8

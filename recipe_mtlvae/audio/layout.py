@@ -1,4 +1,4 @@
-"""Which bytes of a file hold sound, and at which time: what headers promise is held against what is there."""
+"""Which bytes of a sound file hold samples, and at what time: the headers compared with what the file really holds."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _BLOCK = 1 << 20  # bytes
-Part = bytes | tuple[int, int]  # bytes that replace the file's own, or a range of the file
+Part = bytes | tuple[int, int]  # bytes that replace the file's own, or a range (begin, end) of the file
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of a file that decodes without a break, as a file of its own."""
+    """A stretch of a file that decodes without a break when it is read as a file of its own."""
 
     parts: tuple[Part, ...] = ()  # (): the file as it is
-    frames: int | None = None  # samples a channel; None: as many as libsndfile says
-    first: int | None = None  # the sample of its recording with which it begins; None: where the piece before ends
-    end: int | None = None  # the sample before which it ends, in place of `first`
-    joined: bool = False  # another recording begins, which was appended to the one before
-    open_end: bool = False  # libsndfile guesses the length from the size in bytes: the guess must not be too small
+    frames: int | None = None  # samples per channel; None: as many as libsndfile reports
+    first: int | None = None  # position of its first sample in the recording; None: by `end`, or after the piece before
+    end: int | None = None  # position after its last sample as the stream counts; with `first`: shows where that begins
+    joined: bool = False  # it begins another recording, which was appended to the one before
+    open_end: bool = False  # libsndfile estimates the length from the size in bytes: claim a larger size
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A file's pieces in order, and what is wrong between and after them."""
+    """The pieces of a file in order, and what is wrong between and after them."""
 
     pieces: tuple[Piece, ...] = (Piece(),)
     truncated: str = ""  # what is missing at the end
@@ -33,19 +33,19 @@ class Layout:
 
 
 def is_blank(data: bytes, begin: int) -> bool:
-    """Whether only zeros follow, of a file (or a map of it) that may be larger than the memory."""
+    """Return whether only zeros follow from `begin` on. It reads blocks: a mapped file may not fit in memory."""
     return not any(data[first : first + _BLOCK].strip(b"\0") for first in range(begin, len(data), _BLOCK))
 
 
 class Spliced(io.RawIOBase):
-    """Parts of a file, joined, to be read as a file.
+    """Parts of a file, joined into a readable file object.
 
-    open_end: claims to be far longer than it is, so that a length guessed from it is never too small.
+    open_end: claim to be far longer, so that a length estimated from the size is never too small.
     """
 
     def __init__(self, path: Path, parts: Sequence[Part], open_end: bool = False) -> None:
         self._file = path.open("rb")
-        self._parts: list[tuple[int, int, Part]] = []  # where each begins and ends
+        self._parts: list[tuple[int, int, Part]] = []  # begin and end of each part
         end = 0
         for part in parts:
             length = len(part) if isinstance(part, bytes) else part[1] - part[0]

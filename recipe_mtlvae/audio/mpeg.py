@@ -1,7 +1,7 @@
-"""MP3 and MPEG layers I and II: the frames that a file really holds.
+"""MP3 and MPEG layers I and II: find the frames that a file really holds.
 
-A frame's header tells its length in bytes, so the frames are counted by going from one to the next. What libsndfile
-says of the length is a guess wherever no Xing header counts them. Headers: ISO/IEC 11172-3, 2.4.1.3.
+A frame's header determines its length in bytes, so the frames are counted by going from one to the next. libsndfile
+only estimates the length, unless a Xing header counts the frames. Headers: ISO/IEC 11172-3, 2.4.1.3.
 """
 
 from __future__ import annotations
@@ -23,41 +23,41 @@ _KBITS = {  # kbit/s by index, by (version 1, layer)
 }
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # Hz, by version
 _SYNC = re.compile(rb"\xff[\xe2-\xff]")
-_DECODER_DELAY = 529  # samples that mpg123 cuts off the beginning beside the encoder's delay, where a tag states that
+_DECODER_DELAY = 529  # samples that mpg123 removes at the beginning besides the encoder's delay, if a tag states that
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """What a frame's header says."""
+    """The content of a frame's header."""
 
     length: int  # bytes
     samples: int
-    mean_length: float  # bytes of a frame at this bit rate, padding or not
-    kind: tuple[int, int, int, bool]  # version, layer, rate, one channel: the same in all frames of a recording
-    tag: int  # where in the frame a Xing header would stand
+    mean_length: float  # bytes; mean of the frames with and without padding at this bit rate
+    kind: tuple[int, int, int, bool]  # version, layer, rate, mono: the same in all frames of a recording
+    tag: int  # offset of a Xing header in the frame, if there is one
 
 
 @dataclass
 class _Run:
-    """Frames side by side, in the file from `begin` to `end`."""
+    """Consecutive frames, from `begin` to `end` in the file."""
 
     begin: int
     end: int
-    gap: int  # bytes before it that are no frames; 0: it begins a recording
-    tag: bytes = b""  # its Xing header's frame, which holds no sound
-    place: int = 0  # of the header in the tag
-    lengths: set[float] = field(default_factory=set)  # the frames' mean lengths: one where the bit rate is constant
+    gap: int  # bytes before the run that are not frames; 0: the run begins a recording
+    tag: bytes = b""  # the frame with the Xing header, which holds no sound
+    place: int = 0  # offset of the Xing header in `tag`
+    lengths: set[float] = field(default_factory=set)  # mean lengths of the frames: one if the bit rate is constant
     count: int = 0
 
     @property
     def promised(self) -> int:
-        """Frames of the whole recording by its Xing header; 0: nothing is said."""
+        """Number of frames of the whole recording according to its Xing header; 0 if the header does not state it."""
         flags, frames = struct.unpack_from(">II", self.tag, self.place + 4) if self.tag else (0, 0)
         return frames if flags & 1 else 0
 
     @property
     def cut(self) -> tuple[int, int]:
-        """Samples that mpg123 leaves out at the beginning and at the end, by LAME's part of the header."""
+        """Samples that mpg123 removes at the beginning and at the end, according to LAME's part of the Xing header."""
         flags = struct.unpack_from(">I", self.tag, self.place + 4)[0] if self.promised else 0
         lame = self.place + 8 + 4 * (flags & 1) + 2 * (flags & 2) + 25 * (flags & 4) + (flags & 8) // 2
         if len(self.tag) < lame + 24 or not flags or not self.tag[lame]:
@@ -67,14 +67,14 @@ class _Run:
 
 
 def mpeg_layout(data: bytes, begin: int = 0) -> Layout | None:
-    """The layout of a file (or a map of it), frames looked for from `begin` on; None where there are none."""
+    """Return the layout of the frames in a file (or memory map) from `begin` on; None if there are none."""
     runs, left = _runs(data, begin)
     runs = [run for run in runs if run.count]
     if not runs:
         return None
     samples = _frame(data, runs[0].begin).samples
     pieces: list[Piece] = []
-    found, recording = 0, runs[0]  # frames, those of holes included, of the recording
+    found, recording = 0, runs[0]  # frames of the recording so far, including lost ones
     for i, run in enumerate(runs):
         if not run.gap:
             recording, found = run, run.count
@@ -88,13 +88,13 @@ def mpeg_layout(data: bytes, begin: int = 0) -> Layout | None:
         frames = run.count * samples - (recording.cut[1] if found == recording.promised else 0)
         first = (found - run.count) * samples - recording.cut[0]
         pieces.append(Piece(((run.begin, run.end),), frames, first, open_end=True))
-    if not left and found < recording.promised - 1:  # some writers count the header's own frame
+    if not left and found < recording.promised - 1:  # some writers also count the header's frame
         left = f"{recording.promised - found} of {recording.promised} frames are missing"
     return Layout(tuple(pieces), truncated=left)
 
 
 def begins_with_frames(data: bytes) -> bool:
-    """Whether three frames of one kind follow each other from the first byte on."""
+    """Return whether the data begin with three consecutive frames of the same kind."""
     position, kinds = 0, set()
     for _ in range(3):
         frame = _frame(data, position)
@@ -106,7 +106,7 @@ def begins_with_frames(data: bytes) -> bool:
 
 
 def _first_piece(run: _Run, samples: int, joined: bool, alone: bool) -> Piece:
-    """A recording's first frames."""
+    """Return the first piece of a recording."""
     if not run.promised:
         return Piece(((run.begin, run.end),), run.count * samples, joined=joined, open_end=True)
     if alone and run.promised == run.count:
@@ -119,7 +119,7 @@ def _first_piece(run: _Run, samples: int, joined: bool, alone: bool) -> Piece:
 
 
 def _lost(recording: _Run, found: int, run: _Run, later: list[_Run]) -> int | None:
-    """Frames that the bytes before `run` held: by the bit rate where it is constant, else by the Xing header."""
+    """Return how many frames the gap before `run` held, by a constant bit rate or the Xing header; None if unknown."""
     if recording.lengths == run.lengths and len(run.lengths) == 1:
         return round(run.gap / next(iter(run.lengths)))
     if recording.promised and not any(other.gap for other in later):
@@ -128,7 +128,7 @@ def _lost(recording: _Run, found: int, run: _Run, later: list[_Run]) -> int | No
 
 
 def _runs(data: bytes, begin: int) -> tuple[list[_Run], str]:
-    """The frames' runs, and what is missing of the last frame."""
+    """Return the runs of frames, and what is wrong at the end of the data."""
     runs: list[_Run] = []
     kind = None
     position, gap, open_run = begin, 0, False
@@ -170,7 +170,7 @@ def _frame(data: bytes, position: int) -> _Frame | None:
 
 @functools.lru_cache(maxsize=1024)
 def _parsed(header: bytes) -> _Frame | None:
-    """None for what is no header; free bit rates are none either."""
+    """Parse a frame header. Return None if it is not one; headers with a free-format bit rate are not supported."""
     bits = int.from_bytes(header, "big")
     version, layer = bits >> 19 & 3, 4 - (bits >> 17 & 3)
     index, rate = bits >> 12 & 15, bits >> 10 & 3
@@ -188,7 +188,7 @@ def _parsed(header: bytes) -> _Frame | None:
 
 
 def _followed(data: bytes, position: int, frame: _Frame) -> bool:
-    """Whether another frame of the kind comes next, or the end: four bytes of anything may look like a header."""
+    """Return whether a frame of the same kind, a tag or the end comes next. Any four bytes may look like a header."""
     after = position + frame.length
     following = _frame(data, after)
     return after >= len(data) or _tag_end(data, after) is not None or bool(following and following.kind == frame.kind)
@@ -205,7 +205,7 @@ def _next_frame(data: bytes, position: int, kind: tuple | None) -> int | None:
 
 
 def _tag_end(data: bytes, position: int) -> int | None:
-    """Where a tag (ID3, APE) ends that begins here; None where none does."""
+    """Return where the tag (ID3, APE) at `position` ends; None if no tag begins there."""
     if data[position : position + 3] == b"ID3":
         size = data[position + 6 : position + 10]
         return position + 10 + sum((byte & 127) << 7 * (3 - i) for i, byte in enumerate(size))

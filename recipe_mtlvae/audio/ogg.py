@@ -1,7 +1,7 @@
-"""Ogg (Vorbis, Opus): the pages that a file really holds. Page headers: RFC 3533, 6.
+"""Ogg (Vorbis, Opus): find the pages that a file really holds. Page headers: RFC 3533, section 6.
 
-A damaged page is one whose checksum is another; libogg leaves it out, and what follows comes too early. Each page tells
-its number, and the time of the last sample that is complete in it (its granule position).
+A page is damaged if its checksum is wrong. libogg leaves damaged pages out, so everything after them comes too early.
+Each page states its number, and the time of the last sample that is complete in it (its granule position).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from recipe_mtlvae.audio.layout import Layout, Piece
 _HEADER = struct.Struct("<4sBBqIIIB")
 _FIRST, _LAST = 2, 4  # flags
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # Ogg's checksum is zlib's with reversed bits
-_OPUS_RATE = 48_000  # Hz, of Opus' granule positions, whatever the file's own rate
+_OPUS_RATE = 48_000  # Hz, of the granule positions of Opus, whatever the rate of the file
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class _Page:
     begin: int
     end: int
     flags: int
-    granule: int  # -1: no packet ends in it
+    granule: int  # -1: no packet ends in the page
     serial: int
     number: int
 
 
 def ogg_layout(data: bytes) -> Layout | None:
-    """The layout of a file (or a map of it); None where it does not begin with a sound page."""
+    """Return the layout of a file (or memory map); None if it does not begin with an undamaged page."""
     pages = _pages(data)
     if not pages or pages[0].begin or not pages[0].flags & _FIRST:
         return None
@@ -43,7 +43,7 @@ def ogg_layout(data: bytes) -> Layout | None:
 
 
 def _pages(data: bytes) -> list[_Page]:
-    """The sound ones."""
+    """Return the undamaged pages."""
     pages = []
     position = 0
     while (position := data.find(b"OggS", position)) >= 0 and len(data) >= position + _HEADER.size:
@@ -60,13 +60,13 @@ def _pages(data: bytes) -> list[_Page]:
 
 
 def _checksum(page: bytes) -> int:
-    """A remainder by the same polynomial as zlib's, from 0 on, the bits of each byte in the other order."""
+    """Return the CRC with zlib's polynomial, the initial value 0, and the bits of each byte in reverse order."""
     remainder = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{remainder:032b}"[::-1], 2)
 
 
 def _recordings(pages: list[_Page]) -> list[list[_Page]]:
-    """The pages of each recording's first stream; a first page after other ones begins another recording."""
+    """Return the pages of each recording's first stream. A first page after other pages begins another recording."""
     recordings: list[list[_Page]] = []
     opening = False
     for page in pages:
@@ -79,9 +79,9 @@ def _recordings(pages: list[_Page]) -> list[list[_Page]]:
 
 
 def _pieces(data: bytes, recording: list[_Page], joined: bool) -> list[Piece]:
-    """A recording's pages in runs without a gap, each behind the headers."""
+    """Return a recording's pages as runs without a gap, each after the recording's headers."""
     audio = next((i for i, page in enumerate(recording) if page.granule > 0), len(recording))
-    while audio > 1 and recording[audio - 1].granule == -1:  # sound that goes on in the next page
+    while audio > 1 and recording[audio - 1].granule == -1:  # its packet goes on in the next page
         audio -= 1
     headers = recording[:audio]
     runs: list[list[_Page]] = []
@@ -101,16 +101,16 @@ def _pieces(data: bytes, recording: list[_Page], joined: bool) -> list[Piece]:
         if last is None:
             continue
         first = 0 if i == 0 and run[0].number == headers[-1].number + 1 else None
-        # libsndfile counts the skipped ones off each file's end, and skips them at a stream's beginning alone
+        # libsndfile subtracts the skipped granules from every file's length, but skips only at a stream's beginning
         end = (last - skipped * (1 if first == 0 else 2)) // rate
         pieces.append(Piece(parts, first=first, end=end, joined=joined and i == 0))
     return pieces
 
 
 def _granules(data: bytes, page: _Page) -> tuple[int, int]:
-    """How many granules a sample lasts, and how many come before the first one: only Opus has more than one and none.
+    """Return the granules per sample, and those skipped before the first sample: 1 and 0 except for Opus.
 
-    libsndfile decodes Opus at the rate that the header states, rounded up to one that the decoder knows.
+    libsndfile decodes Opus at the rate that the header states, rounded up to one that the decoder supports.
     """
     head = data[page.begin : page.end].partition(b"OpusHead")[2]
     if len(head) < 8:

@@ -1,7 +1,7 @@
-"""Containers of plain samples (WAV, RF64, W64, AIFF, AU, CAF): what their headers promise and what is there.
+"""Containers of plain samples (WAV, RF64, W64, AIFF, AU, CAF): the promises of their headers, and the real content.
 
-A header that promises more than there is belongs to a truncated file; one that promises less, or nothing, was never
-finished: the recorder lost power. Then the samples go on to the end of the file.
+If a header promises more bytes than there are, the file is truncated. If it promises fewer or none, and samples follow,
+the header was never finished because the recorder lost power. Then the samples go on to the end of the file.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from dataclasses import dataclass
 
 from recipe_mtlvae.audio.layout import Layout, Piece, is_blank
 
-_PIPED = 0x7FFF0000  # bytes; tools that write to a pipe put a size near the largest one there
+_PIPED = 0x7FFF0000  # bytes; tools that write to a pipe state a size near the largest possible one
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """How a container writes its chunks."""
+    """How a container stores its chunks."""
 
-    first: int  # where the first chunk begins
+    first: int  # byte at which the first chunk begins
     header: struct.Struct  # name, length
     counted: int  # bytes of the header that the length includes
-    align: int  # chunks begin at multiples of so many bytes
-    name: bytes  # of the chunk that holds the samples
+    align: int  # chunks begin at multiples of this many bytes
+    name: bytes  # of the chunk with the samples
     before: int = 0  # bytes of that chunk before the samples
-    types: tuple[bytes, ...] = (b"WAVE",)  # in the bytes from 8 on
+    types: tuple[bytes, ...] = (b"WAVE",)  # allowed values of bytes 8 to 11
 
 
 _KINDS = {
@@ -44,14 +44,14 @@ class _Samples:
     """Where a container's samples are."""
 
     begin: int
-    length: int | None  # bytes, as promised; None: it says that it does not know
-    place: int  # where this is written, as `form`, with `more` bytes counted beside the samples
-    form: str
-    more: int
+    length: int | None  # bytes according to the header; None: the header states that it is unknown
+    place: int  # where the header states the length
+    form: str  # of that number, for struct
+    more: int  # bytes that the number includes besides the samples
 
 
 def pcm_layout(data: bytes, begin: int = 0) -> Layout | None:
-    """The layout of a file (or a map of it) from byte `begin` on; None where it is of another kind."""
+    """Return the layout of a file (or memory map) from byte `begin` on; None if it is of another kind."""
     kind = _KINDS.get(data[begin : begin + 4])
     if kind and data[begin + 8 : begin + 12] not in kind.types:
         return None
@@ -78,7 +78,7 @@ def pcm_layout(data: bytes, begin: int = 0) -> Layout | None:
 
 
 def _chunked(data: bytes, begin: int, kind: _Kind) -> _Samples | None:
-    long = None  # RF64: where the length is that takes 64 bits
+    long = None  # RF64: position of the length in 64 bits
     for place, name, length in _chunks(data, begin + kind.first, begin, kind):
         if name == b"ds64":
             long = place + kind.header.size + 8
@@ -95,7 +95,7 @@ def _chunked(data: bytes, begin: int, kind: _Kind) -> _Samples | None:
 
 
 def _chunks(data: bytes, place: int, begin: int, kind: _Kind) -> Iterator[tuple[int, bytes, int]]:
-    """Each chunk's place, name and length, until one begins beyond the end."""
+    """Yield the position, name and length of each chunk, until one begins beyond the end."""
     while place + kind.header.size <= len(data):
         name, length = kind.header.unpack_from(data, place)
         yield place, name, length
@@ -112,7 +112,10 @@ def _au(data: bytes, begin: int) -> _Samples | None:
 
 
 def _goes_on(data: bytes, end: int, after: int, kind: _Kind | None, strict: bool) -> bool:
-    """Whether samples go on at `end`, and no chunks follow `after`: of these, strictly, the last ends with the file."""
+    """Return whether samples go on at `end`, since what follows `after` are no chunks.
+
+    strict: it counts as chunks only if the last one ends with the file.
+    """
     if len(data) - after < 8 or is_blank(data, after):
         return False
     if kind is None:

@@ -1,4 +1,4 @@
-"""A sound file as it is decoded: to its real end, each sample at its true time, and what is wrong with it."""
+"""Decode a sound file to its real end, with each sample at its true time, and find out what is wrong with it."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from recipe_mtlvae.audio.pcm import pcm_layout
 from recipe_mtlvae.errors import Fault
 
 HINT = "what is there is used, at its true time; if you have a whole copy, take that"
-_CAREFUL = 1024  # samples decoded at a time where more at once failed
-_BEFORE = 1 << 16  # samples decoded before a seek's target: an MP3 frame uses up to 511 bytes before it
-_UNKNOWN = 1 << 62  # samples
+_CAREFUL = 1024  # samples decoded at a time after decoding more at once has failed
+_BEFORE = 1 << 16  # samples decoded before the target of a seek: an MP3 frame uses up to 511 bytes before it
+_UNKNOWN = 1 << 62  # samples; where libsndfile reports at least as many, it does not know the length
 
 
 class _Sequential(soundfile.SoundFile):
-    """Decodes straight on: soundfile would seek after each read to where it should be, and so hide what is missing."""
+    """Decodes without seeking. soundfile would seek after each read to where it should be, and hide missing samples."""
 
     def seekable(self) -> bool:
         return False
 
 
 class Recording:
-    """An open sound file. Where a hole's length is known, it is zeros; else the recording ends there."""
+    """An open sound file. A hole is filled with zeros if its length is known; otherwise the recording ends there."""
 
     def __init__(self, path: Path) -> None:
-        """Raises soundfile.LibsndfileError for what is no audio, OSError for what cannot be read."""
+        """Open a file. Raises soundfile.LibsndfileError if it is not audio, OSError if it cannot be read."""
         self.path = path
         self._source: BinaryIO | Spliced | None = None
         self._file: _Sequential | None = None
@@ -50,20 +50,20 @@ class Recording:
 
     @property
     def frames(self) -> int:
-        """The length in samples a channel; a damaged end, which shows as it is decoded, makes it less."""
+        """The length in samples per channel. It shrinks when the end turns out to be damaged while it is decoded."""
         return self._ends[-1]
 
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """The length in seconds."""
         return self.frames / self.samplerate
 
     def seek(self, frame: int) -> None:
-        """Go on reading from there."""
+        """Continue reading at sample `frame`."""
         self._position = frame
 
     def read(self, count: int, dtype: str = "float32") -> np.ndarray:
-        """The next `count` samples of each channel (count, channels); fewer where the recording ends."""
+        """Return the next `count` samples of each channel (count, channels); fewer at the end of the recording."""
         samples = np.zeros((max(0, min(count, self.frames - self._position)), self.channels), dtype)
         done = 0
         while done < len(samples) and self._position < self.frames:
@@ -79,7 +79,7 @@ class Recording:
 
     @property
     def damage(self) -> Fault | None:
-        """What is wrong with it, as far as it has been read."""
+        """What is wrong with the recording, as far as it has been read."""
         said = []
         ends = [0, *self._ends]
         holes = [(end, begin) for end, begin in zip(ends, self._begins, strict=False) if begin > end]
@@ -103,7 +103,7 @@ class Recording:
         self._file = self._source = None
 
     def _lay(self, layout: Layout) -> None:
-        """Find where the pieces begin and end (samples)."""
+        """Find where each piece begins and ends, in samples."""
         self._layout, self._cut = layout, ""
         self._begins: list[int] = []
         self._ends: list[int] = []
@@ -137,7 +137,7 @@ class Recording:
                 base, ahead = end, 0
             begin = end if piece.first is None else base + piece.first
             if piece.end is not None and piece.first is not None:
-                ahead = piece.end - frames  # the stream's own time does not begin with 0
+                ahead = piece.end - frames  # the stream's time does not begin at 0
             elif piece.end is not None:
                 begin = base + piece.end - ahead - frames
             self._begins.append(begin)
@@ -149,14 +149,14 @@ class Recording:
         if piece.parts:
             self._source = Spliced(self.path, piece.parts, piece.open_end)
             self._file = _Sequential(self._source)
-        else:  # by its number: libsndfile's names are bounded, and soundfile's are UTF-8
+        else:  # by file descriptor: libsndfile limits the length of names, and soundfile encodes them as UTF-8
             self._source = self.path.open("rb")
             self._file = _Sequential(self._source.fileno(), closefd=False)
         self._opened, self._next = i, 0
         return self._file
 
     def _counted(self, i: int) -> int:
-        """The samples of a piece of which libsndfile knows no length."""
+        """Count the samples of a piece whose length libsndfile does not know."""
         frames = 0
         try:
             while found := len(self._file.read(_CAREFUL, dtype="float32")):
@@ -168,7 +168,7 @@ class Recording:
         return frames
 
     def _decode(self, i: int, samples: np.ndarray) -> int:
-        """Fill `samples` from piece `i`; how many there were."""
+        """Fill `samples` from piece `i`. Return how many were decoded; after a repair of the layout, 0."""
         try:
             done = self._filled(i, samples, len(samples))
         except soundfile.LibsndfileError:
@@ -191,7 +191,7 @@ class Recording:
         return done
 
     def _filled(self, i: int, samples: np.ndarray, most: int) -> int:
-        """The same, so many at a time. Raises LibsndfileError where they cannot be decoded."""
+        """Fill `samples` from piece `i`, `most` at a time. Raises LibsndfileError if they cannot be decoded."""
         place = self._position - self._begins[i]
         if self._file is None or self._opened != i:
             self._open(i)
@@ -206,7 +206,7 @@ class Recording:
         return done
 
     def _careful(self, i: int, samples: np.ndarray) -> int:
-        """The same, up to what cannot be decoded."""
+        """Fill `samples` from piece `i` in small steps, as far as they can be decoded."""
         place = self._position - self._begins[i]
         try:
             return self._filled(i, samples, _CAREFUL)
@@ -216,7 +216,7 @@ class Recording:
             return max(done, 0)
 
 
-@functools.lru_cache(maxsize=64)  # the windows of a long recording ask for it again and again
+@functools.lru_cache(maxsize=64)  # each window of a long recording needs the same layout
 def _layout(path: Path, size: int, changed: int) -> Layout:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if data[:4] == b"fLaC":

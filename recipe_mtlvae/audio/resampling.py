@@ -1,4 +1,4 @@
-"""From one sample rate to another, at any two rates."""
+"""Resample from any sample rate to any other."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_BLOCKS = 64  # at once: an hour's spectrum would be as large as the hour
+_BLOCKS = 64  # blocks transformed at once: the spectrum of an hour would be as large as the hour
 _CROSSINGS, _ROLLOFF, _BETA = 64, 0.9475937167399596, 14.769656459379492  # of the windowed sinc
-_SMALL = 1e-7  # a gain that is left out, -140 dB
-_BLOCK_SAMPLES = 14_000  # the least: a block's spectrum stays in the processor's cache
+_SMALL = 1e-7  # gains up to this one, -140 dB, are left out
+_BLOCK_SAMPLES = 14_000  # at least; the spectrum of such a block stays in the processor's cache
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
-    """(n,) float32 at `rate` to (ceil(n * new_rate / rate),) at `new_rate` Hz, without delay.
+    """Resample (n,) float32 at `rate` Hz to (ceil(n * new_rate / rate),) at `new_rate` Hz, without delay.
 
-    A windowed sinc of 64 zero crossings (the settings known as kaiser_best), by overlapping blocks of FFTs, at any two
-    rates. From 44.1 to 16 kHz, errors are below -100 dB up to 7 kHz, aliases from 8.1 kHz on too.
+    The filter is a windowed sinc with 64 zero crossings (the settings known as kaiser_best), applied by FFT to
+    overlapping blocks. From 44.1 to 16 kHz, errors up to 7 kHz and aliases from 8.1 kHz on are below -100 dB.
     """
     if rate == new_rate:
         return samples
@@ -40,13 +40,13 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Resampling:
-    """Two rates' blocks and filter; a block's spectrum has the same spacing before and after."""
+    """Blocks and filter for two rates. The spectrum of a block has the same bin spacing before and after."""
 
-    size: int  # samples of a block, a multiple of the reduced rate
-    margin: int  # of these at either end that the filter blurs
-    new_size: int  # the same at the new rate
+    size: int  # samples per block, a multiple of the reduced rate
+    margin: int  # samples at either end of a block that the filter blurs
+    new_size: int  # samples per block at the new rate
     new_margin: int
-    gains: np.ndarray  # (bins,) float32 from 0 Hz on, as far as the filter lets through
+    gains: np.ndarray  # (bins,) float32, from 0 Hz to the highest frequency that the filter passes
 
     @property
     def hop(self) -> int:
@@ -57,9 +57,9 @@ class _Resampling:
         return self.new_size - 2 * self.new_margin
 
     def filtered(self, spectrum: np.ndarray) -> np.ndarray:
-        """(blocks, size // 2 + 1) complex64 to (blocks, new_size // 2 + 1), with images and aliases as sampling has."""
+        """Filter (blocks, size // 2 + 1) complex64 -> (blocks, new_size // 2 + 1), with the images and aliases."""
         bins = len(self.gains)
-        images = bins - spectrum.shape[1]  # what lies above the old Nyquist frequency mirrors what lies below
+        images = bins - spectrum.shape[1]  # frequencies above the old Nyquist frequency mirror those below
         if images > 0:
             mirrored = spectrum[:, self.size - bins + 1 : (self.size + 1) // 2][:, ::-1].conj()
             spectrum = np.concatenate([spectrum, mirrored], axis=1)
@@ -77,12 +77,12 @@ class _Resampling:
 def _resampling(rate: int, new_rate: int) -> _Resampling:
     divisor = math.gcd(rate, new_rate)
     down, up = rate // divisor, new_rate // divisor
-    cutoff = _ROLLOFF * min(rate, new_rate) / rate  # of the old Nyquist frequency
-    reach = math.ceil(_CROSSINGS / cutoff)  # of the filter to either side, in old samples
-    margin = math.ceil(reach / down)  # in units of `down` samples, which become `up` ones
+    cutoff = _ROLLOFF * min(rate, new_rate) / rate  # relative to the old Nyquist frequency
+    reach = math.ceil(_CROSSINGS / cutoff)  # of the filter on either side, in samples at the old rate
+    margin = math.ceil(reach / down)  # in units of `down` samples, which become `up` samples
     units = 2 ** math.ceil(math.log2(max(8 * margin, _BLOCK_SAMPLES / down)))
     size = units * down
-    crossings = cutoff * np.arange(-2 * reach, 2 * reach + 1) / 2  # at twice the old rate: images' gains are wanted too
+    crossings = cutoff * np.arange(-2 * reach, 2 * reach + 1) / 2  # at twice the old rate: images need gains too
     window = np.i0(_BETA * np.sqrt(np.maximum(0.0, 1.0 - (crossings / _CROSSINGS) ** 2))) / np.i0(_BETA)
     window[np.abs(crossings) > _CROSSINGS] = 0.0
     taps = np.zeros(2 * size)

@@ -1,4 +1,4 @@
-"""Recordings of any length, block by block: what `read_audio` gives of the whole, in memory that does not grow."""
+"""Read recordings of any length block by block: the samples that `read_audio` returns, in constant memory."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
     from recipe_mtlvae.audio.recording import Recording
 
 BLOCK = 30.0  # s decoded at a time
-_REACH = 0.1  # s to either side that resampling looks: 64 zero crossings at the lowest rate of RATES, rounded up
-T = TypeVar("T")  # np.ndarray | torch.Tensor, sliced alike
+_REACH = 0.1  # s before and after that resampling needs: 64 zero crossings at the lowest rate of RATES, rounded up
+T = TypeVar("T")  # np.ndarray or torch.Tensor
 
 
 @dataclass(frozen=True)
 class Stream:
     """A recording that is read while it is used."""
 
-    blocks: Iterator[np.ndarray]  # (n,) float32 each, mono; joined, they are what `read_audio` gives of the whole
+    blocks: Iterator[np.ndarray]  # (n,) float32 each, mono; joined, they equal what `read_audio` returns
     source: Recording | Samples
 
     @property
     def duration(self) -> float:
-        """Seconds of the whole; once it is read, less where its end cannot be decoded."""
+        """Duration of the whole recording in seconds. It shrinks when an end that cannot be decoded is reached."""
         return self.source.duration
 
     @property
     def damage(self) -> Fault | None:
-        """What is wrong with it, as far as it has been read."""
+        """What is wrong with the recording, as far as it has been read."""
         return self.source.damage
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Sound in memory."""
+    """The source of a stream of samples in memory."""
 
     duration: float  # s
     damage: None = None
@@ -53,10 +53,10 @@ class Samples:
 def open_stream(
     path: Path, sample_rate: int, block_seconds: float = BLOCK, first: float = 0.0, seconds: float = math.inf
 ) -> Iterator[Stream]:
-    """A recording at `sample_rate`; of it the stretch of `seconds` from `first` on.
+    """Open `seconds` of a recording from second `first` on, as a stream at `sample_rate`.
 
-    One that is shorter than a block comes in one, to the last bit as if read at once. Raises RecipeError as
-    `read_audio` does; what is no number further on raises at its block.
+    A recording shorter than a block is a single block, equal to `read_audio` to the last bit. Raises RecipeError as
+    `read_audio` does; invalid samples raise it when their block is read.
     """
     with opened(path) as recording:
         rate = recording.samplerate
@@ -67,18 +67,18 @@ def open_stream(
 
 
 def array_stream(samples: np.ndarray, rate: int, sample_rate: int, block_seconds: float = BLOCK) -> Stream:
-    """The same of mono samples (n,) float32 in memory."""
+    """Return mono samples (n,) float32 in memory as a stream at `sample_rate`."""
     block = round(block_seconds * rate)
     raw = (samples[first : first + block] for first in range(0, len(samples), block))
     return Stream(resampled(raw, rate, sample_rate), Samples(len(samples) / rate))
 
 
 def resampled(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iterator[np.ndarray]:
-    """Blocks at another rate; joined, they are `resample` of the joined blocks."""
+    """Resample blocks. Joined, the result equals `resample` of the joined blocks."""
     if rate == sample_rate:
         return iter(blocks)
     divisor = math.gcd(rate, sample_rate)
-    down, up = rate // divisor, sample_rate // divisor  # so many samples of either rate last equally long
+    down, up = rate // divisor, sample_rate // divisor  # these numbers of samples have the same duration
     reach = math.ceil(_REACH * rate / down)
     return overlapped(blocks, lambda samples: resample(samples, rate, sample_rate), down, up, reach)
 
@@ -86,16 +86,16 @@ def resampled(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iter
 def overlapped(
     blocks: Iterable[np.ndarray], apply: Callable[[np.ndarray], T], unit: int, given: int, reach: int
 ) -> Iterator[T]:
-    """`apply` of the joined blocks, piece by piece along its last axis.
+    """Yield `apply` of the joined blocks, piece by piece along its last axis.
 
-    For `unit` samples, `apply` gives `given` values, which depend on no sample further away than `reach` units. So
-    each block goes in with so much of its neighbours, and their part of what comes out is cut off.
+    For every `unit` samples, `apply` returns `given` values, which depend only on samples up to `reach` units away. So
+    each block is passed with `reach` units of its neighbours, whose values are then cut off.
     """
     blocks = iter(blocks)
     held = next(blocks, None)
     if held is None:
         return
-    before = 0  # units at the start of `held` whose values were given already
+    before = 0  # units at the start of `held` whose values were yielded already
     for block in blocks:
         held = np.concatenate([held, block])
         ready = len(held) // unit - reach
@@ -107,7 +107,7 @@ def overlapped(
 
 
 def _blocks(recording: Recording, count: int, block: int) -> Iterator[np.ndarray]:
-    """The next `count` samples, `block` at a time."""
+    """Yield the next `count` samples, `block` at a time."""
     while count > 0 and len(samples := read_mono(recording, min(block, count))):
         count -= len(samples)
         yield samples
