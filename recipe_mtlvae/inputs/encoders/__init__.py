@@ -1,1 +1,1 @@
-"""Pretrained encoders: waveform in, embeddings at their own rates out."""
+"""Pretrained encoders, which compute embeddings from a waveform, each at its own rate."""

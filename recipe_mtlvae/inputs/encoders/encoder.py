@@ -1,6 +1,7 @@
-"""What the input `embeddings` asks of an encoder, and the encoders there are.
+"""The base class of the encoders that the input `embeddings` uses, and the list of all encoders.
 
-To add one: a file with its subclass of Encoder, its line in ENCODERS, its name in the configuration's schema.
+To add one, write a subclass of Encoder in a new file, list it in ENCODERS, and add its name to the configuration's
+schema.
 """
 
 from __future__ import annotations
@@ -29,52 +30,52 @@ ENCODERS = {
 
 
 class Layer(NamedTuple):
-    """One layer's part of a row of stored values."""
+    """The part of a stored row that holds one layer."""
 
     channels: int
-    repeats: int  # its steps to a row
-    centre: float  # s from the start of a recording to the middle of what its first step sees
-    step: float  # s
+    repeats: int  # steps of the layer per row
+    centre: float  # s from the start of a recording to the centre of the first step's receptive field
+    step: float  # s from one step of the layer to the next
 
 
 class Encoder(ABC):
-    """An encoder of a configuration; its values come in rows, each of some steps of every layer."""
+    """A configuration's encoder. Its values are stored in rows; each row holds one or more steps of every layer."""
 
     layers: tuple[Layer, ...]
-    row: int  # samples
-    reach: int  # rows to either side whose samples a row depends on
-    piece: int  # samples of a long recording at a time
-    from_audio = True  # False: only read from files, by the names of a prepared split's clips
-    portable = True  # whether an exported file can hold it
+    row: int  # samples from one row to the next
+    reach: int  # a row depends on samples up to this many rows before and after
+    piece: int  # samples of a long recording computed at a time
+    from_audio = True  # False: read from files, by the names of a prepared split's clips
+    portable = True  # whether an exported file can contain the encoder
 
     def __init__(self, conf: Conf, carried: Mapping[str, Any] | None = None) -> None:
         self.conf = conf
-        self.carried = carried  # what a checkpoint keeps of it; None: no checkpoint
+        self.carried = carried  # what a checkpoint stores of the encoder; None: there is no checkpoint
 
     @property
     @abstractmethod
     def key(self) -> str:
-        """Hash of all that its values depend on."""
+        """Hash of everything that the values depend on."""
 
     @property
     def kept(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it, to detect with it again."""
+        """What a checkpoint stores of the encoder, so that it can detect."""
         return {}
 
     @abstractmethod
     def check(self) -> None:
-        """Raises RecipeError where its files are missing, damaged or of another kind."""
+        """Raise RecipeError if the encoder's files are missing, damaged or of another kind."""
 
     @abstractmethod
     def transform(self, real: bool = False) -> nn.Module:
-        """As Input.transform."""
+        """See Input.transform."""
 
     def lacking(self, split: str, names: Sequence[str]) -> list[Fault]:
-        """Where its files lack clips of a split."""
+        """See Input.lacking."""
         return []
 
     def rows(self, split: str, names: Sequence[str]) -> np.ndarray:
-        """(clips, width, rows) of a split's clips, where it is not from_audio."""
+        """Return the values (clips, width, rows) of some clips of a split; only if not from_audio."""
         raise NotImplementedError
 
     @property
@@ -86,14 +87,14 @@ class Encoder(ABC):
 
 
 def encoder_of(conf: Conf, carried: Mapping[str, Any] | None = None) -> Encoder:
-    """That of a configuration."""
+    """Return the encoder of a configuration."""
     module, kind = ENCODERS[conf.encoder.name]
     return getattr(importlib.import_module(module), kind)(conf, carried)
 
 
 @functools.cache
 def file_hash(file: Path) -> str:
-    """Of a file of weights, and of the one beside it in which ONNX keeps large tensors."""
+    """Return the SHA-256 of a file of weights and of the file beside it in which ONNX stores large tensors, if any."""
     try:
         parts = [path.read_bytes() for path in (file, file.with_suffix(".data")) if path == file or path.exists()]
     except OSError as error:

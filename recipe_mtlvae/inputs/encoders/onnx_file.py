@@ -1,4 +1,4 @@
-"""The encoder `onnx`: anyone's, as an ONNX file that takes a mono waveform and gives frames of values."""
+"""The encoder `onnx`: any encoder, as an ONNX file that takes a mono waveform and returns frames of values."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from recipe_mtlvae.labels import samples_of
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-CONTEXT = 1.0  # s that a piece of a long recording has of its neighbours
-SLACK = 3  # frames, which an encoder may lack or add at the ends of a clip
+CONTEXT = 1.0  # s of the neighbouring pieces that each piece of a long recording is computed with
+SLACK = 3  # frames that an encoder may return too few or too many for a clip
 SIGNATURE = "expected one waveform in, float32 (samples) or (1, samples), and (frames, width) out"
 
 
 class OnnxEncoder(Encoder):
-    """encoder.weights, with its frames' width, rate and first centre as the configuration says."""
+    """The encoder in encoder.weights. The configuration states the width, rate and first centre of its frames."""
 
     portable = False
 
@@ -37,7 +37,7 @@ class OnnxEncoder(Encoder):
             raise fail(f"encoder.frame_rate={encoder.frame_rate:g}: {what}")
         self.layers = (Layer(encoder.width, 1, encoder.first_centre, 1.0 / encoder.frame_rate),)
         self.reach = max(1, round(CONTEXT * encoder.frame_rate))
-        self.piece = samples_of(conf.data.clip_seconds, encoder.sample_rate)  # many take no longer clip
+        self.piece = samples_of(conf.data.clip_seconds, encoder.sample_rate)  # many encoders accept no more
 
     @property
     def key(self) -> str:
@@ -45,11 +45,11 @@ class OnnxEncoder(Encoder):
 
     @property
     def kept(self) -> dict[str, Any]:
-        """Not the weights, whose licence nobody knows here."""
+        """The hash of the file, without the weights, since their licence is not known."""
         return {"sha256": file_hash(self.file)}
 
     def check(self) -> None:
-        """Opens the file and runs it on a silent clip."""
+        """Open the file and run it on a silent clip. Raises RecipeError if this fails or the frames are unexpected."""
         self.transform()
 
     def transform(self, real: bool = False) -> nn.Module:
@@ -68,7 +68,7 @@ class OnnxEncoder(Encoder):
 
 
 class OnnxFrames(nn.Module):
-    """(batch, samples) -> (batch, width, rows), a row every `row` samples begun; clip by clip."""
+    """Compute the encoder's frames clip by clip: (batch, samples) -> (batch, width, ceil(samples / row))."""
 
     def __init__(self, file: Path, row: int) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class OnnxFrames(nn.Module):
         """(samples,) -> (frames, width)"""
         try:
             frames = self.session.run(None, {self.name: samples[None] if self.batched else samples})[0]
-        except Exception as error:  # onnxruntime raises classes of its own
+        except Exception as error:  # onnxruntime has its own exception classes
             reason = " ".join(str(error).split())[:150]
             raise fail(f"{SIGNATURE}; a clip of {len(samples)} samples fails: {reason}", "", self.file) from None
         if frames.ndim == 3 and len(frames) == 1:
@@ -97,7 +97,7 @@ class OnnxFrames(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         rows = -(-waveform.shape[1] // self.row)
         clips = [self.of_clip(clip)[:rows] for clip in waveform.cpu().numpy()]
-        # where it gives fewer frames than steps were begun, the last one goes on
+        # if there are fewer frames than rows, the last frame is repeated
         clips = [np.pad(clip, ((0, rows - len(clip)), (0, 0)), mode="edge") for clip in clips]
         return torch.from_numpy(np.stack(clips).astype(np.float32)).to(waveform.device).transpose(1, 2)
 
@@ -107,10 +107,10 @@ def _session(file: Path) -> InferenceSession:
         import onnxruntime
     except ImportError:
         raise fail("encoder.name=onnx needs the package onnxruntime", "pip install onnxruntime", file) from None
-    file_hash(file)  # is there
+    file_hash(file)  # raises RecipeError if the file cannot be read
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception:  # onnxruntime raises classes of its own
+    except Exception:  # onnxruntime has its own exception classes
         raise fail("not an ONNX file, or a damaged one", "give the encoder's in encoder.weights", file) from None

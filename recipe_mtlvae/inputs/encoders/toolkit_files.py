@@ -1,4 +1,4 @@
-"""The encoder `toolkit`: embeddings that the toolkit's extract_embeddings.py has computed, read from its HDF5 files."""
+"""The encoder `toolkit`: embeddings computed by the toolkit's extract_embeddings.py, read from its HDF5 files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import h5py
     from torch import nn
 
-# The toolkit's names of DESED's splits; other splits have files of their own names
+# The toolkit's file names for DESED's splits; the file of any other split has the name of the split
 FILES = {
     "synthetic_train": ("synth_train",),
     "strong_real": ("strong_train",),
@@ -28,20 +28,21 @@ FILES = {
     "validation": ("devtest",),
 }
 SUFFIXES = (".hdf5", ".h5")
-# BEATs: 62 steps of 160 ms, each of 8 patches over frequency, one after the other; 16 frames of 25 ms every 10 ms
+# BEATs: 62 steps of 160 ms, each stored as 8 consecutive patches over frequency. A step sees 16 frames of 25 ms, one
+# every 10 ms
 BEATS_TOKENS, BEATS_PATCHES, BEATS_STEP, BEATS_CENTRE = 496, 8, 0.16, 0.0875
-SHOWN = 3  # clips named in an error
+SHOWN = 3  # clips that an error names
 
 
 class ToolkitFiles(Encoder):
-    """A folder of the toolkit's files, encoder.weights; its clips are read by row. Layouts of 2022 and since 2023."""
+    """The folder encoder.weights of the toolkit's files, in the layout of 2022 or the one used since 2023."""
 
     from_audio = portable = False
     reach, piece = 0, 1 << 19
 
     @functools.cached_property
     def tokens(self) -> int:
-        """Frames of a clip, as stored there."""
+        """Frames per clip, as stored in the files."""
         return self._files()[0].tokens
 
     @functools.cached_property
@@ -50,7 +51,7 @@ class ToolkitFiles(Encoder):
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        seconds = self.conf.data.clip_seconds / self.frames  # other encoders' frames are spread over the clip
+        seconds = self.conf.data.clip_seconds / self.frames  # frames of other encoders: evenly over the clip
         centre, step = (BEATS_CENTRE, BEATS_STEP) if self.tokens == BEATS_TOKENS else (seconds / 2, seconds)
         return (Layer(self.conf.encoder.width, 1, centre, step),)
 
@@ -95,17 +96,17 @@ class ToolkitFiles(Encoder):
         return np.stack(clips)
 
     def _frames(self, values: np.ndarray) -> np.ndarray:
-        """(width, tokens) -> (width, frames): BEATs' patches of one time averaged over frequency."""
+        """(width, tokens) -> (width, frames): average the patches of each step of BEATs over frequency."""
         if self.tokens == BEATS_TOKENS:
             return values.reshape(len(values), -1, BEATS_PATCHES).mean(axis=2)
         return values
 
     def _files(self) -> list[HDF5File]:
-        """Those of all splits."""
+        """Return the files of all splits."""
         return [file for name in self.conf.data.splits for file in self._of(name)]
 
     def _of(self, split: str) -> list[HDF5File]:
-        """Raises RecipeError where there is none, or a file is of another kind."""
+        """Return the files of a split. Raises RecipeError if there are none, or if one is of another kind."""
         names = FILES.get(split, (split,))
         paths = [self.file / f"{name}{suffix}" for name in names for suffix in SUFFIXES]
         there = [path for path in paths if path.is_file()]
@@ -115,7 +116,7 @@ class ToolkitFiles(Encoder):
 
 
 class HDF5File:
-    """One of the toolkit's files, open."""
+    """One of the toolkit's files, open for reading."""
 
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path = path
@@ -131,7 +132,10 @@ class HDF5File:
         self.tokens = len(self.values[0, 0]) if self.ragged else self.values.shape[2]
 
     def read(self, row: int) -> np.ndarray:
-        """(width, tokens) float32; where a ragged clip is shorter or longer by some, its last frame goes on."""
+        """Return a clip's values (width, tokens) float32.
+
+        In the layout of 2022, a longer clip is cut, and the last frame of a shorter clip is repeated.
+        """
         if not self.ragged:
             return self.values[row].astype(np.float32)
         values = np.stack([channel[: self.tokens] for channel in self.values[row]]).astype(np.float32)
@@ -140,7 +144,7 @@ class HDF5File:
 
 @functools.cache
 def _open(path: Path) -> HDF5File:
-    """In each process once."""
+    """Open a file, once per process."""
     try:
         import h5py
     except ImportError:

@@ -1,8 +1,8 @@
 """YAMNet (Google, Apache-2.0): a MobileNet v1 trained on AudioSet, run over a whole recording.
 
 Written from its published description (tensorflow/models, research/audioset/yamnet): log-mel of 25 ms frames every
-10 ms, fourteen layers that halve time and frequency five times, then 521 classes. The original starts anew with every
-window of 0.96 s; here the layers run on, so that every step of a layer has its embedding.
+10 ms, fourteen layers that halve time and frequency five times, then 521 classes. The original computes each window of
+0.96 s separately. Here the layers run over the whole recording, so that every step of a layer has its own embedding.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ SAMPLE_RATE = 16_000  # Hz
 WINDOW, HOP, FFT = 400, 160, 512  # samples
 BANDS, LOWEST, HIGHEST = 64, 125.0, 7500.0  # Hz
 LOG_OFFSET = 0.001
-PART = math.gcd(WINDOW, HOP)  # samples: frames overlap by whole parts
+PART = math.gcd(WINDOW, HOP)  # samples; frames overlap by a whole number of parts
 COUNT = WINDOW // PART
 STEP = HOP / SAMPLE_RATE  # s from frame to frame
-HALVED = 32  # frames to one step of the last layer
+HALVED = 32  # frames per step of the last layer
 CLASSES = 521
-# Of layer 2 to layer 14: stride, channels
+# Stride and output channels of layers 2 to 14
 LAYERS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *[(1, 512)] * 5, (2, 1024), (1, 1024))
-TAPS = (6, 12, 14)  # the layers whose outputs are embeddings: 256, 512, 1,024 channels every 80, 160, 320 ms
+TAPS = (6, 12, 14)  # layers whose outputs are the embeddings: 256, 512, 1,024 channels every 80, 160, 320 ms
 
 
 class YAMNet(nn.Module):
-    """Frozen encoder, batch norm folded into its convolutions; weights come from `load_state_dict`."""
+    """The frozen network, with batch norm folded into its convolutions. Its weights come from `load_state_dict`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,9 +46,10 @@ class YAMNet(nn.Module):
         self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     def forward(self, waveform: Tensor, spectrum: Callable[[Tensor], Tensor] | None = None) -> list[Tensor]:
-        """Mono samples (batch, samples) at 16 kHz -> means over bands of each of TAPS, (batch, steps, channels).
+        """Return the output of each layer in TAPS, averaged over the bands: (batch, steps, channels).
 
-        Silence follows the recording, so that its frames are a multiple of 32: steps of layer l last tap_step(l) s.
+        waveform: mono (batch, samples) at 16 kHz. Silence is appended so that the number of frames is a multiple of 32.
+        A step of layer l lasts tap_step(l) seconds. spectrum: see log_mel.
         """
         maps, found = self.log_mel(waveform, spectrum)[:, None], []
         for number, layer in enumerate(self.layers, start=1):
@@ -58,21 +59,21 @@ class YAMNet(nn.Module):
         return found
 
     def logits(self, log_mel: Tensor) -> Tensor:
-        """Log-mel of one window each (batch, 96, 64) -> logits of the 521 classes (batch, 521), as in the original."""
+        """Return the logits of the 521 classes (batch, 521) as the original does, from windows (batch, 96, 64)."""
         maps = log_mel[:, None]
         for number, layer in enumerate(self.layers, start=1):
             maps = self._layer(number, layer, maps)
         return self.classifier(maps.mean(dim=(2, 3)))
 
     def log_mel(self, waveform: Tensor, spectrum: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """(batch, samples) -> (batch, frames, bands); frame n begins at sample n * HOP, frames are a multiple of 32.
+        """(batch, samples) -> (batch, frames, bands). Frame n begins at sample n * HOP.
 
-        spectrum: what takes windowed frames to magnitudes; None: the FFT.
+        The number of frames is a multiple of 32. spectrum: a function from windowed frames to magnitudes; None: FFT.
         """
         block = HOP * HALVED
         length = (waveform.shape[1] + block - 1) // block * block
         waveform = functional.pad(waveform, (0, length - HOP + WINDOW - waveform.shape[1]))
-        # frames put together from blocks of 80 samples: an exported file keeps no length of theirs
+        # frames are joined from blocks of 80 samples, so that an exported file fixes no length
         parts = waveform.reshape(waveform.shape[0], -1, PART)
         frames = torch.cat([parts[:, i : i + 1 - COUNT or None : HOP // PART] for i in range(COUNT)], dim=2)
         frames = frames * self.window
@@ -82,31 +83,31 @@ class YAMNet(nn.Module):
     @staticmethod
     def _layer(number: int, layer: nn.Module, maps: Tensor) -> Tensor:
         stride = 2 if number == 1 else LAYERS[number - 2][0]
-        if stride == 2:  # TensorFlow's "same" pads even sizes at their end alone
+        if stride == 2:  # TensorFlow's padding "same" extends even sizes only at the end
             maps = functional.pad(maps, (0, 1, 0, 1))
         return functional.relu(layer(maps))
 
 
 def tap_step(layer: int) -> float:
-    """Seconds from one step of a layer to the next."""
+    """Return the time in seconds from one step of a layer to the next."""
     return STEP * tap_stride(layer)
 
 
 def tap_centre(layer: int) -> float:
-    """Seconds from the start of the recording to the middle of what a layer's first step sees.
+    """Return the time in seconds from the start of the recording to the centre of a layer's first receptive field.
 
-    Padding at the end alone moves the middle to the last frame of each halving.
+    The centre is that of the step's last frame, because each halving pads only at the end.
     """
     return STEP * (tap_stride(layer) - 1) + WINDOW / SAMPLE_RATE / 2
 
 
 def tap_stride(layer: int) -> int:
-    """Frames to one step of a layer."""
+    """Return the number of frames per step of a layer."""
     return 2 * math.prod(stride for stride, _ in LAYERS[: layer - 1])
 
 
 def mel_triangles() -> Tensor:
-    """(FFT // 2 + 1, BANDS): triangles of height 1, linear on the HTK mel scale; the bin at 0 Hz takes no part."""
+    """Return triangular filters (FFT // 2 + 1, BANDS) of height 1, linear on the HTK mel scale; the 0 Hz bin is 0."""
 
     def mel(hertz: Tensor) -> Tensor:
         return 1127.0 * torch.log1p(hertz / 700.0)

@@ -1,6 +1,6 @@
-"""The encoder `yamnet`: its layers packed side by side, as stored, one row of values every 320 ms.
+"""The encoder `yamnet`: its layers packed into one row of values every 320 ms, as stored.
 
-A row holds 320 ms of all the layers: four steps of the fine one, two of the middle one, one of the coarse one.
+A row holds four steps of the finest layer, two steps of the middle one and one step of the coarsest.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from recipe_mtlvae.inputs.encoders.encoder import Encoder, Layer, file_hash
 from recipe_mtlvae.inputs.encoders.yamnet import FFT, TAPS, WINDOW, YAMNet, tap_centre, tap_step
 from recipe_mtlvae.inputs.encoders.yamnet_weights import load_yamnet
 
-_FORMAT = 1  # raised when the same weights give other values
+_FORMAT = 1  # incremented when the same weights give other values
 
 
 class YAMNetEncoder(Encoder):
-    """YAMNet with the weights of encoder.weights, or those that a checkpoint carries."""
+    """YAMNet with the weights in the file encoder.weights, or with those in a checkpoint."""
 
     layers = tuple(
         Layer(channels, repeats, tap_centre(tap), tap_step(tap))
         for tap, channels, repeats in zip(TAPS, (256, 512, 1024), (4, 2, 1), strict=True)
     )
     row, piece = 5120, 1 << 19
-    reach = 5  # 1.58 s to either side, half of what a step of the last layer sees
+    reach = 5  # 1.58 s before and after: half the receptive field of the last layer
 
     @property
     def key(self) -> str:
@@ -37,7 +37,7 @@ class YAMNetEncoder(Encoder):
 
     @property
     def kept(self) -> dict[str, Any]:
-        """All weights, so that a checkpoint detects without another file: YAMNet's licence, Apache-2.0, allows it."""
+        """All weights, so that a checkpoint needs no other file to detect. YAMNet's licence (Apache-2.0) allows it."""
         return self.net().state_dict()
 
     def check(self) -> None:
@@ -47,7 +47,7 @@ class YAMNetEncoder(Encoder):
         return YAMNetRows(self.net(), real)
 
     def net(self) -> YAMNet:
-        """The pretrained network."""
+        """Return the pretrained network."""
         if self.carried is None:
             return _loaded(self.file)
         net = YAMNet()
@@ -59,9 +59,9 @@ class YAMNetEncoder(Encoder):
 
 
 class YAMNetRows(nn.Module):
-    """(batch, samples) -> (batch, width, rows): of each layer the steps of a row, one after the other.
+    """Compute rows: (batch, samples) -> (batch, width, rows). A row holds each layer's steps, layer after layer.
 
-    real: without complex numbers, which ONNX's exporter refuses.
+    real: use no complex numbers, which the ONNX exporter does not accept.
     """
 
     def __init__(self, net: YAMNet, real: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""YAMNet's weights out of the files that hold them: the official Keras `yamnet.h5`, or an ONNX file of the network."""
+"""Read YAMNet's weights from the official Keras file `yamnet.h5`, or from an ONNX file of the network."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _HINT = "give the official yamnet.h5, or the network as ONNX, in encoder.weights
 
 
 def load_yamnet(path: Path) -> YAMNet:
-    """The network with the weights of `path` (.h5 or .onnx).
+    """Return the network with the weights in `path` (.h5, .hdf5 or .onnx).
 
-    Raises RecipeError for a file that is missing, damaged, or of another network.
+    Raises RecipeError if the file is missing, damaged, or of another network.
     """
     readers = {".h5": _read_keras, ".hdf5": _read_keras, ".onnx": _read_onnx}
     reader = readers.get(path.suffix.lower())
@@ -41,12 +41,12 @@ def load_yamnet(path: Path) -> YAMNet:
 
 
 def _names() -> list[str]:
-    """The network's convolutions in their order."""
+    """Return the names of the network's convolutions in order."""
     return ["layers.0", *(f"layers.{i}.{part}" for i in range(1, len(LAYERS) + 1) for part in (0, 2))]
 
 
 def _read_onnx(path: Path) -> dict[str, Tensor]:
-    """Convolutions in the order of the graph, batch norm folded in; nodes that quantise are passed over."""
+    """Read the convolutions in the order of the graph, with batch norm already folded in. Skip quantisation nodes."""
     try:
         import onnx
         from onnx import numpy_helper
@@ -55,7 +55,7 @@ def _read_onnx(path: Path) -> dict[str, Tensor]:
     try:
         graph = onnx.load(str(path)).graph
         values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    except Exception:  # onnx meets a damaged file, or a missing file of its data, with errors of any kind
+    except Exception:  # onnx raises errors of many kinds if the file is damaged or the file of its data is missing
         raise fail("not an ONNX file, or a damaged one, or without the file of its data", _HINT, path) from None
     source = {node.output[0]: node.input[0] for node in graph.node if node.op_type.endswith("quantizeLinear")}
     source |= {node.output[0]: node.input[0] for node in graph.node if node.op_type.endswith("QuantizeLinear")}
@@ -76,7 +76,7 @@ def _read_onnx(path: Path) -> dict[str, Tensor]:
 
 
 def _read_keras(path: Path) -> dict[str, Tensor]:
-    """Keras's file of weights: `layer1/conv`, `layerN/depthwise_conv`, `layerN/pointwise_conv`, each with `/bn`."""
+    """Read Keras's layers: `layer1/conv`, `layerN/depthwise_conv`, `layerN/pointwise_conv`, each with `/bn`."""
     try:
         import h5py
     except ImportError:
@@ -112,7 +112,7 @@ def _read_keras(path: Path) -> dict[str, Tensor]:
 
 
 def _folded(arrays: Mapping[str, np.ndarray]) -> tuple[Tensor, Tensor] | None:
-    """A convolution's weights and bias with its batch norm (centred, not scaled) folded in; None: something lacks."""
+    """Fold batch norm (centred, not scaled) into a convolution's weights and bias. None if an array is missing."""
     kernel = arrays.get("kernel", arrays.get("depthwise_kernel"))
     norm = [arrays.get(name) for name in ("beta", "moving_mean", "moving_variance")]
     if kernel is None or kernel.ndim != 4 or any(value is None for value in norm):
