@@ -1,1 +1,1 @@
-"""What the networks see: log-mel features, their store, batches."""
+"""Inputs of the networks: log-mel and embeddings, their stores on disk, training batches and augmentation."""

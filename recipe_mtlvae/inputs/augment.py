@@ -1,7 +1,7 @@
-"""Augmentation of training batches, on their device, before scaling: one function each.
+"""Augmentation of training batches, on the batch's device and before scaling: one function for each augmentation.
 
-To add one: its function here, its name in AUGMENTATIONS, its key in conf/base.yaml and conf_sections.py: the
-probability with which it is done, 0 for off. An augmentation that is off draws no random number.
+To add one, write its function here, list it in AUGMENTATIONS, and add its key to conf/base.yaml and conf_sections.py.
+The value of the key is a probability; 0 switches the augmentation off. It then draws no random numbers.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.batches import Batch
 from recipe_mtlvae.inputs.registry import inputs_of
 
-MIX_DB = 6.0  # largest level of the second clip above or below the first
-GAIN_DB, GAIN_POINTS = 6.0, 6  # largest gain of a band, up or down; points over the bands, linear in between
-SHIFT_BANDS = 6  # most bands that a clip is moved by
+MIX_DB = 6.0  # largest gain of the added clip, up or down
+GAIN_DB, GAIN_POINTS = 6.0, 6  # largest gain of a band, up or down; random points over the bands, linear in between
+SHIFT_BANDS = 6  # largest shift, up or down
 
 
 def augment(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
-    """Change a batch in place by what the configuration's `augment` switches on.
+    """Apply the augmentations that are switched on in the configuration's section `augment`, in place.
 
-    The caller seeds torch for the step. `labels`: strong, weak or none, of the clips of each key of batch.spans.
+    The caller seeds torch for each step. labels: for each key of batch.spans, the kind of labels that its clips have:
+    strong, weak or none.
     """
     active = [function for name, function in AUGMENTATIONS.items() if getattr(conf.augment, name) > 0]
     if active:
@@ -34,9 +35,10 @@ def augment(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
 
 
 def mixup(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
-    """In some batches, each labelled set's clips mixed among themselves, with soft targets, as the baseline does.
+    """Mix the clips of each labelled set with each other, with soft targets, as the baseline does.
 
-    One ratio from Beta(mixup_beta, mixup_beta) a set and one order, for all inputs alike.
+    A batch is chosen with probability `augment.mixup`. Each set draws one mixing ratio from
+    Beta(mixup_beta, mixup_beta) and one permutation, which all its inputs share.
     """
     if torch.rand(()) >= conf.augment.mixup:
         return
@@ -51,9 +53,9 @@ def mixup(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
 
 
 def mix(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
-    """In some batches, each labelled set's clips get another one of the set added, up to MIX_DB louder or softer.
+    """Add to each clip of a labelled set another clip of the set, up to MIX_DB louder or softer.
 
-    Amplitudes are added, labels united.
+    A batch is chosen with probability `augment.mix`. Amplitudes are added; the targets are the union of both clips'.
     """
     if torch.rand(()) >= conf.augment.mix:
         return
@@ -61,7 +63,7 @@ def mix(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
         clips = rows.stop - rows.start
         if clips < 2:
             continue
-        other = torch.randint(1, clips, ()).item()  # so many places before, round about
+        other = torch.randint(1, clips, ()).item()  # each clip gets the clip this many rows before it, cyclically
         level = MIX_DB * (2.0 * torch.rand(clips, 1, 1, device=batch.weak.device) - 1.0)
         for name, source in inputs_of(conf).items():
             values = batch.inputs[name]
@@ -71,9 +73,10 @@ def mix(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
 
 
 def shift(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
-    """In some batches, all clips and their strong labels turned round by one number of output steps.
+    """Roll all clips and their strong labels in time by the same random number of output steps.
 
-    Values beyond the last whole step (2 frames of the 626 of 10 s) stay where they are: they have no labels.
+    A batch is chosen with probability `augment.shift`. Values after the last whole step (2 of the 626 frames of 10 s)
+    have no labels and stay in place.
     """
     if torch.rand(()) >= conf.augment.shift:
         return
@@ -86,7 +89,10 @@ def shift(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
 
 
 def band_gain(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
-    """Some clips' log-mel gets a gain that runs smoothly over the bands, up to GAIN_DB up or down."""
+    """Add a gain that varies smoothly over the bands, from -GAIN_DB to GAIN_DB, to the log-mel of some clips.
+
+    Each clip is chosen with probability `augment.band_gain`.
+    """
     clips, device = len(batch), batch.weak.device
     chosen = torch.rand(clips, 1, 1, device=device) < conf.augment.band_gain
     points = GAIN_DB * (2.0 * torch.rand(clips, GAIN_POINTS, device=device) - 1.0)
@@ -95,7 +101,10 @@ def band_gain(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
 
 
 def band_shift(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
-    """Some clips' log-mel moved by up to SHIFT_BANDS bands, up or down, the outermost one repeated: another pitch."""
+    """Shift the log-mel of some clips by up to SHIFT_BANDS bands, up or down, which changes the pitch.
+
+    Each clip is chosen with probability `augment.band_shift`. The outermost band is repeated.
+    """
     clips, device, log_mel = len(batch), batch.weak.device, batch.inputs["log_mel"]
     chosen = torch.rand(clips, 1, device=device) < conf.augment.band_shift
     moved = torch.randint(-SHIFT_BANDS, SHIFT_BANDS + 1, (clips, 1), device=device) * chosen
@@ -103,7 +112,7 @@ def band_shift(batch: Batch, conf: Conf, labels: Mapping[str, str]) -> None:
     batch.inputs["log_mel"] = log_mel.gather(1, source[:, :, None].expand_as(log_mel))
 
 
-# In the order in which they are done
+# In the order in which they are applied
 AUGMENTATIONS: dict[str, Callable[[Batch, Conf, Mapping[str, str]], None]] = {
     "mixup": mixup,
     "mix": mix,
@@ -114,12 +123,12 @@ AUGMENTATIONS: dict[str, Callable[[Batch, Conf, Mapping[str, str]], None]] = {
 
 
 def gains(points: Tensor, bands: int) -> Tensor:
-    """(clips, points) in dB, the first at the lowest band, the last at the highest one -> (clips, bands, 1)"""
+    """Interpolate gains in dB over the bands: (clips, points), the first at the lowest band -> (clips, bands, 1)."""
     return functional.interpolate(points[:, None], size=bands, mode="linear", align_corners=True).transpose(1, 2)
 
 
 def _labelled(batch: Batch, labels: Mapping[str, str]) -> Iterator[tuple[str, slice]]:
-    """Kind of labels and rows of the labelled sets, in the order of `labels`."""
+    """Return the kind of labels and the rows of each labelled set, in the order of `labels`."""
     if unknown := batch.spans.keys() - labels.keys():
         raise ValueError(
             f"expected sets of clips whose labels are known, {', '.join(labels)}; got {', '.join(unknown)}"

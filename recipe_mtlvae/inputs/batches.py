@@ -1,4 +1,4 @@
-"""From prepared splits to training batches: each holds its share of every active task, seeded and resumable."""
+"""Training batches from prepared splits: clips of every active task in each, in a seeded and resumable order."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ from recipe_mtlvae.labels import Grid, encode_weak
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """What a system's batches are made of."""
+    """The data sets that a system trains on, and how many clips of each a step takes."""
 
     sets: dict[str, TaskData | JoinedData]
-    clips: dict[str, int]  # of each set in one step, over all processes
+    clips: dict[str, int]  # clips of each set in one step, over all processes
 
 
 @dataclass
 class Batch:
-    """Clips of several tasks, those of one task side by side."""
+    """Clips of several tasks. The clips of one task are in consecutive rows."""
 
     inputs: dict[str, Tensor]  # by name: values (batch, width, steps) on the grid, unscaled, float16 as stored
     strong: Tensor  # (batch, steps, classes), zeros where the clip has no strong labels
     weak: Tensor  # (batch, classes), zeros where the clip has no labels
-    spans: dict[str, slice]  # task -> its rows: each clip's domain
+    spans: dict[str, slice]  # task -> its rows
 
     def __len__(self) -> int:
         return len(self.weak)
 
     def scaled(self, inputs: Mapping[str, Input]) -> dict[str, Tensor]:
-        """The inputs as a network takes them, float32."""
+        """Return the inputs as a network takes them: scaled, float32."""
         return {name: source.scale(self.inputs[name].float()) for name, source in inputs.items()}
 
 
 class Rows(NamedTuple):
-    """Arrays of a batch to be filled."""
+    """Arrays of a batch, or views of some of its rows, for the data sets to fill."""
 
     inputs: dict[str, np.ndarray]  # by name: (clips, width, steps) float16, as stored
     strong: np.ndarray  # (clips, steps, classes)
     weak: np.ndarray  # (clips, classes)
 
     def part(self, where: slice) -> Rows:
-        """Views of some rows."""
+        """Return views of some rows."""
         return Rows({name: array[where] for name, array in self.inputs.items()}, self.strong[where], self.weak[where])
 
 
 class TaskData(Dataset):
-    """The clips of one task: inputs in their stores, targets from the metadata.
+    """The clips of one task: inputs from the stores, targets from the metadata.
 
-    `rows` restricts it to some of the split's clips, as the held-out part of the weak set needs.
+    rows: use only these clips of the split, for example the held-out part of the weak set; None: use all clips.
     """
 
     def __init__(self, split: Split, grid: Grid, classes: Sequence[str], rows: Sequence[int] | None = None) -> None:
@@ -72,18 +72,18 @@ class TaskData(Dataset):
         return len(self.rows)
 
     def place(self, index: int) -> tuple[TaskData, int]:
-        """The set and the row of its split and its stores where one clip is."""
+        """Return the TaskData that holds a clip, and the clip's row in the split and its stores."""
         return self, int(self.rows[index])
 
     def targets(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Strong (steps, classes) and weak (classes,) targets of one clip."""
+        """Return the strong (steps, classes) and weak (classes,) targets of one clip."""
         row = self.rows[index]
         clip = self.split.clips[row]
         events = training_events(clip.events or (), self.split.store.durations[row])
         return self.grid.encode(events, self.classes), encode_weak(clip.labels or (), self.classes)
 
     def fill(self, indices: Sequence[int], rows: Rows) -> None:
-        """Write some clips into as many rows."""
+        """Write the clips at `indices` into `rows`, in this order."""
         for name, store in self.split.stores.items():
             store.read_into(rows.inputs[name], self.rows[np.asarray(indices)])
         for place, index in enumerate(indices):
@@ -91,7 +91,7 @@ class TaskData(Dataset):
 
 
 class JoinedData(Dataset):
-    """Several sets of clips as one: splits of one task, or the baseline's synthetic and real strong sets."""
+    """Several data sets joined into one: the splits of one task, or the baseline's synthetic and real strong sets."""
 
     def __init__(self, *parts: TaskData | JoinedData) -> None:
         self.parts = parts
@@ -102,30 +102,30 @@ class JoinedData(Dataset):
         return int(self.starts[-1])
 
     def place(self, index: int) -> tuple[TaskData, int]:
-        """As TaskData.place."""
+        """See TaskData.place."""
         number = int(np.searchsorted(self.starts, index, side="right")) - 1
         return self.parts[number].place(index - self.starts[number])
 
     def targets(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """As TaskData.targets."""
+        """See TaskData.targets."""
         number = int(np.searchsorted(self.starts, index, side="right")) - 1
         return self.parts[number].targets(index - self.starts[number])
 
     def fill(self, indices: Sequence[int], rows: Rows) -> None:
-        """As TaskData.fill; the clips come in the order of `indices`."""
+        """See TaskData.fill."""
         numbers = np.searchsorted(self.starts, indices, side="right") - 1
         for place, (number, index) in enumerate(zip(numbers, indices, strict=True)):
             self.parts[number].fill([index - self.starts[number]], rows.part(slice(place, place + 1)))
 
 
 def joined(parts: Sequence[TaskData | JoinedData]) -> TaskData | JoinedData | None:
-    """The sets that hold a clip as one, in their order; None where there is none."""
+    """Join the data sets that are not empty, in their order. Return None if all are empty."""
     parts = [part for part in parts if len(part)]
     return JoinedData(*parts) if len(parts) > 1 else parts[0] if parts else None
 
 
 class MultiTaskData(Dataset):
-    """Several tasks' clips, indexed by batches of (task, index) pairs."""
+    """The clips of several tasks. Each index is a mapping from tasks to the indices of their clips in one batch."""
 
     def __init__(self, tasks: Mapping[str, TaskData | JoinedData]) -> None:
         self.tasks = dict(tasks)
@@ -149,16 +149,16 @@ class MultiTaskData(Dataset):
 
 
 def even_shares(batch_size: int, tasks: Sequence[str]) -> dict[str, int]:
-    """How the tasks share a batch: evenly, the rest to the first ones; 32 by three is 11, 11, 10."""
+    """Divide a batch evenly among the tasks; the first tasks get the remainder. 32 for three tasks: 11, 11, 10."""
     each, rest = divmod(batch_size, len(tasks))
     return {task: each + (i < rest) for i, task in enumerate(tasks)}
 
 
 class MultiTaskSampler(Sampler):
-    """For each step the clips of every task, the same for any number of processes.
+    """Yield the clips of every task for each step. The global batch is the same for any number of processes.
 
-    Each task runs through its clips in an endless stream of seeded permutations, so that large sets are
-    covered evenly; an epoch ends when the smallest set is exhausted, or after `epoch_steps`.
+    Each task goes through its clips in an endless stream of seeded permutations, so that large sets are
+    covered evenly. An epoch ends when the first of the sets is exhausted, or after `epoch_steps` steps.
     Process `rank` of `world` takes every world-th clip of each task's share of the global batch.
     """
 
@@ -182,13 +182,13 @@ class MultiTaskSampler(Sampler):
             what = f"no whole batch: the sets have {self.sizes} clips, a batch takes {self.shares}"
             raise fail(what, "lower train.batch_size")
         self.epoch = 0
-        self._orders: dict[str, dict[int, np.ndarray]] = {}  # task -> turn -> its clips in order
+        self._orders: dict[str, dict[int, np.ndarray]] = {}  # task -> number of the permutation -> clips in order
 
     def __len__(self) -> int:
         return self.steps
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch, also after a resume."""
+        """Set the epoch. Lightning calls this before each epoch, also after a resume."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[dict[str, list[int]]]:
@@ -196,17 +196,17 @@ class MultiTaskSampler(Sampler):
             yield {task: rows[self.rank :: self.world] for task, rows in self.drawn(step).items()}
 
     def drawn(self, step: int) -> dict[str, list[int]]:
-        """The clips of a step counted from the start of training, of all processes."""
+        """Return the clips of all processes at a step, counted from the start of training."""
         return {task: self._draw(task, step) for task in self.sizes}
 
     def _draw(self, task: str, step: int) -> list[int]:
-        """The clips of `task` at a step counted from the start of training."""
+        """Return the clips of `task` at a step, counted from the start of training."""
         size, share = self.sizes[task], self.shares[task]
         positions = range(step * share, (step + 1) * share)
         known = self._orders.get(task, {})
         turns = {position // size for position in positions}
         orders = {turn: known[turn] if turn in known else self._order(task, turn) for turn in turns}
-        self._orders[task] = orders  # kept for the next step: a million clips' order takes 30 ms
+        self._orders[task] = orders  # kept for the next step: permuting a million clips takes 30 ms
         return [int(orders[position // size][position % size]) for position in positions]
 
     def _order(self, task: str, turn: int) -> np.ndarray:
@@ -214,7 +214,7 @@ class MultiTaskSampler(Sampler):
 
 
 def train_loader(plan: BatchPlan, seed: int, epoch_steps: int | None, rank: int = 0, world: int = 1) -> DataLoader:
-    """A system's batches. Reading 32 stored clips takes milliseconds, so no worker processes are needed."""
+    """Return the loader of a system's batches. Reading 32 stored clips takes milliseconds, so it needs no workers."""
     sizes = {name: len(data) for name, data in plan.sets.items()}
     sampler = MultiTaskSampler(sizes, plan.clips, seed, epoch_steps, rank, world)
     return DataLoader(MultiTaskData(plan.sets), sampler=sampler, batch_size=None)
@@ -223,9 +223,9 @@ def train_loader(plan: BatchPlan, seed: int, epoch_steps: int | None, rank: int 
 def evaluation_batches(
     data: TaskData | JoinedData, task: str, batch_size: int, rank: int = 0, world: int = 1
 ) -> DataLoader:
-    """Every clip of one set once, in order; process `rank` of `world` takes its share.
+    """Return a loader that yields every clip of one set once, in order; process `rank` of `world` takes its share.
 
-    A process without a share repeats a clip, since Lightning wants a batch of each.
+    A process whose share is empty takes the first clip, because Lightning needs a batch from every process.
     """
     indices = range(rank, len(data), world) or range(1)
     steps = [{task: list(indices[start : start + batch_size])} for start in range(0, len(indices), batch_size)]
@@ -233,9 +233,10 @@ def evaluation_batches(
 
 
 def hold_out(counts: Sequence[int], share: float, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Seeded split of sets of so many rows into (kept, held out) of each set, sorted; the baseline holds out 10 %.
+    """Split data sets of `counts` rows at random into a pair (kept, held out) of sorted row arrays for each set.
 
-    The share is of all sets together; neither what is kept of them nor what is held out is empty. No sets: none.
+    `share` is the fraction of all rows together that is held out; the baseline holds out 10 %. At least one row is
+    held out. Raises RecipeError if none would be kept. Returns an empty list if there are no rows.
     """
     count = sum(counts)
     if not count:

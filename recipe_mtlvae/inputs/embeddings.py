@@ -1,7 +1,7 @@
-"""The input `embeddings`: what a pretrained encoder makes of a recording, computed once and stored.
+"""The input `embeddings`: the output of a pretrained encoder, computed once and stored.
 
-Stored are the encoder's rows, each of some steps of its layers (encoders/encoder.py). On the output grid each layer is
-interpolated between the true centres of its steps.
+Stores hold the encoder's rows. Each row consists of one or more steps of every layer (encoders/encoder.py). On the
+output grid, each layer is interpolated between the true centres of its steps.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class EmbeddingsInput(Input):
-    """Of the configuration's encoder."""
+    """The embeddings of the configuration's encoder."""
 
     least_samples = 1
 
@@ -85,7 +85,7 @@ class EmbeddingsInput(Input):
         return torch.from_numpy(self.encoder.rows(split, [clip.name for clip in clips]))
 
     def on_grid(self, values: Tensor, steps: int, first: int = 0) -> Tensor:
-        """(batch, width, rows) -> (batch, channels of all layers, steps)"""
+        """Interpolate all layers on the output grid: (batch, width, rows) -> (batch, channels of all layers, steps)."""
         import torch
 
         features = self.conf.features
@@ -100,11 +100,14 @@ class EmbeddingsInput(Input):
         return torch.cat(layers, dim=1)
 
     def scale(self, values: Tensor) -> Tensor:
-        """As they are: the network normalises them."""
+        """Return the values unchanged: the network normalises them."""
         return values
 
     def mix(self, one: Tensor, other: Tensor, factor: float = 1.0, other_factor: float = 1.0) -> Tensor:
-        """What either sound makes an encoder see, whatever their levels; by factors, their sum, as the toolkit does."""
+        """Return the maximum if both factors are 1, since encoders find a sound at any level; else the weighted sum.
+
+        The toolkit uses the weighted sum.
+        """
         return one.maximum(other) if factor == other_factor == 1.0 else super().mix(one, other, factor, other_factor)
 
     def gain(self, values: Tensor, decibels: Tensor) -> Tensor:
@@ -112,14 +115,14 @@ class EmbeddingsInput(Input):
 
 
 def kept_of_encoder(inputs: Mapping[str, Input]) -> dict[str, Any] | None:
-    """What a checkpoint keeps of a pretrained encoder, so that it can detect."""
+    """Return what a checkpoint stores of the pretrained encoder, so that it can detect; None without embeddings."""
     source = inputs.get("embeddings")
     return None if source is None else source.encoder.kept
 
 
 def _interpolated(values: Tensor, places: Tensor) -> Tensor:
-    """(batch, channels, steps) at places counted in steps, linear between their neighbours, constant at the ends."""
-    last = (values[0, 0] == values[0, 0]).sum() - 1  # counted: a size would be a fixed number in an ONNX file
+    """Interpolate (batch, channels, steps) linearly at `places`, counted in steps; constant beyond the ends."""
+    last = (values[0, 0] == values[0, 0]).sum() - 1  # not shape[2], which would be a constant in an ONNX file
     places = places.clamp(min=0).minimum(last)
     left = places.floor().long()
     right = (left + 1).minimum(last)

@@ -1,4 +1,4 @@
-"""Audio to part files of the feature store, on all cores."""
+"""Compute the part files of a feature store from audio, on all cores."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from recipe_mtlvae.machine import cores
 from recipe_mtlvae.processes import held_back, start_processes
 from recipe_mtlvae.progress_bar import progress_bar
 
-BATCH_SAMPLES = 320_000  # to one call of a transform: memory of larger spectra is handed out anew each time
-FEW = 200  # clips that are done sooner than processes have started
+BATCH_SAMPLES = 320_000  # per call of a transform: memory for larger spectra is allocated anew at each call
+FEW = 200  # clips: this process computes so few of them before worker processes would have started
 
 
 @dataclass(frozen=True)
 class PartTask:
-    """Clips to be extracted into one new part."""
+    """The clips of one new part."""
 
-    folder: Path  # of the store, whose name is its split's
+    folder: Path  # of the store; it has the name of the split
     number: int
     clips: tuple[Clip, ...]
 
 
 @dataclass(frozen=True)
 class PartResult:
-    """What came of a task: its part is on disk, without the clips that could not be read."""
+    """The result of a task. Its part is on disk, without the clips that could not be read."""
 
     folder: Path
     number: int
@@ -49,7 +49,10 @@ class PartResult:
 
 
 def extract_parts(tasks: Sequence[PartTask], source: Input, workers: int | None = None) -> Iterator[PartResult]:
-    """Do all tasks, in any order, with a progress bar that counts clips. workers None: one a core."""
+    """Run all tasks and yield their results in any order. A progress bar counts the clips.
+
+    workers: number of processes; None: one per core.
+    """
     clips = sum(len(task.clips) for task in tasks)
     workers = min(workers or cores(), len(tasks))
     with progress_bar("features", clips) as bar:
@@ -70,7 +73,7 @@ def _in_processes(tasks: Sequence[PartTask], source: Input, workers: int, bar: t
     try:
         while True:
             while len(running) < 2 * workers and (task := next(waiting, None)):
-                with held_back():  # this process stops them
+                with held_back():  # worker processes never see Ctrl-C: this process stops them
                     running.add(pool.submit(_work, task))
             if not running:
                 break
@@ -85,7 +88,7 @@ def _in_processes(tasks: Sequence[PartTask], source: Input, workers: int, bar: t
         pool.shutdown(cancel_futures=True)
 
 
-_worker: dict[str, Any] = {}  # of a worker process, set once
+_worker: dict[str, Any] = {}  # state of a worker process, set once
 
 
 def _set_up(source: Input, done: Any, stop: Any) -> None:
@@ -106,7 +109,7 @@ def _work(task: PartTask) -> PartResult:
 
 @torch.inference_mode()
 def extract_part(task: PartTask, source: Input, transform: nn.Module | None, count: Callable[[int], Any]) -> PartResult:
-    """Read, transform and write one part; `count` gets how many clips were done."""
+    """Read the clips, compute their values and write one part. `count` is called with the clips done in each batch."""
     values = np.empty((len(task.clips), *source.shape), dtype=np.float16)
     sample_rate, clip_seconds = source.conf.features.sample_rate, source.conf.data.clip_seconds
     rows: list[Row] = []
@@ -117,7 +120,7 @@ def extract_part(task: PartTask, source: Input, transform: nn.Module | None, cou
         samples, read = [], []
         for clip in batch:
             try:
-                stamp = file_stamp(clip.path)  # before it is read: a change in between is seen
+                stamp = file_stamp(clip.path)  # taken before reading, so that a change meanwhile is noticed
                 audio = read_audio(clip.path, sample_rate, clip_seconds, clip.start or 0.0)
             except RecipeError as error:
                 bad[clip.name] = error.faults[0]

@@ -1,4 +1,4 @@
-"""The input `log_mel`: the baseline recipe's log-mel spectrogram, in dB until it is scaled."""
+"""The input `log_mel`: the log-mel spectrogram of the baseline recipe, in dB before scaling."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from recipe_mtlvae.labels import frames_of
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_FORMAT = 2  # raised when the same settings give other values
-_HASHED = {"n_mels": "mels", "hop_length": "hop"}  # keys that were renamed, as in the hash of stores from before
+_FORMAT = 2  # incremented when the same settings give other values
+_HASHED = {"n_mels": "mels", "hop_length": "hop"}  # renamed keys -> old names, which keep older stores valid
 
 
 class LogMelInput(Input):
-    """128 bands in 626 frames of 10 s at the baseline's settings; `features` of the configuration."""
+    """Log-mel with the settings of the section `features`. The baseline's give 128 bands and 626 frames for 10 s."""
 
     def __init__(self, conf: Conf) -> None:
         super().__init__(conf)
@@ -30,7 +30,7 @@ class LogMelInput(Input):
 
     @property
     def key(self) -> str:
-        """The output grid and the scaling, done when read, are no part of it."""
+        """Hash of the settings, without output grid and scaling, which are applied when the store is read."""
         settings = dataclasses.asdict(self.conf.features)
         del settings["frames_per_step"], settings["scale_range"]
         hashed = {_HASHED.get(key, key): value for key, value in settings.items()}
@@ -48,7 +48,7 @@ class LogMelInput(Input):
         return scale(values, self.conf.features.scale_range)
 
     def mix(self, one: Tensor, other: Tensor, factor: float = 1.0, other_factor: float = 1.0) -> Tensor:
-        """Amplitudes are added, all in dB (20 log10)."""
+        """Add the amplitudes. Arguments and result are in dB (20 log10)."""
         return 20.0 * (factor * 10.0 ** (one / 20.0) + other_factor * 10.0 ** (other / 20.0)).log10()
 
     def gain(self, values: Tensor, decibels: Tensor) -> Tensor:
@@ -56,10 +56,10 @@ class LogMelInput(Input):
 
 
 def scale(log_mel: Tensor, scale_range: tuple[float, float]) -> Tensor:
-    """(batch, mels, frames) -> the same from the lowest to the highest value of `scale_range`, each clip by itself.
+    """Scale each clip of (batch, mels, frames) linearly, from its own minimum and maximum to `scale_range`.
 
-    Constant clips give the lowest. The toolkit's formula: to [0, 1] at its commit 63d8b3b (2022), to [-1, 1] since
-    471c35a (May 2024).
+    Constant clips get the lower end of the range. The formula is the toolkit's: to [0, 1] at its commit 63d8b3b
+    (2022), to [-1, 1] since 471c35a (May 2024).
     """
     least, greatest = scale_range
     low = log_mel.amin(dim=(-2, -1), keepdim=True)

@@ -1,4 +1,4 @@
-"""From waveforms to log-mel in dB, as the baseline recipe does it."""
+"""From waveforms to log-mel in dB, as in the baseline recipe."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from recipe_mtlvae.conf_sections import FeatureConf
 from recipe_mtlvae.inputs.mel_scale import hertz_of, mel_of
 
-BANDS = 16  # of one product: it takes only the bins that these bands touch, a sixth of a full product's work
+BANDS = 16  # per matrix product: a product takes only the bins that its bands touch, in all a sixth of the work
 
 
 def mel_filters(conf: FeatureConf) -> Tensor:
-    """(bins, mels): triangles of height 1 on the HTK scale, to the last bit torchaudio's, whose order of steps this is.
+    """Return triangular filters of height 1 on the HTK mel scale (bins, mels).
 
-    A band between two bins is empty.
+    They equal torchaudio's to the last bit, because the order of operations is the same. A filter that lies between
+    two bins is all zeros.
     """
     bins = torch.linspace(0.0, conf.sample_rate // 2, conf.n_fft // 2 + 1)[:, None]  # Hz
     edges = hertz_of(torch.linspace(mel_of(conf.f_min), mel_of(conf.f_max), conf.n_mels + 2))
@@ -27,10 +28,10 @@ def mel_filters(conf: FeatureConf) -> Tensor:
 
 
 class LogMel(nn.Module):
-    """Waveform to log-mel in dB, unscaled: frames centred every `hop_length` samples, ends mirrored.
+    """Compute log-mel in dB, unscaled. Frames are centred every `hop_length` samples; the ends are mirrored.
 
-    Mel amplitudes (HTK scale, unnormalised filters, symmetric Hamming window) as in the DCASE 2022 baseline;
-    faster on a CPU than torchaudio's MelSpectrogram, since bands are multiplied with the bins that they touch alone.
+    Mel amplitudes (HTK scale, unnormalised filters, symmetric Hamming window) are as in the DCASE 2022 baseline. It is
+    faster on a CPU than torchaudio's MelSpectrogram, because bands are multiplied only with the bins that they touch.
     """
 
     def __init__(self, conf: FeatureConf) -> None:
@@ -53,7 +54,7 @@ class LogMel(nn.Module):
         mirrored = nn.functional.pad(waveform[:, None], (half, half), mode="reflect")[:, 0]
         frames = mirrored.unfold(1, self.conf.n_fft, self.conf.hop_length)  # (batch, frames, n_fft)
         spectrum = torch.view_as_real(torch.fft.rfft(frames * self.window))  # (batch, frames, bins, 2)
-        # not abs(): torch's is 3 times as slow, guarding against squares that overflow
+        # torch's abs() takes 3 times as long, because it guards against overflow of the squares
         amplitudes = (spectrum[..., 0].square() + spectrum[..., 1].square()).sqrt()
         groups = [amplitudes[..., span] @ self.get_buffer(f"filters_{i}") for i, span in enumerate(self.spans)]
         mels = torch.cat(groups, dim=2).transpose(1, 2)  # (batch, mels, frames)
@@ -62,10 +63,11 @@ class LogMel(nn.Module):
 
 
 class RealLogMel(nn.Module):
-    """LogMel without complex numbers, which ONNX's exporter refuses.
+    """LogMel without complex numbers, which the ONNX exporter does not accept.
 
-    The DFT of n_fft = rows * columns samples in two steps (Cooley and Tukey, 1965): over the rows, then, turned, over
-    the columns. That is a tenth of the work of one matrix product, and 30 times less to store.
+    The DFT of n_fft = rows * columns samples is computed in two steps (Cooley and Tukey, 1965): over the rows and,
+    after multiplication by the twiddle factors, over the columns. Compared with one matrix product, this takes a tenth
+    of the work and a thirtieth of the storage.
     """
 
     def __init__(self, conf: FeatureConf) -> None:
@@ -73,7 +75,7 @@ class RealLogMel(nn.Module):
         self.conf = conf
         self.rows = max(n for n in range(1, math.isqrt(conf.n_fft) + 1) if conf.n_fft % n == 0)
         self.columns = conf.n_fft // self.rows
-        kept = self.columns // 2 + 1  # of the columns' bins: the others mirror these
+        kept = self.columns // 2 + 1  # bins of the columns; the others mirror these
         n1, n2 = torch.arange(self.rows), torch.arange(self.columns)
         self.register_buffer("window", LogMel(conf).window)
         self._register("first", n1[:, None] * n1, self.rows)  # (rows, rows)
@@ -90,7 +92,7 @@ class RealLogMel(nn.Module):
         self.register_buffer(f"{name}_sin", (-angle.sin()).float())
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """As LogMel.forward."""
+        """See LogMel.forward."""
         half = self.conf.n_fft // 2
         mirrored = nn.functional.pad(waveform, (half, half), mode="reflect")
         frames = self._frames(mirrored) * self.window
@@ -99,7 +101,7 @@ class RealLogMel(nn.Module):
         return decibels.clamp(min=self.conf.db_min, max=self.conf.db_max)
 
     def _frames(self, samples: Tensor) -> Tensor:
-        """(batch, samples) -> (batch, frames, n_fft), put together from blocks; tracing keeps no length of theirs"""
+        """(batch, samples) -> (batch, frames, n_fft), joined from blocks so that tracing fixes no length."""
         block = math.gcd(self.conf.n_fft, self.conf.hop_length)
         whole = samples[:, : samples.shape[1] // block * block].reshape(samples.shape[0], -1, block)
         count, step = self.conf.n_fft // block, self.conf.hop_length // block

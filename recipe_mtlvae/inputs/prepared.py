@@ -1,4 +1,4 @@
-"""A split as stage 0 leaves it: its clips beside their stored inputs."""
+"""A split as prepared by stage 0: its clips and their stored inputs."""
 
 from __future__ import annotations
 
@@ -20,25 +20,28 @@ class Split:
     """A prepared split."""
 
     name: str
-    recordings: list[Clip]  # those that are here, whole; coverage is these of the expected ones
-    clips: list[Clip]  # aligned with the stores' rows: the recordings, or windows of long ones to train or select on
+    recordings: list[Clip]  # the stored recordings, not cut; coverage is their share of the expected ones
+    clips: list[Clip]  # in the order of the stores' rows: recordings; to train or select on, windows of long ones
     inputs: dict[str, Input]  # by name
-    stores: dict[str, Store]  # one an input, with the same rows
-    expected: int  # recordings that the metadata name
+    stores: dict[str, Store]  # one per input, all with the same rows
+    expected: int  # number of recordings that the metadata name
 
     @property
     def store(self) -> Store:
-        """The first input's, for what they all tell: names, durations, the recordings' key."""
+        """The store of the first input, for what all stores share: names, durations, the key of the recordings."""
         return next(iter(self.stores.values()))
 
     @property
     def durations(self) -> dict[str, float]:
-        """Seconds of each clip, before cutting or padding, by name."""
+        """Duration in seconds of each clip before cutting or padding, by name."""
         return dict(zip(self.store.names, self.store.durations.tolist(), strict=True))
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Of each recording, by name; of one that was cut to the millisecond, where its last window ends."""
+        """Duration in seconds of each recording, by name.
+
+        For a recording that is cut into windows, this is the end of the last window, exact to the millisecond.
+        """
         ends: dict[str, float] = {}
         for clip, seconds in zip(self.clips, self.store.durations.tolist(), strict=True):
             name = clip.name.partition("/")[0]
@@ -47,19 +50,20 @@ class Split:
 
     @property
     def truth(self) -> dict[str, tuple[Event, ...]]:
-        """The events of the clips by name, exactly as published; strong splits only."""
+        """The events of each clip exactly as published, by name. Only strong splits have events."""
         return {clip.name: clip.events for clip in self.clips if clip.events is not None}
 
 
 def store_folder(source: Input, root: Path, name: str) -> Path:
-    """Where a split's values of an input are."""
+    """Return the folder of a split's store of one input."""
     return root / "features" / source.key / name
 
 
 def open_split(corpus: Corpus, name: str) -> Split:
-    """A prepared split of the corpus.
+    """Open a prepared split of the corpus.
 
-    Raises RecipeError where it is not prepared with these settings, or its files have changed since.
+    Raises RecipeError if the split was not prepared with these settings, if its list of recordings has changed since,
+    or if its metadata have faults that are not to be skipped.
     """
     conf, files = corpus.conf, corpus.files(name)
     inputs = inputs_of(conf)
@@ -78,9 +82,9 @@ def open_split(corpus: Corpus, name: str) -> Split:
 
 
 def stored_clips(corpus: Corpus, files: SplitFiles, durations: Mapping[str, float]) -> list[Clip]:
-    """What a split's store holds: its readable recordings, long ones cut into windows unless the split is a test.
+    """Return the clips that a split's store holds: readable recordings, long ones cut into windows except for tests.
 
-    durations: s, by name, of the recordings that can be read.
+    durations: s, by name, of the readable recordings.
     """
     readable = [clip for clip in files.clips if clip.name in durations]
     is_test = corpus.splits[files.name].role == "test"

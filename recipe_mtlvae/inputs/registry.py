@@ -1,7 +1,7 @@
-"""What networks see of a clip: named inputs, each with a rate, a width and a store of its own.
+"""The inputs of the networks. Each input has a name, a rate, a width and a store of its own.
 
-To add one: a file with its subclass of Input, its line in INPUTS, and its name among what a system's network takes:
-`inputs` in nets/<system>.py.
+To add one, write a subclass of Input in a new file, list it in INPUTS, and add its name to the inputs of a system's
+network: `inputs` in nets/<system>.py.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ INPUTS = {
 
 
 class Input(ABC):
-    """One input of a configuration, computed from a waveform of features.sample_rate.
+    """One input of a configuration, computed from a waveform at features.sample_rate.
 
-    What a store holds of it and what a long recording is cut from are its values (batch, width, steps) at its own rate,
-    unscaled. A network takes them on_grid, then scaled.
+    Its values (batch, width, steps) have the input's own rate and are unscaled. Stores hold them in this form, and the
+    windows of long recordings are cut from them. A network takes them after `on_grid` and `scale`.
     """
 
-    width: int  # values a step
+    width: int  # values per step
     hop: int  # samples from one step to the next
-    reach: int  # steps to either side whose samples a step's values depend on
-    least_samples: int  # that a waveform must have
-    per_step: int = 1  # values on the grid to an output step
-    piece: int = 1 << 15  # samples of a long recording at a time: their spectra stay in the cache
-    carried: Mapping[str, Any] | None = None  # what a checkpoint keeps of a pretrained encoder
-    from_audio: bool = True  # False: read from files, for prepared splits alone
-    portable: bool = True  # whether an exported file can hold it
+    reach: int  # the values of a step depend on samples up to this many steps before and after
+    least_samples: int  # length of the shortest waveform that can be computed
+    per_step: int = 1  # values on the grid per output step
+    piece: int = 1 << 15  # samples of a long recording computed at a time: their spectra stay in the cache
+    carried: Mapping[str, Any] | None = None  # what a checkpoint stores of a pretrained encoder
+    from_audio: bool = True  # False: read from files, which exist only for prepared splits
+    portable: bool = True  # whether an exported file can contain the input
 
     def __init__(self, conf: Conf) -> None:
         self.conf = conf
@@ -52,64 +52,70 @@ class Input(ABC):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(width, steps) of one clip."""
+        """Shape (width, steps) of one clip's values."""
         return self.width, self.steps(self.clip_samples)
 
     @property
     @abstractmethod
     def key(self) -> str:
-        """Hash of all that the values of a clip depend on, which names the folder of its stores."""
+        """Hash of everything that the values of a clip depend on. It names the folder of the input's stores."""
 
     @abstractmethod
     def steps(self, samples: int) -> int:
-        """Its steps of a waveform of so many samples."""
+        """Return the number of steps for a waveform of `samples` samples."""
 
     @abstractmethod
     def transform(self, real: bool = False) -> nn.Module:
-        """What computes it: (batch, samples) in [-1, 1] -> (batch, width, steps). real: without complex numbers."""
+        """Return the module that computes the values: (batch, samples) in [-1, 1] -> (batch, width, steps).
+
+        real: use no complex numbers, for ONNX.
+        """
 
     def check(self) -> None:  # noqa: B027
-        """Raises RecipeError where files are missing or damaged that it is computed with."""
+        """Raise RecipeError if files that are needed to compute the input are missing or damaged."""
 
     def lacking(self, split: str, names: Sequence[str]) -> list[Fault]:
-        """Where its files lack clips of a split."""
+        """Return a fault if the input's files lack clips of a split."""
         return []
 
     def compute(self, transform: nn.Module | None, samples: np.ndarray, clips: Sequence[Clip], split: str) -> Tensor:
-        """Values (clips, width, steps) of clips of a split; samples (clips, samples); transform: where from_audio."""
+        """Return the values (clips, width, steps) of some clips of a split.
+
+        transform: the module that `transform` returns; None unless from_audio. samples: (clips, samples).
+        """
         import torch
 
         return transform(torch.from_numpy(samples))
 
     @abstractmethod
     def scale(self, values: Tensor) -> Tensor:
-        """Values on the grid as the network takes them."""
+        """Scale values on the grid as the network takes them."""
 
     def on_grid(self, values: Tensor, steps: int, first: int = 0) -> Tensor:
-        """Values with per_step of them to each of `steps` output steps, at their true times.
+        """Return `per_step` values for each of `steps` output steps, at their true times.
 
-        first: the sample with which the first output step begins, counted from where the first value's hop begins.
+        first: sample at which the first output step begins, counted from the beginning of the first value's hop.
         """
         return values
 
     def mix(self, one: Tensor, other: Tensor, factor: float = 1.0, other_factor: float = 1.0) -> Tensor:
-        """Values on the grid of two clips that sound together, each by its factor."""
+        """Return the values on the grid of two clips that sound together, each multiplied by its factor."""
         return factor * one + other_factor * other
 
     def gain(self, values: Tensor, decibels: Tensor) -> Tensor:
-        """Values on the grid of the clips played louder by (batch, 1, 1)."""
+        """Return the values on the grid of the clips made louder by `decibels` (batch, 1, 1)."""
         return values * 10.0 ** (decibels / 20.0)
 
 
 def input_names(conf: Conf) -> tuple[str, ...]:
-    """Of what the network of a configuration takes."""
+    """Return the names of the inputs that the configuration's network takes."""
     return system_module(conf.system).inputs(conf)
 
 
 def inputs_of(conf: Conf, carried: Mapping[str, Any] | None = None) -> dict[str, Input]:
-    """What the network of a configuration takes, by name: the keyword arguments of its forward and predict.
+    """Return the inputs of the configuration's network by name: the keyword arguments of its forward and predict.
 
-    carried: what a checkpoint keeps of a pretrained encoder; None: it comes from the file that the configuration names.
+    carried: what a checkpoint stores of a pretrained encoder; None: the configuration names the encoder's file.
     """
     inputs = {}
     for name in input_names(conf):

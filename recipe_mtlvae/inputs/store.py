@@ -1,8 +1,9 @@
-"""The store of one input: every clip's values, computed once, read by memory map.
+"""The store of one input: the values of every clip of a split, computed once and read through memory maps.
 
-Beside its parts (store_parts.py) a store holds `index.json`, written last: the clips in their order, and where each
-one's row is. A killed or extended extraction goes on with the clips that no part holds. Several processes, on as many
-machines, each write the parts of their own share; the last one, or any later call, writes the index.
+Besides its parts (store_parts.py), a store holds `index.json`, which is written last. It lists the clips in order, and
+the part and row of each. When an extraction was killed, or the split has got more clips, the next run computes only the
+clips that no part holds. Several processes, also on different machines, each write the parts of their own share. The
+last of them, or any later call, writes the index.
 """
 
 from __future__ import annotations
@@ -28,20 +29,20 @@ INDEX = "index.json"
 
 @dataclass(frozen=True)
 class StoreJob:
-    """A store to be built: its clips, in the order that its rows shall have, and its folder."""
+    """A store to build: its clips, in the order of its rows, and its folder."""
 
     clips: Sequence[Clip]
     folder: Path
-    skipped: Sequence[str] = ()  # names of recordings of the split that are left out on purpose
+    skipped: Sequence[str] = ()  # names of the split's recordings that are left out on purpose
 
 
 @dataclass(frozen=True)
 class StoreReport:
-    """What came of building one store."""
+    """The result of building one store."""
 
-    clips: int  # in the store; 0: there is none
-    faults: tuple[Fault, ...]  # clips that could not be read; there is no store then
-    waiting: int = 0  # clips that other shares still lack: there is no store until they are done
+    clips: int  # in the store; 0: there is no store
+    faults: tuple[Fault, ...]  # of the clips that could not be read; if there are any, there is no store
+    waiting: int = 0  # clips that other shares have not computed yet; until then there is no store
 
 
 def build_stores(
@@ -50,15 +51,15 @@ def build_stores(
     workers: int | None = None,
     shard: Shard = ALL,
 ) -> list[StoreReport]:
-    """Bring stores of one input up to date, with one set of processes; a report a job.
+    """Bring the stores of one input up to date, with one pool of processes. Return one report per job.
 
-    workers: processes; None: one a core. shard: only this share's clips are read. Raises OSError with the file's name
-    where the disk is full or not writable.
+    workers: number of processes; None: one per core. shard: the share of the clips that this call reads. Raises OSError
+    with the name of the file if the disk is full or not writable.
     """
     shape = source.shape
     plans = [_plan(job, shape, shard, first) for job, first in zip(jobs, _firsts(jobs, shape), strict=True)]
     if any(len(plan.mine) for plan in plans):
-        from recipe_mtlvae.inputs.extraction import PartTask, extract_parts  # torch, only where there is work
+        from recipe_mtlvae.inputs.extraction import PartTask, extract_parts  # imports torch: only if needed
 
         tasks = [PartTask(plan.job.folder, *chunk) for plan in plans for chunk in _chunks(plan, shape)]
         by_folder = {plan.job.folder: plan for plan in plans}
@@ -69,41 +70,44 @@ def build_stores(
 
 
 def _firsts(jobs: Sequence[StoreJob], shape: tuple[int, int]) -> Iterator[int]:
-    """The number of parts before each job's, so that the shares are even over all jobs."""
+    """Yield for each job the number of parts of all jobs before it, so that the shares are even over all jobs."""
     size = store_parts.clips_per_part(shape)
     return itertools.accumulate((-(-len(job.clips) // size) for job in jobs[:-1]), initial=0)
 
 
 @dataclass
 class _Plan:
-    """What one store has and lacks. A million clips fit in memory: arrays by the clips' order, no objects."""
+    """What one store has and what it lacks.
+
+    The clips are described by arrays in their order, not by objects, so that a million clips fit in memory.
+    """
 
     job: StoreJob
-    sizes: np.ndarray  # bytes of each recording as it is on disk now; -1: it is not there
+    sizes: np.ndarray  # bytes of each recording on disk now; -1: missing
     mtimes: np.ndarray  # ns
-    key: str  # of all the recordings
-    shard: Shard  # the share of this process; its index turned by the job's place among the jobs
-    index: dict[str, Any] | None = None  # where it is up to date
-    used: set[int] = field(default_factory=set)  # parts on disk before
-    mine: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # the clips that this process has to read
+    key: str  # hash of the names, sizes and times of all recordings
+    shard: Shard  # the share of this process; its index is shifted by the number of parts of the jobs before
+    index: dict[str, Any] | None = None  # the index on disk, if it is up to date
+    used: set[int] = field(default_factory=set)  # numbers of the parts that are on disk
+    mine: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # clips that this process has to read
     bad: dict[str, Fault] = field(default_factory=dict)  # by clip name
 
     def __post_init__(self) -> None:
         clips = self.job.clips
         self.order = {clip.name: place for place, clip in enumerate(clips)}
-        self.part = np.full(len(clips), -1)  # -1: in none
-        self.position = np.zeros(len(clips), int)  # in the part
+        self.part = np.full(len(clips), -1)  # -1: in no part
+        self.position = np.zeros(len(clips), int)  # row in the part
         self.durations = np.zeros(len(clips))  # s
 
     def add_part(self, number: int, rows: Sequence[store_parts.Row]) -> None:
-        """Note where the clips of a part are, as far as they are still the recordings that it was made from."""
+        """Record where the clips of a part are, except those whose recordings have changed since."""
         for position, row in enumerate(rows):
             place = self.order.get(row.name)
             if place is not None and (self.sizes[place], self.mtimes[place]) == (row.size, row.mtime_ns):
                 self.part[place], self.position[place], self.durations[place] = number, position, row.duration
 
     def read_parts(self, shape: tuple[int, int]) -> None:
-        """Note all that is on disk."""
+        """Record the clips of all parts on disk."""
         for number, rows in store_parts.known_parts(self.job.folder, shape):
             self.used.add(number)
             self.add_part(number, rows)
@@ -126,7 +130,7 @@ def _plan(job: StoreJob, shape: tuple[int, int], shard: Shard, first: int) -> _P
 
 
 def _clear(folder: Path, shard: Shard) -> None:
-    """Delete what a killed run left half-written, but nothing that another share may be writing now."""
+    """Delete files that a killed run left half-written, but none that another share may be writing now."""
     for leftover in folder.glob(".*"):
         number = re.match(r"\.part-(\d+)\.", leftover.name)
         if shard.count == 1 or (number and int(number[1]) % shard.count == shard.index):
@@ -134,9 +138,9 @@ def _clear(folder: Path, shard: Shard) -> None:
 
 
 def _chunks(plan: _Plan, shape: tuple[int, int]) -> list[tuple[int, tuple[Clip, ...]]]:
-    """This share's missing clips for new parts, at its own lowest free numbers.
+    """Divide this share's missing clips into new parts, with the lowest free numbers of the share.
 
-    After a kill as without one, and in one process as in many, the same clips come to the same numbers.
+    The same clips get the same numbers with and without a kill, and in one process and in many.
     """
     own = itertools.count(plan.shard.index, plan.shard.count)
     free = (number for number in own if number not in plan.used)
@@ -146,12 +150,12 @@ def _chunks(plan: _Plan, shape: tuple[int, int]) -> list[tuple[int, tuple[Clip, 
 
 
 def _finish(plan: _Plan, shape: tuple[int, int]) -> StoreReport:
-    """Write the index, unless clips are still missing or could not be read."""
+    """Write the index, unless clips are still missing or could not be read. Delete the parts that it does not use."""
     folder, clips = plan.job.folder, plan.job.clips
     if plan.index:
         return StoreReport(len(plan.index["names"]), ())
     if plan.shard.count > 1:
-        plan.read_parts(shape)  # of shares that ended meanwhile
+        plan.read_parts(shape)  # other shares may have written some meanwhile
     faults = tuple(fault for _, fault in sorted(plan.bad.items()))
     waiting = int(np.sum(plan.part < 0)) - len(faults)
     if faults:
@@ -175,25 +179,25 @@ def _finish(plan: _Plan, shape: tuple[int, int]) -> StoreReport:
 
 
 def _read_index(folder: Path) -> dict[str, Any] | None:
-    """The index, where it is there and so are its parts."""
+    """Return the index; None if it or one of its parts is missing."""
     index = read_json(folder / INDEX)
     if index is None:
         return None
     numbers, positions = np.array(index["parts"], int), np.array(index["positions"], int)
-    rows = np.zeros(numbers.max(initial=-1) + 1, int)  # that each part has to hold
+    rows = np.zeros(numbers.max(initial=-1) + 1, int)  # number that each part must have
     np.maximum.at(rows, numbers, positions + 1)
     whole = (store_parts.is_whole(folder, int(number), rows[number], index["shape"]) for number in np.flatnonzero(rows))
     return index if all(whole) else None
 
 
 class Store:
-    """A finished store, opened for reading. Its parts are mapped when first needed."""
+    """A finished store, opened for reading. Each part is mapped when it is first needed."""
 
     def __init__(self, folder: Path, index: dict[str, Any]) -> None:
         self.folder = folder
-        self.key: str = index["key"]  # of the recordings as they were: names, sizes, times of change
+        self.key: str = index["key"]  # hash of the recordings' names, sizes and times of change
         self.names: list[str] = index["names"]
-        self.durations = np.array(index["durations"], dtype=np.float64)  # s, of the recordings
+        self.durations = np.array(index["durations"], dtype=np.float64)  # s, of the clips before cutting or padding
         self.shape: tuple[int, int] = tuple(index["shape"])  # (width, steps)
         self.skipped: list[str] = list(index["skipped"])  # recordings left out on purpose
         self._parts = np.array(index["parts"], dtype=np.int32)
@@ -202,7 +206,7 @@ class Store:
 
     @classmethod
     def open(cls, folder: Path) -> Store:
-        """Raises RecipeError where the folder holds no finished store."""
+        """Open the store in a folder. Raises RecipeError if the folder holds no finished store."""
         index = _read_index(folder)
         if index is None:
             raise fail("no finished feature store for these settings", "run stage 0", folder)
@@ -212,13 +216,13 @@ class Store:
         return len(self.names)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Values of the clips at `indices`: (n, width, steps) float16, unscaled."""
+        """Return the values of the clips at `indices`: (n, width, steps) float16, unscaled."""
         values = np.empty((len(indices), *self.shape), dtype=np.float16)
         self.read_into(values, indices)
         return values
 
     def read_into(self, values: np.ndarray, indices: Sequence[int] | np.ndarray) -> None:
-        """The same, written into `values`."""
+        """Write the values of the clips at `indices` into `values`."""
         for target, index in zip(values, indices, strict=True):
             target[...] = self._map(int(self._parts[index]))[self._positions[index]]
 
@@ -228,4 +232,4 @@ class Store:
         return self._maps[number]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_maps": {}}  # another process maps for itself instead of getting copies
+        return {**self.__dict__, "_maps": {}}  # another process maps the parts itself instead of receiving copies

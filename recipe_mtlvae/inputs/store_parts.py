@@ -1,7 +1,8 @@
-"""Part files of a feature store: what stands in each, and for which recordings.
+"""The part files of a feature store.
 
-`part-00000.npy` is float16 (clips, width, steps), one input's values; `part-00000.json`, written after it, its rows.
-A part never changes. A row is valid while its recording's size and time of change are the same.
+`part-00000.npy` holds the values of one input, float16 (clips, width, steps), and a hash of its rows at the end.
+`part-00000.json`, written after it, lists the rows. A part never changes. A row is valid as long as the size and the
+time of change of its recording stay the same.
 """
 
 from __future__ import annotations
@@ -18,21 +19,24 @@ import numpy as np
 from recipe_mtlvae.files import atomic_write, content_hash, read_json, write_json
 
 PART_BYTES = 32 * 2**20
-PART_CLIPS = 2048  # at most: short clips take time by their number, and processes share parts
+PART_CLIPS = 2048  # at most: many short clips take long, and processes divide the work by parts
 
 
 @dataclass(frozen=True)
 class Row:
-    """One clip's values: which recording they were computed from."""
+    """One row of a part: its clip, and the recording from which the values were computed."""
 
     name: str
     size: int  # bytes of the recording
     mtime_ns: int
-    duration: float  # s, of the recording
+    duration: float  # s, of the clip before cutting or padding
 
 
 def clips_per_part(shape: tuple[int, int]) -> int:
-    """A part is about PART_BYTES long, so that neither parts nor what a kill costs are many; fewer of short clips."""
+    """Return the number of clips in a part: about PART_BYTES, at most PART_CLIPS.
+
+    Larger parts would lose more work when a run is killed; smaller ones would be too many files.
+    """
     return max(1, min(PART_CLIPS, PART_BYTES // (2 * shape[0] * shape[1])))
 
 
@@ -41,11 +45,11 @@ def part_path(folder: Path, number: int) -> Path:
 
 
 def write_part(folder: Path, number: int, features: np.ndarray, rows: Sequence[Row]) -> None:
-    """Write a part, then its rows."""
+    """Write a part, then the list of its rows."""
     path = part_path(folder, number)
     listed = [[row.name, row.size, row.mtime_ns, row.duration] for row in rows]
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        # not np.save: it reports a full disk without its reason
+        # np.save does not say why a write fails, for example that the disk is full
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(features))
         file.write(memoryview(features).cast("B"))
         file.write(_seal(listed))
@@ -53,7 +57,10 @@ def write_part(folder: Path, number: int, features: np.ndarray, rows: Sequence[R
 
 
 def _seal(listed: list[list[Any]]) -> bytes:
-    """Ends a part: its rows' hash, by which both files are known to be of one writing, should two runs ever cross."""
+    """Return the hash of the rows that ends a part.
+
+    It shows that both files of a part were written together, in case two runs write the same part.
+    """
     return content_hash(listed).encode()
 
 
@@ -63,7 +70,7 @@ def delete_part(folder: Path, number: int) -> None:
 
 
 def known_parts(folder: Path, shape: tuple[int, int]) -> Iterator[tuple[int, list[Row]]]:
-    """The number and the rows of every whole part, in the order of their numbers."""
+    """Yield the number and the rows of every complete part, in the order of their numbers."""
     for path in sorted(folder.glob("part-*.json")):
         number = re.fullmatch(r"part-(\d{5,})\.json", path.name)
         listed = read_json(path)
@@ -76,7 +83,7 @@ def known_parts(folder: Path, shape: tuple[int, int]) -> Iterator[tuple[int, lis
 
 
 def is_whole(folder: Path, number: int, rows: int, shape: tuple[int, int]) -> bool:
-    """Whether a part is there with at least so many rows."""
+    """Return whether a part exists and is large enough for `rows` rows."""
     try:
         return part_path(folder, number).stat().st_size >= 2 * rows * shape[0] * shape[1]
     except OSError:

@@ -1,4 +1,4 @@
-"""From waveforms to all that a network takes."""
+"""From waveforms to the inputs of a network."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from recipe_mtlvae.labels import steps_of
 
 
 class Transforms(nn.Module):
-    """What computes the inputs of a configuration's network; real: without complex numbers, as ONNX wants.
+    """Compute all inputs of a configuration's network.
 
-    carried: see registry.inputs_of.
+    real: use no complex numbers, for ONNX. carried: see registry.inputs_of.
     """
 
     def __init__(self, conf: Conf, real: bool = False, carried: Mapping[str, Any] | None = None) -> None:
@@ -26,15 +26,15 @@ class Transforms(nn.Module):
 
     @property
     def least_samples(self) -> int:
-        """So many a waveform must have."""
+        """Length of the shortest waveform that all inputs can be computed from."""
         return max(source.least_samples for source in self.inputs.values())
 
     def forward(self, waveform: Tensor) -> dict[str, Tensor]:
-        """(batch, samples) in [-1, 1] -> what the network takes, by name."""
+        """Return the network's inputs by name. waveform: (batch, samples) in [-1, 1]."""
         values = {name: transform(waveform) for name, transform in self.by_name.items()}
         return scaled(self.inputs, values, steps_of(self.conf.features, waveform.shape[1]))
 
 
 def scaled(inputs: Mapping[str, Input], values: Mapping[str, Tensor], steps: int) -> dict[str, Tensor]:
-    """Values (batch, width, steps) of clips of so many output steps -> what the network takes, by name."""
+    """Return the network's inputs by name from values (batch, width, steps) of clips of `steps` output steps."""
     return {name: source.scale(source.on_grid(values[name], steps)) for name, source in inputs.items()}
