@@ -1,4 +1,4 @@
-"""Thresholds and median filters: those that a user chooses, and the checkpoint's own for the rest."""
+"""Thresholds and median filters for detection: the user's choice, and the checkpoint's own for the rest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recipe_mtlvae.errors import fail
 from recipe_mtlvae.scoring.postprocess import Decoding, odd_steps
 from recipe_mtlvae.scoring.precision_recall import OperatingPoint, PrecisionRecall
 
-ByClass = float | Mapping[str, float]  # one for all, or some by class
+ByClass = float | Mapping[str, float]  # one value for all classes, or values for some of them by name
 
 
 def chosen_decoding(
@@ -21,7 +21,10 @@ def chosen_decoding(
     threshold: ByClass | None,
     median_filter: ByClass | None,  # s
 ) -> Decoding:
-    """`decoding` with what is given in its place. Raises RecipeError for an unknown class or a value out of range."""
+    """Return `decoding` with the given thresholds and median filters; what is not given keeps its value.
+
+    Raises RecipeError for an unknown class and for a value out of range.
+    """
     thresholds, filters = decoding.thresholds, decoding.median_filters
     if threshold is not None:
         given = _for_each(threshold, classes, "threshold", 1.0)
@@ -38,10 +41,11 @@ def chosen_decoding(
 def at_operating_point(
     decoding: Decoding, stored: Mapping[str, Any] | None, classes: Sequence[str], reported: Sequence[str], text: str
 ) -> tuple[Decoding, tuple[str, ...]]:
-    """`decoding` with the thresholds that hold an operating point on the clips that selected the network, and notes.
+    """Return `decoding` with the thresholds that reach an operating point on the clips that selected the network.
 
-    The notes are about the classes that are `reported`. Raises RecipeError for another text, and where the checkpoint
-    holds no counts.
+    The second value holds notes for the user about the `reported` classes. stored: the checkpoint's counts, as
+    PrecisionRecall.as_dict gives them. Raises RecipeError if `text` is no operating point, if the checkpoint holds no
+    counts, and if no reported class has both events and detections on those clips.
     """
     wanted = _operating_point(text)
     if stored is None:
@@ -83,7 +87,7 @@ def _operating_point(text: str) -> OperatingPoint:
 
 
 def known_classes(names: Iterable[str], classes: Sequence[str]) -> tuple[str, ...]:
-    """`names` in the order of `classes`. Raises RecipeError for one that is not among them."""
+    """Return `names` in the order of `classes`. Raises RecipeError for a name that is not a class."""
     names = set(names)
     if unknown := sorted(names - set(classes)):
         raise fail(f"unknown class {', '.join(unknown)}: the checkpoint knows {', '.join(classes)}")

@@ -1,4 +1,4 @@
-"""The files that `detect` writes, a recording at a time, and the tables over all of them."""
+"""The files that `detect` writes for each recording, and its tables over all recordings."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ RAVEN = (
     "End Time (s)",
     "Low Freq (Hz)",
     "High Freq (Hz)",
-    "Annotation",  # what crowsetta, opensoundscape and others read by default
+    "Annotation",  # the column that crowsetta, opensoundscape and others read by default
     "Confidence",
 )
-STEM_BYTES = 180  # of a result's name: file systems take 255, endings and temporary names want some
+STEM_BYTES = 180  # of a result's name: file systems allow 255, of which suffixes and temporary names need some
 
 
 @dataclass(frozen=True)
 class Found:
-    """A recording's row in recordings.tsv, and its rows in events.tsv."""
+    """A recording's row in recordings.tsv and its rows in events.tsv."""
 
-    filename: str  # its results' name with its own suffix: one of its kind in the folder
+    filename: str  # the name of its results with the recording's suffix; unique in the result folder
     duration: float  # s
     path: Path
     events: tuple[DetectedEvent, ...]
@@ -67,19 +67,19 @@ def write_detection(out: Path, name: str, detection: Detection, features: Featur
     for file, text in labels.items():
         if detection.events:
             write_text(file, text)
-        else:  # of an earlier run; programs refuse files without labels
+        else:  # delete an earlier run's file: programs refuse files without labels
             file.unlink(missing_ok=True)
-    write_text(out / "events" / f"{name}.tsv", _table(EVENTS, _event_rows(found)))  # last: its presence says done
+    write_text(out / "events" / f"{name}.tsv", _table(EVENTS, _event_rows(found)))  # last: it marks the end
     return found
 
 
 def audacity_labels(events: Iterable[DetectedEvent]) -> str:
-    """Audacity's label track (File, Import, Labels): start, end, label; no header."""
+    """Return an Audacity label track (File, Import, Labels): lines of start, end and label, without a header."""
     return "".join(f"{e.onset:.6f}\t{e.offset:.6f}\t{_plain(e.label)}\n" for e in events)
 
 
 def raven_table(events: Iterable[DetectedEvent], features: FeatureConf) -> str:
-    """Raven's selection table (File, Open Sound Selection Table); frequencies are the features' whole range."""
+    """Return a Raven selection table (File, Open Sound Selection Table); its frequencies are the features' limits."""
     low, high = f"{features.f_min:.1f}", f"{features.f_max:.1f}"
     rows = (
         (str(number), "Spectrogram 1", "1", f"{e.onset:.6f}", f"{e.offset:.6f}", low, high, e.label, _number(e))
@@ -89,7 +89,7 @@ def raven_table(events: Iterable[DetectedEvent], features: FeatureConf) -> str:
 
 
 def write_tables(out: Path, found: Sequence[Found]) -> int:
-    """Write recordings.tsv and events.tsv; rows of recordings from earlier runs stay, and their number is returned."""
+    """Write recordings.tsv and events.tsv, and return the number of recordings from earlier runs, whose rows stay."""
     new = {item.filename for item in found}
     paths, durations = {}, {}
     for row in _read(out / "recordings.tsv", RECORDINGS):
@@ -106,20 +106,23 @@ def write_tables(out: Path, found: Sequence[Found]) -> int:
 
 
 def earlier_names(out: Path) -> dict[Path, str]:
-    """The results' names of the recordings that earlier runs wrote to `out`. Raises RecipeError for other tables."""
+    """Return the result names of the recordings that earlier runs wrote to `out`, by the recordings' paths.
+
+    Raises RecipeError for tables that detect has not written.
+    """
     _read(out / "events.tsv", EVENTS)
     rows = _read(out / "recordings.tsv", RECORDINGS)
     return {Path(row["path"]): stem_of(row["filename"]) for row in rows}
 
 
 def result_names(recordings: Sequence[Path], earlier: Mapping[Path, str]) -> dict[Path, str]:
-    """Each recording's name in the result folders, another for each, and the earlier one for one seen before.
+    """Return a unique result name for each recording; a recording of an earlier run keeps its name.
 
-    Its stem, with as many of its folders as tell it from the others; with its suffix too where there are recordings
-    that differ in nothing else.
+    A name is the recording's stem, after as many of its folders as distinguish it from the others. Recordings of one
+    folder that differ only in their suffix keep the suffix in the name (x_wav, x_flac).
     """
     names = {path: earlier[path.resolve()] for path in recordings if path.resolve() in earlier}
-    used = {name.casefold() for name in earlier.values()}  # some file systems hold A and a for the same
+    used = {name.casefold() for name in earlier.values()}  # some file systems do not distinguish A and a
     same_stem = Counter((path.resolve().parent, stem_of(path.name).casefold()) for path in recordings)
     parts = {}
     for path in recordings:
@@ -132,7 +135,7 @@ def result_names(recordings: Sequence[Path], earlier: Mapping[Path, str]) -> dic
         tails = {path: _file_name("_".join(parts[path][-depth:])) for path in waiting}
         count = Counter(tail.casefold() for tail in tails.values())
         for path, tail in tails.items():
-            if depth > len(parts[path]):  # no folder is left to tell them apart
+            if depth > len(parts[path]):  # no folder is left that could distinguish them
                 tail = next(new for i in itertools.count(2) if (new := f"{tail}_{i}").casefold() not in used)
             elif count[tail.casefold()] > 1 or tail.casefold() in used:
                 continue
@@ -144,7 +147,7 @@ def result_names(recordings: Sequence[Path], earlier: Mapping[Path, str]) -> dic
 
 
 def check_writable(out: Path) -> None:
-    """Make the folder. Raises RecipeError where it cannot be, or nothing can be written into it."""
+    """Create the folder `out`. Raises RecipeError if it cannot be created or written to."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
@@ -154,7 +157,10 @@ def check_writable(out: Path) -> None:
 
 
 def only_writer(out: Path) -> AbstractContextManager[None]:
-    """Raises RecipeError while another process writes there: both would take the same names for other recordings."""
+    """Lock the folder `out` within a context, since two processes would give one name to different recordings.
+
+    Raises RecipeError while another process holds the lock.
+    """
 
     def busy(holder: str) -> None:
         raise fail("another detect writes into this folder", "wait for its end, or give another --out", out)
@@ -180,12 +186,12 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """A label or path as a cell: no character of it ends the cell or the line."""
+    """Return a label or path as a table cell: characters that could end the cell or the line become spaces."""
     return "".join(" " if is_control(character) else character for character in text)
 
 
 def _read(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a table that an earlier run wrote. Raises RecipeError for another one, which is not to be lost."""
+    """Return the rows of an earlier run's table. Raises RecipeError for any other table, which must not be lost."""
     if not file.exists():
         return []
     with file.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:

@@ -1,4 +1,4 @@
-"""From audio of any length to scores and events, with a trained checkpoint."""
+"""Scores and events of audio of any length, from a trained checkpoint."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ from recipe_mtlvae.nets.checkpoint import Checkpoint, load_checkpoint
 from recipe_mtlvae.scoring.box_tuning import decoding_by_aim
 from recipe_mtlvae.scoring.postprocess import Decoding
 
-Progress = Callable[[Path, float, float], None]  # recording, seconds of it scored, seconds of it in all
+Progress = Callable[[Path, float, float], None]  # recording, seconds scored so far, its duration in seconds
 
 
 @dataclass(frozen=True)
 class Detection:
-    """What was found in one recording."""
+    """The scores and events of one recording."""
 
-    path: Path | None  # None: an array
+    path: Path | None  # None for an array
     duration: float  # s
     classes: tuple[str, ...]
     step_seconds: float  # step t of the scores covers [t, t + 1) * step_seconds
     scores: np.ndarray  # (steps, classes), unprocessed probabilities
     weak: np.ndarray  # (classes,) clip probabilities, the largest over the windows
     events: list[DetectedEvent]  # by onset
-    damage: Fault | None = None  # what is missing in the recording
+    damage: Fault | None = None  # which part of the recording could not be decoded, if any
 
 
 class _Recording:
-    """One recording under way."""
+    """One recording that is being processed."""
 
     def __init__(self, path: Path | None, scores: JoinedScores) -> None:
         self.path, self.scores = path, scores
         self.duration = 0.0  # s
         self.damage: Fault | None = None
-        self.missing = 0  # windows that are read and not yet scored
+        self.missing = 0  # windows that are read but not yet scored
         self.read = False
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What the reading gives, in order: a recording's windows, then None for its end, or what is wrong with it."""
+    """One item from reading a recording: a window, None at its end, or the error that prevents reading it."""
 
     recording: _Recording
     content: Window | RecipeError | None
@@ -63,17 +63,17 @@ _Source = tuple[Path | None, contextlib.AbstractContextManager[Stream]]
 
 
 class Detector:
-    """A checkpoint at work.
+    """Detects events with the network of a checkpoint.
 
     >>> from recipe_mtlvae import Detector
     >>> detector = Detector.load("best.ckpt", threshold={"Dog": 0.4})
     >>> found = detector.detect("x.wav")
     >>> for event in found.events:
     ...     print(f"{event.onset:.2f} to {event.offset:.2f} s: {event.label}, {event.confidence:.2f}")
-    >>> dog = found.scores[:, found.classes.index("Dog")]  # one value a step of found.step_seconds
+    >>> dog = found.scores[:, found.classes.index("Dog")]  # one value per step of found.step_seconds
 
-    `decoding` holds the thresholds and median filters, the checkpoint's own unless others are given; it may be
-    replaced. Runs on a GPU where there is one.
+    `decoding` holds the thresholds and median filters: the checkpoint's own, unless others are given. The attribute
+    may be replaced. The network runs on a GPU if there is one.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Detector:
             decoding = decoding_by_aim(checkpoint.bounding_boxes, "events", decoding)
         self.decoding = chosen_decoding(decoding, self.classes, self.grid.step_seconds, threshold, median_filter)
         self.reported = tuple(self.classes if classes is None else known_classes(classes, self.classes))
-        self.notes: tuple[str, ...] = ()  # what the operating point gives, and where it is not reached
+        self.notes: tuple[str, ...] = ()  # precision and recall at the operating point, and classes that miss it
         if operating_point is not None:
             if threshold is not None or median_filter is not None:
                 raise fail("operating_point chooses the thresholds: expected no threshold and no median_filter with it")
@@ -121,17 +121,19 @@ class Detector:
         min_duration: float = 0.0,
         operating_point: str | None = None,
     ) -> Detector:
-        """Open best.ckpt of a run; `network` is `teacher` for a mean teacher's average.
+        """Load a checkpoint, such as best.ckpt of a run.
 
         Args:
-            classes: those to report; None: all
-            threshold: above which a score counts, for all classes or by class; classes not named keep their own
-            median_filter: seconds, for all classes or by class; 0: none
+            network: `net`, or `teacher` for the averaged network of a mean teacher
+            device: a torch device; None: a GPU if there is one
+            classes: classes to report; None: all
+            threshold: scores above it count, for all classes or by class; classes not named keep their own
+            median_filter: length in seconds, for all classes or by class; 0: no filter
             min_duration: seconds; shorter events are left out
-            operating_point: `precision=0.9`, `recall=0.9` or `f1`: each class's threshold that held it on the clips
-                that selected the network
+            operating_point: `precision=0.9`, `recall=0.9` or `f1`: each class takes the threshold that reaches it on
+                the clips that selected the network
 
-        Raises RecipeError for a file that is no checkpoint of this recipe, and for a class that it does not know.
+        Raises RecipeError for a file that is not a checkpoint of this recipe, and for an unknown class.
         """
         return cls(
             load_checkpoint(Path(path), network),
@@ -144,10 +146,11 @@ class Detector:
         )
 
     def detect(self, audio: str | Path | np.ndarray, sample_rate: int | None = None) -> Detection:
-        """Scores and events of a file, or of an array (samples,) or (samples, channels) with its rate in Hz.
+        """Return the scores and events of a file, or of an array (samples,) or (samples, channels) with its rate in Hz.
 
-        Arrays hold floats in [-1, 1] or integers over their whole range. Raises RecipeError for a file that cannot be
-        read and for samples that are no numbers, ValueError for an array of another shape or without its rate.
+        Arrays hold floats in [-1, 1], or signed integers over their whole range. Raises RecipeError for a file that
+        cannot be read and for NaN or infinite samples; ValueError for an array of another shape or type, or without
+        its rate.
         """
         if isinstance(audio, np.ndarray):
             stream = array_stream(mono(audio), _rate_of(sample_rate), self.conf.features.sample_rate, self._block)
@@ -161,10 +164,10 @@ class Detector:
         batch_size: int = 32,
         progress: Progress | None = None,
     ) -> Iterator[Detection]:
-        """One Detection a recording, in order; windows of different recordings share batches.
+        """Yield one Detection per recording, in order. Windows of different recordings share batches.
 
-        A recording that cannot be read is left out and its fault added to `faults`; without such a list,
-        it raises RecipeError. However long the recordings are, only windows of one batch are held, and scores.
+        A recording that cannot be read is left out and its fault is added to `faults`; without such a list, RecipeError
+        is raised. However long the recordings are, memory holds the windows of two batches and scores only.
         """
         rate = self.conf.features.sample_rate
         sources = ((path, open_stream(path, rate, self._block)) for path in paths)
@@ -172,7 +175,7 @@ class Detector:
 
     @property
     def _block(self) -> float:
-        return max(BLOCK, 2 * self.conf.data.clip_seconds)  # s: what is one window comes in one block
+        return max(BLOCK, 2 * self.conf.data.clip_seconds)  # s: a recording of one window comes in one block
 
     def _detect(
         self, sources: Iterable[_Source], faults: list[Fault] | None, batch_size: int, progress: Progress | None
@@ -205,7 +208,7 @@ class Detector:
             yield self._finish(recording)
 
     def _read(self, sources: Iterable[_Source]) -> Iterator[_Part]:
-        """Decodes, resamples, computes the inputs and cuts them."""
+        """Decode, resample, compute the inputs and cut them into windows."""
         for path, source in sources:
             recording = _Recording(path, JoinedScores(len(self.classes), self.grid.steps))
             try:
@@ -213,7 +216,7 @@ class Detector:
                     recording.duration = stream.duration
                     for window in cut_windows(stream.blocks, self.transforms, self.grid.steps, self.device):
                         yield _Part(recording, window)
-                    recording.duration, recording.damage = stream.duration, stream.damage  # as it was found to be
+                    recording.duration, recording.damage = stream.duration, stream.damage  # known only now
                 yield _Part(recording, None)
             except RecipeError as error:
                 yield _Part(recording, error)
@@ -244,9 +247,9 @@ class Detector:
 
 
 def mono(samples: np.ndarray) -> np.ndarray:
-    """(n,) or (n, channels), floats or integers -> (n,) float32 in [-1, 1].
+    """Mix samples (n,) or (n, channels), floats or signed integers, to mono: (n,) float32; integers become [-1, 1].
 
-    Raises RecipeError for samples that are NaN or infinite, ValueError for another shape, another type or none.
+    Raises RecipeError for NaN or infinite samples; ValueError for another shape or type and for an empty array.
     """
     if samples.ndim not in (1, 2) or not samples.size:
         raise ValueError(f"expected samples (n,) or (n, channels), got shape {samples.shape}")

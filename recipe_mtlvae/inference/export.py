@@ -1,4 +1,4 @@
-"""A trained network as one file for other runtimes, features included."""
+"""Export of a trained network with its feature extraction, as one file for other runtimes."""
 
 from __future__ import annotations
 
@@ -20,16 +20,20 @@ from recipe_mtlvae.files import atomic_write
 if TYPE_CHECKING:  # torch is slow to import
     from recipe_mtlvae.inference.detector import Detector
 
-TOLERANCE = 1e-4  # of a probability
-LENGTHS = (0.1, 0.37, 1.0, 2.3)  # of the training length: on these the file is compared with Python
-RUNS = 5  # timed ones
+TOLERANCE = 1e-4  # largest difference of a probability
+LENGTHS = (0.1, 0.37, 1.0, 2.3)  # of the training length: clips on which the file is compared with Python
+RUNS = 5  # timed runs
 
-# What runs an exported file: samples (n,) float32 -> scores (steps, classes), weak (classes,)
+# Runs an exported file: samples (n,) float32 -> scores (steps, classes), weak (classes,)
 Runtime = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def export(detector: Detector, kind: str, out: Path) -> str:
-    """Write `detector` to `out` as `onnx` or `torchscript`, once it agrees with Python; what to say about the file."""
+    """Write `detector` to `out` as `onnx` or `torchscript`, and return a summary of the file for the user.
+
+    Raises RecipeError, and writes nothing, if the file's scores differ from Python's by more than TOLERANCE or the
+    network's encoder cannot be exported.
+    """
     if not all(source.portable for source in detector.transforms.inputs.values()):
         raise fail("an exported file can hold no encoder but yamnet", path=out)
     write, load = {"onnx": (_write_onnx, _load_onnx), "torchscript": (_write_torchscript, _load_torchscript)}[kind]
@@ -50,12 +54,12 @@ def export(detector: Detector, kind: str, out: Path) -> str:
 
 
 def metadata(detector: Detector) -> dict[str, Any]:
-    """What the file says of itself: ONNX as metadata_props of JSON text, TorchScript as its extra file recipe.json."""
+    """Return the file's metadata: JSON texts in ONNX's metadata_props, the extra file recipe.json in TorchScript."""
     conf = detector.conf
     return {
         "classes": list(detector.classes),
         "sample_rate": conf.features.sample_rate,  # Hz
-        "clip_seconds": conf.data.clip_seconds,  # the length that it was trained on
+        "clip_seconds": conf.data.clip_seconds,  # the training length
         "least_samples": _least_samples(detector),
         "step_seconds": detector.grid.step_seconds,
         "thresholds": list(detector.decoding.thresholds),
@@ -71,7 +75,7 @@ def require_onnx() -> None:
 
 
 def _least_samples(detector: Detector) -> int:
-    """So that the inputs can be computed and one step comes out."""
+    """The fewest samples from which all inputs can be computed and one output step comes out."""
     features = detector.conf.features
     return max(detector.transforms.least_samples, (features.frames_per_step - 1) * features.hop_length)
 
@@ -115,7 +119,7 @@ def _write_onnx(detector: Detector, file: Path) -> None:
         input_names=["samples"],
         output_names=["scores", "weak"],
         dynamic_axes={"samples": {0: "samples"}, "scores": {0: "steps"}},
-        dynamo=False,  # the other exporter fixes the length of a GRU
+        dynamo=False,  # the dynamo exporter fixes the sequence length of a GRU
     )
     content = onnx.load(str(file))
     onnx.helper.set_model_props(content, {key: json.dumps(value) for key, value in metadata(detector).items()})
@@ -131,7 +135,7 @@ def _load_onnx(file: Path) -> Runtime:
 
 @contextlib.contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Of tracing: that shapes become constants, which those here do not; and that there is a newer exporter."""
+    """Hide two warnings of tracing: that shapes become constants, which is not so here, and of a newer exporter."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -144,7 +148,7 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _deviation(detector: Detector, runtime: Runtime) -> float:
-    """The largest one over LENGTHS; infinite where shapes differ."""
+    """The largest difference between the runtime's outputs and Python's over LENGTHS; infinite if shapes differ."""
     import torch
 
     from recipe_mtlvae.nets.portable import ClipModel
@@ -163,7 +167,7 @@ def _deviation(detector: Detector, runtime: Runtime) -> float:
 
 
 def _clip(detector: Detector, share: float) -> np.ndarray:
-    """Noise whose loudness rises from near silence, `share` of the training length long: (n,) float32."""
+    """Noise (n,) float32, `share` of the training length long, whose loudness rises from near silence."""
     conf = detector.conf
     length = max(round(share * conf.data.clip_seconds * conf.features.sample_rate), _least_samples(detector))
     noise = np.random.default_rng(0).uniform(-1.0, 1.0, length)
@@ -171,7 +175,7 @@ def _clip(detector: Detector, share: float) -> np.ndarray:
 
 
 def _seconds(runtime: Runtime, samples: np.ndarray) -> float:
-    """Of one run, the median of some."""
+    """The time of one run in seconds: the median of RUNS."""
     times = []
     for _ in range(RUNS):
         started = time.perf_counter()

@@ -1,8 +1,8 @@
-"""`detect --stream -`: the events in sound as it comes in, raw PCM on standard input, as JSON lines.
+"""`detect --stream -`: events in live sound. Raw PCM comes in on standard input, events go out as JSON lines.
 
-The recurrent layers run in both directions, so a step's scores depend on what follows. Every few steps the network runs
-over the last 10 s received, as long as the clips in training and scaled like them. It decides those steps that have
-enough sound after them by then: more of it is more accurate and later.
+The recurrent layers run in both directions, so a step's scores depend on what follows. Every few steps, the network
+runs over the latest stretch of sound, as long as a training clip (10 s by default) and scaled like one. It then decides
+the steps that enough sound has followed. Waiting for more sound makes decisions more accurate, but later.
 """
 
 from __future__ import annotations
@@ -23,29 +23,33 @@ from recipe_mtlvae.errors import fail
 if TYPE_CHECKING:  # torch is slow to import
     from recipe_mtlvae.inference.detector import Detector
 
-# How files with a header begin, which is not sound
+# First bytes of files with a header: they are not raw PCM
 HEADERS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b".snd", b"dns.", b"caff", b"fLaC", b"OggS", b"ID3")
-HEAD = 8192  # bytes in which three frames of an MP3 without a header are found
+HEAD = 8192  # bytes, enough to recognize three frames of an MP3 without a header
 FORMATS = {"s16le": ("<i2", 32768.0), "s32le": ("<i4", 2147483648.0), "f32le": ("<f4", 1.0)}  # dtype, full scale
-WARM_UP = 2.0  # s received before the first decision: the scaling of less than that makes noise loud
-FEWEST_STEPS = 2  # between two runs of the network, which take some 40 ms each
+WARM_UP = 2.0  # s received before the first decision: scaled on its own, a shorter stretch of noise becomes loud
+FEWEST_STEPS = 2  # between two runs of the network, which take about 40 ms each
 BATCH = 32  # windows that the network takes at once
-READ = 1 << 16  # bytes at most at a time
+READ = 1 << 16  # most bytes to read at a time
 
 
 @dataclass(frozen=True)
 class LiveEvent:
-    """An event as it begins, and again as it ends."""
+    """An event, given once when it begins and again when it ends."""
 
     label: str
     onset: float  # s from the beginning of the stream
-    offset: float | None  # s; None: it has begun and goes on
-    confidence: float  # the highest score until now
-    heard: float  # s of the stream received when this was written
+    offset: float | None  # s; None: the event has begun and goes on
+    confidence: float  # the highest score so far
+    heard: float  # s of the stream received when this was given
 
 
 class LiveDetector:
-    """A detector that gets sound piece by piece; `rate` in Hz, `latency` in seconds."""
+    """Detects events in sound that arrives piece by piece.
+
+    rate: of the sound, Hz. latency: the longest time from a sound to its event in seconds, without computing. Raises
+    RecipeError for a latency out of range and for a checkpoint that detects by bounding boxes.
+    """
 
     def __init__(self, detector: Detector, rate: int, latency: float) -> None:
         if detector.decoding.boxes is not None:
@@ -58,33 +62,33 @@ class LiveDetector:
             raise fail(f"--latency {latency:g}: expected {FEWEST_STEPS * self.step:g} to {most * self.step:g} s")
         self.every = max(FEWEST_STEPS, steps // 4)  # steps from one run of the network to the next
         self.ahead = steps - self.every  # steps that must follow a step before it is decided
-        self.computing = 0.0  # s
-        self._samples = np.empty(0, np.float32)  # the last ones received
-        self._heard = 0  # samples in all
-        self._run = 0  # steps over which the network ran last
-        self._decided = 0  # steps
-        self._open: dict[int, tuple[float, float]] = {}  # by class: onset, confidence
+        self.computing = 0.0  # s spent in the network so far
+        self._samples = np.empty(0, np.float32)  # the latest ones, which windows still need
+        self._heard = 0  # samples received in all
+        self._run = 0  # the step at which the network's latest window ends
+        self._decided = 0  # steps decided so far
+        self._open: dict[int, tuple[float, float]] = {}  # events that go on, by class: onset, confidence
 
     @property
     def latency(self) -> float:
-        """Seconds from a sound to its line at most, computing left aside."""
+        """The longest time from a sound to its event in seconds, without computing."""
         return (self.ahead + self.every) * self.step
 
     @property
     def heard(self) -> float:
-        """Seconds."""
+        """Seconds of sound received."""
         return self._heard / self.rate
 
     def feed(self, samples: np.ndarray) -> Iterator[LiveEvent]:
-        """What is new after mono `samples` (n,) float32 more."""
+        """Receive mono `samples` (n,) float32, and yield the events that begin or end by now."""
         self._samples = np.concatenate([self._samples, samples])
         self._heard += len(samples)
         ends = range(self._run + self.every, self._steps_heard() + 1, self.every)
-        for first in range(0, len(ends), BATCH):  # several where more has come than is waited for: it catches up
+        for first in range(0, len(ends), BATCH):  # several where many samples came at once
             yield from self._listen(ends[first : first + BATCH], self.ahead)
 
     def finish(self) -> Iterator[LiveEvent]:
-        """What is left at the end of the stream."""
+        """Yield the events that are left at the end of the stream."""
         if self._steps_begun() > self._decided:
             yield from self._listen([self._steps_begun()], 0)
         for column, (onset, confidence) in self._open.items():
@@ -92,20 +96,20 @@ class LiveDetector:
         self._open = {}
 
     def _steps_heard(self) -> int:
-        """Whole steps."""
+        """Whole steps received."""
         steps = round(self._heard / self.rate / self.step)
         return steps if self._sample(steps) <= self._heard else steps - 1
 
     def _steps_begun(self) -> int:
-        """The last one may have come in part."""
+        """Steps received; the last one may be incomplete."""
         return math.ceil(self.heard / self.step - 1e-6)
 
     def _sample(self, step: int) -> int:
-        """The number of the first sample of a step."""
+        """The index of a step's first sample."""
         return round(step * self.step * self.rate)
 
     def _listen(self, ends: Sequence[int], ahead: int) -> Iterator[LiveEvent]:
-        """Run the network over the windows that end with the steps `ends`; decide what lies `ahead` steps before."""
+        """Run the network over the windows that end at the steps `ends`, and decide up to `ahead` steps before each."""
         warm = [
             end for end in ends if not ahead or end * self.step >= min(WARM_UP, self.detector.conf.data.clip_seconds)
         ]
@@ -119,7 +123,7 @@ class LiveDetector:
         self._forget()
 
     def _decide(self, first: int, scores: np.ndarray, end: int) -> Iterator[LiveEvent]:
-        """Steps up to `end`, by a window's scores (steps, classes) and its first step."""
+        """Decide the steps before `end` from the scores (steps, classes) of a window that begins at step `first`."""
         smoothed = self.detector.decoding.smooth(scores)
         reported = [label in self.detector.reported for label in self.detector.classes]
         active = (smoothed > np.array(self.detector.decoding.thresholds)) & reported
@@ -134,7 +138,7 @@ class LiveDetector:
                 yield self._event(column, self._open[column][0], step * self.step, self._open.pop(column)[1])
 
     def _window(self, first: int, end: int) -> np.ndarray:
-        """Samples (n,) at the network's rate, of whole steps; zeros where the stream ends within one."""
+        """Samples (n,) of the steps `first` to `end` at the network's rate, padded where the stream ends within one."""
         features = self.detector.conf.features
         before = self._heard - len(self._samples)
         part = self._samples[self._sample(first) - before : self._sample(end) - before]
@@ -144,7 +148,7 @@ class LiveDetector:
         return np.pad(samples[:length], (0, max(0, length - len(samples))))
 
     def _scores(self, windows: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """(steps, classes) each; windows of one length share a batch."""
+        """The scores (steps, classes) of each window; adjacent windows of one length share a batch."""
         import torch
 
         scores: list[np.ndarray] = []
@@ -156,7 +160,7 @@ class LiveDetector:
         return scores
 
     def _forget(self) -> None:
-        """Samples that no window will need any more: neither the next one nor the last, were the stream to end now."""
+        """Drop samples that no window needs any more, neither the next one nor the last one if the stream ends now."""
         end = min(self._run + self.every, self._steps_begun())
         kept = self._sample(max(0, end - self.detector.grid.steps))
         self._samples = self._samples[max(0, kept - (self._heard - len(self._samples))) :]
@@ -169,9 +173,9 @@ class LiveDetector:
 
 
 def pcm(source: BinaryIO, sample_format: str, channels: int) -> Iterator[np.ndarray]:
-    """Raw samples as they come, channels averaged: (n,) float32 in [-1, 1] each.
+    """Yield raw samples as they arrive, channels averaged: (n,) float32 in [-1, 1] each.
 
-    Raises RecipeError for a file with a header and for samples that are no numbers.
+    Raises RecipeError for a file with a header and for NaN or infinite samples.
     """
     dtype, full = FORMATS[sample_format]
     frame = channels * np.dtype(dtype).itemsize

@@ -1,4 +1,4 @@
-"""The next items of an iterator, made in a thread of their own."""
+"""Computing the next items of an iterator in a thread."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def prefetched(items: Generator[T, None, None], size: int) -> Iterator[Iterator[T]]:
-    """`items`, of which `size` are made in advance; an error among them is raised in its place.
+    """Give an iterator over `items`; a thread computes `size` of them in advance. Errors are raised in their place.
 
-    Leaving the block closes the generator and ends the thread.
+    Leaving the context closes the generator and ends the thread.
     """
     end = object()
     with ThreadPoolExecutor(1, "prefetch") as thread:

@@ -1,4 +1,4 @@
-"""How far detection is, on a terminal: audio time done, and how many times faster than real time."""
+"""Progress of detection on a terminal: the audio time done, and how many times faster than real time it goes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:  # torch
 
 
 class _Bar:
-    """Nothing is shown where standard error is no terminal."""
+    """A progress bar, shown only if standard error is a terminal."""
 
     def __init__(self, total: int, text: str) -> None:
         from tqdm import tqdm
 
         self._seconds, self._started = 0.0, time.perf_counter()  # seconds of audio done
         look = {"bar_format": f"{{percentage:3.0f}}% {{bar}} {text}, {{remaining}} left", "leave": False, "miniters": 1}
-        self._bar = tqdm(total=total, file=sys.stderr, disable=None, **look)  # None: unless on a terminal
+        self._bar = tqdm(total=total, file=sys.stderr, disable=None, **look)  # None: disabled unless on a terminal
 
     def _move(self, done: float, text: str) -> None:
         self._bar.set_description_str(text, refresh=False)
@@ -40,7 +40,7 @@ class _Bar:
 
 
 class DetectionBar(_Bar):
-    """Over recordings, by their sizes, since their lengths show only when they are opened."""
+    """Progress over recordings, weighted by file size, since durations are known only once files are opened."""
 
     def __init__(self, recordings: Iterable[Path]) -> None:
         self._size = {path: path.stat().st_size if path.exists() else 0 for path in recordings}
@@ -49,7 +49,7 @@ class DetectionBar(_Bar):
         self._bar.set_description_str("starting", refresh=False)
 
     def move(self, path: Path, seconds: float, duration: float) -> None:
-        """`seconds` of `duration` are done of the recording."""
+        """Show that `seconds` of the recording's `duration` are done."""
         moved = seconds / duration - self._share[path]
         self._share[path] += moved
         self._seconds += moved * duration
@@ -57,14 +57,14 @@ class DetectionBar(_Bar):
 
 
 class ArchiveBar(_Bar):
-    """Over an archive: recordings, hours of audio, speed and faults."""
+    """Progress over an archive: recordings, hours of audio, speed and faults."""
 
     def __init__(self, recordings: int) -> None:
         self._faults = 0
         super().__init__(recordings, "{n_fmt} of {total_fmt} recordings{desc}")
 
     def move(self, tally: Tally) -> None:
-        """A chunk is done."""
+        """Show that a chunk is done."""
         self._seconds += tally.seconds
         self._faults += tally.faults
         self._move(tally.recordings, f", {self._seconds / 3600:.1f} h of audio, {self._speed}, {self._faults} faults")

@@ -1,4 +1,4 @@
-"""The recordings that a user means by files and folders."""
+"""The recordings in the files and folders that a user names."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from recipe_mtlvae.errors import Fault
 
 
 def find_recordings(paths: Iterable[Path]) -> tuple[list[Path], list[Fault]]:
-    """The files named, and those with an audio suffix in the folders named, recursively; each once.
+    """Return the named files and, recursively, the audio files in the named folders, each once; and what is wrong.
 
-    Hidden files are left out, as macOS leaves them beside every copied one.
+    Hidden files in folders are left out: macOS puts one beside every file that it copies.
     """
-    recordings: dict[Path, Path] = {}  # by what they are, however they are named
+    recordings: dict[Path, Path] = {}  # by real path: a file may be named twice
     faults = []
     for path in paths:
         if path.is_dir():
@@ -41,7 +41,7 @@ def find_recordings(paths: Iterable[Path]) -> tuple[list[Path], list[Fault]]:
 
 
 def _foreign(files: Iterable[Path], folder: Path) -> list[Fault]:
-    """Recordings of formats that are not read, such as a phone's; they are not to be missed in silence."""
+    """Faults for recordings in formats that cannot be read, such as a phone's, so that none is skipped silently."""
     count = Counter(suffix for file in files if (suffix := file.suffix.lower()) in FOREIGN)
     hint = "convert them, as by ffmpeg -i NAME{0} NAME.wav"
     return [

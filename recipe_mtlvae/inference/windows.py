@@ -1,4 +1,4 @@
-"""A recording of any length as windows of the training length, and their scores joined again."""
+"""Cutting a recording of any length into windows of the training length, and joining their scores."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ TAIL = 0.01  # of a window: a recording this much longer than the training lengt
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a recording, as long as the clips in training."""
+    """A stretch of a recording, as long as a training clip."""
 
-    first_step: int  # of the recording's grid
+    first_step: int  # the output step of the recording at which it begins
     values: dict[str, Tensor]  # by input: (width, steps) on the grid, unscaled
 
 
 def cut_windows(
     blocks: Iterable[np.ndarray], transforms: Transforms, steps: int, device: torch.device | str = "cpu"
 ) -> Iterator[Window]:
-    """Windows of `steps` output steps that overlap by half, of the samples in `blocks`, (n,) float32 each.
+    """Yield windows of `steps` output steps that overlap by half, from blocks of samples, (n,) float32 each.
 
-    A recording up to the training length is padded with zeros, as in training. In a longer one, windows are stretches
-    of its inputs' values; the last one ends with the recording, so that none holds zeros, which would move its scaling.
+    A recording up to the training length is padded with zeros, as in training. A longer one is cut without padding,
+    because zeros would change a window's scaling: windows are stretches of its inputs' values, and the last one ends
+    with the recording.
     """
     inputs, blocks = transforms.inputs, iter(blocks)
     length = next(iter(inputs.values())).clip_samples
@@ -57,18 +58,18 @@ def cut_windows(
 
 
 class _Track:
-    """One input along a recording: its values from the latest window's begin on."""
+    """One input along a recording. Holds its values from the start of the latest window on."""
 
     def __init__(self, source: Input, steps: int, pieces: Iterator[Tensor]) -> None:
         features = source.conf.features
-        self.source, self.steps = source, steps  # output steps to a window
-        self.step = features.hop_length * features.frames_per_step  # samples to an output step
+        self.source, self.steps = source, steps  # output steps per window
+        self.step = features.hop_length * features.frames_per_step  # samples per output step
         self.pieces = pieces
-        self.first = 0  # number of the first one held
+        self.first = 0  # index of the first value held
         self.held = next(pieces)
 
     def holds(self, step: int) -> bool:
-        """Whether the recording goes on to the end of the window that begins with an output step."""
+        """Whether the recording reaches the end of the window that begins with output step `step`."""
         end = self._end(step)
         while (lacking := end - self.first - self.held.shape[1]) > 0 and (piece := next(self.pieces, None)) is not None:
             self.held = torch.cat([self.held, piece], dim=1)
@@ -76,36 +77,36 @@ class _Track:
 
     @property
     def last_window(self) -> int:
-        """The output step with which the last window begins, at the recording's end."""
+        """The output step with which the last window begins, which ends with the recording."""
         total = self.first + self.held.shape[1]
         last = (total - self.source.shape[1]) * self.source.hop // self.step
-        while self._end(last + 1) <= total:  # a slow input's last values may cover more
+        while self._end(last + 1) <= total:  # at a low rate, the last values cover several output steps
             last += 1
         return last
 
     def window(self, step: int) -> Tensor:
-        """(width, steps) on the grid that begins with an output step, which may lie within a step of the input."""
+        """Values (width, steps) on the grid from output step `step` on, which may begin within a step of the input."""
         begin, within = divmod(step * self.step, self.source.hop)
         self.held, self.first = self.held[:, begin - self.first :], begin
         values = self.held[:, : self._end(step) - begin]
         return self.source.on_grid(values[None], self.steps, within)[0]
 
     def _end(self, step: int) -> int:
-        """How many of the recording's values there are until the end of the window that begins with an output step."""
+        """The number of the recording's values up to the end of the window that begins with output step `step`."""
         return self.source.steps(step * self.step + self.source.clip_samples)
 
 
 def value_pieces(
     blocks: Iterable[np.ndarray], source: Input, transform: nn.Module, device: torch.device | str = "cpu"
 ) -> Iterator[Tensor]:
-    """(width, steps) each; joined, they are the input's values of the joined blocks."""
+    """Yield an input's values in pieces, (width, steps) each; joined, they are the values of the joined blocks."""
     piece = source.piece
     pieces = (block[first : first + piece] for block in blocks for first in range(0, len(block), piece))
     return overlapped(pieces, _computing(transform, device), source.hop, 1, source.reach)
 
 
 def _computing(transform: nn.Module, device: torch.device | str) -> Callable[[np.ndarray], Tensor]:
-    """(samples,) -> (width, steps)"""
+    """Return `transform` as a function of one recording: (samples,) -> (width, steps)."""
 
     @torch.inference_mode()
     def compute(samples: np.ndarray) -> Tensor:
@@ -115,7 +116,7 @@ def _computing(transform: nn.Module, device: torch.device | str) -> Callable[[np
 
 
 def _head(blocks: Iterator[np.ndarray], length: int) -> np.ndarray:
-    """The first blocks joined, until they hold more than `length` samples or there are no more."""
+    """Join the first blocks until they hold more than `length` samples or there are no more."""
     parts: list[np.ndarray] = []
     while sum(map(len, parts)) <= length and (block := next(blocks, None)) is not None:
         parts.append(block)
@@ -123,19 +124,19 @@ def _head(blocks: Iterator[np.ndarray], length: int) -> np.ndarray:
 
 
 class JoinedScores:
-    """One recording's windows, joined by a triangular weight so that no border shows."""
+    """Joins the scores of a recording's windows with triangular weights, so that no window border is visible."""
 
     def __init__(self, classes: int, width: int) -> None:
         self.weak = np.zeros(classes, np.float32)  # the largest of the windows' clip probabilities
         self.windows = 0
         centre = (width - 1) / 2
         self._weight = (1.0 - np.abs(np.arange(width) - centre) / (centre + 1)).astype(np.float32)[:, None]
-        self._sum = np.zeros((width, classes), np.float32)  # twice as long whenever it is full
+        self._sum = np.zeros((width, classes), np.float32)  # doubled in length whenever it is full
         self._total = np.zeros((width, 1), np.float32)
         self._end = 0
 
     def add(self, first: int, scores: np.ndarray, weak: np.ndarray) -> None:
-        """The window that begins at step `first`: scores (width, classes), weak (classes,)."""
+        """Add the window that begins at step `first`: scores (width, classes), weak (classes,)."""
         self._end = first + len(scores)
         if self._end > len(self._sum):
             more = ((0, max(self._end - len(self._sum), len(self._sum))), (0, 0))
@@ -147,7 +148,7 @@ class JoinedScores:
         self.windows += 1
 
     def scores(self, steps: int) -> np.ndarray:
-        """(steps, classes), or as many steps as the windows cover; one window keeps its scores to the last bit."""
+        """Return (steps, classes), with fewer steps if the windows cover fewer; a single window's scores stay as is."""
         if self.windows == 1:
             return self._latest[:steps]
         steps = min(steps, self._end)

@@ -1,4 +1,4 @@
-"""The recordings of an archive: listed in a file or found in folders, in their order, cut into chunks."""
+"""The recordings of an archive: listed in a file or found in folders, and cut into chunks in their order."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.files import file_stamp, read_text
 
 CHUNK = 32  # recordings
-LONG = 1800.0  # s: a recording that is longer is a chunk of its own
-PROBED = 3_500_000  # bytes: half an hour of 16 kbit/s; what is smaller is not opened to learn how long it is
+LONG = 1800.0  # s: a longer recording is a chunk of its own
+PROBED = 3_500_000  # bytes, half an hour at 16 kbit/s: a smaller file is not opened to learn its duration
 _LACKS_PATHS = "expected a table with a column path"
 
 
@@ -27,22 +27,22 @@ class Entry(NamedTuple):
     """A recording as it was when the command began."""
 
     path: str  # absolute
-    size: int  # bytes; -1: it was not there
-    changed: int  # ns
+    size: int  # bytes; -1 if it did not exist
+    changed: int  # modification time, ns
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Recordings that are worked on together."""
+    """Recordings that are processed together."""
 
-    name: str  # a hash of all that its results depend on
+    name: str  # a hash of everything that its results depend on
     entries: tuple[Entry, ...]
 
 
 def read_list(file: Path) -> list[str]:
-    """The paths in a text file, one a line, or in the column `path` of a CSV or Parquet file; none is opened.
+    """Return the paths in a text file, one per line, or in the column `path` of a CSV or Parquet file.
 
-    Raises RecipeError for a file that is none of these, and for one without a path.
+    The recordings are not opened. Raises RecipeError for a file that is none of these, and for one without any path.
     """
     try:
         if file.suffix.lower() in (".parquet", ".pq"):
@@ -87,9 +87,10 @@ def _of_parquet(file: Path) -> list[str]:
 
 
 def in_folders(folders: Iterable[Path]) -> Iterator[str]:
-    """Files with an audio suffix, also one that is not read, sorted, recursively; hidden ones are left out.
+    """Yield the files with an audio suffix in `folders`, sorted, recursively and without hidden files.
 
-    Raises RecipeError for what is no folder and for one without a recording.
+    Formats that cannot be read are included; detection reports them as faults. Raises RecipeError for a path that is
+    not a folder, and for a folder without recordings.
     """
     for folder in folders:
         if not folder.is_dir():
@@ -106,12 +107,12 @@ def in_folders(folders: Iterable[Path]) -> Iterator[str]:
 
 
 def entries_of(paths: Iterable[str]) -> tuple[list[Entry], int]:
-    """Each recording once, however it is named, and how many were named again."""
+    """Return each recording once, however often and by whatever path it is named, and the number of repetitions."""
     seen: set[str] = set()
     entries, again = [], 0
     here = Path.cwd()
     for path in paths:
-        path = str(here / path)  # `..` stays: beyond a link it leads elsewhere than the text says
+        path = str(here / path)  # `..` stays: after a symbolic link, it leads elsewhere than the text says
         if (real := _real(path)) in seen:
             again += 1
             continue
@@ -121,7 +122,7 @@ def entries_of(paths: Iterable[str]) -> tuple[list[Entry], int]:
 
 
 def cut(entries: Sequence[Entry], key: str) -> list[Chunk]:
-    """Chunks in the entries' order. key: all else that results depend on."""
+    """Cut `entries` into chunks, in their order. key: everything else that results depend on."""
     groups: list[list[Entry]] = [[]]
     for entry in entries:
         alone = entry.size > PROBED and _seconds(entry.path) > LONG
@@ -138,7 +139,7 @@ def _name(group: Sequence[Entry], key: str) -> str:
 
 
 def _real(path: str) -> str:
-    """The path without links; a folder's are looked up once."""
+    """The path without symbolic links; each folder is resolved once."""
     folder, name = os.path.split(path)
     return os.path.realpath(path) if os.path.islink(path) else os.path.join(_real_folder(folder), name)
 
@@ -147,7 +148,7 @@ _real_folder = functools.lru_cache(4096)(os.path.realpath)
 
 
 def _seconds(path: str) -> float:
-    """As the header has it; 0 where it cannot be read, which is said once the recording's turn has come."""
+    """The duration in the header; 0 if it cannot be read, which is reported when the recording is processed."""
     import soundfile
 
     try:

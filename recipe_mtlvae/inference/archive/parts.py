@@ -1,4 +1,4 @@
-"""What an archive's chunks leave, a Parquet file each, and the tables over all of them."""
+"""The results of an archive's chunks, a Parquet file (part) for each, and the tables over all of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from recipe_mtlvae.inference.archive.listing import Chunk
 EVENT = pa.struct(
     [("onset", pa.float64()), ("offset", pa.float64()), ("event_label", pa.string()), ("confidence", pa.float64())]
 )
-# A row a recording: seconds, what was found, what is wrong with it, and its score table below the folder
+# One row per recording: duration (s), events, what is wrong with it, and the path of its score table in the folder
 PART = pa.schema(
     [
         ("path", pa.string()),
@@ -33,17 +33,17 @@ PART = pa.schema(
 )
 EVENTS = pa.schema([("path", pa.string()), *EVENT])
 RECORDINGS = pa.schema([field.with_type(pa.int64()) if field.name == "events" else field for field in PART])
-BINS = 200  # of the events over time
-ROWS = 1 << 14  # of a table that are held before they are written
+BINS = 200  # of the timeline
+ROWS = 1 << 14  # rows of a table that are collected before they are written
 
 PartRow = dict[str, Any]  # by the columns of PART
 
 
 class Timeline:
-    """Events a class over the archive's audio, in at most BINS bins, which grow as the audio does."""
+    """Number of events of each class over the archive's audio, in BINS bins whose width doubles as the audio grows."""
 
     def __init__(self) -> None:
-        self.width = 60.0  # s
+        self.width = 60.0  # of a bin, s
         self.counts: dict[str, list[int]] = {}
 
     def add(self, label: str, seconds: float) -> None:
@@ -56,15 +56,15 @@ class Timeline:
 
 @dataclass
 class Totals:
-    """What is in the tables."""
+    """Sums over the tables."""
 
     recordings: int = 0
     faults: int = 0
     seconds: float = 0.0
     events: Counter[str] = field(default_factory=Counter)  # by class
-    active: Counter[str] = field(default_factory=Counter)  # their seconds, by class
+    active: Counter[str] = field(default_factory=Counter)  # seconds of events, by class
     timeline: Timeline = field(default_factory=Timeline)
-    reasons: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)  # recordings with a fault, by the fault without its hint
 
     def add(self, row: PartRow) -> None:
         for event in row["events"]:
@@ -84,7 +84,7 @@ def _part_file(out: Path, chunk: Chunk) -> Path:
 
 
 def missing(out: Path, chunks: Sequence[Chunk]) -> list[Chunk]:
-    """The chunks without a part."""
+    """Return the chunks whose part has not been written yet."""
     there = {file.name for file in (out / "parts").glob("*.parquet")}
     return [chunk for chunk in chunks if f"{chunk.name}.parquet" not in there]
 
@@ -98,7 +98,7 @@ def write_part(out: Path, chunk: Chunk, rows: Sequence[PartRow]) -> None:
 def merge(out: Path, chunks: Sequence[Chunk]) -> Totals:
     """Stream the parts, in the chunks' order, into events.parquet, recordings.parquet and faults.tsv.
 
-    Raises RecipeError for a part that cannot be read; it is made anew by the next run.
+    Raises RecipeError for a part that cannot be read, and deletes it, so that the next run computes it again.
     """
     totals = Totals()
     with (
@@ -119,7 +119,7 @@ def merge(out: Path, chunks: Sequence[Chunk]) -> Totals:
 
 
 def clear(out: Path, chunks: Sequence[Chunk]) -> None:
-    """Delete parts and score tables of no chunk, and what killed runs left half-written."""
+    """Delete the parts and score tables that belong to none of `chunks`, and what killed runs left half-written."""
     names = {chunk.name for chunk in chunks}
     for file in (out / "parts").iterdir():
         if file.stem not in names:
@@ -130,7 +130,7 @@ def clear(out: Path, chunks: Sequence[Chunk]) -> None:
 
 
 def first_faults(out: Path, most: int) -> tuple[list[tuple[str, str]], int]:
-    """At most so many (path, fault) of faults.tsv, and how many there are in all."""
+    """Return the first `most` pairs (path, fault) of faults.tsv, and the number of all."""
     shown, count = [], 0
     with (out / "faults.tsv").open(encoding="utf-8") as file:
         for count, line in enumerate(file):
@@ -153,7 +153,7 @@ def _rows(out: Path, chunks: Iterable[Chunk]) -> Iterator[PartRow]:
 
 
 class _Table:
-    """A Parquet file that is written some rows at a time."""
+    """A Parquet file that is written ROWS rows at a time."""
 
     def __init__(self, file: Path, schema: pa.Schema) -> None:
         self.schema, self.rows = schema, []

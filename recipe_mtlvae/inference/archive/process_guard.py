@@ -1,7 +1,7 @@
-"""Started beside a command as a script: once that has ended, however it did, ends what is left of all it started.
+"""A script that runs beside a command. When the command has ended in any way, it kills the processes left over from it.
 
-Where a command with Ray is killed, two of Ray's processes otherwise wait a minute for others that have ended. Standard
-library only; its standard input is a pipe that the command holds open.
+Without it, two of Ray's processes wait a minute for others that have ended if a command with Ray is killed. It uses
+only the standard library. Its standard input is a pipe that the command holds open.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import signal
 import sys
 import time
 
-EVERY = 2  # s between two looks at what the command has started
-AFTER = 5  # s that its processes have to end by themselves
+EVERY = 2  # s between two lists of the processes that the command has started
+AFTER = 5  # s after the command in which its processes may end by themselves
 
 
 def processes() -> dict[int, tuple[int, str]]:
-    """By number: the parent's, and the time of its start, which tells it from a later one of that number."""
+    """Return the parent's number and the start time of each process, by its number.
+
+    The start time distinguishes a process from a later one with the same number.
+    """
     found = {}
     for name in filter(str.isdecimal, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as file:
@@ -31,7 +34,7 @@ def main() -> None:
     command, seen = os.getppid(), {}
     while not select.select([sys.stdin], [], [], EVERY)[0]:
         now, below = processes(), [command]
-        for one in below:  # grows meanwhile
+        for one in below:  # the list grows in the loop
             below += [number for number, (parent, _) in now.items() if parent == one]
         seen |= {number: now[number][1] for number in below[1:] if number != os.getpid()}
     time.sleep(AFTER)

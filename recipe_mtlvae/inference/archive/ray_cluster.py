@@ -1,4 +1,4 @@
-"""Ray for an archive: started here for the command's time, or a cluster that runs."""
+"""A connection to Ray: started on this machine while the command runs, or a running cluster."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from typing import Any
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.inference.archive import process_guard
 
-ANSWER = 60.0  # s, of a cluster
-STORE = 80_000_000  # bytes; hardly anything is kept in it, and Ray would take a third of the memory
+ANSWER = 60.0  # s in which a cluster must answer
+STORE = 80_000_000  # bytes of Ray's object store; it holds little, and by default Ray takes a third of the memory
 
 
 @contextlib.contextmanager
 def connected(address: str | None, workers: int | None) -> Iterator[Any]:
-    """Ray, on the cluster at `address` or started here for so many workers; it leaves no process behind."""
+    """Give the module ray, connected to the cluster at `address` or to Ray started here for `workers` processes.
+
+    No process is left when the context ends. Raises RecipeError if Ray does not start.
+    """
     if address and os.environ.get("RAY_AUTH_MODE") != "token":
         hint = "set it where ray start runs and here: otherwise anybody who reaches the cluster runs code on it"
         raise fail("--cluster: expected RAY_AUTH_MODE=token", hint)
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}  # what fails is said in our words
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}  # errors are reported by us
     import ray
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -45,14 +48,14 @@ def connected(address: str | None, workers: int | None) -> Iterator[Any]:
             hint = "check --cluster and the token" if address else ""
             raise fail(f"Ray does not start: {' '.join(str(error).split())}", hint) from None
         finally:
-            for number, handler in handlers.items():  # Ray sets its own
+            for number, handler in handlers.items():  # Ray replaces them by its own
                 signal.signal(number, handler)
         yield ray
 
 
 @contextlib.contextmanager
 def _guarded() -> Iterator[None]:
-    """Within, a process watches that nothing is left if this one is killed."""
+    """Run a guard process within this context, which ends Ray's processes if this one is killed."""
     if not os.path.isdir("/proc"):  # not Linux
         yield
         return
@@ -66,7 +69,7 @@ def _guarded() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[int]:
-    """Within, what C code writes to standard error is dropped; the number of the real one."""
+    """Drop what C code writes to standard error within this context; gives a descriptor of the real standard error."""
     sys.stderr.flush()
     kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 2)
@@ -80,7 +83,10 @@ def _silent() -> Iterator[int]:
 
 @contextlib.contextmanager
 def _answer_within(seconds: float, address: str, standard_error: int) -> Iterator[None]:
-    """Ray waits in C for a cluster that does not answer, and ends the process with a trace."""
+    """End the process with a clear error if the cluster does not answer within `seconds`.
+
+    Ray itself waits in C code, and then ends the process with a stack trace.
+    """
     answered = threading.Event()
 
     def watch() -> None:

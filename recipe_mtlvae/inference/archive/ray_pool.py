@@ -1,7 +1,7 @@
-"""The same chunks on a pool of Ray's actors, on one machine or a cluster. Only paths travel.
+"""Detection in an archive on a pool of Ray actors, on one machine or a cluster. Only paths are sent to them.
 
-Ray's actors and not Ray Data's: that never replaces an actor that has ended, and one that it restarts where a node is
-gone waits for room for ever, with its work.
+Plain actors are used instead of Ray Data, which never replaces an actor that has ended. If a node is lost, an actor
+that Ray Data restarts waits forever for a free place, together with its work.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from recipe_mtlvae.inference.archive.parts import PartRow
 from recipe_mtlvae.inference.archive.ray_cluster import connected
 from recipe_mtlvae.inference.archive.scanner import Job, Scanner, Tally, empty_row, finish
 
-TRIES = 3  # of a chunk whose worker ends; then its recordings one by one
-START = 300.0  # s, of the first worker
-# As in run.sh; a worker is one thread
+TRIES = 3  # of a chunk whose worker ends; after them, its recordings are tried one by one
+START = 300.0  # s in which the first worker must start
+# As in run.sh; each worker uses one thread
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 ENVIRONMENT |= {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 
-Task = tuple[Chunk, int | None]  # a whole chunk, or one recording of it
+Task = tuple[Chunk, int | None]  # a chunk, and the index of one recording in it or None for all of them
 
 
 class Worker:
-    """An actor: the checkpoint, loaded once. Problems of the disk or the job come back as text."""
+    """A Ray actor that loads the checkpoint once. Problems of the disk or the job are returned as text."""
 
     def __init__(self, job: Job, needed: Sequence[str]) -> None:
         unseen = next((path for path in needed if not os.path.exists(path)), None)
@@ -58,9 +58,10 @@ def on_ray(
     address: str | None = None,
     worker: type = Worker,
 ) -> None:
-    """All chunks, by `workers` actors here, or on the cluster at `address`; None: as many as it has GPUs or cores.
+    """Process all chunks by `workers` actors, on this machine or on the cluster at `address`.
 
-    Raises RecipeError where no worker can work. A recording that ends its worker is a fault of its own.
+    workers: None: as many as there are GPUs, or cores if there is no GPU. Raises RecipeError if no worker can work. A
+    recording that ends its worker is recorded as a fault.
     """
     with connected(address, workers) as ray:
         there = ray.cluster_resources()
@@ -80,10 +81,10 @@ class _Pool:
         self.waiting: deque[Task] = deque((chunk, None) for chunk in chunks)
         self.left = len(chunks)
         self.tries: Counter[str] = Counter()
-        self.rows: dict[str, dict[int, PartRow]] = {}  # of chunks whose recordings are tried one by one
-        self.running: dict[Any, tuple[Any, Task | None]] = {}  # by what is awaited: actor and task; None: its start
+        self.rows: dict[str, dict[int, PartRow]] = {}  # by chunk, of those whose recordings are tried one by one
+        self.running: dict[Any, tuple[Any, Task | None]] = {}  # by awaited result; task None: the start
         self.idle: list[Any] = []
-        self.unstarted = 0  # actors one after the other that ended before they worked
+        self.unstarted = 0  # actors in a row that ended before they could work
 
     def work(self, size: int) -> None:
         for _ in range(min(size, self.left)):
@@ -108,9 +109,9 @@ class _Pool:
     def _take(self, ref: Any, actor: Any, task: Task | None) -> None:
         try:
             result = self.ray.get(ref)
-        except self.ray.exceptions.RayTaskError:  # an error in the program
+        except self.ray.exceptions.RayTaskError:  # an error in our code
             raise
-        except self.ray.exceptions.RayError as error:  # its process or its node has ended
+        except self.ray.exceptions.RayError as error:  # the actor's process or node has ended
             self.ray.kill(actor)
             self._lost(task, error)
             return self._start()

@@ -1,4 +1,4 @@
-"""Detection in an archive, a chunk at a time: what any worker does, and the loop of a single one."""
+"""Detection in an archive, chunk by chunk: the work of one worker, and the loop of a single process."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from recipe_mtlvae.scoring.scores import write_scores
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker has to know; its paths are absolute."""
+    """What a worker needs to know. Paths are absolute."""
 
     checkpoint: Path
     out: Path
-    options: dict[str, Any]  # of Detector.load
-    scores: bool  # keep score tables
+    options: dict[str, Any]  # keyword arguments of Detector.load
+    scores: bool  # whether to keep score tables
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of a chunk."""
+    """The counts of a finished chunk."""
 
     recordings: int
     seconds: float  # of audio
@@ -38,7 +38,10 @@ class Tally:
 
 
 class Scanner:
-    """A checkpoint at work on chunks. One thread computes, on every machine: results do not hang on its cores."""
+    """Detects events in chunks with a checkpoint.
+
+    It computes in one thread on every machine, so that results do not depend on the number of cores.
+    """
 
     def __init__(self, job: Job) -> None:
         import torch
@@ -48,17 +51,17 @@ class Scanner:
         self.detector = Detector.load(job.checkpoint, **job.options)
 
     def scan(self, chunk: Chunk) -> Tally:
-        """Write the chunk's part."""
+        """Write the chunk's part. If an error occurs, its recordings are tried one by one."""
         try:
             rows = self.rows(chunk, chunk.entries)
-        except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:  # one may not cost the others
+        except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:  # of one recording?
             rows = [self._row_alone(chunk, entry) for entry in chunk.entries]
-            if all(row["fault"] for row in rows):  # it is no single recording
+            if all(row["fault"] for row in rows):  # the cause is not a single recording
                 raise error from None
         return finish(self.job.out, chunk, rows)
 
     def rows(self, chunk: Chunk, entries: Iterable[Entry]) -> list[PartRow]:
-        """A row each for some of the chunk's recordings, in order."""
+        """Return one row for each of `entries`, which are recordings of the chunk, in their order."""
         rows = {Path(entry.path): empty_row(entry, _text(name_fault(Path(entry.path)))) for entry in entries}
         names = result_names([Path(entry.path) for entry in chunk.entries], {}) if self.job.scores else {}
         faults: list[Fault] = []
@@ -92,7 +95,7 @@ class Scanner:
 
 
 def finish(out: Path, chunk: Chunk, rows: Sequence[PartRow]) -> Tally:
-    """Write the part of a chunk that is done."""
+    """Write the part of a finished chunk, and return its counts."""
     write_part(out, chunk, rows)
     return Tally(len(rows), sum(row["duration"] or 0.0 for row in rows), sum(row["fault"] is not None for row in rows))
 
@@ -103,12 +106,12 @@ def empty_row(entry: Entry, fault: str | None) -> PartRow:
 
 
 def plain_loop(job: Job, chunks: Iterable[Chunk], done: Callable[[Tally], None]) -> None:
-    """All chunks, one after the other, in this process."""
+    """Process all chunks one after the other in this process."""
     scanner = Scanner(job)
     for chunk in chunks:
         done(scanner.scan(chunk))
 
 
 def _text(fault: Fault | None) -> str | None:
-    """Without the path, which stands in the row."""
+    """The fault without its path, which the row has already."""
     return fault and str(Fault(fault.what, fault.hint))
