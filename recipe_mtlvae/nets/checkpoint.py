@@ -1,7 +1,7 @@
-"""Weights, configuration and class list in one file, read without running any code from it.
+"""Checkpoints: weights, configuration and class list in one file, read without running any code from it.
 
-The file is the trainer's own checkpoint with one more entry, `recipe`, of plain types; so last.ckpt, from
-which training resumes, and best.ckpt, which detects, are opened alike.
+The file is the trainer's own checkpoint with one more entry, `recipe`, of plain types. So last.ckpt, from
+which training resumes, and best.ckpt, which is used for detection, are opened in the same way.
 """
 
 from __future__ import annotations
@@ -29,34 +29,34 @@ LONGEST_FILTER = 9999  # steps, as in conf_sections.py
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network ready to predict, and what it was trained with."""
+    """A network ready to predict, with its configuration, its classes and what was tuned for it."""
 
     net: nn.Module  # in eval mode; has predict(**inputs) -> Prediction, the inputs by name
     conf: Conf
     classes: tuple[str, ...]
-    epoch: int | None  # counted from 0; None: unknown, as of weights trained elsewhere
+    epoch: int | None  # counted from 0; None: unknown, as for weights trained elsewhere
     step: int | None
-    decoding: dict[str, list[float]] | None = None  # scoring.postprocess.Decoding's fields; None: never tuned
-    encoder: dict[str, Any] | None = None  # what is kept of a pretrained encoder, where the network stands on one
-    precision_recall: dict[str, list] | None = None  # scoring.precision_recall.PrecisionRecall's; None: not counted
-    bounding_boxes: dict[str, list] | None = None  # scoring.box_tuning.TunedByAim's; None: detection by median filters
-    median_reference: dict[str, list] | None = None  # the same of median filters, which boxes are compared with
+    decoding: dict[str, list[float]] | None = None  # fields of scoring.postprocess.Decoding; None: never tuned
+    encoder: dict[str, Any] | None = None  # what is kept of a pretrained encoder, if the network uses one
+    precision_recall: dict[str, list] | None = None  # scoring.precision_recall.PrecisionRecall; None: not counted
+    bounding_boxes: dict[str, list] | None = None  # scoring.box_tuning.TunedByAim; None: detection by median filters
+    median_reference: dict[str, list] | None = None  # the same for median filters, with which boxes are compared
 
 
 def build_network(conf: Conf, classes: int) -> nn.Module:
-    """The network of a configuration's system, with random weights."""
+    """Return the network of the configuration's system with random weights, for `classes` event classes."""
     return system_module(conf.system).build(conf, classes)
 
 
 def recipe_entry(conf: Conf, classes: tuple[str, ...]) -> dict[str, Any]:
-    """What the trainer adds to its checkpoints under `recipe`."""
+    """Return the entry `recipe` that the trainer adds to its checkpoints."""
     return {"format": FORMAT, "conf": conf_to_dict(conf), "classes": list(classes)}
 
 
 def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu") -> Checkpoint:
-    """Open a checkpoint of this recipe; `network` is one of the system's, by systems.py.
+    """Load a checkpoint of this recipe; `network` is one of the system's networks in systems.py.
 
-    Raises RecipeError for a file of another kind or with missing weights.
+    Raises RecipeError for a file of another kind, and for weights that are missing or do not fit.
     """
     content = read_content(path, map_location)
     recipe = _recipe(content, path)
@@ -83,10 +83,10 @@ def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu")
 
 
 def write_decoding(path: Path, decoding: dict[str, dict[str, Any]]) -> bool:
-    """Put {network: {field: one value a class, precision_recall: its counts}} into the checkpoint at `path`, which is
-    rewritten whole or not at all.
+    """Put what was tuned into the checkpoint at `path`, which is rewritten whole or not at all.
 
-    False where it holds just that already. Raises RecipeError for a file that is no checkpoint.
+    decoding: {network: {field: one value per class, precision_recall: its counts}}. Returns False if the checkpoint
+    holds exactly that already. Raises RecipeError for a file that is not a checkpoint.
     """
     content = read_content(path)
     recipe = _recipe(content, path)
@@ -102,9 +102,9 @@ def write_decoding(path: Path, decoding: dict[str, dict[str, Any]]) -> bool:
 
 
 def write_content(content: Mapping[str, Any], path: Path, previous: Path | None = None) -> None:
-    """Write a checkpoint, which is on the disk when it has its name; the file of that name before becomes `previous`.
+    """Write a checkpoint; all of it is on the disk before it gets its name. An older file at `path` becomes `previous`.
 
-    Raises OSError that names `path`, as where the disk is full; torch's own writer has errors of its own.
+    Raises OSError with the name `path`, for example if the disk is full; torch's own writer raises other errors.
     """
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -125,14 +125,14 @@ def _recipe(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _weights(state: Any, prefix: str) -> dict[str, torch.Tensor]:
-    """The tensors of one network by their names in it."""
+    """The tensors of one network, by their names in that network."""
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
         raise ValueError("state_dict: expected tensors by name")
     return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
 
 
 def _decoding(recipe: dict[str, Any], network: str, classes: int) -> dict[str, list[float]] | None:
-    """What was tuned for one network, where anything was: `decoding` is {network: {field: one value a class}}."""
+    """What was tuned for one network, or None: `decoding` is {network: {field: one value per class}}."""
     found = recipe.get("decoding", {}).get(network)
     if found is None:
         return None
@@ -152,7 +152,7 @@ def _require_filters(key: str, lengths: Sequence[int]) -> None:
 
 
 def _precision_recall(recipe: dict[str, Any], network: str, classes: int) -> dict[str, list] | None:
-    """What was counted for one network on the clips that selected it, where it was."""
+    """The counts of one network on the clips that selected it, or None if there are none."""
     found = recipe.get("decoding", {}).get(network, {}).get("precision_recall")
     if found is None:
         return None
@@ -168,7 +168,7 @@ def _precision_recall(recipe: dict[str, Any], network: str, classes: int) -> dic
 
 
 def _by_aim(recipe: dict[str, Any], network: str, classes: int, key: str) -> dict[str, list] | None:
-    """What was tuned for one network where postprocess.method says so: bounding_boxes, or median_reference."""
+    """What postprocess.method=bounding_boxes tuned for one network, or None: bounding_boxes, or median_reference."""
     found = recipe.get("decoding", {}).get(network, {}).get(key)
     if found is None:
         return None
@@ -190,15 +190,15 @@ def _by_aim(recipe: dict[str, Any], network: str, classes: int, key: str) -> dic
 
 
 def read_content(path: Path, map_location: str = "cpu") -> dict[str, Any]:
-    """All that a trainer's checkpoint holds. Raises RecipeError where there is none, or a damaged one."""
+    """Return everything in a trainer's checkpoint. Raises RecipeError if the file is missing or damaged."""
     if not path.is_file():
         raise fail("no such checkpoint", "train one with ./run.sh --stage 1", path)
     try:
-        with zipfile.ZipFile(path) as archive:  # torch writes checksums, and compares none
+        with zipfile.ZipFile(path) as archive:  # torch writes checksums but does not compare them
             if any(entry.compress_type for entry in archive.infolist()) or archive.testzip():
                 raise ValueError
         content = torch.load(path, map_location=map_location, weights_only=True)
-    except Exception:  # torch's reader meets a damaged file with errors of any kind
+    except Exception:  # for a damaged file, torch's reader raises errors of any kind
         raise fail("not a checkpoint, or a damaged one", "nothing in it was run", path) from None
     if not isinstance(content, dict):
         raise fail("not a checkpoint of this recipe", path=path)

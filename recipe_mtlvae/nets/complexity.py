@@ -1,4 +1,4 @@
-"""What a network costs: parameters, and multiply-accumulate operations."""
+"""The cost of a network: parameters, and multiply-accumulate operations."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def parameters(net: nn.Module) -> int:
-    """Trainable parameters."""
+    """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
 
 
 def macs(net: nn.Module, *inputs: torch.Tensor, **named_inputs: torch.Tensor) -> int:
-    """Multiply-accumulates of one forward pass in eval mode, of matrix products and convolutions.
+    """Return the multiply-accumulates of one forward pass in eval mode: of its matrix products and convolutions.
 
-    The inputs of one clip on the CPU: torch's counter does not see into cuDNN's recurrent kernels.
+    Pass the inputs of one clip on the CPU: torch's counter does not see into cuDNN's recurrent kernels.
     """
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         net.eval()(*inputs, **named_inputs)

@@ -18,7 +18,7 @@ from recipe_mtlvae.nets.prediction import Prediction
 
 FILTERS = (16, 32, 64, 128, 128, 128, 128)
 POOLING = ((2, 2), (2, 2), (1, 2), (1, 2), (1, 2), (1, 2), (1, 2))  # (time, frequency)
-ATTENTION_RANGE = (1e-7, 1.0)  # keeps the attention's sum over steps above 0
+ATTENTION_RANGE = (1e-7, 1.0)  # keeps the sum of the attention over steps above 0
 
 
 class CRNNOutput(NamedTuple):
@@ -38,7 +38,7 @@ class GLU(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """(batch, channels, frames, bands) -> the same shape"""
         mixed = self.linear(maps.permute(0, 2, 3, 1))  # (batch, frames, bands, channels)
-        mixed = mixed.permute(0, 3, 1, 2)  # (batch, channels, frames, bands); ONNX's exporter mistakes movedim
+        mixed = mixed.permute(0, 3, 1, 2)  # (batch, channels, frames, bands); the ONNX exporter gets movedim wrong
         return mixed * torch.sigmoid(maps)
 
 
@@ -79,11 +79,11 @@ class CRNN(nn.Module):
     Args:
         classes: number of event classes
         filters: channels of each convolution block
-        pooling: (time, frequency) pooling of each block; the frequency factors multiply to the number of bands
-        hidden: GRU cells a direction
+        pooling: (time, frequency) pooling of each block; the product of the frequency factors is the number of bands
+        hidden: GRU cells per direction
         layers: GRU layers
         dropout: probability after each block and before the dense layers
-        embedding_width: of a pretrained encoder's embeddings, fused before the GRU as in the recipe of 2023; None: none
+        embedding_width: width of embeddings to fuse before the GRU, as in the baseline recipe of 2023; None: none
     """
 
     def __init__(
@@ -109,8 +109,9 @@ class CRNN(nn.Module):
         self.cat_tf = None if embedding_width is None else nn.Linear(filters[-1] + embedding_width, filters[-1])
 
     def forward(self, log_mel: Tensor, embeddings: Tensor | None = None) -> CRNNOutput:
-        """Scaled log-mel (batch, mels, frames), and embeddings (batch, width, steps) where they are fused -> CRNNOutput
-        with steps = frames // 4.
+        """Return the probabilities of scaled log-mel (batch, mels, frames); steps = frames // frames_per_step (4).
+
+        embeddings: (batch, width, steps), needed if the network fuses them.
         """
         if log_mel.dim() != 3 or log_mel.shape[1] != self.mels or log_mel.shape[2] < self.frames_per_step:
             expected = f"(batch, {self.mels}, frames >= {self.frames_per_step})"
@@ -130,9 +131,9 @@ class CRNN(nn.Module):
 
     @torch.inference_mode()
     def predict(self, log_mel: Tensor, embeddings: Tensor | None = None) -> Prediction:
-        """As forward -> strong (batch, steps, classes) and weak (batch, classes).
+        """Return the probabilities of `forward` as strong (batch, steps, classes) and weak (batch, classes).
 
-        Dropout is off and batch norm takes its running statistics, whatever mode the network is in.
+        Dropout is off and batch norm uses its running statistics, whatever mode the network is in.
         """
         training = self.training
         self.eval()

@@ -1,8 +1,9 @@
-"""Convolutions before the recurrent encoder: what a sound looks like in a few frames, whatever its pitch.
+"""Convolutions before the recurrent encoder, which recognize patterns of a few frames at any pitch.
 
-The report stacks the frames of an output step side by side, so that its recurrent encoder has to learn every pitch on
-its own. A convolution shares its weights over bands and frames, as the baseline's network does, at a fraction of its
-cost: frames and bands are halved before there are many channels. The syntax is Python 3.8's, as in vae.py.
+The report stacks the frames of an output step, so that its recurrent encoder has to learn each pitch separately. A
+convolution shares its weights over bands and frames, as in the baseline's network. This front end costs a fraction of
+the baseline's convolutions, because it halves frames and bands before there are many channels. The syntax is Python
+3.8's, as in vae.py.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from torch import Tensor, nn
 
 
 class ConvolutionFrontEnd(nn.Module):
-    """Scaled log-mel to a vector each output step.
+    """Maps scaled log-mel to one vector per output step.
 
-    Layer i has widths[i] channels and halves the bands; the first ones halve the frames too, until one step is left of
-    every `frames_per_step`. The first layer is 5x5, the others 3x3, each with batch norm and SiLU.
+    Layer i has widths[i] channels and halves the bands. The first layers halve the frames too, until `frames_per_step`
+    frames have become one step. The first layer is 5x5, the others are 3x3, each with batch norm and SiLU.
 
     Args:
         mels: bands of the log-mel
-        frames_per_step: feature frames to one output step, a power of two
+        frames_per_step: feature frames per output step, a power of two
         widths: channels of each layer
-        separable: from the third layer on a depthwise 3x3 and a pointwise 1x1 convolution in the place of a 3x3 one,
-            a tenth of its multiplications
+        separable: from the third layer on, replace each 3x3 convolution by a depthwise 3x3 and a pointwise 1x1 one,
+            with a tenth of its multiplications
     Attributes:
-        width: values that come out a step
+        width: size of the vector of one step
     """
 
     def __init__(self, mels: int, frames_per_step: int, widths: Sequence[int], separable: bool) -> None:
@@ -50,7 +51,7 @@ class ConvolutionFrontEnd(nn.Module):
                 layers += [_convolution(channels_in, channels, size, stride)]
             layers += [nn.BatchNorm2d(channels), nn.SiLU(inplace=True)]
             bands = (bands + 1) // 2
-        # On one thread 0.6 (separable) and 0.8 (plain) of the contiguous layout's processor time a training step
+        # On one thread, a training step takes 0.6 (separable) or 0.8 (plain) of its time with the contiguous layout
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
         self.width = bands * widths[-1]
 
@@ -63,5 +64,5 @@ class ConvolutionFrontEnd(nn.Module):
 
 
 def _convolution(channels_in: int, channels: int, size: int, stride: Sequence[int], groups: int = 1) -> nn.Conv2d:
-    """Without bias: the batch norm that follows has one."""
+    """A convolution without bias, since the batch norm that follows has one."""
     return nn.Conv2d(channels_in, channels, size, tuple(stride), padding=size // 2, groups=groups, bias=False)

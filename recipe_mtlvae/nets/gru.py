@@ -1,11 +1,11 @@
 """A bidirectional GRU that trains faster on a CPU: the same weights, names and results as torch.nn.GRU.
 
-torch runs a GRU step by step and direction by direction, and in the backward pass multiplies and adds each step's
-weight gradient on its own. Here both directions take one batched product a step, and what does not depend on the step
-before is done for many steps at once: the inputs' share of the gates, the gates' derivatives, all weight gradients.
-The backward pass through time is then one elementwise and one matrix product a step.
+torch runs a GRU step by step and direction by direction, and its backward pass multiplies and adds the weight gradient
+of each step separately. Here both directions share one batched product per step, and what does not depend on the
+previous step is computed for many steps at once: the inputs' share of the gates, the gates' derivatives, all weight
+gradients. The backward pass through time then takes one elementwise and one matrix product per step.
 
-Equations: Cho et al. (2014) in the variant of torch.nn.GRU. The syntax is Python 3.8's, as in vae.py.
+Equations: Cho et al. (2014), in the variant of torch.nn.GRU. The syntax is Python 3.8's, as in vae.py.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-BLOCK = 8  # steps whose derivatives are made ready together: few enough to stay in the cache
+BLOCK = 8  # steps whose derivatives are computed together: few enough to stay in the cache
 
 
 class BidirectionalGRU(nn.GRU):
     """torch.nn.GRU(width, hidden, layers, batch_first=True, bidirectional=True), faster on a CPU in float32.
 
-    Elsewhere (on a GPU, in lower precision, traced or exported) it is torch.nn.GRU itself.
+    In all other cases (on a GPU, in lower precision, traced or exported), torch.nn.GRU itself computes.
     """
 
     def __init__(self, width: int, hidden: int, layers: int) -> None:
@@ -57,26 +57,26 @@ def _is_autocasting() -> bool:
 
 
 class _Layer(torch.autograd.Function):
-    """One layer, both directions. Tensors of one direction after the other have `2` as their first dimension.
+    """One layer in both directions. Tensors that hold the two directions have `2` as their first dimension.
 
-    The backward direction reads the steps in reverse, so that a step of both is one batched product.
+    The backward direction reads the steps in reverse, so that one batched product computes a step of both.
     """
 
     @staticmethod
     def forward(ctx: Any, steps: Tensor, *weights: Tensor) -> Tensor:
         """(steps, batch, width) and the eight weights of a layer -> (steps, batch, 2 * hidden)"""
         (count, batch, width), hidden = steps.shape, weights[2].shape[1]
-        inputs = [flat.reshape(count * batch, width) for flat in (steps, steps.flip(0))]  # one a direction
+        inputs = [flat.reshape(count * batch, width) for flat in (steps, steps.flip(0))]  # one per direction
         recurrent = torch.stack(weights[2:4])  # (2, 3 * hidden, hidden); gates in torch's order: reset, update, new
         bias = torch.stack(weights[6:8])
-        bias_new = bias[:, None, 2 * hidden :].clone()  # inside the reset gate's product
+        bias_new = bias[:, None, 2 * hidden :].clone()  # the reset gate multiplies it
         bias = torch.stack(weights[4:6]) + torch.cat(
             [bias[:, : 2 * hidden], torch.zeros_like(bias[:, 2 * hidden :])], 1
         )
         gates = steps.new_empty(2, count * batch, 3 * hidden)
         for direction in range(2):
             torch.addmm(bias[direction], inputs[direction], weights[direction].t(), out=gates[direction])
-        gates = gates.view(2, count, batch, 3 * hidden)  # of the inputs, then of the step
+        gates = gates.view(2, count, batch, 3 * hidden)  # the inputs' share; _run completes them
         states = steps.new_zeros(2, count + 1, batch, hidden)  # before each step; the first is zero
         candidates = steps.new_empty(2, count, batch, hidden)  # W_hn h + b_hn
         _run(gates, states, candidates, recurrent.transpose(1, 2).contiguous(), bias_new)
@@ -86,7 +86,7 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple:
-        """Gradients of steps and of the eight weights."""
+        """Return the gradients of `steps` and of the eight weights."""
         gates, states, candidates, recurrent, *rest = ctx.saved_tensors
         inputs, weights = rest[:2], rest[2:]
         _, count, batch, hidden = candidates.shape
@@ -107,7 +107,10 @@ class _Layer(torch.autograd.Function):
 
 
 def _run(gates: Tensor, states: Tensor, candidates: Tensor, recurrent: Tensor, bias_new: Tensor) -> None:
-    """Through time. `gates` (2, steps, batch, 3 * hidden): of the inputs on entry; reset, update, new on return."""
+    """Run through time, and fill `states` and `candidates`.
+
+    `gates` (2, steps, batch, 3 * hidden) holds the inputs' share on entry, and reset, update, new on return.
+    """
     hidden = states.shape[3]
     hidden_share = gates.new_empty(2, gates.shape[2], 3 * hidden)
     split = hidden_share[..., : 2 * hidden], hidden_share[..., 2 * hidden :]
@@ -124,10 +127,10 @@ def _run(gates: Tensor, states: Tensor, candidates: Tensor, recurrent: Tensor, b
 def _run_back(
     grad: Tensor, gates: Tensor, states: Tensor, candidates: Tensor, recurrent: Tensor
 ) -> Tuple[Tensor, Tensor]:  # noqa: UP006
-    """Back through time. `grad` (2, steps, batch, hidden): of the outputs on entry, of the states on return.
+    """Run back through time. `grad` (2, steps, batch, hidden): of the outputs on entry, of the states on return.
 
-    Returns the gradients of the recurrent share of the gates (2, steps, batch, 3 * hidden), and of the inputs' share of
-    the new gate, where it differs (2, steps, batch, hidden).
+    Returns the gradients of the gates' recurrent share (2, steps, batch, 3 * hidden), and of the inputs' share of the
+    new gate (2, steps, batch, hidden), the only gate where they differ.
     """
     count, hidden = grad.shape[1], grad.shape[3]
     grad_gates, grad_new = torch.empty_like(gates), torch.empty_like(candidates)
@@ -146,10 +149,10 @@ def _run_back(
 
 
 def _slopes(gates: Tensor, states: Tensor, candidates: Tensor) -> Tuple[Tensor, Tensor, Tensor]:  # noqa: UP006
-    """How the gates' inputs move the states of some steps.
+    """Return the derivatives of the states of some steps with respect to the gates before their activation.
 
-    Returns (2, steps, batch, 3, hidden) of the recurrent share, (2, steps, batch, hidden) of the inputs' share of the
-    new gate, and the part of the state before that a step keeps.
+    These are (2, steps, batch, 3, hidden) for the recurrent share, (2, steps, batch, hidden) for the inputs' share of
+    the new gate, and the share of the previous state that a step keeps.
     """
     reset, update, new = gates.chunk(3, dim=3)
     slopes = gates.new_empty(*gates.shape[:3], 3, candidates.shape[3])

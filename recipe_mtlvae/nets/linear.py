@@ -1,4 +1,4 @@
-"""The system linear: one linear layer on a pretrained encoder's embeddings, what one would try first with them."""
+"""The configuration of the system linear: one linear layer on a pretrained encoder's embeddings, the simplest use."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 @section
 class Section:
-    """`linear` of the configuration: there is nothing to set."""
+    """`linear` of the configuration; it has no settings."""
 
 
 def check(conf: Conf) -> None:
-    """Raises ValueError where a task has no labels to learn from, or an augmentation changes what is not seen."""
+    """Check the settings. Raises ValueError for a task without labels, and for augmentations of the log-mel alone."""
     if unlabelled := [task for task in conf.tasks if TASKS[task].labels == "none"]:
         raise ValueError(f"tasks: a linear layer learns from labels alone, got {', '.join(unlabelled)}")
     conf.augment.require_no_bands("a linear layer sees embeddings alone")
 
 
 def inputs(conf: Conf) -> tuple[str, ...]:
-    """What the network takes, of inputs/registry.py; pages show the log-mel, which the network leaves aside."""
+    """Return the network's inputs, names of inputs/registry.py. It ignores the log-mel, which is for pages alone."""
     return ("log_mel", "embeddings")
 
 
 def build(conf: Conf, classes: int) -> nn.Module:
-    """A network of random weights for so many event classes."""
+    """Return the network with random weights, for `classes` event classes."""
     from recipe_mtlvae.nets.linear_layer import LinearLayer
 
     return LinearLayer(conf.encoder.width, classes)

@@ -1,4 +1,4 @@
-"""A linear layer on each step's embeddings; a clip's score is that of its highest step."""
+"""A linear layer on the embeddings of each step; a clip's probabilities are the maxima over its steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from recipe_mtlvae.nets.prediction import Prediction
 
 
 class LinearLayer(nn.Module):
-    """Each step's embeddings, brought to mean 0 and deviation 1, to logits of the classes."""
+    """Maps the embeddings of each step, normalized to mean 0 and standard deviation 1, to class logits."""
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
@@ -22,6 +22,6 @@ class LinearLayer(nn.Module):
 
     @torch.inference_mode()
     def predict(self, log_mel: Tensor, embeddings: Tensor) -> Prediction:
-        """Probabilities of steps and clips."""
+        """Return the probabilities of steps and clips."""
         strong = torch.sigmoid(self(log_mel, embeddings))
         return Prediction(strong=strong, weak=strong.amax(dim=1))

@@ -1,7 +1,7 @@
 """The multi-task loss: L = 2 * BCE_strong + BCE_weak + MSE + KLD (technical report, Eq. 1).
 
-The two strong terms stand for 2 * BCE_strong, since the report sums one objective a task. Each term is
-a mean over its own elements: a KL summed over latent dimensions would collapse the posterior to the prior.
+The two strong terms stand for 2 * BCE_strong, since the report sums one objective per task. Each term is a
+mean over its own elements: a KL divergence summed over latent dimensions would collapse the posterior to the prior.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from recipe_mtlvae.tasks import TASKS
 
 
 def strong_bce(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean over (clips, steps, classes)."""
+    """Return the binary cross-entropy, a mean over (clips, steps, classes)."""
     return functional.binary_cross_entropy_with_logits(logits, targets)
 
 
 def weak_bce(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean over (clips, classes)."""
+    """Return the binary cross-entropy, a mean over (clips, classes)."""
     return functional.binary_cross_entropy_with_logits(logits, targets)
 
 
 def reconstruction_mse(reconstruction: Tensor, features: Tensor) -> Tensor:
-    """Mean over (clips, mels, frames); frames beyond the last whole step have no reconstruction."""
+    """Return the squared error, a mean over (clips, mels, frames), without frames after the last whole step."""
     return functional.mse_loss(reconstruction, features[:, :, : reconstruction.shape[2]])
 
 
 def masked_mse(reconstruction: Tensor, features: Tensor, mask: Tensor) -> Tensor:
-    """reconstruction_mse of the frames in `mask` (clips, 1, frames) alone."""
+    """Return reconstruction_mse over the frames in `mask` (clips, 1, frames) alone."""
     frames = reconstruction.shape[2]
     mask = mask[:, :, :frames].expand_as(reconstruction)
     return functional.mse_loss(reconstruction[mask], features[:, :, :frames][mask])
 
 
 def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mu, exp(logvar)) || N(0, 1)) in nats a latent dimension, mean over (clips, steps): (latent,)"""
+    """Return KL(N(mu, exp(logvar)) || N(0, 1)) in nats of each latent dimension (latent,), a mean over clips, steps."""
     divergence = -0.5 * (1.0 + logvar - mu.square() - logvar.exp())
     return divergence.flatten(end_dim=-2).mean(dim=0)
 
 
 def consistency_mse(ours: Prediction, average: Prediction) -> Tensor:
-    """As a mean teacher's: mean over (clips, steps, classes), and over (clips, classes), of probabilities."""
+    """Return a mean teacher's consistency loss: the MSE of the strong probabilities plus that of the weak ones."""
     return functional.mse_loss(ours.strong, average.strong) + functional.mse_loss(ours.weak, average.weak)
 
 
-# By the kind that tasks.py gives: the function, and what of the batch it holds the head's output against
+# By the kind of loss in tasks.py: the function, and the part of the batch that is the target
 LOSSES = {
     "strong_bce": (strong_bce, "strong"),
     "weak_bce": (weak_bce, "weak"),
@@ -59,10 +59,10 @@ LOSSES = {
 
 
 def mtlvae_losses(output: VAEOutput, features: Tensor, batch, variational: bool = True) -> dict[str, Tensor]:
-    """The terms of Eq. 1 by name, unweighted: one for each task in the batch, and kld where variational.
+    """Return the terms of Eq. 1 by name, unweighted: one for each task in the batch, and kld if variational.
 
-    `output` is net(features, batch.spans), each head's output of its own clips; `features` (batch, mels, frames) those
-    of the recipe_mtlvae.inputs.batches.Batch `batch`. The KL term is taken on all its clips.
+    `batch` is a recipe_mtlvae.inputs.batches.Batch, `features` are its scaled log-mel (batch, mels, frames). `output`
+    is net(features, batch.spans): each head's output for the clips of its task. The KL term covers all clips.
     """
     targets = {"strong": batch.strong, "weak": batch.weak, "features": features}
     terms = {}
@@ -75,7 +75,7 @@ def mtlvae_losses(output: VAEOutput, features: Tensor, batch, variational: bool 
 
 
 def _loss_of(task: str) -> tuple:
-    """The entry of LOSSES for a task. Raises ValueError for a task or a loss that is in no table."""
+    """The entry of LOSSES for a task. Raises ValueError for an unknown task or loss."""
     if task not in TASKS:
         raise ValueError(f"expected clips of the tasks {', '.join(TASKS)}; got '{task}'")
     if TASKS[task].loss not in LOSSES:
@@ -84,7 +84,10 @@ def _loss_of(task: str) -> tuple:
 
 
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """The loss: each term times its weight of the same name; a term without a weight is an error."""
+    """Return the loss: the sum of the terms, each times the weight of the same name.
+
+    Raises KeyError for a term without a weight.
+    """
     missing = sorted(set(terms) - set(weights))
     if missing:
         raise KeyError(f"no weight for the loss terms {missing}")

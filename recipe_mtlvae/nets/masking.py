@@ -1,4 +1,4 @@
-"""Frames that the encoder is not shown, and is to reconstruct from those around them, as masked autoencoders do."""
+"""Hiding frames from the encoder, to be reconstructed from the frames around them, as in masked autoencoders."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ SPAN = 32  # frames: half a second
 
 
 def random_spans(clips: int, frames: int, share: float, device: torch.device | None = None) -> Tensor:
-    """Some spans of each clip, at random: (clips, 1, frames), True within. At most `share` of the frames, one span at
-    least; spans may overlap."""
+    """Return a mask of random spans of each clip: (clips, 1, frames), True within a span.
+
+    The spans cover at most `share` of the frames, but there is at least one. They may overlap.
+    """
     length = min(SPAN, frames)
     number = max(1, int(share * frames / length))
     begins = (torch.rand(clips, number, 1, device=device) * (frames - length + 1)).floor()
@@ -19,5 +21,5 @@ def random_spans(clips: int, frames: int, share: float, device: torch.device | N
 
 
 def hidden(log_mel: Tensor, mask: Tensor) -> Tensor:
-    """`log_mel` (clips, mels, frames) with the clip's mean in the place of the frames in `mask`."""
+    """Return `log_mel` (clips, mels, frames) with the frames in `mask` replaced by the mean of their clip."""
     return torch.where(mask, log_mel.mean(dim=(1, 2), keepdim=True), log_mel)

@@ -1,4 +1,4 @@
-"""The system mean_teacher by its configuration: the baseline's CRNN of nets/crnn.py."""
+"""The configuration of the system mean_teacher: the baseline's CRNN of nets/crnn.py."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class Section:
 
 
 def check(conf: Conf) -> None:
-    """The network has no settings. Raises ValueError naming the key."""
+    """Check that the features are those of the baseline's CRNN. Raises ValueError naming the key."""
     for key, only in (("n_mels", 128), ("frames_per_step", 4)):
         if (value := getattr(conf.features, key)) != only:
             raise ValueError(f"features.{key}: expected {only}, all that the baseline's CRNN takes, got {value}")
 
 
 def inputs(conf: Conf) -> tuple[str, ...]:
-    """What the network takes, of inputs/registry.py."""
+    """Return the network's inputs, names of inputs/registry.py."""
     return ("log_mel", "embeddings") if conf.mean_teacher.embeddings else ("log_mel",)
 
 
 def build(conf: Conf, classes: int) -> CRNN:
-    """A network of random weights for so many event classes."""
+    """Return the network with random weights, for `classes` event classes."""
     from recipe_mtlvae.nets.crnn import CRNN
 
     return CRNN(classes=classes, embedding_width=conf.encoder.width if conf.mean_teacher.embeddings else None)

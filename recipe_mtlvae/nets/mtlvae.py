@@ -1,4 +1,4 @@
-"""The system mtlvae by its configuration: the shared recurrent VAE of nets/vae.py, which needs no configuration."""
+"""The configuration of the system mtlvae: the shared recurrent VAE of nets/vae.py, which itself needs none."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Section:
 
 
 def check(conf: Conf) -> None:
-    """Refuse what cannot be built, or not in time. Raises ValueError naming the key."""
+    """Check that the settings fit together and the network is not too large. Raises ValueError naming the key."""
     vae, frames, blocks = conf.vae, conf.features.frames_per_step, len(conf.vae.front_end_widths)
     if vae.front_end != "stack" and (frames.bit_count() != 1 or frames > 2**blocks):
         what = f"expected a power of two up to {2**blocks} for {blocks} vae.front_end_widths"
@@ -55,7 +55,7 @@ def check(conf: Conf) -> None:
         what = "expected 0 without train.weight_average above 0 and the task weak or reconstruction, its clips"
         raise ValueError(f"loss.consistency: {what}, got {conf.loss.consistency:g}")
     width = conf.features.n_mels * frames * vae.outputs_per_step
-    gru = 6 * vae.hidden * (width + 3 * vae.hidden * vae.layers)  # of both directions; the decoder has one, too
+    gru = 6 * vae.hidden * (width + 3 * vae.hidden * vae.layers)  # both directions; the decoder has a GRU, too
     weights = 2 * gru + 10 * vae.hidden * vae.latent + 9 * sum(map(math.prod, pairwise(vae.front_end_widths)))
     if weights > MOST_WEIGHTS:
         what = f"expected a network of at most {MOST_WEIGHTS:,} weights"
@@ -63,12 +63,12 @@ def check(conf: Conf) -> None:
 
 
 def inputs(conf: Conf) -> tuple[str, ...]:
-    """What the network takes, of inputs/registry.py."""
+    """Return the network's inputs, names of inputs/registry.py."""
     return ("log_mel", "embeddings") if "embeddings" in conf.vae.sees else ("log_mel",)
 
 
 def build(conf: Conf, classes: int) -> MTLVAE:
-    """A network of random weights for so many event classes."""
+    """Return the network with random weights, for `classes` event classes."""
     from recipe_mtlvae.nets.vae import MTLVAE
 
     return MTLVAE(

@@ -1,6 +1,6 @@
-"""The baseline's official Lightning checkpoint, read as weights only.
+"""Reading the weights of the baseline's official Lightning checkpoint, and nothing else of it.
 
-Beside the weights the file pickles what its trainer had at hand: hyper-parameters, callback states, classes
+Besides the weights, the file contains pickled objects of its trainer: hyper-parameters, callback states, classes
 of old Lightning versions. torch's weights-only reader builds none of them here: each foreign name becomes
 an inert placeholder, so that no code of the file or of the packages that it names ever runs.
 """
@@ -21,11 +21,11 @@ from recipe_mtlvae.nets.crnn import CRNN
 
 _UNRUN = "nothing in it was run"
 MOST_CLASSES = 10_000  # AudioSet has 527
-SHOWN_NAMES = 3  # weights named in an error; the rest is counted
+SHOWN_NAMES = 3  # names of weights listed in an error; the others are counted
 
 
 class _Inert:
-    """Stands for an object that is not a weight; takes any arguments and state, and keeps none."""
+    """A placeholder for an object that is not a weight. Takes any arguments and state, and keeps none."""
 
     def __new__(cls, *_: Any) -> _Inert:
         return super().__new__(cls)
@@ -38,7 +38,7 @@ class _Inert:
 
 
 class _InertMapping:
-    """The same for kinds of dict, which the reader fills with items after it has made them."""
+    """A placeholder for subclasses of dict, which the reader creates first and then fills with items."""
 
     def __new__(cls, *_: Any) -> OrderedDict:
         return OrderedDict()
@@ -53,9 +53,9 @@ MAPPINGS = (
 
 
 def load_official(path: Path | str, which: str = "student") -> CRNN:
-    """The official checkpoint's student or teacher, in eval mode; its classes are counted from the weights.
+    """Return the official checkpoint's student or teacher in eval mode, with as many classes as its weights have.
 
-    Raises RecipeError for a file of another kind, or whose weights are not exactly the network's.
+    Raises RecipeError for a file of another kind, and for weights that are not exactly the network's.
     """
     if which not in ("student", "teacher"):
         raise fail(f"which network of the official checkpoint: expected student or teacher, got {which!r}")
@@ -74,7 +74,7 @@ def load_official(path: Path | str, which: str = "student") -> CRNN:
 
 
 def in_words(path: Path | str, scale_range: tuple[float, float]) -> str:
-    """Which range its features are scaled to; where the file hints at another one, how to give that."""
+    """Say to which range features are scaled for it and, if the file hints at another range, how to set that."""
     taken = [f"{bound:g}" for bound in scale_range]
     words = f"features scaled to [{', '.join(taken)}] (baseline_checkpoint.scale_range)"
     hints = _hints_at_newer(_read(Path(path)))
@@ -85,7 +85,7 @@ def in_words(path: Path | str, scale_range: tuple[float, float]) -> str:
 
 
 def _hints_at_newer(content: Mapping[str, Any]) -> list[str]:
-    """What the trainer's own notes hold of the toolkit that scales to [-1, 1]. No checkpoint states its range."""
+    """What the trainer recorded that only the newer toolkit has, which scales to [-1, 1]. No file states its range."""
     version = re.match(r"\d{1,4}\.\d{1,4}", str(content.get("pytorch-lightning_version")))
     lightning = [int(number) for number in version[0].split(".")] if version else [1, 9]
     if lightning < [1, 9]:
@@ -120,7 +120,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _weights(content: Mapping[str, Any], network: str, path: Path) -> dict[str, Tensor]:
-    """`network`'s entries of `state_dict`, or else its own dict at the top level, where the file has it again."""
+    """The entries of `network` in `state_dict`, or else in its own dict at the file's top level."""
     state = content.get("state_dict")
     entries = state.items() if isinstance(state, Mapping) else ()
     prefix = f"{network}."
@@ -134,12 +134,12 @@ def _weights(content: Mapping[str, Any], network: str, path: Path) -> dict[str, 
 
 
 def _is_plain(value: Tensor) -> bool:
-    """Real numbers, one a place: not sparse, quantized or complex."""
+    """Whether a tensor is dense and real: not sparse, quantized or complex."""
     return value.layout is torch.strided and not value.is_quantized and not value.is_complex()
 
 
 def _misfits(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
-    """What is missing, left over, misshapen or not finite; empty where the weights fit."""
+    """Which weights are missing, unknown, of another shape or not finite; empty if all fit."""
     shared = [name for name in expected if name in weights]
     fitting = [name for name in shared if weights[name].shape == expected[name].shape]
     kinds = {

@@ -1,4 +1,4 @@
-"""A network with its inputs in one module that other runtimes can take: one clip's samples in, its scores out."""
+"""A network and its feature extraction as one module for other runtimes: from the samples of a clip to its scores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recipe_mtlvae.inputs.transforms import Transforms
 class ClipModel(nn.Module):
     """Samples (n,) of one mono clip in [-1, 1] -> scores (steps, classes) and weak (classes,), probabilities.
 
-    Each input is scaled by this clip's own values, as in training.
+    Each input is scaled by the clip's own values, as in training.
     """
 
     def __init__(self, net: nn.Module, transforms: Transforms) -> None:

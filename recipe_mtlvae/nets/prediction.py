@@ -1,4 +1,4 @@
-"""What every network of the recipe answers at inference, whatever its training."""
+"""The output of every network of the recipe at inference."""
 
 from __future__ import annotations
 

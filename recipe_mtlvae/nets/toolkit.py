@@ -1,7 +1,7 @@
 """The recurrent VAE with the network interface of the baseline's toolkit (DCASE-REPO/DESED_task).
 
-It stands where the toolkit builds its CRNN. The syntax is Python 3.8's, which the toolkit runs on;
-like the files that it imports, it needs nothing but torch.
+It takes the place of the toolkit's CRNN. The syntax is that of Python 3.8, on which the toolkit runs.
+This file and those that it imports need no package but torch.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class ToolkitOutput(NamedTuple):
 class ToolkitMTLVAE(nn.Module):
     """MTLVAE with the toolkit's call signature and output.
 
-    It expects log-mel scaled to [-1, 1], as the toolkit scales it since its commit 471c35a of May 2024 and as
-    `features.scale_range` is by default; the toolkit of 2021 to April 2024 gives [0, 1], with which a network must
-    have been trained.
+    It expects log-mel scaled to [-1, 1], as in the toolkit since its commit 471c35a of May 2024 and in
+    `features.scale_range` by default. The toolkit of 2021 to April 2024 scales to [0, 1], with which the network must
+    then have been trained.
 
     Args:
-        net: the network to wrap, its strong-real head before its strong-synthetic one;
-            None: a new one of the default size, with one strong head, for the ten DESED classes
+        net: the network to wrap; of its strong heads, the strong-real one is used if there is one.
+            None: a new network of the default size, with one strong head, for the ten DESED classes
     Attributes:
-        output: VAEOutput of the last call (mu, logvar, reconstruction ...), None before the first
+        output: VAEOutput of the last call (mu, logvar, reconstruction ...); None before the first call
     """
 
     def __init__(self, net: Optional[MTLVAE] = None) -> None:  # noqa: UP045
@@ -51,18 +51,20 @@ class ToolkitMTLVAE(nn.Module):
         embeddings: Optional[Tensor] = None,  # noqa: UP045
         classes_mask: Optional[Tensor] = None,  # noqa: UP045
     ) -> ToolkitOutput:
-        """Probabilities for log-mel scaled as in training, (batch, mels, frames); steps = frames // frames_per_step.
+        """Return probabilities for log-mel (batch, mels, frames) scaled as in training.
 
-        pad_mask: (batch, 1, steps) bool, True at padding, which then has no say in the clip probability.
-        embeddings: (batch, width, any frames), a pretrained encoder's, spread over the clip as the toolkit's are;
-            used where the network sees them.
-        classes_mask: (batch, classes) bool, False at classes that a clip's data set does not label; they get 0.
+        The number of steps is frames // frames_per_step.
+
+        pad_mask: (batch, 1, steps) bool, True at padding, which then does not count in the clip probability.
+        embeddings: (batch, width, any number of frames) of a pretrained encoder, spread evenly over the clip as in
+            the toolkit; ignored by a network that does not use them.
+        classes_mask: (batch, classes) bool, False for classes that a clip's data set does not label; they get 0.
         """
         output = self.net(x, embeddings=self._on_grid(x, embeddings))
         self.output, self._features = output, x
         strong = torch.sigmoid(output.heads[inference_head("strong", output.heads)])  # (batch, steps, classes)
         weak = self._weak(output, strong, pad_mask)  # (batch, classes)
-        if self.net.clip_gate and not self.training:  # of detection, not of the loss
+        if self.net.clip_gate and not self.training:  # for detection, not for the loss
             strong = strong * weak.unsqueeze(1)
         if classes_mask is not None:
             strong = strong.masked_fill(~classes_mask.unsqueeze(1), 0.0)
@@ -70,16 +72,16 @@ class ToolkitMTLVAE(nn.Module):
         return ToolkitOutput(strong=strong.transpose(1, 2), weak=weak)
 
     def _on_grid(self, x: Tensor, embeddings: Optional[Tensor]) -> Optional[Tensor]:  # noqa: UP045
-        """Embeddings (batch, width, steps) of the output grid, where the network sees them: means, as the toolkit's."""
+        """The embeddings' means over each output step, (batch, width, steps), as in the toolkit; None if unused."""
         if self.net.projection is None or embeddings is None:
             return None
         return functional.adaptive_avg_pool1d(embeddings, x.shape[2] // self.net.frames_per_step)
 
     def loss_terms(self, unlabeled: slice) -> Dict[str, Tensor]:  # noqa: UP006
-        """The terms that the toolkit's training step lacks, unweighted, for the last call.
+        """Return the terms of the last call that the toolkit's training step lacks, unweighted.
 
         reconstruction: mean squared error of the clips `unlabeled` (a slice of the batch), as in the report;
-        kld: mean over all clips, steps and latent dimensions; absent where the network is deterministic.
+        kld: mean over all clips, steps and latent dimensions; absent if the network is deterministic.
         """
         if self.output is None or self._features is None:
             raise RuntimeError("loss_terms: call the network first, its terms are those of the last batch")
@@ -94,7 +96,7 @@ class ToolkitMTLVAE(nn.Module):
         return terms
 
     def _weak(self, output: VAEOutput, strong: Tensor, pad_mask: Optional[Tensor]) -> Tensor:  # noqa: UP045
-        """Clip probabilities (batch, classes): the weak head's, or the maximum of `strong` where there is none."""
+        """Clip probabilities (batch, classes): of the weak head, or the maximum of `strong` without that head."""
         if output.weak is None:
             kept = strong if pad_mask is None else strong.masked_fill(pad_mask.transpose(1, 2), 0.0)
             return kept.amax(dim=1)
@@ -107,5 +109,5 @@ class ToolkitMTLVAE(nn.Module):
         return torch.sigmoid(torch.cat(logits))
 
     def __getstate__(self) -> Dict[str, object]:  # noqa: UP006
-        """Without the last call's tensors: those of a graph cannot be copied, and the toolkit copies the student."""
+        """Leave out the last call's tensors, since the toolkit copies its student and a graph cannot be copied."""
         return {**self.__dict__, "output": None, "_features": None}

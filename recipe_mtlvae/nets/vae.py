@@ -1,7 +1,7 @@
 """The shared recurrent VAE of the technical report (section 2.1, Figure 1).
 
-One recurrent encoder, one posterior and one recurrent decoder serve all tasks; after the decoder
-stands one head a task. The syntax is Python 3.8's, so that the file also runs inside the toolkit.
+One recurrent encoder, one posterior and one recurrent decoder serve all tasks; each task has a head
+after the decoder. The syntax is Python 3.8's, so that the file also runs inside the toolkit.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from recipe_mtlvae.nets.gru import BidirectionalGRU
 from recipe_mtlvae.nets.prediction import Prediction
 from recipe_mtlvae.tasks import TASKS, inference_head, with_head
 
-PROJECTED = 256  # values that embeddings are brought to
+PROJECTED = 256  # width to which embeddings are projected
 LOGVAR_RANGE = (-8.0, 8.0)  # keeps exp(logvar) finite in float16
 
 
 @dataclass
 class VAEOutput:
-    """What one forward pass gives. `output.weak` is `output.heads["weak"]`, or None where that head was not run."""
+    """The result of one forward pass. `output.weak` is `output.heads["weak"]`, or None if that head was not run."""
 
-    heads: Dict[str, Tensor]  # noqa: UP006  by task, of the clips that the head was run on, in its own shape
+    heads: Dict[str, Tensor]  # noqa: UP006  by task: the head's output for the clips that it was run on
     mu: Tensor  # (batch, recurrent steps, latent)
     logvar: Tensor  # (batch, recurrent steps, latent)
     z: Tensor  # (batch, recurrent steps, latent)
@@ -47,7 +47,7 @@ class HeadSizes(NamedTuple):
 
 
 class StrongHead(nn.Linear):
-    """Logits of one or more output steps from each recurrent one."""
+    """Logits of one or more output steps from each recurrent step."""
 
     def __init__(self, sizes: HeadSizes) -> None:
         super().__init__(sizes.width, sizes.outputs_per_step * sizes.classes)
@@ -59,7 +59,7 @@ class StrongHead(nn.Linear):
 
 
 class WeakHead(nn.Module):
-    """Clip logits by attention pooling over the steps, one attention a class."""
+    """Clip logits by attention pooling over the steps, with its own attention for each class."""
 
     def __init__(self, sizes: HeadSizes) -> None:
         super().__init__()
@@ -85,12 +85,12 @@ class ReconstructionHead(nn.Linear):
         return frames[:, : steps * self.frames_per_step].transpose(1, 2)
 
 
-# By the kind that tasks.py gives. A head is built from HeadSizes and takes (decoded, output steps of the clip)
+# By the kind of head in tasks.py. A head is built from HeadSizes and takes (decoded, output steps of the clip)
 HEADS = {"strong": StrongHead, "weak": WeakHead, "reconstruction": ReconstructionHead}
 
 
 class Projection(nn.Sequential):
-    """Embeddings (batch, steps, width) to as few values as a recurrent layer takes."""
+    """Projects embeddings (batch, steps, width) to a width that a recurrent layer can take."""
 
     def __init__(self, width: int, projected: int) -> None:
         super().__init__(nn.LayerNorm(width), nn.Linear(width, projected), nn.SiLU())
@@ -102,21 +102,21 @@ class MTLVAE(nn.Module):
     Args:
         classes: number of event classes
         mels: bands of the scaled log-mel
-        frames_per_step: feature frames to one output step
-        outputs_per_step: output steps to one recurrent step; 2 halves the recurrent work, not the outputs
-        hidden: GRU cells a direction, in encoder and decoder
+        frames_per_step: feature frames per output step
+        outputs_per_step: output steps per recurrent step; 2 halves the recurrent work, not the outputs
+        hidden: GRU cells per direction, in encoder and decoder
         layers: GRU layers, in encoder and decoder
-        latent: dimensions of z a step
-        variational: False gives the report's deterministic encoder (Figure 3): z = mu always
-        tasks: the heads to build, some of TASKS, a strong one among them
-        front_end: what the encoder sees of a step: `stack`, its frames side by side, as in the report; `separable` or
-            `plain`, convolutions (nets/front_end.py), with outputs_per_step 1
+        latent: dimensions of z per recurrent step
+        variational: False gives the report's deterministic encoder (Figure 3): z is always mu
+        tasks: the heads to build, some of TASKS, at least one of them strong
+        front_end: what the encoder gets of a step: `stack`, its frames in one vector, as in the report; `separable` or
+            `plain`, the output of convolutions (nets/front_end.py), with outputs_per_step 1
         front_end_widths: channels of the convolutions
-        dropout: of what the encoder, the posterior and the heads get
-        sees: of the inputs `log_mel` and `embeddings` those that the encoder sees; what is reconstructed is the log-mel
-        embedding_width: values of the embeddings to an output step
-        shared_strong_head: one classifier for all strong tasks, with a bias of its own for each
-        clip_gate: to detect, each step's probability is multiplied by its clip's
+        dropout: probability for the inputs of the encoder, of the posterior and of the heads
+        sees: inputs of the encoder, of `log_mel` and `embeddings`; it is always the log-mel that is reconstructed
+        embedding_width: size of the embeddings of one output step
+        shared_strong_head: one classifier for all strong tasks, with a separate bias for each
+        clip_gate: at inference, multiply the probabilities of each step by those of its clip
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class MTLVAE(nn.Module):
             self.projection = Projection(embedding_width, PROJECTED)
             width += PROJECTED
         self.sees = tuple(sees)
-        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()  # which draws no random number
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()  # Identity draws no random numbers
         self.encoder = BidirectionalGRU(width, hidden, layers)
         self.posterior = nn.Linear(2 * hidden, 2 * latent)
         self.decoder = BidirectionalGRU(latent, hidden, layers)
@@ -174,11 +174,13 @@ class MTLVAE(nn.Module):
         rows: Optional[Mapping[str, slice]] = None,  # noqa: UP045
         embeddings: Optional[Tensor] = None,  # noqa: UP045
     ) -> VAEOutput:
-        """Scaled log-mel (batch, mels, frames) and embeddings (batch, width, steps), where the encoder sees them, ->
-        VAEOutput; steps = frames // frames_per_step.
+        """Run the network on scaled log-mel (batch, mels, frames); steps = frames // frames_per_step.
 
-        z is sampled from the posterior in training mode, and is mu in eval mode. `rows`, as Batch.spans: the clips
-        that each task's head is run on; a head that is not named is not run. None: all heads on all clips.
+        z is sampled from the posterior in training mode, and is mu in eval mode.
+
+        rows: by task, the clips on which its head is run, like Batch.spans; other heads are not run. None: all heads
+            run on all clips.
+        embeddings: (batch, width, steps), needed if the encoder sees them.
         """
         mu, logvar = self.encode(log_mel, embeddings)
         z = self.sample(mu, logvar)
@@ -189,7 +191,7 @@ class MTLVAE(nn.Module):
         return VAEOutput(outputs, mu, logvar, z)
 
     def encode(self, log_mel: Tensor, embeddings: Optional[Tensor] = None) -> tuple[Tensor, Tensor]:  # noqa: UP045
-        """(batch, mels, frames) -> mu and logvar of the posterior, each (batch, recurrent steps, latent)."""
+        """(batch, mels, frames) -> mu and logvar of the posterior, each (batch, recurrent steps, latent)"""
         self._check(log_mel)
         seen = []
         if "log_mel" in self.sees:
@@ -203,20 +205,20 @@ class MTLVAE(nn.Module):
         return mu, logvar.clamp(*LOGVAR_RANGE)
 
     def sample(self, mu: Tensor, logvar: Tensor) -> Tensor:
-        """z ~ N(mu, exp(logvar)) by the reparameterisation trick; mu where nothing is to be sampled."""
+        """Return z ~ N(mu, exp(logvar)) by the reparameterisation trick; mu in eval mode or if not variational."""
         if not (self.training and self.variational):
             return mu
         return mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
 
     def decode(self, z: Tensor) -> Tensor:
-        """(batch, recurrent steps, latent) -> (batch, recurrent steps, 2 * hidden), the input of every head."""
+        """(batch, recurrent steps, latent) -> (batch, recurrent steps, 2 * hidden), the input of every head"""
         return self.dropout(self.decoder(z))
 
     @torch.inference_mode()
     def predict(self, log_mel: Tensor, embeddings: Optional[Tensor] = None) -> Prediction:  # noqa: UP045
-        """Scaled log-mel (batch, mels, frames) -> probabilities to detect by, with the inference heads.
+        """Return the probabilities of scaled log-mel (batch, mels, frames) for detection, by the inference heads.
 
-        With a clip gate, the strong ones are multiplied by their clip's.
+        With a clip gate, the probabilities of the steps are multiplied by those of their clip.
         """
         decoded = self.decode(self.encode(log_mel, embeddings)[0])
         steps = log_mel.shape[2] // self.frames_per_step
@@ -226,15 +228,15 @@ class MTLVAE(nn.Module):
         return found
 
     def inference_heads(self) -> Sequence[str]:
-        """The tasks whose heads answer at inference: a strong one, and the weak one where there is one."""
+        """Return the tasks whose heads are used at inference: a strong one, and the weak one if there is one."""
         heads = (inference_head(kind, self.heads) for kind in ("strong", "weak"))
         return [head for head in heads if head is not None]
 
     def probabilities(self, outputs: Mapping[str, Tensor]) -> Prediction:
-        """The logits of inference_heads, by task -> probabilities.
+        """Return the probabilities for the logits of inference_heads, by task.
 
-        Strong: the strong-real head, or strong-synthetic where that task is off. Weak: the weak head,
-        or the maximum over steps of the strong one where that task is off.
+        Strong: of the strong-real head, or of strong-synthetic if that task is off. Weak: of the weak head,
+        or the maximum of the strong probabilities over steps if that task is off.
         """
         strong_head, *weak_head = self.inference_heads()
         strong = torch.sigmoid(outputs[strong_head])
@@ -249,7 +251,7 @@ class MTLVAE(nn.Module):
     def _stack(self, features: Tensor) -> Tensor:
         """(batch, mels, frames) -> (batch, recurrent steps, outputs_per_step * frames_per_step * mels)
 
-        Where the last recurrent step has too few output steps, the last frame stands for those that lack.
+        If the last recurrent step has too few output steps, the last frame is repeated for the missing ones.
         """
         frames = features[:, :, : features.shape[2] // self.frames_per_step * self.frames_per_step]
         if self.outputs_per_step > 1:
