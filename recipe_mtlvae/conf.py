@@ -1,6 +1,6 @@
-"""A configuration: base.yaml and YAML deltas over it, merged, checked and frozen.
+"""The configuration: base.yaml and YAML deltas to it, merged, checked and frozen.
 
-Defaults and units stand in conf/ alone. What is wrong is an error that names file, line and key.
+Defaults and units are in conf/ alone. Errors name the file, line and key.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from recipe_mtlvae.labels import Grid, frames_of, samples_of
 from recipe_mtlvae.systems import SYSTEMS, system_module
 from recipe_mtlvae.tasks import TASKS, with_head
 
-_PACKAGED = Path(__file__).resolve().parent / "shipped_conf"  # conf/, where a wheel has it (pyproject.toml)
+_PACKAGED = Path(__file__).resolve().parent / "shipped_conf"  # where a wheel has conf/ (pyproject.toml)
 CONF_DIR = _PACKAGED if _PACKAGED.is_dir() else _PACKAGED.parent.parent / "conf"
-MOST_FRAMES = 2**17  # of a clip: 35 minutes at the default hop
-LEAST_STEPS = 9  # a median filter that may always be: the default's, whatever a clip's length
-# Keys of one way to get data, data.prepare, which stand in conf/data/<way>.yaml: other data have none of them
+MOST_FRAMES = 2**17  # in a clip: 35 minutes at the default hop
+LEAST_STEPS = 9  # length of a median filter that is always allowed, even if clips are shorter: the default's
+# Keys that belong to one value of data.prepare and are set in conf/data/<value>.yaml; with other values they are absent
 OF_PREPARE = {"fetch": "desed", "data.synthetic": "desed", "data.reuse": "desed", "mini": "mini"}
 
 
@@ -46,7 +46,7 @@ class Conf:
     mini: dict[str, Annotated[Int, Field(ge=0, le=10**6)]] | None = None
     features: sections.FeatureConf
     tasks: tuple[str, ...]
-    # Each system's own section, which its module in nets/ describes
+    # Each system's own section, which its module in nets/ defines
     __annotations__.update({system.section: system_module(name).Section for name, system in SYSTEMS.items()})
     loss: sections.LossConf
     encoder: sections.EncoderConf
@@ -110,7 +110,7 @@ class Conf:
 
 
 def load_conf(*files: Path, settings: list[str] | None = None) -> Conf:
-    """base.yaml, then `files` in order, then `key.path=value` settings (values are YAML).
+    """Load base.yaml, then `files` in order, then `key.path=value` settings (values are YAML).
 
     Raises RecipeError naming the file, line and key at fault.
     """
@@ -125,20 +125,20 @@ def load_conf(*files: Path, settings: list[str] | None = None) -> Conf:
 
 
 def data_file(data: str) -> Path:
-    """What `--data` names: mini, desed, or a YAML file."""
+    """Return the YAML file that `--data` names: mini, desed, or the path of a YAML file."""
     return Path(data) if data.endswith((".yaml", ".yml")) else CONF_DIR / "data" / f"{data}.yaml"
 
 
 def conf_from_dict(content: Any, source: Path | str = "configuration") -> Conf:
-    """The Conf of a nested dict, such as a checkpoint's; keys that came after it was written are as in base.yaml.
+    """Return the Conf of a nested dict, such as a checkpoint's. Keys that it lacks have the values of base.yaml.
 
-    source: where it comes from, for errors.
+    source: where the dict comes from, for error messages.
     """
     if not isinstance(content, dict):
         raise fail(f"expected a mapping of configuration keys, got {shown(content)}", path=source)
     if is_too_large(content):
         raise fail(f"expected a configuration, got more than {MOST_VALUES:,} values or one of too many", path=source)
-    base = _base() | {"data": _base()["data"] | {"splits": {}}}  # names of the user's, not keys of ours
+    base = _base() | {"data": _base()["data"] | {"splits": {}}}  # the dict names its own splits
     sources: list[Source] = [(CONF_DIR / "base.yaml", base), (source, with_new_names(content))]
     whole = _merged(sources)
     for key in _of_other_data(whole):  # earlier versions wrote them with any data
@@ -148,12 +148,12 @@ def conf_from_dict(content: Any, source: Path | str = "configuration") -> Conf:
 
 
 def conf_to_dict(conf: Conf) -> dict[str, Any]:
-    """The inverse of conf_from_dict, in plain YAML and JSON types; without `run`."""
+    """Return a Conf as a nested dict of plain YAML and JSON types, without `run`: the inverse of conf_from_dict."""
     return adapter(Conf).dump_python(conf, mode="json", exclude={"run"})
 
 
 def changed_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names of the keys whose values differ between two nested dicts."""
+    """Return the dotted names of the keys whose values differ between two nested dicts."""
     changed = []
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)
@@ -166,20 +166,20 @@ def changed_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
 
 @functools.cache
 def _base() -> dict[str, Any]:
-    """base.yaml, to be read only."""
+    """The content of base.yaml, which callers must not change."""
     return read_yaml(CONF_DIR / "base.yaml")
 
 
 def _merged(sources: list[Source]) -> dict[str, Any]:
-    """These mappings, each laid over those before it; every split with its role and task.
+    """The merged mappings, later ones over earlier ones; every split gets a role and a task.
 
-    The splits that base.yaml names have theirs by default. Those of which `mini` makes no clips are left out.
+    The splits in base.yaml have default roles and tasks. Splits for which `mini` makes no clips are left out.
     """
     content: dict[str, Any] = functools.reduce(merged, (delta for _, delta in sources), {})
     data, mini, known = content.get("data"), content.get("mini"), _base()["data"]["splits"]
     splits = data.get("splits") if isinstance(data, dict) else None
     if not isinstance(splits, dict):
-        return content  # refused with the other wrong types
+        return content  # the type is refused later, like other wrong types
     for name in [name for name in splits if isinstance(mini, dict) and mini.get(name) == 0]:
         del splits[name], mini[name]
     for name, split in splits.items():
@@ -192,9 +192,9 @@ def _merged(sources: list[Source]) -> dict[str, Any]:
 
 
 def _of_other_data(content: dict[str, Any]) -> list[str]:
-    """Keys of OF_PREPARE that are given and belong to another way to get data than the one that is named."""
+    """The keys of OF_PREPARE that are given, but belong to another value of data.prepare than the one given."""
     data = content.get("data") if isinstance(content.get("data"), dict) else {}
     if (way := data.get("prepare")) not in OF_PREPARE.values():
-        return []  # with none, either's corpus is taken as it is
+        return []  # data.prepare=none: a corpus of either kind is used as it is
     given = content | {f"data.{key}": value for key, value in data.items()}
     return [key for key, other in OF_PREPARE.items() if given.get(key) and other != way]

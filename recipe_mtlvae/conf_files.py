@@ -1,4 +1,4 @@
-"""YAML files and settings laid over each other, with errors that name file, line and key."""
+"""Reading and merging YAML files and settings, with errors that name file, line and key."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import yaml
 
 from recipe_mtlvae.errors import fail, warn
 
-# A file, or another name of what configures, and the mapping in it
+# A file, or the name of another source such as --set, and the mapping in it
 Source = tuple[Path | str, dict[str, Any]]
-# Keys by the names that they had in earlier versions; read still, with a hint
+# Present names of keys by their names in earlier versions, which are still read, with a hint
 RENAMED = {
     "features.hop": "features.hop_length",
     "features.mels": "features.n_mels",
     "mean_teacher.mixup": "augment.mixup",
     "mean_teacher.mixup_beta": "augment.mixup_beta",
 }
-# Mappings with keys of the user's own, such as the splits of a corpus; a list of keys keeps these alone
+# Mappings whose keys the user chooses, such as the splits of a corpus; a list of keys keeps only these
 _OPEN_MAPPINGS = ("data.splits", "fetch.archives", "fetch.splits", "fetch.soundscapes")
-# A configuration is far smaller: mappings, lists and values, the characters of a file and of one value
+# Limits far above any configuration: values with mappings and lists, the characters of a file and of one value
 MOST_VALUES, MOST_CHARACTERS, MOST_LETTERS = 50_000, 2**20, 2**16
 SHOWN_CHARACTERS = 80
 _SHORT = reprlib.Repr()
@@ -32,9 +32,9 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = SHOWN_CHARACTERS
 
 
 def load_yaml(text: str) -> Any:
-    """What a YAML text holds. Raises YAMLError, also for values that only PyYAML's constructors choke on.
+    """Return the content of a YAML text. Raises YAMLError, also for values on which only PyYAML's constructors fail.
 
-    Its length, and its size with each alias replaced by what it stands for, are bounded before anything is built.
+    The length of the text, and its size with all aliases written out, are limited before anything is built.
     """
     if len(text) > MOST_CHARACTERS:
         raise yaml.YAMLError(f"expected at most {MOST_CHARACTERS:,} characters")
@@ -51,7 +51,7 @@ def load_yaml(text: str) -> Any:
 
 
 def is_too_large(content: Any) -> bool:
-    """Whether nested mappings and lists, or a YAML node, hold too many or too long values, shared ones counted anew."""
+    """Whether nested mappings and lists, or a YAML node, hold too many or too long values. Shared ones count again."""
     left, count = [content], 0
     while left:
         item, count = left.pop(), count + 1
@@ -66,13 +66,13 @@ def is_too_large(content: Any) -> bool:
 
 
 def yaml_problem(error: yaml.YAMLError) -> tuple[str, int | None]:
-    """What is wrong, and in which line, counted from 1."""
+    """Return what is wrong and in which line, counted from 1."""
     mark = getattr(error, "problem_mark", None)
     return getattr(error, "problem", None) or str(error)[:120], mark and mark.line + 1
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """A file that holds a mapping. Raises RecipeError for any other."""
+    """Return the mapping in a YAML file. Raises RecipeError for any other file."""
     if file.exists() and not file.is_file():
         raise fail("expected a configuration file", path=file)
     try:
@@ -91,7 +91,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 
 def setting_delta(setting: str) -> dict[str, Any]:
-    """`key.path=value`, the value in YAML, as a nested dict."""
+    """Return a setting `key.path=value`, with the value in YAML, as a nested dict."""
     key, equals, value = setting.partition("=")
     given = _shortened(setting)
     if not equals or not key:
@@ -106,7 +106,7 @@ def setting_delta(setting: str) -> dict[str, Any]:
 
 
 def merged(content: dict[str, Any], delta: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`delta` laid over `content`. A split that is null is left out; a list of splits keeps these alone."""
+    """Return `content` updated by `delta`. A split that is null is removed; a list of splits keeps only these."""
     result = dict(content)
     for key, value in delta.items():
         name, before = f"{prefix}{key}", content.get(key)
@@ -122,7 +122,7 @@ def merged(content: dict[str, Any], delta: dict[str, Any], prefix: str = "") -> 
 
 
 def with_new_names(delta: dict[str, Any]) -> dict[str, Any]:
-    """`delta` with its renamed keys by the names that they have now; each is hinted at once a process."""
+    """Return `delta` with the present names of renamed keys, and print a hint for each one once per process."""
     delta = dict(delta)
     for old, new in RENAMED.items():
         (section, key), (new_section, new_key) = old.split("."), new.split(".")
@@ -138,7 +138,7 @@ def with_new_names(delta: dict[str, Any]) -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """A value in an error message: about 80 characters of it, whatever its size."""
+    """Return a value as text for an error message: about 80 characters of it, whatever its size."""
     return _shortened(_SHORT.repr(value))
 
 
@@ -147,7 +147,7 @@ def _shortened(text: str) -> str:
 
 
 def place_of(sources: Sequence[Source], keys: Sequence[str]) -> tuple[Path | str | None, int | None]:
-    """Which source set the key last, or a mapping above it, and in a file the line, counted from 1."""
+    """Return the last source that set the key or a mapping above it, and for a file the line, counted from 1."""
     for source, delta in reversed(sources):
         if _sets(delta, keys):
             if not isinstance(source, Path):
@@ -168,12 +168,12 @@ def _sets(delta: Any, keys: Sequence[str]) -> bool:
 
 @functools.cache
 def _hint_renamed(name: str, new: str) -> None:
-    """Once a process, whatever number of files still has it."""
+    """Print the hint once per process, however many files have the old name."""
     warn(f"the key {name} is called {new} now", "hint")
 
 
 def _chosen(mapping: dict[str, Any], keys: list[Any], name: str) -> dict[str, Any]:
-    """These entries of an open mapping, in its own order."""
+    """The entries `keys` of an open mapping, in the order of the mapping."""
     known = ", ".join(map(str, mapping))
     if unknown := [key for key in keys if not isinstance(key, str) or key not in mapping]:
         raise fail(f"'{name}': there is no {', '.join(map(shown, unknown[:5]))}", f"expected some of {known}")
@@ -183,11 +183,11 @@ def _chosen(mapping: dict[str, Any], keys: list[Any], name: str) -> dict[str, An
 
 
 def line_of(node: yaml.Node | None, keys: Sequence[str]) -> int | None:
-    """The line, counted from 1, on which the key of this path stands in a YAML document, or the last one above it."""
+    """Return the line, counted from 1, of the key with this path in a YAML document, or of the last key above it."""
     line = None
     for part in keys:
         entries = node.value if isinstance(node, yaml.CollectionNode) else []
-        if isinstance(node, yaml.SequenceNode):  # whose keys are places in the list
+        if isinstance(node, yaml.SequenceNode):  # its keys are indices
             entries = [(yaml.ScalarNode("", str(i), item.start_mark), item) for i, item in enumerate(entries)]
         found = next((entry for entry in entries if str(entry[0].value) == part), None)
         if found is None:

@@ -1,4 +1,4 @@
-"""The sections of a configuration: every key once, with its type and range. Defaults and units stand in conf/."""
+"""The sections of the configuration: every key with its type and range. Defaults and units are in conf/."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from recipe_mtlvae.countries import COUNTRIES
 from recipe_mtlvae.tasks import LOSS_TERMS, TASKS
 
 SEPARATORS = {"tab": "\t", "comma": ","}
-LABELS = ("none", "weak", "strong")  # each holds what the one before it does
-EVALUATION = "evaluation"  # the test split that data.evaluation makes
-TRAINING = "training"  # stands beside the splits in energy.json
-YAMNET_WIDTH, YAMNET_RATE = 256 + 512 + 1024, 16_000  # values to an output step; Hz
+LABELS = ("none", "weak", "strong")  # each kind includes the information of the one before
+EVALUATION = "evaluation"  # the name of the test split from data.evaluation
+TRAINING = "training"  # an entry beside the splits in energy.json
+YAMNET_WIDTH, YAMNET_RATE = 256 + 512 + 1024, 16_000  # values per output step; Hz
 
 
 @section
 class TableConf:
-    """How metadata are written."""
+    """The format of metadata tables."""
 
     separator: Literal["tab", "comma"]
     header: Bool
 
 
 def _are_class_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Labels stand in tables, in the headers of score files and in pages."""
+    """Refuse names that would break a table, the header of a score file or a page."""
     for name in names:
         if not name or name != name.strip() or "\\" in name or not is_one_line(name):
             what = "expected names without spaces around them, backslashes or control characters"
@@ -61,8 +61,8 @@ class SplitConf:
     metadata: PathInRoot
     audio: PathInRoot
     labels: Literal["strong", "weak", "none"]
-    role: Literal["train", "select", "test"]  # learned from; chooses epoch and thresholds; neither of both
-    task: str | None  # that a train split trains
+    role: Literal["train", "select", "test"]  # for training; to choose epoch and thresholds; neither
+    task: str | None  # the task that a train split trains
 
     @model_validator(mode="after")
     def _trains_a_task(self) -> SplitConf:
@@ -78,7 +78,7 @@ class SplitConf:
         return self
 
 
-# Its files and folders are called so too
+# Also the name of the split's files and folders
 SplitName = Annotated[
     str,
     must(
@@ -115,7 +115,7 @@ class ArchiveConf:
 @section
 class SplitOriginConf:
     metadata: str  # a key of fetch.archives
-    audio: str  # the same, or audioset
+    audio: str  # a key of fetch.archives, or audioset
 
 
 @section
@@ -167,7 +167,7 @@ class FeatureConf:
 
 
 Weight = Annotated[Float, Field(ge=0, le=1e6)]
-# Weights of Eq. 1's terms; the module's name lets worker processes be handed a Conf
+# Weights of the terms of Eq. 1; __module__ allows a Conf to be pickled for worker processes
 LossConf = section(type("LossConf", (), {"__annotations__": dict.fromkeys(LOSS_TERMS, Weight), "__module__": __name__}))
 
 
@@ -181,7 +181,7 @@ class AugmentConf:
     band_shift: Probability
 
     def require_no_bands(self, reason: str) -> None:
-        """Raises ValueError where the log-mel's bands are changed: embeddings of the clip stay as they are."""
+        """Raise ValueError if bands of the log-mel are to be changed, since the clip's embeddings would not change."""
         for key in ("band_gain", "band_shift"):
             if value := getattr(self, key):
                 raise ValueError(f"augment.{key}: expected 0 where {reason}, got {value:g}")
@@ -255,6 +255,6 @@ class EnergyConf:
 
 @section
 class RunConf:
-    """How one process takes part; no part of what the run is."""
+    """Settings of one process, which are not part of the run's identity."""
 
     shard: Text | None

@@ -1,6 +1,6 @@
-"""Mappings, as YAML gives them, checked and built into frozen pydantic dataclasses: a section a class, a key a field.
+"""Mappings from YAML, checked and built into frozen pydantic dataclasses: a class per section, a field per key.
 
-`dataclasses.replace` and `asdict` work on them; what `replace` makes is checked again.
+`dataclasses.replace` and `asdict` work on them; the result of `replace` is checked again.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from recipe_mtlvae.conf_files import Source, place_of, read_yaml, shown
 from recipe_mtlvae.errors import Fault, RecipeError
 
 T = TypeVar("T")
-# How a class becomes a section: unknown keys are errors, and so are numbers that are not finite
+# The decorator that makes a class a section: unknown keys and numbers that are not finite are errors
 section = functools.partial(
     dataclass, frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 )
-# What pydantic finds, in our words; {..} are its own figures
+# pydantic's types of errors in our words; {..} are pydantic's values
 _WORDS = {
     "int_type": "expected int",
     "float_type": "expected float",
@@ -45,7 +45,7 @@ _RANGE = ("greater_than_equal", "less_than_equal", "finite_number")
 
 
 def _no_flag(value: Any) -> Any:
-    """A float is also read from text, since YAML takes 5e-4, without a point, for text; but not from true or false."""
+    """Refuse true and false. A float may also be text, since 5e-4, without a point, is text in YAML."""
     if isinstance(value, bool):
         raise ValueError("expected float")
     return value
@@ -55,8 +55,8 @@ Int = Annotated[int, Strict()]
 Bool = Annotated[bool, Strict()]
 Float = Annotated[float, BeforeValidator(_no_flag)]
 Probability = Annotated[Float, Field(ge=0, le=1)]
-MANY = 10**9  # an upper end where none is meant, below what overflows
-SEEDS = 2**32 - 1  # numpy's and Lightning's largest
+MANY = 10**9  # an upper limit where none is meant, so that nothing overflows
+SEEDS = 2**32 - 1  # the largest seed of numpy and Lightning
 
 
 def is_one_line(text: str) -> bool:
@@ -64,7 +64,7 @@ def is_one_line(text: str) -> bool:
 
 
 def must(test: Callable[[Any], Any], words: str) -> AfterValidator:
-    """A check of a field's value; where `test` fails, `words` say what was expected."""
+    """Return a check of a field's value; if `test` fails, the error says that `words` were expected."""
 
     def check(value: Any) -> Any:
         if not test(value):
@@ -81,7 +81,7 @@ def _plain_name(name: str) -> str:
 
 
 def name_problem(name: str) -> str | None:
-    """What keeps a name from naming a folder or a file, if anything does."""
+    """Return why a name cannot be that of a folder or file, or None."""
     if not name or name.startswith(".") or {"/", "\\"} & set(name) or name != name.strip():
         return "expected a plain name, without '/', leading dots or spaces around it"
     if len(name.encode("utf-8", "surrogateescape")) > 100:
@@ -98,7 +98,7 @@ Name = Annotated[str, AfterValidator(_plain_name)]
 
 
 def load_as(cls: type[T], file: Path) -> T:
-    """A YAML file of another kind, such as a submission profile, as the section `cls`; every key must be there.
+    """Load a YAML file of another kind, such as a submission profile, as the section `cls`; every key is required.
 
     Raises RecipeError naming the file and key at fault.
     """
@@ -107,10 +107,10 @@ def load_as(cls: type[T], file: Path) -> T:
 
 
 def build(cls: type[T], content: dict[str, Any], sources: Sequence[Source]) -> T:
-    """`content` as the section `cls`.
+    """Return `content` as the section `cls`.
 
-    sources: what `content` was merged from, the last one wins. Raises RecipeError naming every key at fault and where
-    it stands.
+    sources: the mappings from which `content` was merged, the last one wins. Raises RecipeError naming every key at
+    fault with its source.
     """
     try:
         return adapter(cls).validate_python(content)
@@ -124,14 +124,14 @@ def build(cls: type[T], content: dict[str, Any], sources: Sequence[Source]) -> T
 
 @functools.cache
 def adapter(cls: type[T]) -> TypeAdapter[T]:
-    """What checks and dumps the section `cls`; made when first needed, since that takes a third of a second."""
+    """Return the TypeAdapter of the section `cls`, built when first needed, since that takes a third of a second."""
     return TypeAdapter(cls)
 
 
 def _fault(cls: type, found: ErrorDetails, content: dict[str, Any], sources: Sequence[Source]) -> Fault:
-    """One of pydantic's errors, in a line.
+    """One of pydantic's errors in one line.
 
-    A check of several values raises ValueError("key: what is wrong"), the key below the section that it is a check of.
+    A check of several values raises ValueError("key: what is wrong"); the key is relative to the section of the check.
     """
     kind, keys, context = found["type"], [str(key) for key in found["loc"] if key != "[key]"], found.get("ctx", {})
     what = str(context.get("error") or _WORDS.get(kind, found["msg"]).format(**context))
@@ -153,7 +153,7 @@ def _fault(cls: type, found: ErrorDetails, content: dict[str, Any], sources: Seq
 
 
 def _range_of(cls: Any, keys: Sequence[str]) -> str | None:
-    """Both ends of what the field may be, where it has two and is a field of sections alone."""
+    """Both limits of a field, if it has two and is not inside a mapping or list."""
     ends: dict[str, float] = {}
     for key in keys:
         field = getattr(cls, "__pydantic_fields__", {}).get(key)
@@ -165,5 +165,5 @@ def _range_of(cls: Any, keys: Sequence[str]) -> str | None:
 
 
 def _figure(value: float) -> str:
-    """In few digits where these are all that it has."""
+    """A number with few digits if these are exact, otherwise with all."""
     return f"{value:g}" if float(f"{value:g}") == value else str(value)

@@ -1,4 +1,4 @@
-"""Countries whose CO2 per kWh codecarbon knows, by ISO 3166-1 alpha-3; a test compares them with its table."""
+"""ISO 3166-1 alpha-3 codes of the countries whose CO2 per kWh codecarbon knows; a test compares them with its table."""
 
 _CODES = """
 ABW AFG AGO ALB ARE ARG ARM ASM ATG AUS AUT AZE BDI BEL BEN BFA BGD BGR BHR BHS BIH BLR BLZ BMU BOL BRA BRB

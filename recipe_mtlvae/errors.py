@@ -1,4 +1,4 @@
-"""Errors for people: what was expected, what came, where, and what to do about it."""
+"""Errors for users: what was expected, what came, where, and what to do about it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from recipe_mtlvae import interrupts
 
-# Modules that detecting does without: the extra of pyproject.toml that brings each
+# Modules that detection does not need: the extra of pyproject.toml that installs each
 EXTRAS = {"matplotlib": "plot", "PIL": "plot", "sed_scores_eval": "score", "pandas": "score"}
 EXTRAS |= {"ray": "archive", "pyarrow": "archive"}
 EXTRAS |= {"pytorch_lightning": "recipe", "desed": "recipe", "codecarbon": "recipe"}
-SHOWN_FAULTS = 50  # a terminal's worth; the rest is counted
+SHOWN_FAULTS = 50  # as many as a terminal shows; the others are counted
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Fault:
 
 
 class RecipeError(Exception):
-    """The input or the data is at fault. Carries all the faults found, not only the first."""
+    """Raised if the user's input or data is at fault. Holds all faults found, not only the first."""
 
     def __init__(self, *faults: Fault) -> None:
         super().__init__(*faults)
@@ -46,7 +46,7 @@ class RecipeError(Exception):
 
 
 def printable(text: str) -> str:
-    """`text` on one line, with all escaped that a terminal would act on: it may be anybody's label or file name."""
+    """Return `text` on one line, with unprintable characters escaped: labels and file names may come from anybody."""
     if text.isprintable():
         return text
     return "".join(
@@ -56,30 +56,33 @@ def printable(text: str) -> str:
 
 
 def fault_lines(faults: Sequence[Fault]) -> list[str]:
-    """A line each, as many as a terminal takes; then how many more there are."""
+    """Return one line per fault, at most SHOWN_FAULTS, and then the number of the others."""
     left = len(faults) - SHOWN_FAULTS
     return [*map(str, faults[:SHOWN_FAULTS]), *([f"... and {left} more"] if left > 0 else [])]
 
 
 def warn(text: str, kind: str = "warning") -> None:
-    """A line on standard error."""
+    """Print a line on standard error."""
     print(f"{kind}: {printable(text)}", file=sys.stderr)
 
 
 def fail(what: str, hint: str = "", path: Path | str | None = None, line: int | None = None) -> RecipeError:
-    """A RecipeError of one fault, to be raised by the caller."""
+    """Return a RecipeError with one fault, for the caller to raise."""
     return RecipeError(Fault(what, hint, path, line))
 
 
 def reason_of(error: Exception) -> str:
-    """What is wrong, without the path: for a page, which leaves the machine."""
+    """Return what is wrong without the path, for pages, which may be published."""
     if isinstance(error, RecipeError):
         return str(replace(error.faults[0], path=None))
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def exit_code_of(main: Callable[[], None]) -> int:
-    """Run `main`; 0 when it returns, 1 with a clear line on standard error when the input is at fault."""
+    """Run `main` and return 0. Print an error and return 1 if the input or the system is at fault, or on a signal.
+
+    Other errors are raised.
+    """
     try:
         with interrupts.raised():
             main()
@@ -94,15 +97,15 @@ def exit_code_of(main: Callable[[], None]) -> int:
 
 
 def _say(error: BaseException) -> bool:
-    """Print what is the input's or the system's fault; False for any other error."""
+    """Print an error that is the input's or the system's fault. Returns False for any other error."""
     if isinstance(error, RecipeError):
         for line in fault_lines(error.faults):
             warn(line, "error")
     elif isinstance(error, OSError):  # a full disk, a folder that cannot be written
         if not isinstance(error, BrokenPipeError):  # the reader of our output went away (`... | head`)
-            # atomic_write names its files
+            # Without a name it is standard output, since atomic_write names its files
             warn(f"{error.filename or 'standard output'}: {error.strerror or error}", "error")
-        if error.filename is None:  # what is left in it would fail again at the end
+        if error.filename is None:  # the rest of its buffer would fail again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     elif interrupts.lacks_memory(error):
         interrupts.say_memory(error)

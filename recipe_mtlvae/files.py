@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what tells one from another."""
+"""Files that are written whole or not at all, and stamps and hashes that show whether something has changed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from recipe_mtlvae.errors import fail
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; it takes `path`'s name only if the block succeeds.
+    """Give a temporary path beside `path` to write to. It is renamed to `path` only if the block succeeds.
 
-    Its mode is that of any new file, by the umask. OSError names `path` also where the disk is full.
+    The file's mode follows the umask, as for any new file. OSError names `path`, also if the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -36,9 +36,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def output_file(path: Path, option: str) -> Path:
-    """Where to write what a user calls `path`: a link's target, so that the link stays.
+    """Return the file to write for a user's `path`: the target of a symbolic link, so that the link stays.
 
-    Raises RecipeError for what is there and is no file: a folder, a device, a pipe.
+    Raises RecipeError if it exists and is no file, but a folder, a device or a pipe.
     """
     target = Path(os.path.realpath(path))
     kinds = {"folder": target.is_dir(), "device or pipe": target.exists() and not target.is_file()}
@@ -48,20 +48,20 @@ def output_file(path: Path, option: str) -> Path:
 
 
 def refuse_pipe(path: Path) -> None:
-    """Raises RecipeError for a pipe: reading one blocks until there is a writer. The shell's own (/dev) are fine."""
+    """Raise RecipeError for a pipe, since reading it blocks until there is a writer. Pipes below /dev are allowed."""
     with contextlib.suppress(OSError):
         if stat.S_ISFIFO(path.stat().st_mode) and not path.is_relative_to("/dev"):
             raise fail("is a pipe, not a file", "write its content to a file", path)
 
 
 def read_text(path: Path) -> str:
-    """The whole of a UTF-8 file; RecipeError for a pipe, OSError and UnicodeDecodeError as of any."""
+    """Return the text of a UTF-8 file. Raises RecipeError for a pipe; OSError and UnicodeDecodeError as usual."""
     refuse_pipe(path)
     return path.read_text(encoding="utf-8-sig")
 
 
 def read_json(path: Path) -> Any:
-    """What a file of our own holds; None where it is not there, or damaged."""
+    """Return the content of a JSON file that the recipe has written; None if it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -69,7 +69,7 @@ def read_json(path: Path) -> Any:
 
 
 def file_stamp(path: Path) -> tuple[int, int]:
-    """Size (bytes) and time of change (ns), which tell whether a file is still as it was; -1 both where it is not."""
+    """Return size (bytes) and modification time (ns), which show whether a file has changed; -1, -1 without a file."""
     try:
         found = path.stat()
     except OSError:
@@ -78,20 +78,20 @@ def file_stamp(path: Path) -> tuple[int, int]:
 
 
 def write_text(path: Path, text: str, newline: str | None = None) -> None:
-    """Write `text` (UTF-8) whole or not at all; newline "": line ends as they are."""
+    """Write `text` (UTF-8) whole or not at all. newline: as for open(); "" keeps the line ends."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline=newline)
 
 
 def write_json(path: Path, content: Any, indent: int | None = 2) -> None:
-    """Write `content` as JSON whole or not at all; NaN is refused, since JSON has none.
+    """Write `content` as JSON, whole or not at all. NaN is refused, since JSON has no such value.
 
-    indent None: on one line, for a million values: Python's encoder that indents takes 10 times the time and memory.
+    indent: None writes one line, for a million values: with indentation, Python takes 10 times the time and memory.
     """
     write_text(path, json.dumps(content, indent=indent, allow_nan=False) + "\n")
 
 
 def content_hash(*parts: Any) -> str:
-    """A short stable hash of JSON-able values."""
+    """Return a short, stable hash of values that JSON can hold; others count by their str()."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

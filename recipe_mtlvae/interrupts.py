@@ -1,6 +1,6 @@
-"""Ctrl-C, SIGTERM, SIGHUP and too little memory end a command in one line, from its first import on.
+"""Ending a command with a one-line error on Ctrl-C, SIGTERM, SIGHUP or too little memory, from its first import on.
 
-Standard library only.
+Only the standard library is used.
 
 A command starts with `at_start`; `exit_code_of` (errors.py) calls its main function within `raised`.
 """
@@ -18,12 +18,12 @@ from types import FrameType, TracebackType
 
 LINE = "error: interrupted; run the same command again to go on"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_TWICE = 1.0  # s; sooner, a second signal is the first one that came by another way (terminal and run.sh)
-_seen: list[float] = []  # when signals came, by time.monotonic(), in this `raised`
+_TWICE = 1.0  # s; a second signal that comes sooner is the first one by another way (terminal and run.sh)
+_seen: list[float] = []  # times of the signals within the present `raised`, by time.monotonic()
 
 
 def at_start() -> None:
-    """To be called by a command before its heavy imports, when there is nothing to save yet."""
+    """Let signals end the process at once. A command calls this before its heavy imports, with nothing to save yet."""
     _open_streams()
     _handle(_leave)
     sys.excepthook = _uncaught
@@ -31,7 +31,10 @@ def at_start() -> None:
 
 @contextlib.contextmanager
 def raised() -> Iterator[None]:
-    """Within, the first signal raises KeyboardInterrupt in the main thread; one a second later ends the process."""
+    """Within this context, the first signal raises KeyboardInterrupt in the main thread.
+
+    A signal more than a second later ends the process.
+    """
     _seen.clear()
     before = _handle(_interrupt)
     try:
@@ -42,25 +45,25 @@ def raised() -> Iterator[None]:
 
 
 def came() -> bool:
-    """Whether a signal came within `raised`. C code may have turned its KeyboardInterrupt into another error."""
+    """Whether a signal came within `raised`, whose KeyboardInterrupt C code may have turned into another error."""
     return bool(_seen)
 
 
 def say() -> None:
-    """One line a command, however many processes train side by side."""
+    """Print one line per command, however many processes train together."""
     if _is_first_process():
         os.write(2, f"{LINE}\n".encode())
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether there was too little memory, which the loader of libraries and torch tell in errors of other kinds."""
+    """Whether an error means too little memory, which torch and the loader of libraries report by other errors."""
     words = ("failed to map segment", "allocate memory", "out of memory")
     is_told = isinstance(error, (ImportError, RuntimeError)) and any(text in str(error) for text in words)
     return isinstance(error, MemoryError) or is_told
 
 
 def say_memory(error: BaseException) -> None:
-    """One line."""
+    """Print one line about too little memory."""
     what = str(error).strip().partition("\n")[0]
     os.write(2, f"error: too little memory{f' ({what})' if what else ''}\n".encode())
 
@@ -70,7 +73,7 @@ def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackT
 
 
 def _handle(handler: signal.Handlers | object) -> dict[int, object]:
-    """Install a handler, but where a signal is ignored, as under nohup; the handlers before."""
+    """Install a handler, except for signals that are ignored, as under nohup. Returns the previous handlers."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -86,7 +89,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    if not _is_first_process():  # of several that train together, the first one saves; of a kill, no file is left half
+    if not _is_first_process():  # only the first of several training processes saves; the others may end at once
         os._exit(1)
     now = time.monotonic()
     _seen.append(now)
@@ -97,11 +100,11 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _is_first_process() -> bool:
-    return os.environ.get("LOCAL_RANK", "0") == "0"  # as Lightning, torchrun and the like number them
+    return os.environ.get("LOCAL_RANK", "0") == "0"  # as numbered by Lightning, torchrun and others
 
 
 def _open_streams() -> None:
-    """Where the caller closed a standard stream, open it on nothing: the next file would take its number."""
+    """Open a standard stream that the caller has closed on /dev/null: otherwise the next file would get its number."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)

@@ -1,4 +1,4 @@
-"""Locks on files, which end with their process, however it ends."""
+"""File locks, which are released when their process ends in any way."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def locked(path: Path, busy: Callable[[str], None] = lambda holder: None, together: bool = False) -> Iterator[None]:
-    """Hold the file `path` within, alone, or with others that do so `together`.
+    """Lock the file `path` within this context: for this process alone, or shared with others that lock it `together`.
 
-    Where another process holds it, `busy` is called with that one's number, machine and start, and either raises or
-    lets this one wait. A folder can be held too, but names no holder. On a file system without locks nothing is held.
+    If another process holds the lock, `busy` is called with a text that says which one, on which machine and since
+    when. It either raises an error, or returns to wait for the lock. For a folder, the text does not name the process.
+    On a file system without locks, nothing is locked.
     """
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
     kind = fcntl.LOCK_SH if together else fcntl.LOCK_EX
@@ -28,7 +29,7 @@ def locked(path: Path, busy: Callable[[str], None] = lambda holder: None, togeth
             fcntl.flock(descriptor, kind)
         except OSError:  # a file system without locks
             pass
-        with contextlib.suppress(OSError):  # a folder, a full disk: the lock holds anyway
+        with contextlib.suppress(OSError):  # a folder, a full disk: the lock is valid anyway
             os.ftruncate(descriptor, 0)
             since = time.strftime("%Y-%m-%d %H:%M:%S")
             os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()} since {since}\n".encode(), 0)
@@ -38,7 +39,7 @@ def locked(path: Path, busy: Callable[[str], None] = lambda holder: None, togeth
 
 
 def _holder(path: Path) -> str:
-    """Who holds it; one that has only just begun writes its name within a moment."""
+    """The holder of the lock; one that has just taken it writes its name within a moment."""
     for _ in range(0 if path.is_dir() else 10):
         if holder := path.read_text(errors="replace").strip():
             return holder

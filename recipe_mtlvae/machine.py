@@ -1,4 +1,4 @@
-"""What the machine has to give."""
+"""The CPU cores for this process, and its rank among processes that train together."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import os
 
 
 def cores() -> int:
-    """CPU cores that this process may use, by its affinity where the system tells it."""
+    """Return the number of CPU cores that this process may use, by its affinity where the system has one."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def is_rank_zero() -> bool:
     """Whether this process is the first of those that train together, or the only one.
 
-    Lightning's own launcher sets LOCAL_RANK, torchrun and SLURM the others.
+    Lightning's own launcher sets LOCAL_RANK; torchrun and SLURM set the others.
     """
     ranks = (os.environ.get(name, "") for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
     return all(rank in ("", "0") for rank in ranks)
 
 
 def node_begun() -> int | None:
-    """The number of the node whose first training process this is; None for its other processes.
+    """Return the number of this node if this is the first training process on it, otherwise None.
 
-    The first process of all is on node 0. As Lightning, torchrun and SLURM number them.
+    The first process of all is on node 0. Nodes are numbered as by Lightning, torchrun and SLURM.
     """
     if is_rank_zero():
         return 0

@@ -1,4 +1,4 @@
-"""Worker processes that end with the program that started them, even when that is killed."""
+"""Worker processes that end with the program that started them, even if that is killed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from recipe_mtlvae.machine import cores
 
 
 def start_processes(set_up: Callable[..., None], *arguments: Any, workers: int | None = None) -> ProcessPoolExecutor:
-    """Spawned processes, each of which calls `set_up` once; forked ones would share random states and threads.
+    """Return a pool of spawned processes, each of which calls `set_up` once with `arguments`.
 
-    A fork after torch's threads have started can hang, too. workers: how many; None: one a core.
+    Forked processes would share random states and threads, and can hang if torch's threads have started. workers:
+    number of processes; None: one per core.
     """
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(
@@ -27,7 +28,10 @@ def start_processes(set_up: Callable[..., None], *arguments: Any, workers: int |
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Processes that are started within, by handing work on, never see Ctrl-C; this one sees it afterwards."""
+    """Hold back Ctrl-C within this context: this process sees it afterwards, and processes started here never do.
+
+    A pool starts its processes when work is submitted.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield

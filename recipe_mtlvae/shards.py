@@ -1,4 +1,4 @@
-"""One process's share of work that several do, on one machine or many."""
+"""The share of one process in work that several processes do, on one machine or many."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TypeVar
 from recipe_mtlvae.errors import fail
 
 T = TypeVar("T")
-# torchrun's; srun's, of the step: SLURM_NTASKS also stands in a batch script, which no other task runs beside
+# Of torchrun; of a step of srun: SLURM_NTASKS is also set in a batch script, which runs alone
 ENVIRONMENTS = (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"))
-# Job arrays of SLURM and of Grid Engine: this task, the first, the last, from one to the next
+# Job arrays of SLURM and Grid Engine: number of this task, of the first and of the last one, and the step
 ARRAYS = (
     tuple(f"SLURM_ARRAY_TASK_{name}" for name in ("ID", "MIN", "MAX", "STEP")),
     tuple(f"SGE_TASK_{name}" for name in ("ID", "FIRST", "LAST", "STEPSIZE")),
@@ -22,13 +22,13 @@ ARRAYS = (
 
 @dataclass(frozen=True)
 class Shard:
-    """The `index`-th of `count` shares, counted from 0; 0 of 1 is all of the work."""
+    """Share `index` of `count`, counted from 0; share 0 of 1 is all of the work."""
 
     index: int = 0
     count: int = 1
 
     def take(self, items: Sequence[T]) -> Sequence[T]:
-        """Every count-th item: shares differ by one item at most."""
+        """Return every count-th item: shares differ by at most one item."""
         return items[self.index :: self.count]
 
     def __str__(self) -> str:
@@ -39,9 +39,9 @@ ALL = Shard()
 
 
 def shard_of(setting: str | None, environment: Mapping[str, str] = os.environ) -> Shard:
-    """The share that run.shard names, such as 3/16; where it is null, this process's share under torchrun or srun.
+    """Return the share in run.shard, such as 3/16; if that is null, this process's share under torchrun or srun.
 
-    A job array's task is a share too, which its processes divide further. Raises RecipeError for any other text.
+    A task of a job array is a share, too, which its processes divide further. Raises RecipeError for any other text.
     """
     if setting is not None:
         return _parsed(setting)
@@ -54,7 +54,10 @@ def shard_of(setting: str | None, environment: Mapping[str, str] = os.environ) -
 
 
 def _of_array(environment: Mapping[str, str]) -> Shard:
-    """One task that is submitted again alone does all that is missing. Raises RecipeError for an array with holes."""
+    """The share of a job array's task; if a single task is submitted again, it does everything that is missing.
+
+    Raises RecipeError for an array with holes.
+    """
     for names in ARRAYS:
         texts = [environment.get(name, "") for name in names]
         if all(map(str.isdecimal, texts)):

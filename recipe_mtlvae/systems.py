@@ -1,8 +1,9 @@
-"""The systems that the recipe trains: everything that lists systems reads this table.
+"""The systems that the recipe trains. All code that lists systems reads this table.
 
-To add one: its line here, `nets/<name>.py` with the types of its section (Section), what its network takes (inputs) and
-what builds it (build), `local/training/<name>.py` with its training, and its section in conf/base.yaml. Only strings
-stand here, and those modules in nets/ import torch within functions, so that a configuration is read without it.
+To add a system: its entry here; `nets/<name>.py` with the types of its section (Section), the inputs of its network
+(inputs) and a function that builds it (build); `local/training/<name>.py` with its training; and its section in
+conf/base.yaml. This table holds only strings, and those modules in nets/ import torch within functions, so that a
+configuration can be read without torch.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ class System:
 
     title: str
     abbreviation: str  # at most 10 characters, as the challenge asks
-    method: str  # these two in a challenge's words: machine_learning_method,
-    semi_supervised: Mapping[str, str]  # and what it does with unlabeled clips, by the weight of its loss
-    section: str  # of the configuration: its own settings
-    networks: tuple[str, ...]  # their names in its checkpoints; the first is its own, which selects the epoch
+    method: str  # machine_learning_method, in the challenge's words
+    semi_supervised: Mapping[str, str]  # its use of unlabeled clips, in these words, by the weight of the loss
+    section: str  # of the configuration, with its own settings
+    networks: tuple[str, ...]  # their names in its checkpoints; the first one selects the epoch
     training: str  # LightningModule in local/training/<name>.py
-    tasks: tuple[str, ...] = ()  # those that it cannot train without
+    tasks: tuple[str, ...] = ()  # tasks without which it cannot be trained
     post_processing: Mapping[str, str] = field(default_factory=dict)  # of its scores, by the key that switches it on
-    baseline: str = "mean_teacher"  # what --baseline trains beside it: conf/<baseline>.yaml, a system of that name
+    baseline: str = "mean_teacher"  # the system that --baseline trains beside it, by conf/<baseline>.yaml
 
 
 SYSTEMS = {
@@ -66,10 +67,10 @@ SYSTEMS = {
 
 
 def system_module(name: str) -> ModuleType:
-    """`nets/<name>.py` of a registered system."""
+    """Return the module `nets/<name>.py` of a system in the table."""
     return importlib.import_module(f"recipe_mtlvae.nets.{name}")
 
 
 def baselines() -> set[str]:
-    """Names of the systems that others are held against."""
+    """Return the names of the systems with which others are compared."""
     return {system.baseline for system in SYSTEMS.values()}

@@ -1,8 +1,8 @@
-"""The tasks that a network learns: everything that lists tasks, their heads or their losses reads this table.
+"""The tasks that a network learns. All code that lists tasks, their heads or their losses reads this table.
 
-To add one: its line here and its weight, `loss.<name>`, in conf/base.yaml; where its head or its loss is of a new kind,
-that in HEADS of nets/vae.py or in LOSSES of nets/losses.py. A task, its weight and its log share one name. The syntax
-is Python 3.8's, since the adapter for the toolkit imports this file; a name also seeds the order of its task's clips.
+To add a task: its entry here and its weight, `loss.<name>`, in conf/base.yaml; a new kind of head also in HEADS of
+nets/vae.py, a new kind of loss in LOSSES of nets/losses.py. A task, its weight and its log share one name, which also
+seeds the order of the task's clips. The syntax is Python 3.8's, since the adapter for the toolkit imports this file.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Collection, NamedTuple  # noqa: UP035  Python 3.8
 class Task(NamedTuple):
     """One objective with clips, a head and a loss term of its own."""
 
-    labels: str  # of the splits that it learns from, at least: strong | weak | none
-    head: str  # kind, a key of nets/vae.py: HEADS
-    loss: str  # kind, a key of nets/losses.py: LOSSES
-    real: bool = True  # its clips are recordings, as those at inference
+    labels: str  # that the splits need from which it learns: strong | weak | none
+    head: str  # kind of head, a key of HEADS in nets/vae.py
+    loss: str  # kind of loss, a key of LOSSES in nets/losses.py
+    real: bool = True  # whether its clips are real recordings, as at inference
 
 
 # In the order in which heads are built and initialised
@@ -26,16 +26,19 @@ TASKS = {
     "reconstruction": Task("none", "reconstruction", "reconstruction_mse"),
     "strong_real": Task("strong", "strong", "strong_bce"),
 }
-LOSS_TERMS = (*TASKS, "kld", "consistency")  # one a task, the posterior's KL divergence, the distance to the average
-# Heads of the adapter's own network: the toolkit mixes synthetic and real clips in one strong set, for one head
+LOSS_TERMS = (*TASKS, "kld", "consistency")  # of each task, KL divergence of the posterior, distance to the average
+# Heads of the adapter's own network: the toolkit mixes synthetic and real clips in one strong set, with one head
 TOOLKIT_TASKS = tuple(name for name, task in TASKS.items() if task.real)
 
 
 def with_head(kind: str, among: Collection[str]) -> list[str]:
-    """Those of some tasks that have a head of this kind, in the table's order."""
+    """Return the tasks of `among` that have a head of this kind, in the table's order."""
     return [name for name, task in TASKS.items() if task.head == kind and name in among]
 
 
 def inference_head(kind: str, among: Collection[str]) -> str | None:
-    """Whose head of this kind answers at inference: the first one of real clips, else the first one; None: no such."""
+    """Return the task whose head of this kind is used at inference; None if `among` has none.
+
+    It is the first one with real clips, or else the first one.
+    """
     return min(with_head(kind, among), key=lambda name: not TASKS[name].real, default=None)

@@ -8,9 +8,9 @@ from recipe_mtlvae.errors import printable
 
 
 def text_table(rows: Sequence[Sequence[str]], align: str = "<>", gap: int = 2) -> str:
-    """Rows of as many cells, in columns as wide as they need; what a terminal would act on is escaped.
+    """Return rows with equal numbers of cells as aligned columns; unprintable characters are escaped.
 
-    align: < or > for each column; the last one holds for all that follow.
+    align: < or > for each column; the last one applies to all further columns.
     """
     shown = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]

@@ -1,4 +1,4 @@
-"""What a recording is like: rate, length, level, and a hash of what is scanned in it."""
+"""Statistics of a recording: sample rate, duration, level, and a hash of its samples."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import numpy as np
 from recipe_mtlvae.audio.decoding import check_samples, opened, to_mono
 from recipe_mtlvae.errors import fail
 
-SILENT_PEAK = 1e-4  # -80 dB of full scale: what dither leaves of silence is below
-LOUD_PEAK = 10.0  # 20 dB above full scale: floats that hold integers, or no sound at all
-CLIPPED_SHARE = 1e-4  # of the samples: 1 ms of 10 s
+SILENT_PEAK = 1e-4  # -80 dB of full scale: dithered silence is below
+LOUD_PEAK = 10.0  # 20 dB above full scale: integers stored as floats, or data that are no sound
+CLIPPED_SHARE = 1e-4  # of the samples: 1 ms in 10 s
 _FULL_SCALE = 0.9999
-_RUN = 3  # samples at full scale side by side: a lone one is a peak
-_BLOCK = 2**19  # frames decoded at a time: the memory that a recording of hours takes
-_SIXTEEN_BITS = ("PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW")  # read as they are, ten times faster than as floats
+_RUN = 3  # adjacent samples at full scale that count as clipped; fewer are a peak
+_BLOCK = 2**19  # frames decoded at a time, which limits the memory for a recording of hours
+_SIXTEEN_BITS = ("PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW")  # decoded as integers, ten times faster than as floats
 
 
 @dataclass(frozen=True, slots=True)
 class AudioStats:
-    """One recording, as a whole."""
+    """Statistics of one whole recording."""
 
     rate: int  # Hz
     duration: float  # s
     peak: float  # largest magnitude of any channel; 1: full scale
-    level: float  # largest magnitude of the channels' mean, which the network gets
-    clipped: float  # share of the samples that stand in runs at full scale
-    content: str | None  # the same for the same samples, whatever the file's name and format; None where silent
-    damage: str | None  # what is missing in it
+    level: float  # largest magnitude of the channels' mean, which is the network's input
+    clipped: float  # share of the samples in runs at full scale
+    content: str | None  # a hash of the samples, whatever the file's name and container; None if silent
+    damage: str | None  # what is missing in the recording
 
     @property
     def is_silent(self) -> bool:
@@ -46,7 +46,7 @@ class AudioStats:
 
 
 def audio_stats(path: Path) -> AudioStats:
-    """Read a recording to its end, a block at a time. Raises RecipeError as audio.read_audio does."""
+    """Return the statistics of a recording, read to its end block by block. Raises RecipeError as read_audio does."""
     with opened(path) as recording:
         dtype = "int16" if recording.subtype in _SIXTEEN_BITS else "float32"
         full = 32768 if dtype == "int16" else 1.0
@@ -73,7 +73,7 @@ def _largest(samples: np.ndarray) -> float:
 
 
 def _in_runs(loud: np.ndarray) -> int:
-    """How many of the samples (n, channels) stand in runs; one that a block's border cuts may be missed."""
+    """The number of samples (n, channels) that are in runs; a run that a block border cuts may be missed."""
     inner = loud[2:] & loud[1:-1] & loud[:-2]
     covered = np.zeros(len(loud), dtype=bool)
     total = 0

@@ -1,4 +1,4 @@
-"""The check of a corpus: what its metadata promise against what every recording is found to be."""
+"""The check of a corpus: its metadata are compared with every recording."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from recipe_mtlvae.progress_bar import progress_bar
 
 @dataclass
 class ClassCheck:
-    """What a split has of one class."""
+    """Clips and events of one class in a split."""
 
-    clips: int = 0  # that name it
+    clips: int = 0  # with this label
     events: int = 0  # as written; strong splits only
-    lengths: array = field(default_factory=lambda: array("f"))  # s, of the events as trained on: cut and merged
+    lengths: array = field(default_factory=lambda: array("f"))  # s, of the events used for training: cut and merged
 
     @property
     def seconds(self) -> float:
@@ -37,23 +37,23 @@ class ClassCheck:
 
 @dataclass
 class SplitCheck:
-    """What was found of one split."""
+    """The result of checking one split."""
 
     files: SplitFiles
     labels: str  # strong | weak | none
     role: str  # train | select | test
-    faults: list[Fault] = field(default_factory=list)  # of the metadata, then of recordings
+    faults: list[Fault] = field(default_factory=list)  # of the metadata, then of the recordings
     durations: dict[str, float] = field(default_factory=dict)  # s, by clip name, of the readable recordings
     peaks: array = field(default_factory=lambda: array("f"))
     rates: dict[int, list[str]] = field(default_factory=dict)  # Hz: clips
-    damaged: dict[str, str] = field(default_factory=dict)  # by clip name: what is missing in it
-    noticed: dict[str, list[str]] = field(default_factory=dict)  # silent, cancelled, clipped, loud ...: clips
+    damaged: dict[str, str] = field(default_factory=dict)  # by clip name: what is missing in the recording
+    noticed: dict[str, list[str]] = field(default_factory=dict)  # silent, cancelled, clipped, loud ...: clip names
     classes: dict[str, ClassCheck] = field(default_factory=dict)
     event_free: int = 0
     merged: int = 0  # events that touch or overlap another of their class
     past: int = 0  # events that end after their recording
     longest_past: float = 0.0  # s
-    polyphony: Counter[int] = field(default_factory=Counter)  # s with so many events at once
+    polyphony: Counter[int] = field(default_factory=Counter)  # s, by the number of events at once
 
     @property
     def name(self) -> str:
@@ -66,12 +66,12 @@ class SplitCheck:
 
     @property
     def faulty_rows(self) -> int:
-        """Of the metadata."""
+        """Number of faulty rows in the metadata."""
         return sum(fault.line is not None for fault in self.faults)
 
     @property
     def usable(self) -> int:
-        """Clips whose rows are valid and whose audio can be read."""
+        """Number of clips whose rows are valid and whose audio can be read."""
         return len(self.durations)
 
     @property
@@ -84,7 +84,7 @@ class SplitCheck:
 
     @property
     def rate(self) -> int | None:
-        """The most common one, Hz."""
+        """The most common sample rate in Hz."""
         return max(self.rates, key=lambda rate: len(self.rates[rate]), default=None)
 
     def notice(self, kind: str, name: str) -> None:
@@ -93,14 +93,14 @@ class SplitCheck:
 
 @dataclass(frozen=True)
 class CorpusCheck:
-    """What was found of all splits."""
+    """The result of checking all splits."""
 
     conf: Conf
     root: Path
     classes: tuple[str, ...]
     splits: list[SplitCheck]
-    twins: list[list[tuple[str, str]]]  # recordings of the same samples: (split, clip) of each
-    unlisted: tuple[Fault, ...] = ()  # why other splits could not be listed at all
+    twins: list[list[tuple[str, str]]]  # groups of recordings with the same samples: (split, clip) of each
+    unlisted: tuple[Fault, ...] = ()  # why other splits could not be listed
 
 
 def check_corpus(
@@ -109,9 +109,9 @@ def check_corpus(
     unlisted: Sequence[Fault] = (),
     workers: int | None = None,
 ) -> CorpusCheck:
-    """Read every recording of the listed splits, or what an earlier check noted of it.
+    """Check the listed splits. Every recording is read, unless an earlier check has stored its statistics.
 
-    Faults are in the result. workers: threads; None: one a core.
+    Faults are in the result. workers: threads; None: one per core.
     """
     scanned: dict[str, list[tuple[str, str]]] = {}
     with progress_bar("check", sum(len(listed.clips) for listed in files)) as bar:
@@ -127,7 +127,7 @@ def _check_split(
     bar: tqdm,
     workers: int | None,
 ) -> SplitCheck:
-    """One split; what is scanned in its clips is added to `scanned`, by content."""
+    """Check one split, and add its clips to `scanned`, by the hash of their samples."""
     split = corpus.splits[files.name]
     found = SplitCheck(files, split.labels, split.role, list(files.faults))
     found.classes = {label: ClassCheck() for label in corpus.classes} if found.labels != "none" else {}
@@ -182,7 +182,7 @@ def _add_labels(found: SplitCheck, clip: Clip, duration: float) -> None:
 
 
 def _polyphony(events: Sequence[Event], duration: float) -> dict[int, float]:
-    """Seconds of a clip with 0, 1, 2 ... events at once."""
+    """Seconds of a clip during which 0, 1, 2 ... events are active."""
     changes: Counter[float] = Counter({0.0: 0, duration: 0})
     for event in events:
         changes[event.onset] += 1

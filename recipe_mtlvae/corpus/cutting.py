@@ -1,6 +1,6 @@
-"""Recordings longer than the clip length, cut into clips for training, their labels with them.
+"""Cutting recordings longer than the clip length, with their labels, into windows for training.
 
-A window's name is its recording's and the second in which it begins, `name.wav/20.000`: no file name holds a slash.
+The name of a window is that of its recording and its start in seconds, `name.wav/20.000`: no file name holds a slash.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.labels import cut_events
 
-SLACK = 0.1  # s; clips of 10.02 s are common, and not worth a second window
+SLACK = 0.1  # s beyond the clip length; clips of 10.02 s are common and not worth a second window
 
 
 def cut_recordings(clips: Iterable[Clip], durations: Mapping[str, float], seconds: float) -> list[Clip]:
-    """The clips, in their place of each long one its windows. durations: s, by name."""
+    """Return the clips, with each long one replaced by its windows. durations: seconds, by name."""
     cut = []
     for clip in clips:
         starts = window_starts(durations[clip.name], seconds)
@@ -24,9 +24,9 @@ def cut_recordings(clips: Iterable[Clip], durations: Mapping[str, float], second
 
 
 def window_starts(duration: float, seconds: float) -> list[float]:
-    """Where the windows of a long recording begin (s): side by side, the last one ends with the recording.
+    """Return the starts of a long recording's windows in seconds; empty for a recording of at most one clip's length.
 
-    Empty for a recording of one clip's length.
+    The windows are adjacent, except that the last one ends with the recording.
     """
     if duration <= seconds + SLACK:
         return []
@@ -35,7 +35,7 @@ def window_starts(duration: float, seconds: float) -> list[float]:
 
 
 def window(clip: Clip, start: float, seconds: float) -> Clip:
-    """A stretch of a recording with the events in it; clip labels have no times, so all are kept."""
+    """Return a window of a recording with the events in it. Clip labels have no times, so all of them are kept."""
     events, labels = clip.events, clip.labels
     if events is not None:
         events = tuple(cut_events(events, seconds, start))
@@ -44,7 +44,7 @@ def window(clip: Clip, start: float, seconds: float) -> Clip:
 
 
 def named_clip(name: str, recordings: Mapping[str, Clip], seconds: float) -> Clip | None:
-    """The recording, or its window, that a store calls `name`; None where there is no such recording."""
+    """Return the recording or window that has the name `name` in a store; None if there is no such recording."""
     recording, _, start = name.partition("/")
     clip = recordings.get(recording)
     return window(clip, float(start), seconds) if clip and start else clip

@@ -1,8 +1,8 @@
-"""Metadata tables in DESED's formats: which clips there are, and what is known of each.
+"""Metadata tables in DESED's formats: the clips of a split and their labels.
 
-Strong: `filename onset offset event_label`, one row an event, empty fields where a clip has none.
+Strong: `filename onset offset event_label`, one row per event, or one row with empty fields for a clip without events.
 Weak: `filename event_labels`, labels separated by commas. Unlabeled: `filename`.
-Tabs between the columns and a header, unless the configuration says otherwise (data.table).
+Tables have tabs between the columns and a header, unless data.table says otherwise.
 """
 
 from __future__ import annotations
@@ -30,34 +30,34 @@ DESED_TABLE = TableConf(separator="tab", header=True)
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One recording, or a stretch of a long one, and what its split's metadata say of it."""
+    """One recording, or a window of a long one, with its labels in the metadata."""
 
-    name: str  # as in the metadata, with suffix; of a stretch also where it begins, see cutting.py
+    name: str  # as in the metadata, with suffix; the name of a window includes its start, see cutting.py
     path: Path
-    events: tuple[Event, ...] | None  # as written, in the file's order; () = event-free; None unless strong
+    events: tuple[Event, ...] | None  # as written, in the file's order; (): event-free; None unless strong
     labels: frozenset[str] | None  # None if unlabeled
-    start: float | None = None  # s in the file, of a stretch; None: the whole recording
+    start: float | None = None  # s in the file where a window begins; None: the whole recording
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """A table, read to its end: the valid rows and all faults."""
+    """The content of a table: its valid rows and all its faults."""
 
     events: dict[str, tuple[Event, ...]]  # strong only
-    labels: dict[str, frozenset[str]]  # every valid clip, in the file's order; empty sets where unlabeled
-    faulty: frozenset[str]  # clips with a faulty row: named, but not to be used
+    labels: dict[str, frozenset[str]]  # of every valid clip, in the file's order; empty sets if unlabeled
+    faulty: frozenset[str]  # clips with a faulty row, which must not be used
     faults: tuple[Fault, ...]
 
     @property
     def expected(self) -> int:
-        """Clips that the file names."""
+        """Number of clips that the file names."""
         return len(self.labels) + len(self.faulty)
 
 
 def read_events(tsv: Path, classes: Sequence[str] | None) -> dict[str, tuple[Event, ...]]:
-    """The events of a strong TSV by clip, exactly as written; a clip with an empty row has ().
+    """Return the events of a strong TSV by clip, exactly as written; () for a clip with an empty row.
 
-    classes: the labels allowed; None: any. Raises RecipeError with all the faults found.
+    classes: the allowed labels; None: any. Raises RecipeError with all faults found.
     """
     metadata = read_metadata(tsv, "strong", classes)
     if metadata.faults:
@@ -66,7 +66,7 @@ def read_events(tsv: Path, classes: Sequence[str] | None) -> dict[str, tuple[Eve
 
 
 def split_clips(metadata: Metadata, audio: Path, kind: str) -> list[Clip]:
-    """The valid clips of `metadata` as Clips in the folder `audio`, sorted by name."""
+    """Return the valid clips of `metadata`, with their paths in the folder `audio`, sorted by name."""
     return [
         Clip(name, audio / name, metadata.events.get(name), None if kind == "none" else metadata.labels[name])
         for name in sorted(metadata.labels)
@@ -74,9 +74,9 @@ def split_clips(metadata: Metadata, audio: Path, kind: str) -> list[Clip]:
 
 
 def list_audio(folder: Path) -> list[Clip]:
-    """The recordings in a folder without metadata, sorted by name: files with an audio suffix that are not hidden.
+    """Return the recordings in a folder without metadata, sorted by name: files with an audio suffix, none hidden.
 
-    Raises RecipeError where the folder is missing or holds none, or a name is unfit.
+    Raises RecipeError if the folder is missing or has no recording, or a name is refused.
     """
     if not folder.is_dir():
         raise fail("no such folder of audio", "check data.evaluation", folder)
@@ -93,9 +93,9 @@ def list_audio(folder: Path) -> list[Clip]:
 
 
 def read_metadata(tsv: Path, kind: str, classes: Sequence[str] | None, table: TableConf = DESED_TABLE) -> Metadata:
-    """Read a table of `kind` strong, weak or none to its end.
+    """Read a table of `kind` strong, weak or none. Faults of its rows are in the result.
 
-    Raises RecipeError only where nothing can be read: no such file, other columns, or another encoding.
+    Raises RecipeError only if the table cannot be read: no such file, other columns, or another encoding.
     """
     if kind not in COLUMNS:
         raise fail(f"labels '{kind}': expected {', '.join(COLUMNS)}", "correct data.splits")
@@ -105,7 +105,7 @@ def read_metadata(tsv: Path, kind: str, classes: Sequence[str] | None, table: Ta
     if not tsv.exists() or tsv.is_dir():
         raise fail("no such metadata file", "check data.splits and --data_root", tsv)
     refuse_pipe(tsv)
-    # only \n ends a line, and bytes that are no UTF-8 are kept, so that faults carry the right line
+    # Only \n ends a line, and bytes that are not UTF-8 are kept, so that faults have the right line number
     with tsv.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as lines:
         header = _header(next(lines, ""), tsv, columns, table) if table.header else list(columns)
         for number, line in enumerate(lines, start=1 + table.header):
@@ -128,7 +128,7 @@ def read_metadata(tsv: Path, kind: str, classes: Sequence[str] | None, table: Ta
 
 
 class _Rows:
-    """What the rows say, of a table read so far. Methods raise RecipeError, without a place, for a faulty row."""
+    """The rows read so far. Methods raise RecipeError, without file and line, for a faulty row."""
 
     def __init__(self, classes: Sequence[str] | None) -> None:
         self.classes = None if classes is None else frozenset(classes)
@@ -139,7 +139,7 @@ class _Rows:
         self.empty: dict[str, int] = {}  # event-free clip -> line
 
     def add(self, kind: str, line: int, fields: tuple[str, ...]) -> None:
-        """Add a row, whose fields are in the order of COLUMNS."""
+        """Add a row with its fields in the order of COLUMNS."""
         name, *values = fields
         if reason := bad_name(name):
             raise fail(f"file name {show(name)}: {reason}", "correct the name")
@@ -171,7 +171,7 @@ class _Rows:
         events.append(event)
 
     def _known(self, label: str) -> str:
-        """The label, which is one of the classes."""
+        """Return `label`. Raises RecipeError unless it is one of the classes."""
         if not label:
             raise fail("an empty label between commas", "take one comma out")
         if self.classes is not None and label not in self.classes:
@@ -193,7 +193,7 @@ def _seconds(column: str, text: str) -> float:
 
 
 def _ordered(fields: list[str] | None, header: list[str], columns: Sequence[str], table: TableConf) -> tuple[str, ...]:
-    """The fields of `columns`. Raises RecipeError for a row of another length."""
+    """The fields in the order of `columns`. Raises RecipeError for a row with another number of fields."""
     if fields is None:
         raise fail("quotes that do not close", "double a quote that is part of a field")
     if len(fields) == len(header):
@@ -208,7 +208,7 @@ def _ordered(fields: list[str] | None, header: list[str], columns: Sequence[str]
 
 
 def _named(fields: list[str], header: list[str]) -> str:
-    """The clip that a row names; in one of another length the columns may have moved."""
+    """The clip that a row names. In a row with another number of fields, the columns may have moved."""
     place = header.index("filename")
     if len(fields) == len(header):
         return fields[place]
@@ -216,7 +216,7 @@ def _named(fields: list[str], header: list[str]) -> str:
 
 
 def _header(line: str, tsv: Path, columns: Sequence[str], table: TableConf) -> list[str]:
-    """The names of all columns, those of `columns` once each."""
+    """The names of all columns. Raises RecipeError unless each of `columns` occurs once."""
     header = _fields(line, table, 1) or [line]
     if all(header.count(column) == 1 for column in columns):
         return header
@@ -231,13 +231,13 @@ def _header(line: str, tsv: Path, columns: Sequence[str], table: TableConf) -> l
 
 
 def _fields(line: str, table: TableConf, least: int) -> list[str] | None:
-    """A line's fields, without spaces around them, except the first; None where quotes do not close.
+    """The fields of a line, stripped of spaces except for the first one; None if quotes do not close.
 
-    Empty ones beyond the first `least`, as spreadsheets write them, are left out.
+    Empty fields at the end beyond the first `least`, as spreadsheets write them, are left out.
     """
     line = line.rstrip("\n").removesuffix("\r")
     separator = SEPARATORS[table.separator]
-    if '"' not in line:  # and the reader bounds the length of a field
+    if '"' not in line:  # csv.reader limits the length of a field
         first, *others = line.split(separator)
     else:
         try:

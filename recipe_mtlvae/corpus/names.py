@@ -1,4 +1,4 @@
-"""File names of recordings: which are audio, which are refused, and how text from outside is shown."""
+"""File names of recordings: which are audio, which are refused, and how text from outside is printed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from recipe_mtlvae.errors import Fault
 
-NAME_BYTES = 255  # the longest name that file systems take
+NAME_BYTES = 255  # the longest name that file systems allow
 AUDIO_SUFFIXES = (
     *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc"),
     *(".au", ".snd", ".w64", ".rf64", ".caf", ".sph", ".voc"),
@@ -17,12 +17,12 @@ AUDIO_SUFFIXES = (
 
 
 def is_audio_name(name: str) -> bool:
-    """Whether a file is audio by its name; hidden files never are."""
+    """Whether a file name has an audio suffix; hidden files do not count as audio."""
     return name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
 
 
 def bad_name(name: str) -> str | None:
-    """Why a file name is refused, if it is: it must stay inside its folder and on its line."""
+    """Return why a file name is refused, or None. A name must stay inside its folder and fit on one line."""
     if not name:
         return "is empty"
     if name in (".", "..") or "/" in name or "\\" in name:
@@ -35,7 +35,7 @@ def bad_name(name: str) -> str | None:
 
 
 def name_fault(path: Path) -> Fault | None:
-    """Why a recording is refused by its name or its folder's, if it is: results name both, in UTF-8."""
+    """Return why a recording is refused for its name or its folder's, or None. Results contain both, in UTF-8."""
     if reason := bad_name(path.name):
         return Fault(f"file name {show(path.name)}: {reason}", "rename it")
     if _lacks_utf8(str(path)):
@@ -49,28 +49,31 @@ def _lacks_utf8(name: str) -> bool:
 
 
 def is_control(character: str) -> bool:
-    """Whether a character ends lines, commands terminals or is no text; joiners and marks of direction are text."""
+    """Whether a character ends a line, controls a terminal or is not text; joiners and direction marks are text."""
     return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def suffix_of(name: str) -> str:
-    """Of a recording; only those of audio are some: `Y_30.000_40.000` has none."""
+    """Return the suffix of a recording's name. Only audio suffixes count: `Y_30.000_40.000` has none."""
     suffix = Path(name).suffix
     return suffix if suffix.lower() in AUDIO_SUFFIXES else ""
 
 
 def stem_of(name: str) -> str:
-    """A recording's name without its suffix."""
+    """Return a recording's name without its suffix."""
     return name.removesuffix(suffix_of(name))
 
 
 def folded(text: str) -> str:
-    """The same for texts that differ in case, in kinds of spaces or in how letters are composed alone."""
+    """Return `text` in a form that ignores case, kinds of spaces and the Unicode composition of letters."""
     return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()
 
 
 def respelt(names: Iterable[str], on_disk: Collection[str]) -> dict[str, str]:
-    """By name: the file whose name is the same text in another Unicode form, as macOS writes letters with marks."""
+    """Return, by name, the file whose name is the same text in another Unicode form.
+
+    macOS, for example, writes letters with marks in such a form.
+    """
     others: dict[str, str] = {}
     if not all(map(str.isascii, on_disk)):
         others = {unicodedata.normalize("NFC", name): name for name in on_disk}
@@ -83,13 +86,13 @@ def no_audio(folder: Path) -> Fault:
 
 
 def link_faults(entries: Iterable[os.DirEntry | Path]) -> list[Fault]:
-    """Those that are links to nothing."""
+    """Return a fault for each symbolic link whose target does not exist."""
     dangling = (Path(entry) for entry in entries if entry.is_symlink() and not os.path.exists(entry))
     return [Fault("is a link to nothing", "put the file there", path) for path in dangling]
 
 
 def stem_faults(names: Iterable[str], where: Path) -> list[Fault]:
-    """Recordings that differ in their suffix alone: results are written under the stem."""
+    """Return a fault for each recording that differs from another in its suffix alone: the stem names the results."""
     first: dict[str, str] = {}
     pairs = [(first.setdefault(stem_of(name), name), name) for name in names]
     what = "{} and {} differ in their suffix alone, so that their results would share one file"
@@ -97,5 +100,5 @@ def stem_faults(names: Iterable[str], where: Path) -> list[Fault]:
 
 
 def show(text: str, limit: int = 80) -> str:
-    """A piece of input as it may be printed: quoted, escaped, shortened."""
+    """Return a piece of input in a form that is safe to print: quoted, escaped and shortened."""
     return repr(text if len(text) <= limit else text[:limit] + "...")

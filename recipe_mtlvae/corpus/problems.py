@@ -1,4 +1,4 @@
-"""A check in words: errors, warnings and notes, one line each."""
+"""The result of a corpus check in words: errors, warnings and notes, one line each."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from recipe_mtlvae.errors import Fault
 
 
 def errors(check: CorpusCheck) -> list[Fault]:
-    """What training and scoring cannot continue with."""
+    """Return the faults with which training and scoring cannot continue."""
     faults = [*check.unlisted, *(fault for split in check.splits for fault in split.faults)]
     return faults + leaks(check)
 
 
 def leaks(check: CorpusCheck) -> list[Fault]:
-    """Those of the errors that are recordings both learned from and tested on."""
+    """Return the faults of recordings that are both in training and in test splits; `errors` includes them."""
     return list(_leaks(check))
 
 
 def warnings(check: CorpusCheck) -> list[str]:
-    """What a user should know and may leave as it is."""
+    """Return what a user should know, but may leave as it is."""
     found = [f"{split.name}: {text}" for split in check.splits for text in _split_warnings(split, check)]
     places = {split.name: place for place, split in enumerate(check.splits)}
     for (one, other), (count, first) in _shared(check).items():
@@ -37,15 +37,15 @@ def warnings(check: CorpusCheck) -> list[str]:
 
 
 def notes(check: CorpusCheck) -> list[str]:
-    """What else was seen."""
+    """Return what else was noticed."""
     return [f"{split.name}: {text}" for split in check.splits for text in _split_notes(split, check)]
 
 
 def _unlearnable(check: CorpusCheck) -> Iterator[str]:
-    """What training and selection lack; a split whose task is off trains nothing."""
+    """What training and selection lack. A split whose task is not trained does not count as training data."""
     labelled = [split for split in check.splits if split.labels != "none"]
     trained = [split for split in labelled if split.role == "train" and _is_on(split, check)]
-    unseen: dict[str, list[str]] = {}  # by the splits that do have them
+    unseen: dict[str, list[str]] = {}  # labels, by the splits that have them
     for label in check.classes if trained else ():
         if not any(split.classes[label].clips for split in trained):
             elsewhere = " and ".join(split.name for split in labelled if split.classes[label].clips)
@@ -65,7 +65,7 @@ def _is_on(split: SplitCheck, check: CorpusCheck) -> bool:
 
 
 def label_hints(labels: Sequence[str]) -> list[str]:
-    """Labels that look as if they were written wrongly."""
+    """Return hints about labels that look misspelt or wrongly separated."""
     alike: dict[str, list[str]] = {}
     for label in labels:
         alike.setdefault(folded(label), []).append(label)
@@ -159,7 +159,7 @@ def _leaks(check: CorpusCheck) -> Iterator[Fault]:
 
 
 def _is_leak(check: CorpusCheck, one: str, other: str) -> bool:
-    """Whether one of two splits is learned from, and the other one tests."""
+    """Whether one of two splits is for training and the other for test."""
     return {_role(check, one), _role(check, other)} == {"train", "test"}
 
 
@@ -168,9 +168,9 @@ def _role(check: CorpusCheck, name: str) -> str:
 
 
 def _shared(check: CorpusCheck) -> dict[tuple[str, str], tuple[int, str]]:
-    """By two splits: how many clips of the first are in the second too (twice the same: beside one that is kept).
+    """By pair of splits: the number of clips of the first that are also in the second, and an example.
 
-    With an example of each.
+    For a split paired with itself, it is the number of clips that are copies of others, which do not count.
     """
     counts: Counter[tuple[str, str]] = Counter()
     examples: dict[tuple[str, str], str] = {}

@@ -1,7 +1,7 @@
-"""The stats of every recording of a split, on all cores; a second time only of those that have changed.
+"""Statistics of every recording of a split, computed on all cores; a later check computes only those that changed.
 
-What was found is kept in `.checked/<split>.jsonl` below the corpus: a line a recording, keyed by name, size and time of
-change. Lines are only ever added, so that a killed check goes on where it was; a torn one is read over.
+They are stored in `.checked/<split>.jsonl` below the corpus: one line per recording, keyed by its name, size and
+modification time. A check only appends lines, so that it continues where it was killed; an incomplete line is ignored.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from recipe_mtlvae.files import atomic_write, file_stamp
 from recipe_mtlvae.machine import cores
 
 FOLDER = ".checked"
-_FORMAT = "recipe_mtlvae check 2"  # raised when the same file gives other stats
-_CHUNK = 64  # recordings to one task
-Key = tuple[int, int]  # bytes, time of change in ns
+_FORMAT = "recipe_mtlvae check 2"  # to be raised when the same file gives other statistics
+_CHUNK = 64  # recordings per task
+Key = tuple[int, int]  # bytes, modification time in ns
 ScanResult = AudioStats | Fault
 
 
 def scan(
     clips: Sequence[Clip], cache: Path, workers: int | None = None, count: Callable[[int], Any] = lambda clips: None
 ) -> Iterator[tuple[Clip, ScanResult]]:
-    """Each recording's stats, or what is wrong with it, in the clips' order; `count` is called with how many are done.
+    """Yield each clip with its recording's statistics or fault, in order.
 
-    workers: threads; None: one a core. Threads are enough: decoding and hashing leave Python's lock free.
+    workers: threads; None: one per core. Threads suffice, since decoding and hashing release Python's lock. count: is
+    called with the number of clips done since its last call.
     """
     known, lines = _read(cache)
     keys = {clip.name: file_stamp(clip.path) for clip in clips}
@@ -86,17 +87,17 @@ def _line(name: str, key: Key, scanned: ScanResult) -> str:
 
 
 def _append(cache: Path, lines: Iterable[str]) -> None:
-    """A cache that cannot be written (a disk that is full, or another's) costs time, and nothing else."""
+    """Append lines to the cache. If it cannot be written (a full disk, another user's), only time is lost."""
     with contextlib.suppress(OSError):
         cache.parent.mkdir(exist_ok=True)
         with cache.open("a", encoding="utf-8") as file:
             if not file.tell():
                 file.write(_FORMAT)
-            file.write("\n" + "\n".join(lines))  # the line's end goes before it: a torn line ends here
+            file.write("\n" + "\n".join(lines))  # \n comes first: it also ends an incomplete line
 
 
 def _read(cache: Path) -> tuple[dict[str, tuple[Key, ScanResult]], int]:
-    """What is known, by name, of several lines the last one; and how many lines there are."""
+    """Return what the cache holds by name (the last line counts), and its number of lines."""
     known: dict[str, tuple[Key, ScanResult]] = {}
     number = 0
     with contextlib.suppress(OSError), cache.open(encoding="utf-8", errors="replace") as lines:
@@ -112,7 +113,7 @@ def _read(cache: Path) -> tuple[dict[str, tuple[Key, ScanResult]], int]:
 
 
 def _is_valid(found: list[Any]) -> bool:
-    """Whether this is a line's content as _line writes it: the file may be anybody's."""
+    """Whether `found` is the content of a line as _line writes it: others may have written the file."""
     if len(found) == 2:
         return all(isinstance(part, str) for part in found)
     numbers, texts = found[:5], found[5:]
@@ -121,7 +122,7 @@ def _is_valid(found: list[Any]) -> bool:
 
 
 def _tidy(cache: Path, lines: int, keys: Mapping[str, Key]) -> None:
-    """Rewrite the cache once most of its lines are of recordings that have changed or are gone."""
+    """Rewrite the cache if most of its lines are about recordings that have changed or are gone."""
     if lines <= 2 * len(keys) + _CHUNK:
         return
     kept = [_line(name, *entry) for name, entry in _read(cache)[0].items() if keys.get(name) == entry[0]]

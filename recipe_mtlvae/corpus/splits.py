@@ -1,4 +1,4 @@
-"""A corpus on disk: its classes, its splits by name and by role, and the files of each."""
+"""A corpus on disk: its classes, its splits by name and role, and the files of each split."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ _LINK_HINT = "put the file there, or name the folder that it leads to in data.re
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """What a split's metadata and audio folder hold, before any audio is read."""
+    """The content of a split's metadata and audio folder, before any audio is read."""
 
     name: str
-    clips: list[Clip]  # sorted by name: valid rows, audio on disk
+    clips: list[Clip]  # sorted by name: valid rows with audio on disk
     expected: int  # clips that the metadata name
-    missing: list[str] = field(default_factory=list)  # valid rows, audio not on disk
+    missing: list[str] = field(default_factory=list)  # valid rows without audio on disk
     ignored: list[str] = field(default_factory=list)  # files that are not audio by their name
     unnamed: list[str] = field(default_factory=list)  # audio on disk that the metadata do not name
-    respelt: list[str] = field(default_factory=list)  # valid rows, whose audio's names are composed otherwise
+    respelt: list[str] = field(default_factory=list)  # valid rows whose file names have another Unicode form
     faults: list[Fault] = field(default_factory=list)
 
 
 def of_role(splits: Mapping[str, SplitConf], *roles: str) -> list[str]:
-    """The names of the splits of these roles: of the first role, then of the next, each in the order of the YAML."""
+    """Return the names of the splits with the first role, then with the next one, each in the order of the YAML."""
     return [name for role in roles for name, split in splits.items() if split.role == role]
 
 
 def scored_splits(conf: Conf) -> list[str]:
-    """The splits whose truth stage 3 holds scores against: test splits, then select splits, with strong labels."""
+    """Return the splits that stage 3 scores: test splits, then select splits, of those with strong labels."""
     return [name for name in of_role(conf.data.splits, "test", "select") if conf.data.splits[name].labels == "strong"]
 
 
 def main_split(conf: Conf) -> str | None:
-    """The first scored test split, whose figures stand for the run's; None where no test split has strong labels."""
+    """Return the first scored test split, whose results represent the run; None if no test split has strong labels."""
     return next((name for name in scored_splits(conf) if conf.data.splits[name].role == "test"), None)
 
 
 class Corpus:
-    """A corpus, opened once by a stage: each table is read once, each folder listed once, when first asked for."""
+    """A corpus, opened once per stage. Each table is read once and each folder listed once, when first needed."""
 
     def __init__(self, conf: Conf, root: Path) -> None:
         self.conf = conf
@@ -58,7 +58,7 @@ class Corpus:
 
     @cached_property
     def evaluation(self) -> Path | None:
-        """Audio of the challenge's evaluation set: data.evaluation, else the corpus's own folder where it has one."""
+        """The audio folder of the challenge's evaluation set: data.evaluation, or the corpus's own, or None."""
         if self.conf.data.evaluation is not None:
             return Path(self.conf.data.evaluation).resolve()
         own = self.root / "audio" / "eval" / EVALUATION
@@ -66,7 +66,7 @@ class Corpus:
 
     @cached_property
     def splits(self) -> dict[str, SplitConf]:
-        """The configuration's, and the evaluation set where there is one: a test split without labels or metadata."""
+        """The configured splits and, if there is one, the evaluation set: a test split without labels or metadata."""
         splits = dict(self.conf.data.splits)
         if self.evaluation:
             audio = str(self.evaluation)
@@ -75,9 +75,9 @@ class Corpus:
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The event classes: the configuration's, else every label in the metadata, sorted.
+        """The event classes: those configured, or else every label in the metadata, sorted.
 
-        Raises RecipeError where metadata cannot be read, with the faults of all files.
+        Raises RecipeError with the faults of all files if metadata cannot be read, and if there is no label.
         """
         if self.conf.data.classes is not None:
             return self.conf.data.classes
@@ -96,13 +96,13 @@ class Corpus:
         return tuple(sorted(found))
 
     def audio(self, name: str) -> Path:
-        """The folder of a split's audio."""
+        """Return the folder of a split's audio."""
         return self.root / self.splits[name].audio
 
     def files(self, name: str) -> SplitFiles:
-        """List a split's clips; faults are in the result.
+        """List a split's clips. Faults are in the result.
 
-        Raises RecipeError where nothing can be read: no such split, no file, other columns, no evaluation audio.
+        Raises RecipeError if nothing can be read: no such split, no file, other columns, no evaluation audio.
         """
         if name not in self.splits:
             hint = "give data.evaluation=DIR" if name == EVALUATION else f"the splits are {', '.join(self.splits)}"
@@ -112,7 +112,7 @@ class Corpus:
         return self._files[name]
 
     def all_files(self) -> tuple[list[SplitFiles], list[Fault]]:
-        """All splits that can be listed, and why the others cannot."""
+        """Return all splits that can be listed, and why the others cannot."""
         files, faults = [], []
         for name in self.splits:
             try:
@@ -122,7 +122,7 @@ class Corpus:
         return self._without_named(files), faults
 
     def _without_named(self, files: Sequence[SplitFiles]) -> list[SplitFiles]:
-        """Splits may share a folder of audio: what one of them names is named for the others too."""
+        """Of splits that share an audio folder, leave out of `unnamed` the files that another one of them names."""
         named: dict[Path, set[str]] = {}
         for listed in files:
             named.setdefault(self.audio(listed.name), set()).update(clip.name for clip in listed.clips)
@@ -134,7 +134,7 @@ class Corpus:
     def _table(self, name: str) -> Metadata:
         if name not in self._tables:
             split, data = self.splits[name], self.conf.data
-            # without classes in the configuration any label is one
+            # Without configured classes, every label is a class
             self._tables[name] = read_metadata(self.root / split.metadata, split.labels, data.classes, data.table)
         return self._tables[name]
 
@@ -178,10 +178,10 @@ class Corpus:
 
 
 def leads_out(clip: Clip, homes: Iterable[Path], allowed: Iterable[str] = ()) -> bool:
-    """Whether a clip is a symbolic link out of the corpus.
+    """Whether a clip is a symbolic link that leads out of the corpus.
 
-    homes: the corpus's folders of audio, where links may end. allowed: folders that links may name, even where those
-    hold further links.
+    homes: the corpus's audio folders, in which links may end. allowed: folders to which links may point, even if these
+    contain further links.
     """
     if not clip.path.is_symlink():
         return False
@@ -193,8 +193,8 @@ def leads_out(clip: Clip, homes: Iterable[Path], allowed: Iterable[str] = ()) ->
 
 
 def training_events(events: Sequence[Event], duration: float) -> tuple[Event, ...]:
-    """Events cut at the clip's end (seconds), with overlapping or touching ones of one class merged; in time order.
+    """Return the events cut at the clip's `duration` (seconds); overlapping or touching ones of a class are merged.
 
-    For training alone: scores are computed on the truth as published.
+    They are in time order, and for training alone: metrics are computed on the ground truth as published.
     """
     return tuple(merge_events(cut_events(events, duration)))
