@@ -8,9 +8,9 @@ import pytest
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.scoring.f1 import f1, macro
 from recipe_mtlvae.scoring.intervals import Interval, draw, interval, resample
-from recipe_mtlvae.scoring.metrics import figures
+from recipe_mtlvae.scoring.metrics import clip_statistics, figures
 from recipe_mtlvae.scoring.scenarios import metric_keys
-from recipe_mtlvae.scoring.scores import ScoreFolder
+from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 from tests.simulated import CLASSES, simulate, statistics_of
 
 
@@ -55,6 +55,16 @@ def test_class_that_is_not_drawn_is_left_out(simulated: tuple) -> None:
     for name in metric_keys():
         assert np.isnan(found.per_class[name][0, CLASSES.index("Speech")])
         assert found.macro[name][0] == pytest.approx(expected.macro[name], abs=1e-9), name
+
+
+def test_a_class_whose_truth_lies_past_the_end_of_its_clip_counts_as_0() -> None:
+    folder = ScoreFolder(("Cat", "Dog"), {"a": ClipScores(np.arange(3.0), np.full((2, 2), 0.7))})
+    truth = {"a": [Event(0.0, 1.0, "Dog"), Event(2.5, 3.0, "Cat")]}
+    statistics = clip_statistics(folder, {"a": [Event(0.0, 1.0, "Dog")]}, truth, {"a": 2.0})
+    once = resample(statistics, np.ones((1, 1)))
+    assert figures(statistics).macro["segment_f1"] == 0.5
+    assert once.macro["segment_f1"].tolist() == [0.5]
+    assert once.per_class["segment_f1"].tolist() == [[0.0, 1.0]]
 
 
 def test_resample_without_any_event_is_left_out_of_the_interval() -> None:

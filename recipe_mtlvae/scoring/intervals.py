@@ -59,13 +59,16 @@ def resample(statistics: ClipStatistics, weights: np.ndarray) -> Resamples:
     """Compute the figures of each resample; `weights` (samples, clips) from `draw`. All ones give metrics.figures."""
     weights = weights.astype(np.float64)  # matrix products of integers are slow
     found = Resamples(statistics.clips, statistics.classes, {}, {})
+    is_drawn = weights @ _truth_totals(statistics)[0] > 0  # (samples, classes)
     for metric in scenarios.METRICS:
         name = metric.key
         if metric.is_psds:
             found.macro[name], found.per_class[name] = _psds(statistics, name, metric.scenario, weights)
         else:
             counts = statistics.f1[name]
-            found.per_class[name] = f1(weights @ counts.tps, weights @ counts.fps, weights @ counts.references)
+            values = f1(weights @ counts.tps, weights @ counts.fps, weights @ counts.references)
+            # 0 for a class whose truth all lies past the end of its clips, as in metrics.Counts.f1
+            found.per_class[name] = np.where(is_drawn, np.nan_to_num(values), np.nan)
             found.macro[name] = macro(found.per_class[name])
     return found
 
