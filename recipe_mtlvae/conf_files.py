@@ -43,7 +43,9 @@ def load_yaml(text: str) -> Any:
         node = loader.get_single_node()
         if is_too_large(node):
             raise yaml.YAMLError(f"expected at most {MOST_VALUES:,} values, with aliases written out")
-        return None if node is None else loader.construct_document(node)
+        content = None if node is None else loader.construct_document(node)
+        repr(content)  # raises ValueError for an integer with too many digits to be shown in any message
+        return content
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise yaml.YAMLError(f"a value that cannot be read ({str(error)[:80]})") from None
     finally:

@@ -84,6 +84,24 @@ def test_an_alias_bomb_in_the_meta_file_stays_small(tmp_path: Path) -> None:
     assert max(map(len, found)) < 1000
 
 
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        ("9" * 400, []),
+        ("-" + "9" * 400, ["system.complexity.MACS: expected a number of at least 0, got -999"]),
+        ("-0x" + "f" * 5000, ["not valid YAML: a value that cannot be read (Exceeds the limit (4300 digits)"]),
+    ],
+)
+def test_an_integer_that_no_float_or_message_can_hold_is_no_traceback(
+    tmp_path: Path, number: str, expected: list[str]
+) -> None:
+    text = good()[META].replace("MACS: 250000000.0", f"MACS: {number}")
+    assert number in text
+    found = faults(tmp_path, {**good(), META: text})
+    assert len(found) == len(expected)
+    assert all(words in fault for words, fault in zip(expected, found, strict=True))
+
+
 def test_what_is_no_package_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_text("not a zip")
     with pytest.raises(RecipeError, match=r"a\.zip: expected a zip file or a folder"):

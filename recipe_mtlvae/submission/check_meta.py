@@ -204,7 +204,7 @@ def _check_value(document: Document, key: Key, kind: str, results: Results) -> N
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and value >= 0
+    return type(value) in (int, float) and 0 <= value < math.inf
 
 
 def _show(value: Any) -> str:
