@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from tests.package_2022 import (
     unpack,
     with_row,
     without,
+    write,
 )
 
 
@@ -47,6 +49,18 @@ def test_four_systems_are_allowed_and_five_are_not(tmp_path: Path) -> None:
     assert faults(tmp_path, files) == []
     files |= system("Roe_TUX_task4_1")
     assert re.search("5 systems, at most 4 are allowed", "\n".join(faults(tmp_path, files)))
+
+
+def test_without_a_limit_every_system_is_checked(tmp_path: Path) -> None:
+    rules = read_profile().rules
+    profile = dataclasses.replace(
+        read_profile(), rules=dataclasses.replace(rules, systems=dataclasses.replace(rules.systems, refuse=None))
+    )
+    labels = [f"Doe_TUX_task4_{i}" for i in range(1, 5)]
+    files = good() | {name: text for label in labels for name, text in system(label).items()}
+    files[f"{labels[-1]}/{labels[-1]}.output.tsv"] = "nothing\n"
+    found = [str(fault) for fault in check_package(write(tmp_path / "package.zip", files), profile).faults]
+    assert len(found) == 1 and "task4_4.output.tsv:1: expected the tab-separated columns" in found[0]
 
 
 def test_columns_are_found_by_name_and_the_toolkit_s_index_is_harmless(tmp_path: Path) -> None:

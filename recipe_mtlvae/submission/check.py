@@ -65,8 +65,8 @@ def check_package(path: Path, profile: Profile) -> CheckReport:
         results.faults += _strange(str(path), [f"{folder}/" for folder in hidden], "folders")
         labels = sorted(folder for folder in folders if folder and folder not in hidden)
         _check_root(package, folders.get("", []), labels, profile, results)
-        most = max(profile.rules.systems.refuse or 0, profile.rules.systems.warn or 0, 1)
-        for label in labels[: 2 * most]:
+        most = profile.rules.systems.refuse
+        for label in labels if most is None else labels[: 2 * max(most, 1)]:  # more than `most` is a fault already
             _check_system(package, label, folders[label], profile, results)
     unverified = None
     if not profile.verified:
