@@ -193,6 +193,12 @@ def test_what_the_validator_of_2024_lets_pass_is_a_warning(tmp_path: Path, name:
     assert [text for text in map(str, report.warnings) if re.search(line, text)], report.warnings
 
 
+def test_folders_that_cannot_be_read_are_not_said_to_be_equal(tmp_path: Path) -> None:
+    report = check(tmp_path, good() | {output(run, i): "x" for run in (1, 2) for i in range(CLIPS)})
+    assert len(report.faults) == 2 * CLIPS
+    assert report.warnings == ()
+
+
 def test_a_rehearsal_of_2024_says_what_is_left(tmp_path: Path) -> None:
     files = edit(lambda m: m["submission"].update(notes="REHEARSAL, not for submission: a trial"))
     files = {name: text for name, text in files.items() if "clip2" not in name and "run3" not in name}

@@ -19,7 +19,7 @@ class CheckedFolder:
 
     folder: str
     clips: frozenset[str]
-    digest: int  # checksum of all its scores
+    digest: int | None  # checksum of all its scores; None if no file could be read
 
 
 def check_scores(
@@ -36,7 +36,7 @@ def check_scores(
     if rules.clips is not None and len(tables) != rules.clips:
         what = f"expected {rules.clips} score files, one for each clip of the evaluation set, got {len(tables)}"
         results.left.append(Fault(what, path=f"{folder}/"))
-    expected, digest = set(rules.classes), 0
+    expected, digest = set(rules.classes), None
     low = high = 0.0
     for number, name in enumerate(tables):
         try:
@@ -48,7 +48,7 @@ def check_scores(
             for fault in error.faults:
                 faults.add(fault.what.partition(",")[0][:40], fault)
             continue
-        digest = zlib.crc32(content, digest)
+        digest = zlib.crc32(content, digest or 0)
         if number == 0 and rehearsal and set(columns) != expected:
             what = f"the columns are not the challenge's: {_difference(columns, expected)}"
             results.left.append(Fault(what, "", name, 1))
@@ -80,7 +80,9 @@ def copies(folders: Sequence[CheckedFolder]) -> list[Fault]:
     """Find folders with equal scores. Each run is a training of its own, so one run was probably packed twice."""
     found = []
     for i, one in enumerate(folders):
-        if same := next((other for other in folders[:i] if other.clips and other.digest == one.digest), None):
+        if same := next(
+            (other for other in folders[:i] if one.digest is not None and other.digest == one.digest), None
+        ):
             what = f"the same scores as {same.folder.rpartition('/')[2]}/"
             found.append(Fault(what, "each run is a training of its own", f"{one.folder}/"))
     return found
