@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 import re
 from array import array
@@ -63,9 +65,12 @@ def check_nested(higher: EventFile, lower: EventFile) -> list[Fault]:
     what = f"the event is in none of {where}: the two are not thresholds of the same scores"
     for key, events in higher.events.items():
         below = lower.events.get(key, array("d"))
-        spans = list(zip(below[1::3], below[2::3], strict=True))
+        spans = sorted(zip(below[1::3], below[2::3], strict=True))
+        onsets = [onset for onset, _ in spans]
+        reached = list(itertools.accumulate((offset for _, offset in spans), max, initial=-math.inf))
         for line, onset, offset in zip(events[::3], events[1::3], events[2::3], strict=True):
-            if not any(low <= onset + TOLERANCE and offset <= high + TOLERANCE for low, high in spans):
+            # the latest offset of the events that begin no later than this one
+            if offset > reached[bisect.bisect_right(onsets, onset + TOLERANCE)] + TOLERANCE:
                 faults.add("not nested", Fault(what, "", higher.name, int(line)))
     return faults.all()
 
