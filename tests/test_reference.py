@@ -134,6 +134,26 @@ def test_the_clip_list_hash_tells_clip_lists_apart():
     assert REFERENCE.clip_list_hash == same.clip_list_hash
 
 
+@pytest.mark.parametrize(
+    ("duration", "event", "expected"),
+    [
+        ("NaN", '[0, 1, "Dog"]', "1"),
+        ("0", '[0, 1, "Dog"]', "1"),
+        ("1" + "0" * 400, '[0, 1, "Dog"]', "1"),
+        ("10", '["0", "1", "Dog"]', "1"),
+        ("10", '[1, 1, "Dog"]', "1"),
+        ("10", "[0, 1, 2]", "1"),
+        ("10", '[0, 1, "Dog"]', "0"),
+        ("10", '[0, 1, "Dog"]', "Infinity"),
+    ],
+)
+def test_a_written_reference_with_other_values_is_refused(tmp_path, duration, event, expected):
+    file = tmp_path / "truth.json"
+    file.write_text(f'{{"expected": {expected}, "clips": {{"a": {{"duration": {duration}, "events": [{event}]}}}}}}')
+    with pytest.raises(RecipeError, match=r"truth.json: expected the truth of a run, as stage 3 writes it"):
+        read_written_reference(file)
+
+
 def test_a_written_reference_is_read_back(tmp_path):
     truth = {"a": [Event(0.5, 1.25, "Dog")], "b": []}
     reference = Reference(truth, {"a": 10.0, "b": 9.5}, 3)

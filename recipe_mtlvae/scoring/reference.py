@@ -92,14 +92,22 @@ def read_written_reference(file: Path) -> Reference:
     try:
         content = json.loads(read_text(file))
         clips = content["clips"]
-        truth = {clip: [Event(*event) for event in entry["events"]] for clip, entry in clips.items()}
+        truth = {clip: [_event(*event) for event in entry["events"]] for clip, entry in clips.items()}
         durations = {clip: float(entry["duration"]) for clip, entry in clips.items()}
+        if not all(0 < seconds < np.inf for seconds in durations.values()) or content["expected"] < 1:
+            raise ValueError("a duration or the number of clips")
         return Reference(truth, durations, int(content["expected"]))
     except FileNotFoundError:
         raise fail("this run does not carry its truth", "give --ground_truth and --durations", file) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, ArithmeticError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"expected the truth of a run, as stage 3 writes it ({type(error).__name__})"
         raise fail(what, "give --ground_truth and --durations", file) from None
+
+
+def _event(onset: float, offset: float, label: str) -> Event:
+    if not 0 <= onset < offset < np.inf or not isinstance(label, str):
+        raise ValueError("an event")
+    return Event(onset, offset, label)
 
 
 def attach(scores: ScoreFolder, reference: Reference, allow_missing: bool) -> Attached:
