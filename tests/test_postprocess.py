@@ -74,6 +74,8 @@ def folder(*edges: list[float]) -> ScoreFolder:
 
 def test_a_clip_may_end_in_a_shorter_window():
     assert step_seconds(folder([0.0, 0.5, 1.0, 1.2], [0.0, 0.5, 1.0])) == 0.5
+    assert step_seconds(folder([0.0, 0.5, 1.0, 1.2], [0.0, 0.3])) == 0.5
+    assert step_seconds(folder([0.0, 0.5], [0.0, 0.5])) == 0.5
 
 
 def test_windows_of_unequal_length_cannot_be_filtered():

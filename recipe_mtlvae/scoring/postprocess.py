@@ -88,7 +88,10 @@ def step_seconds(folder: ScoreFolder) -> float:
 
     Raises RecipeError if window lengths differ: a median filter in seconds would then have no fixed number of steps.
     """
-    lengths = np.concatenate([np.diff(item.edges)[: max(len(item.scores) - 1, 1)] for item in folder.clips.values()])
+    windows = [np.diff(item.edges) for item in folder.clips.values()]
+    lengths = np.concatenate([own[:-1] for own in windows])
+    if not len(lengths):  # one window in each clip
+        lengths = np.concatenate(windows)
     step = float(np.median(lengths))
     if np.abs(lengths - step).max() > 1e-3 * step:
         what = f"windows from {lengths.min():g} to {lengths.max():g} s long: a median filter needs equal ones"
