@@ -7,12 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from recipe_mtlvae.conf import load_conf
 from recipe_mtlvae.errors import RecipeError
-from recipe_mtlvae.submission.profile import fill, plain, profile_file, read_profile, thresholds_of
+from recipe_mtlvae.submission.outputs import event_files
+from recipe_mtlvae.submission.profile import MAX_POINTS, fill, plain, profile_file, read_profile, thresholds_of
 
 
 def test_fifty_thresholds_are_odd_hundredths() -> None:
     assert [f"{threshold:.2f}" for threshold in thresholds_of(50)] == [f"0.{i:02d}" for i in range(1, 100, 2)]
+
+
+def test_operating_points_whose_files_would_replace_each_other_are_refused() -> None:
+    assert len({f"{threshold:.2f}" for threshold in thresholds_of(MAX_POINTS)}) == MAX_POINTS
+    conf = load_conf(settings=["postprocess.operating_points=100"])
+    with pytest.raises(
+        RecipeError, match="operating_points: expected at most 99 for a package, got 100; the challenge"
+    ):
+        event_files(None, None, conf, read_profile())
 
 
 def test_labels_are_plain_ascii() -> None:
@@ -49,6 +60,13 @@ KIND = "rules.values.results.devtest.desed.PSDS1: 'decimal': expected one of num
         ("2024", 'label: "[^_./#]+_', 'label: "(', "rules.label: not a regular expression"),
         ("2024", "[training, devtest]", "[training, lunch]", "package.energy_phases.1"),
         ("2024", "runs: 3", "runs: 0", "package.runs"),
+        ("2022", "  operating_points: 50", "  operating_points: 0", "rules.operating_points: expected 1 to 99, got 0"),
+        (
+            "2022",
+            "  operating_points: 50",
+            "  operating_points: 100",
+            "rules.operating_points: expected 1 to 99, got 100",
+        ),
     ],
 )
 def test_a_profile_is_checked_when_it_is_read(tmp_path: Path, year: str, old: str, new: str, words: str) -> None:

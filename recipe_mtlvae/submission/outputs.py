@@ -8,10 +8,11 @@ import numpy as np
 
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.corpus.names import stem_of
+from recipe_mtlvae.errors import fail
 from recipe_mtlvae.inputs.prepared import Split
 from recipe_mtlvae.scoring.postprocess import median_filter, stretches
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder, score_text
-from recipe_mtlvae.submission.profile import Profile, fill, thresholds_of
+from recipe_mtlvae.submission.profile import MAX_POINTS, Profile, fill, thresholds_of
 
 Files = dict[str, bytes | Callable[[], bytes]]  # by name; score files are made as they are written
 
@@ -31,6 +32,9 @@ def event_files(split: Split, scores: ScoreFolder, conf: Conf, profile: Profile)
     if patterns.events is not None:
         wanted[fill(patterns.events, names)] = conf.postprocess.threshold
     if patterns.operating_points is not None:
+        if (points := conf.postprocess.operating_points) > MAX_POINTS:
+            what = f"postprocess.operating_points: expected at most {MAX_POINTS} for a package, got {points}"
+            raise fail(what, f"the challenge asks for {profile.rules.operating_points}")
         for threshold in thresholds_of(conf.postprocess.operating_points):
             wanted[fill(patterns.operating_points, {**names, "threshold": f"{threshold:.2f}"})] = threshold
     content = [["\t".join(columns) + "\n"] for _ in wanted]

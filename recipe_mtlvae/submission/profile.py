@@ -21,6 +21,7 @@ UNACCENTED = str.maketrans(
 )
 # Kinds of values in the meta file; `texts` is a text or a list of texts, `anything` includes null
 KINDS = ("number", "integer", "float", "text", "texts", "anything")
+MAX_POINTS = 99  # operating points: more of them would not differ in the two decimals that file names have
 REHEARSAL = "REHEARSAL, not for submission"  # how `submission.notes` begins in a rehearsal's meta file
 
 
@@ -158,6 +159,9 @@ def read_profile(file: Path = DEFAULT_PROFILE) -> Profile:
         if name not in KINDS or other not in ("", "null", "missing"):
             what = f"rules.values.{key}: {kind!r}: expected one of {', '.join(KINDS)}, with `or null` or `or missing`"
             raise fail(what, path=file)
+    points = profile.rules.operating_points
+    if profile.package.operating_points is not None and not 0 < points <= MAX_POINTS:
+        raise fail(f"rules.operating_points: expected 1 to {MAX_POINTS}, got {points}", path=file)
     if sum(author.corresponding for author in profile.authors) != 1:
         raise fail("authors: expected exactly one with `corresponding: true`", path=file)
     author = profile.corresponding
