@@ -85,14 +85,25 @@ def test_an_unwritable_file_does_not_end_the_run(tracker, tmp_path, capsys):
     assert "the energy of training is not measured: FileExistsError" in capsys.readouterr().err
 
 
-def test_of_an_unreadable_energy_file_a_training_that_goes_on_is_unknown(tracker, energy_file, capsys):
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        '{"training": {"kwh": "3"}}',
+        '{"training": {"seconds": [1]}}',
+        '{"training": {"records": 5}}',
+        '{"training": {"nodes": []}}',
+        '{"training": {"nodes": {"0": 3}}}',
+    ],
+)
+def test_of_a_damaged_energy_file_a_training_that_goes_on_is_unknown(tracker, energy_file, capsys, content):
     energy_file.parent.mkdir()
-    energy_file.write_text("{")
+    energy_file.write_text(content)
     for phase in ("training", "validation"):
         with measured(energy_file, phase, CONF):
             pass
     assert read(energy_file)["validation"]["kwh"] == 3.0
     assert read(energy_file)["training"]["kwh"] is None
     assert read(energy_file)["training"]["reason"] == "an earlier part: energy.json was damaged"
-    assert energy_file.with_name("energy.json.damaged").read_text() == "{"
+    assert energy_file.with_name("energy.json.damaged").read_text() == content
     assert capsys.readouterr().err == f"warning: {energy_file}: damaged; the energy so far is not known\n"

@@ -25,8 +25,7 @@ MEASURE_SECONDS = 15
 SAVE_EVERY = 2  # after this many measurements: a killed run loses at most half a minute
 ENERGIES = ("kwh", "cpu_kwh", "gpu_kwh", "ram_kwh")
 SUMS = ("seconds", *ENERGIES)
-# codecarbon's CPU modes that measure; all other modes are estimates
-COUNTERS = ("intel_rapl", "windows_emi", "intel_power_gadget")
+COUNTERS = ("intel_rapl", "windows_emi", "intel_power_gadget")  # codecarbon's CPU modes that measure, not estimate
 
 
 @contextlib.contextmanager
@@ -96,11 +95,19 @@ def _share(start: float, end: float, spans: Sequence[tuple[float, float]]) -> fl
 def read_energy(file: Path) -> dict[str, dict[str, Any]]:
     """Return the figures by phase; an empty dict if the file is missing or damaged."""
     content = read_json(file)
-    if isinstance(content, dict) and all(isinstance(entry, dict) for entry in content.values()):
+    if isinstance(content, dict) and all(map(_is_entry, content.values())):
         return content
     if file.exists():
         warn(f"{file}: damaged; the energy so far is not known")
     return {}
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(name), int | float | None) for name in SUMS):
+        return False
+    records, nodes = entry.get("records", []), entry.get("nodes", {})
+    is_right = isinstance(records, list) and all(isinstance(record, dict) for record in records)
+    return is_right and isinstance(nodes, dict) and all(map(_is_entry, nodes.values()))
 
 
 def _earlier_part(file: Path, phase: str, node: int) -> dict[str, Any] | None:
