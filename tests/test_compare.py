@@ -145,7 +145,7 @@ def test_class_that_is_never_detected_is_said(tmp_path: Path, capsys: pytest.Cap
     scores = ScoreFolder(("Cat", "Dog"), {"a": ClipScores(edges, np.eye(10, 2, -1))})
     scores.clips["a"].scores[:, 1] = 0.0
     measure(prepare(scores, reference, 0.5), "test", tmp_path / "m.json", tmp_path / "c.json")
-    assert "never detected: Dog; F1 of a class that is there and never detected counts as 0" in capsys.readouterr().out
+    assert "never detected: Dog; F1 of a class that occurs but is never detected counts as 0" in capsys.readouterr().out
 
 
 def test_class_that_one_of_several_runs_detects_is_not_never_detected(tmp_path: Path) -> None:

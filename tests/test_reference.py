@@ -60,7 +60,7 @@ def test_files_of_other_clips_are_refused(files):
 
 
 def test_clips_that_differ_in_their_suffix_alone_are_refused(files):
-    with pytest.raises(RecipeError, match="one name but for the suffix"):
+    with pytest.raises(RecipeError, match="the same name except for the suffix"):
         read_reference(*files(["a.wav\t0\t1\tCat"], ["a.wav\t10", "a.flac\t10"]), None)
 
 

@@ -64,7 +64,7 @@ def test_three_runs_make_a_package_of_2024_that_passes(stored: Path, profile_202
     report = check_package(submission.path, profile_2024)
     assert (report.faults, report.rehearsal) == ((), None)
     assert [str(warning).partition(": ")[2] for warning in report.warnings] == [
-        "2 measurements: right for a training that was continued; codecarbon appends when a run is repeated: "
+        "2 measurements: correct only for a training that was resumed; codecarbon appends when a run is repeated: "
         "one file a run"
     ] * 2
     folders = {f"{LABEL}_run{r}{kind}.output" for r in (1, 2, 3) for kind in ("", "_unprocessed")}

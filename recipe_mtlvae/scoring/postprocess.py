@@ -94,7 +94,9 @@ def step_seconds(folder: ScoreFolder) -> float:
         lengths = np.concatenate(windows)
     step = float(np.median(lengths))
     if np.abs(lengths - step).max() > 1e-3 * step:
-        what = f"windows from {lengths.min():g} to {lengths.max():g} s long: a median filter needs equal ones"
+        what = (
+            f"windows from {lengths.min():g} to {lengths.max():g} s long: a median filter needs windows of equal length"
+        )
         raise fail(what, "filter the scores before writing them")
     return round(step, 6)
 

@@ -121,7 +121,7 @@ def attach(scores: ScoreFolder, reference: Reference, allow_missing: bool) -> At
         what = f"{len(missing)} of {len(reference.durations)} clips have audio but no scores: {', '.join(missing[:3])}"
         raise fail(
             what + (" ..." if len(missing) > 3 else ""),
-            "write them; the score command can count them as event-free: --allow_missing",
+            "write these scores, or count the clips as event-free: --allow_missing of the score command",
         )
     silent = np.full((1, len(scores.classes)), -np.inf)  # below every threshold
     clips = {clip: ClipScores(np.array([0.0, reference.durations[clip]]), silent) for clip in missing}
@@ -134,7 +134,7 @@ def _by_id(by_name: Mapping[str, object], file: Path) -> dict:
     """Return the values by clip id: the name without suffix, which is also the name of the clip's score file."""
     result = {stem_of(name): value for name, value in by_name.items()}
     if len(result) < len(by_name):
-        raise fail("two clips have one name but for the suffix: their scores would share one file", path=file)
+        raise fail("two clips have the same name except for the suffix: their scores would share a file", path=file)
     return result
 
 
@@ -153,7 +153,7 @@ def _read_durations(file: Path) -> dict[str, float]:
     faults = []
     for number, name, text in rows:
         if name in durations:
-            faults.append(Fault(f"a second duration of {name}", "leave one", file, number))
+            faults.append(Fault(f"a second duration of {name}", "keep only one", file, number))
         try:
             durations[name] = float(text)
         except ValueError:

@@ -16,7 +16,7 @@ from recipe_mtlvae.text_table import text_table
 PACKAGES = ("sed_scores_eval", "numpy", "scipy", "pandas")  # whose versions affect the results
 
 ZERO_F1 = (
-    "F1 of a class that is there and never detected counts as 0, as in sed_scores_eval; "
+    "F1 of a class that occurs but is never detected counts as 0, as in sed_scores_eval; "
     "sed_eval and psds_eval leave the class out of the mean"
 )
 

@@ -81,7 +81,9 @@ def check_package(path: Path, profile: Profile) -> CheckReport:
 def _check_root(package: Package, names: list[str], labels: list[str], profile: Profile, results: Results) -> None:
     limit = profile.rules.systems
     if not labels:
-        results.faults.append(Fault("holds no system's folder", f"expected {profile.package.label}/", package.path))
+        results.faults.append(
+            Fault("contains no folder of a system", f"expected {profile.package.label}/", package.path)
+        )
     shown = f"{', '.join(labels[:20])}{', ...' * (len(labels) > 20)}"
     if limit.refuse is not None and len(labels) > limit.refuse:
         what = f"{len(labels)} systems, at most {limit.refuse} are allowed: {shown}"
@@ -180,7 +182,7 @@ def _check_energy(package: Package, label: str, rest: set[str], profile: Profile
         if len(rows) < 2 or MEASURED not in rows[0]:
             results.faults.append(Fault(f"expected codecarbon's CSV with the column {MEASURED}", path=name))
         elif len(rows) > 2:
-            what = f"{len(rows) - 1} measurements: right for a training that was continued"
+            what = f"{len(rows) - 1} measurements: correct only for a training that was resumed"
             hint = "codecarbon appends when a run is repeated: one file a run"
             results.warnings.append(Fault(what, hint, name))
 

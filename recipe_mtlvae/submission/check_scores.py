@@ -42,7 +42,7 @@ def check_scores(
         try:
             content = package.read(name, MAX_TABLE + 1)
             if len(content) > MAX_TABLE:
-                raise fail(f"over {MAX_TABLE} bytes: it is not read", path=name)
+                raise fail(f"over {MAX_TABLE} bytes: the file is not read", path=name)
             columns, clip = parse_scores(content, name)
         except RecipeError as error:
             for fault in error.faults:

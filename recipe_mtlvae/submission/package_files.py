@@ -92,7 +92,7 @@ def _of_folder(root: Path) -> Package:
             elif not file.is_dir():
                 faults.add("no file", Fault("expected a file", path=relative))
         if len(files) > MAX_FILES or size > MAX_BYTES:
-            what = f"more than {MAX_FILES} files or {MAX_BYTES} bytes: it is not read"
+            what = f"more than {MAX_FILES} files or {MAX_BYTES} bytes: the package is not read"
             return Package(root, {}, frozenset(), (Fault(what, path=root),))
     return Package(root, dict(sorted(files.items())), top, tuple(faults.all()))
 
