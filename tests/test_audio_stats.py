@@ -51,6 +51,8 @@ def test_the_same_samples_have_the_same_content_in_another_file_format_and_as_tw
     assert audio_stats(written(tmp_path / "Ya.wav", NOISE)).content == one
     assert audio_stats(written(tmp_path / "a.flac", NOISE)).content == one
     assert audio_stats(written(tmp_path / "b.wav", np.stack([NOISE, NOISE], axis=1))).content == one
+    for subtype in ("PCM_24", "PCM_32", "FLOAT", "DOUBLE"):
+        assert audio_stats(written(tmp_path / f"{subtype}.wav", NOISE / 32768, subtype=subtype)).content == one
 
 
 def test_one_other_sample_is_another_content(tmp_path):
@@ -147,7 +149,7 @@ def test_a_cache_of_another_writer_is_read_over(tmp_path, clips, line):
 def test_a_cache_of_another_version_is_made_anew(tmp_path, clips, read):
     cache = tmp_path / "cache.jsonl"
     list(scan(clips, cache))
-    cache.write_text(cache.read_text().replace("check 2", "check 0", 1))
+    cache.write_text(cache.read_text().replace("check 3", "check 0", 1))
     read.clear()
     list(scan(clips, cache))
     assert len(read) == len(clips)

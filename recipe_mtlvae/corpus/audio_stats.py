@@ -29,7 +29,7 @@ class AudioStats:
     peak: float  # largest magnitude of any channel; 1: full scale
     level: float  # largest magnitude of the channels' mean, which is the network's input
     clipped: float  # share of the samples in runs at full scale
-    content: str | None  # a hash of the samples, whatever the file's name and container; None if silent
+    content: str | None  # a hash of the samples in 16 bits, whatever the file's name and format; None if silent
     damage: str | None  # what is missing in the recording
 
     @property
@@ -54,7 +54,7 @@ def audio_stats(path: Path) -> AudioStats:
         while len(frames := recording.read(_BLOCK, dtype)):
             mono = to_mono(frames)
             check_samples(path, mono)
-            scanned.update(np.ascontiguousarray(mono if dtype == "float32" else np.rint(mono).astype(np.int16)))
+            scanned.update(np.rint(np.clip(mono * (32768 / full), -32768, 32767)).astype(np.int16))
             level = max(level, _largest(mono) / full)
             loudest = _largest(frames) / full
             peak = max(peak, loudest)

@@ -23,7 +23,7 @@ from recipe_mtlvae.files import atomic_write, file_stamp
 from recipe_mtlvae.machine import cores
 
 FOLDER = ".checked"
-_FORMAT = "recipe_mtlvae check 2"  # to be raised when the same file gives other statistics
+_FORMAT = "recipe_mtlvae check 3"  # to be raised when the same file gives other statistics
 _CHUNK = 64  # recordings per task
 Key = tuple[int, int]  # bytes, modification time in ns
 ScanResult = AudioStats | Fault
