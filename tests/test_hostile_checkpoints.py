@@ -42,6 +42,7 @@ def content(tmp_path_factory) -> dict[str, Any]:
         ("state_dict", None),
         ("epoch", None),
         ("epoch", float("inf")),
+        ("epoch", torch.zeros(2)),
         ("global_step", "x"),
         ("recipe", [1]),
         ("recipe", {"format": 1, "conf": [], "classes": []}),

@@ -21,6 +21,7 @@ from torch import nn
 from recipe_mtlvae.conf import Conf, conf_from_dict, conf_to_dict
 from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.files import atomic_write
+from recipe_mtlvae.interrupts import lacks_memory
 from recipe_mtlvae.systems import system_module
 
 FORMAT = 1
@@ -71,7 +72,9 @@ def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu")
         net = build_network(conf, len(classes))
     except RecipeError as error:
         raise fail(f"the checkpoint's configuration is of another version: {error}", path=path) from None
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
+        if lacks_memory(error):
+            raise
         raise fail(f"not a checkpoint of this recipe: {type(error).__name__} {error}", path=path) from None
     try:
         net.load_state_dict(weights)
