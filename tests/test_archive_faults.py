@@ -69,6 +69,15 @@ def test_every_recording_that_cannot_be_read_is_a_row_with_its_reason(scan, reco
     assert table[0] == ["path", "fault"] and len(table) == 7 and all(len(line) == 2 for line in table)
 
 
+def test_names_that_are_refused_stop_no_others_where_scores_are_kept(scan, recordings, tmp_path):
+    (recordings / os.fsdecode(b"\xff.wav")).write_bytes((recordings / "1.wav").read_bytes())
+    (recordings / "loop.wav").symlink_to("loop.wav")
+    assert scan(recordings, "--scores") == 1
+    found = {Path(row["path"]).name: row for row in rows(tmp_path)}
+    assert {name for name, row in found.items() if row["fault"]} == {"\\udcff.wav", "loop.wav"}
+    assert all((tmp_path / "out" / row["scores"]).exists() for row in found.values() if not row["fault"])
+
+
 def test_50_faults_are_shown_and_all_are_in_the_table(scan, tmp_path, capsys):
     (tmp_path / "list").write_text("".join(f"/none/{number}.wav\n" for number in range(60)))
     assert scan("--list", tmp_path / "list") == 1

@@ -86,12 +86,22 @@ def test_results_of_earlier_runs_stay_and_a_repeated_recording_replaces_its_own(
     assert sorted(path.name for path in (out / "scores").iterdir()) == ["a.tsv", "y_a.tsv"]
 
 
-def test_a_table_that_detect_did_not_write_is_not_overwritten(detect, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("events.tsv", "mine\n"),
+        ("recordings.tsv", "filename\tduration\tpath\na.wav\t1.0\n"),
+        ("recordings.tsv", "filename\tduration\tpath\na.wav\t1.0\t/a.wav\tmore\n"),
+        ("recordings.tsv", "filename\tduration\tpath\n" + "a" * 200_000 + "\t1.0\t/a.wav\n"),
+    ],
+    ids=["other columns", "a cell too few", "a cell too many", "a long cell"],
+)
+def test_a_table_that_detect_did_not_write_is_not_overwritten(detect, tmp_path, capsys, name, content):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "events.tsv").write_text("mine\n")
+    (tmp_path / "out" / name).write_text(content)
     assert detect(recording(tmp_path / "a.wav")) == 1
     assert "was not written by detect; give another --out" in capsys.readouterr().err
-    assert (tmp_path / "out" / "events.tsv").read_text() == "mine\n"
+    assert (tmp_path / "out" / name).read_text() == content
 
 
 def test_plot_draws_a_picture_a_recording_and_more_of_a_long_one(detect, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -121,12 +122,13 @@ def result_names(recordings: Sequence[Path], earlier: Mapping[Path, str]) -> dic
     A name is the recording's stem, after as many of its folders as distinguish it from the others. Recordings of one
     folder that differ only in their suffix keep the suffix in the name (x_wav, x_flac).
     """
-    names = {path: earlier[path.resolve()] for path in recordings if path.resolve() in earlier}
+    real = {path: Path(os.path.realpath(path)) for path in recordings}  # Path.resolve raises on a link to itself
+    names = {path: earlier[real[path]] for path in recordings if real[path] in earlier}
     used = {name.casefold() for name in earlier.values()}  # some file systems do not distinguish A and a
-    same_stem = Counter((path.resolve().parent, stem_of(path.name).casefold()) for path in recordings)
+    same_stem = Counter((real[path].parent, stem_of(path.name).casefold()) for path in recordings)
     parts = {}
     for path in recordings:
-        folder = path.resolve().parent
+        folder = real[path].parent
         stem = stem_of(path.name)
         stem = stem if same_stem[folder, stem.casefold()] == 1 else path.name.replace(".", "_")
         parts[path] = (*folder.parts[1:], stem)
@@ -196,8 +198,12 @@ def _read(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         return []
     with file.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
         reader = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
-        rows = list(reader)
-    if list(reader.fieldnames or ()) != list(columns):
+        try:
+            rows = list(reader)
+        except csv.Error:  # a cell of more than 131,072 characters
+            rows = [{}]
+    whole = all(row.keys() == set(columns) and None not in row.values() for row in rows)
+    if not whole or list(reader.fieldnames or ()) != list(columns):
         raise fail(
             f"expected the columns {' '.join(columns)}: it was not written by detect", "give another --out", file
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from recipe_mtlvae.audio.decoding import FOREIGN
-from recipe_mtlvae.corpus.names import is_audio_name, no_audio
+from recipe_mtlvae.corpus.names import is_audio_name, no_audio, show
 from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.files import file_stamp, read_text
 
@@ -51,11 +52,11 @@ def read_list(file: Path) -> list[str]:
             text = read_text(file)
             if "\0" in text:
                 raise UnicodeError
-            paths = _of_csv(file, text) if file.suffix.lower() == ".csv" else text.splitlines()
+            paths = _of_csv(file, text) if file.suffix.lower() == ".csv" else text.split("\n")
     except UnicodeError:
         raise fail("--list: expected text in UTF-8", "one path a line, or a CSV or Parquet file", file) from None
     except OSError as error:
-        raise fail(f"--list: cannot be read ({error.strerror})", "check its name", file) from None
+        raise fail(f"--list: cannot be read ({error.strerror or error})", "check its name", file) from None
     paths = [path for path in paths if path and path.strip()]
     if not paths:
         raise fail("--list: holds no path", "one a line, or a column path", file)
@@ -64,7 +65,7 @@ def read_list(file: Path) -> list[str]:
 
 def _of_csv(file: Path, text: str) -> list[str]:
     try:
-        rows = csv.DictReader(text.splitlines(keepends=True), strict=True)
+        rows = csv.DictReader(io.StringIO(text), strict=True)
         if "path" not in (rows.fieldnames or ()):
             raise fail(f"--list: {_LACKS_PATHS}, got {', '.join(rows.fieldnames or ()) or 'none'}", path=file, line=1)
         return [row["path"] for row in rows]
@@ -81,9 +82,12 @@ def _of_parquet(file: Path) -> list[str]:
             if "path" not in table.schema_arrow.names:
                 raise fail(f"--list: {_LACKS_PATHS}, got {', '.join(table.schema_arrow.names)}", path=file)
             column = table.read(["path"]).column("path")
-            return column.cast(pa.string()).to_pylist()
+            paths = column.cast(pa.string()).to_pylist()
     except pa.ArrowException:
         raise fail("--list: is no Parquet file with texts as paths", "write it again", file) from None
+    if wrong := next((path for path in paths if path and "\0" in path), None):
+        raise fail(f"--list: expected paths, got {show(wrong)}", "write it again", file)
+    return paths
 
 
 def in_folders(folders: Iterable[Path]) -> Iterator[str]:

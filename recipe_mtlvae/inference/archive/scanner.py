@@ -63,7 +63,8 @@ class Scanner:
     def rows(self, chunk: Chunk, entries: Iterable[Entry]) -> list[PartRow]:
         """Return one row for each of `entries`, which are recordings of the chunk, in their order."""
         rows = {Path(entry.path): empty_row(entry, _text(name_fault(Path(entry.path)))) for entry in entries}
-        names = result_names([Path(entry.path) for entry in chunk.entries], {}) if self.job.scores else {}
+        named = [path for path in (Path(entry.path) for entry in chunk.entries) if not name_fault(path)]
+        names = result_names(named, {}) if self.job.scores else {}
         faults: list[Fault] = []
         for detection in self.detector.detect_all([path for path in rows if not rows[path]["fault"]], faults):
             rows[detection.path] |= self._found(detection, f"{chunk.name}/{names.get(detection.path)}")
