@@ -25,6 +25,7 @@ RENAMED = {
 _OPEN_MAPPINGS = ("data.splits", "fetch.archives", "fetch.splits", "fetch.soundscapes")
 # Limits far above any configuration: values with mappings and lists, the characters of a file and of one value
 MOST_VALUES, MOST_CHARACTERS, MOST_LETTERS = 50_000, 2**20, 2**16
+MOST_LEVELS = 32  # of a key in a setting
 SHOWN_CHARACTERS = 80
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 3
@@ -96,7 +97,7 @@ def setting_delta(setting: str) -> dict[str, Any]:
     """Return a setting `key.path=value`, with the value in YAML, as a nested dict."""
     key, equals, value = setting.partition("=")
     given = _shortened(setting)
-    if not equals or not key:
+    if not equals or not key or key.count(".") >= MOST_LEVELS:
         raise fail(f"--set {given}: expected key.path=value")
     try:
         delta = load_yaml(value)
@@ -162,10 +163,15 @@ def _sets(delta: Any, keys: Sequence[str]) -> bool:
     for key in keys:
         if not isinstance(delta, dict):
             return True
-        if key not in delta:
+        if key not in (delta := text_keys(delta)):
             return False
         delta = delta[key]
     return True
+
+
+def text_keys(mapping: dict[Any, Any]) -> dict[str, Any]:
+    """Return a mapping from YAML with its keys as text, as errors name them; YAML may have read numbers or null."""
+    return {str(key): value for key, value in mapping.items()}
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict,
 from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 
-from recipe_mtlvae.conf_files import Source, place_of, read_yaml, shown
+from recipe_mtlvae.conf_files import Source, place_of, read_yaml, shown, text_keys
 from recipe_mtlvae.errors import Fault, RecipeError
 
 T = TypeVar("T")
@@ -145,8 +145,8 @@ def _fault(cls: type, found: ErrorDetails, content: dict[str, Any], sources: Seq
     name = ".".join(keys)
     path, line = place_of(sources, keys)
     if kind == "unexpected_keyword_argument":
-        there = functools.reduce(lambda mapping, key: mapping[key], keys[:-1], content)
-        known = ", ".join(str(key) for key in there if key != keys[-1])
+        there = functools.reduce(lambda mapping, key: text_keys(mapping).get(key, {}), keys[:-1], content)
+        known = ", ".join(key for key in text_keys(there) if key != keys[-1])
         return Fault(f"unknown key '{name}'", f"the keys there are: {known}", path, line)
     got = "" if ", got " in what else f", got {shown(found['input'])}"
     return Fault(f"configuration key '{name}': {what}{got}", path=path, line=line)

@@ -49,3 +49,10 @@ def test_a_pipe_is_no_configuration(tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")
     with pytest.raises(RecipeError, match=r"pipe.yaml: expected a configuration file"):
         load_conf(tmp_path / "pipe.yaml")
+
+
+def test_a_setting_of_too_many_levels_is_refused():
+    with pytest.raises(RecipeError, match=r"\.\.\.: expected key\.path=value"):
+        load_conf(settings=["a." * 3000 + "b=1"])
+    with pytest.raises(RecipeError, match=r"not valid YAML|unknown key 'a'"):
+        load_conf(settings=["a=" + "{a: " * 400 + "1" + "}" * 400])
