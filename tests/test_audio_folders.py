@@ -13,7 +13,7 @@ from recipe_mtlvae.errors import RecipeError
 def test_a_link_to_nothing_in_a_folder_of_audio_is_named(tmp_path):
     (tmp_path / "a.wav").touch()
     (tmp_path / "b.wav").symlink_to("gone.wav")
-    with pytest.raises(RecipeError, match=r"b\.wav: is a link to nothing; put the file there"):
+    with pytest.raises(RecipeError, match=r"b\.wav: is a broken symbolic link; put the file there"):
         list_audio(tmp_path)
 
 

@@ -39,7 +39,7 @@ def test_links_to_nothing_and_pipes_are_named(tmp_path):
     os.mkfifo(tmp_path / "c.wav")
     recordings, faults = find_recordings([tmp_path / "in", tmp_path / "c.wav"])
     assert [path.name for path in recordings] == ["a.wav"]
-    assert [fault.what for fault in faults] == ["is a link to nothing", "is a pipe or a device, not a file"]
+    assert [fault.what for fault in faults] == ["is a broken symbolic link", "is a pipe or a device, not a file"]
 
 
 @pytest.mark.parametrize("name", ["a\u3000b.wav", "\U0001f469\u200d\U0001f466.wav", "\u05d0\u200f.wav"])

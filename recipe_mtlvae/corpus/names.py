@@ -88,7 +88,7 @@ def no_audio(folder: Path) -> Fault:
 def link_faults(entries: Iterable[os.DirEntry | Path]) -> list[Fault]:
     """Return a fault for each symbolic link whose target does not exist."""
     dangling = (Path(entry) for entry in entries if entry.is_symlink() and not os.path.exists(entry))
-    return [Fault("is a link to nothing", "put the file there", path) for path in dangling]
+    return [Fault("is a broken symbolic link", "put the file there", path) for path in dangling]
 
 
 def stem_faults(names: Iterable[str], where: Path) -> list[Fault]:

@@ -59,7 +59,8 @@ def at_operating_point(
     shown = {label: found[label] for label in reported}
     known = [one for one in shown.values() if one is not None]
     if not known:
-        raise fail(f"--operating_point {text}: no reported class ever fired on the clips that selected the network")
+        what = "no reported class has both events and detections on the clips that selected the network"
+        raise fail(f"--operating_point {text}: {what}", "give --threshold")
     precision, recall = (sum(getattr(one, name) for one in known) / len(known) for name in ("precision", "recall"))
     notes = [
         f"operating point {text}: precision {precision:.2f}, recall {recall:.2f} on selection data, mean of classes"
