@@ -85,6 +85,9 @@ CONSISTENCY = "loss.consistency': expected 0 without train.weight_average above 
         (["loss.consistency=1"], CONSISTENCY),
         (["loss.consistency=1", "train.weight_average=0.9", "tasks=[strong_real]"], CONSISTENCY),
         (["vae.clip_gate=true", "tasks=[strong_real]"], "vae.clip_gate': expected false without the task weak"),
+        (["vae.outputs_per_step=2", "vae.sees=[embeddings]"], "vae.outputs_per_step': expected 1 .*, got 2"),
+        (["vae.outputs_per_step=2", "vae.sees=[log_mel, embeddings]"], "vae.outputs_per_step': expected 1 .*, got 2"),
+        (["vae.outputs_per_step=2", "vae.front_end=plain"], "vae.outputs_per_step': expected 1 .*, got 2"),
     ],
     ids=str,
 )
@@ -155,3 +158,11 @@ def test_names_that_become_folders_stay_where_they_are(name):
 def test_the_countries_are_those_of_codecarbon():
     folder = Path(pytest.importorskip("codecarbon").__file__).parent / "data" / "private_infra"
     assert sorted(COUNTRIES) == sorted(json.loads((folder / "global_energy_mix.json").read_text()))
+
+
+def test_an_unknown_key_below_a_number_is_named_with_its_line(tmp_path):
+    """YAML reads the split's name 2024 as a number."""
+    file = tmp_path / "own.yaml"
+    file.write_text("data:\n  splits:\n    2024: {audio: a,\n      parts: 3}\n")
+    with pytest.raises(RecipeError, match=r"own\.yaml:4: unknown key 'data\.splits\.2024\.parts'"):
+        load_conf(file)

@@ -131,6 +131,12 @@ def test_wide_recurrent_steps_leave_the_outputs_as_many(frames, steps):
     assert net.predict(torch.rand(2, 128, frames)).strong.shape == (2, steps, 5)
 
 
+@pytest.mark.parametrize("other", [{"front_end": "plain"}, {"sees": ("embeddings",)}])
+def test_wide_recurrent_steps_need_stacked_frames_alone(other):
+    with pytest.raises(ValueError, match="outputs_per_step: expected 1 with convolutions or embeddings, got 2"):
+        small(outputs_per_step=2, **other)
+
+
 def test_both_outputs_of_a_wide_step_are_learned_apart():
     net = small(outputs_per_step=2)
     strong = net(torch.rand(2, 128, 626)).strong_real

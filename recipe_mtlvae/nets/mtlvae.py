@@ -43,8 +43,10 @@ def check(conf: Conf) -> None:
     if vae.front_end != "stack" and (frames.bit_count() != 1 or frames > 2**blocks):
         what = f"expected a power of two up to {2**blocks} for {blocks} vae.front_end_widths"
         raise ValueError(f"features.frames_per_step: {what}, got {frames}")
-    if vae.front_end != "stack" and vae.outputs_per_step != 1:
-        raise ValueError("vae.outputs_per_step: expected 1 with convolutions, which have no wide steps")
+    if vae.outputs_per_step != 1 and (vae.front_end != "stack" or "embeddings" in vae.sees):
+        raise ValueError(
+            f"vae.outputs_per_step: expected 1 with convolutions or embeddings, got {vae.outputs_per_step}"
+        )
     if vae.masked and "embeddings" in vae.sees:
         raise ValueError(f"vae.masked: expected 0 where the encoder sees embeddings, got {vae.masked:g}")
     if "log_mel" not in vae.sees:

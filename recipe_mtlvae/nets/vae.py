@@ -103,14 +103,15 @@ class MTLVAE(nn.Module):
         classes: number of event classes
         mels: bands of the scaled log-mel
         frames_per_step: feature frames per output step
-        outputs_per_step: output steps per recurrent step; 2 halves the recurrent work, not the outputs
+        outputs_per_step: output steps per recurrent step, 1 unless the encoder sees stacked log-mel alone; 2 halves the
+            recurrent work, not the outputs
         hidden: GRU cells per direction, in encoder and decoder
         layers: GRU layers, in encoder and decoder
         latent: dimensions of z per recurrent step
         variational: False gives the report's deterministic encoder (Figure 3): z is always mu
         tasks: the heads to build, some of TASKS, at least one of them strong
         front_end: what the encoder gets of a step: `stack`, its frames in one vector, as in the report; `separable` or
-            `plain`, the output of convolutions (nets/front_end.py), with outputs_per_step 1
+            `plain`, the output of convolutions (nets/front_end.py)
         front_end_widths: channels of the convolutions
         dropout: probability for the inputs of the encoder, of the posterior and of the heads
         sees: inputs of the encoder, of `log_mel` and `embeddings`; it is always the log-mel that is reconstructed
@@ -141,6 +142,8 @@ class MTLVAE(nn.Module):
         super().__init__()
         if not with_head("strong", tasks) or set(tasks) - set(TASKS):
             raise ValueError(f"tasks: expected some of {tuple(TASKS)}, a strong one among them; got {tuple(tasks)}")
+        if outputs_per_step != 1 and (front_end != "stack" or "embeddings" in sees):
+            raise ValueError(f"outputs_per_step: expected 1 with convolutions or embeddings, got {outputs_per_step}")
         self.mels = mels
         self.frames_per_step = frames_per_step
         self.outputs_per_step = outputs_per_step
