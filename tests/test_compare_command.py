@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from recipe_mtlvae.commands import compare
+from recipe_mtlvae.errors import RecipeError
 from tests.simulated import simulated_run
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
@@ -33,6 +34,20 @@ def test_command_writes_page_and_figures(tmp_path: Path, capsys: pytest.CaptureF
     for system in content["systems"].values():
         assert f'<data value="{system["psds1"]}">' in page
     assert "a/run less b/run" in capsys.readouterr().out
+
+
+def test_runs_of_one_name_and_parent_stay_systems_of_their_own(tmp_path: Path) -> None:
+    runs = [simulated_run(tmp_path / folder / "exp" / "run", seed) for seed, folder in enumerate("xy", start=1)]
+    compare.main([*map(str, runs), "--out", str(tmp_path / "out")])
+    systems = json.loads((tmp_path / "out" / "comparison.json").read_text())["validation"]["systems"]
+    assert {name: system["runs"] for name, system in systems.items()} == {"x/exp/run": 1, "y/exp/run": 1}
+
+
+def test_run_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    run = simulated_run(tmp_path / "run")
+    for sources in ([str(run), f"{run}/../run"], ["--run", f"a={run}", "--run", f"a={run}"]):
+        with pytest.raises(RecipeError, match=r"given twice as (run|a): it would count as two runs; give it once"):
+            compare.main([*sources, "--out", str(tmp_path / "out")])
 
 
 def test_page_of_one_clip_states_what_it_lacks(tmp_path: Path) -> None:

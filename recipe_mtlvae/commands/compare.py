@@ -29,8 +29,7 @@ def main(argv: list[str]) -> None:
     from recipe_mtlvae.report.comparison.page import write_report
 
     split = options.ground_truth.stem if options.ground_truth else None
-    named = [networks_of(name, folder).items() for name, folder in (*_named(options.runs), *options.run)]
-    systems = compare([one for networks in named for one in networks], given, split)
+    systems = compare(_sources(options), given, split)
     print(write_report(systems, _corpus(systems), " · ".join(one.name for one in systems), options.out / "report.html"))
     write_json(options.out / "comparison.json", comparison(systems))
     print(f"\n{options.out / 'report.html'}")
@@ -45,13 +44,26 @@ def _corpus(systems: Sequence[ComparedSystem]) -> Corpus | None:
     return None
 
 
-def _named(folders: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Name each folder by its own name; where two names are equal, by parent/name."""
-    names = [folder.resolve().name for folder in folders]
-    return [
-        (name if names.count(name) == 1 else f"{folder.resolve().parent.name}/{name}", folder)
-        for name, folder in zip(names, folders, strict=True)
-    ]
+def _sources(options: argparse.Namespace) -> list[tuple[str, Path]]:
+    """Return (name, folder) of all networks to compare. Raises RecipeError for a run that is given twice."""
+    given = [*zip(_names(options.runs), options.runs, strict=True), *options.run]
+    seen = set()
+    for name, folder in given:
+        if (name, folder.resolve()) in seen:
+            raise fail(f"this folder is given twice as {name}: it would count as two runs", "give it once", folder)
+        seen.add((name, folder.resolve()))
+    return [network for name, folder in given for network in networks_of(name, folder).items()]
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Name each folder by the last parts of its path: as many as tell it from all other folders."""
+    paths = [folder.resolve() for folder in folders]
+    names = []
+    for path in paths:
+        others = [other for other in paths if other != path]
+        ends = ((Path(*path.parts[-n:]), n) for n in range(1, len(path.parts) + 1))
+        names.append(str(next(end for end, n in ends if all(Path(*other.parts[-n:]) != end for other in others))))
+    return names
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
