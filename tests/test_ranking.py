@@ -49,6 +49,12 @@ def test_difference_to_a_system_that_has_not_converged_has_no_star() -> None:
     ]
 
 
+def test_systems_of_equal_figures_have_a_difference_of_zero() -> None:
+    one, other = _system("a", np.full(100, 0.5)), _system("b", np.full(100, 0.5))
+    (group,) = tables.difference_groups([one, other])
+    assert [cell.text for cell in group.rows[0].cells] == ["+0.000"] * 2 + ["+0.0"] * 3
+
+
 @pytest.mark.parametrize(
     ("selection", "expected"),
     [

@@ -68,7 +68,7 @@ def difference_groups(systems: Sequence[ComparedSystem]) -> list[Group]:
     for split in splits_of(systems):
         pairs = combinations([system for system in systems if split in system.results], 2)
         rows = [_difference_row(a, b, split) for a, b in pairs]
-        if rows := [row for row in rows if any(cell.value for cell in row.cells)]:
+        if rows := [row for row in rows if any(cell.value is not None for cell in row.cells)]:
             groups.append(Group(title_with_clips(systems, split), tuple(rows)))
     return groups
 
