@@ -1,5 +1,6 @@
 """What a system costs: the energy to get as far as the baseline, by hand, and how energy and time are written."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,11 @@ def test_energy_up_to_the_first_epoch_that_is_as_good_as_the_baselines_best():
     assert kwh_to_reach(BASELINE, 1.0) == pytest.approx(1.0)
     assert kwh_to_reach(OURS, 1.0) == pytest.approx(0.3)
     assert row(OURS, BASELINE) == ("0.3 kWh, 0.3 of the baseline's", "1 kWh")
+
+
+def test_a_training_that_logged_no_selection_score_has_no_best():
+    assert best_selection(system("baseline", 2.0, [math.nan, math.nan], [1.0, 1.0])) is None
+    assert best_selection(system("baseline", 2.0, [math.nan, 0.5], [1.0, 1.0])) == 0.5
 
 
 def test_a_system_that_never_gets_there_has_no_energy():

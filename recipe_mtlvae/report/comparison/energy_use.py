@@ -64,8 +64,8 @@ def kwh_to_reach(system: ComparedSystem, score: float) -> float | None:
 
 def best_selection(system: ComparedSystem) -> float | None:
     """Return the best selection score of a training; of several runs the lowest best score, which all of them reach."""
-    best = [np.nanmax(run.history["val/selection"]) for run in system.runs if run.history.get("val/selection")]
-    return float(min(best)) if len(best) == len(system.runs) else None
+    best = [np.nanmax([-np.inf, *run.history.get("val/selection", [])]) for run in system.runs]
+    return float(min(best)) if np.isfinite(best).all() else None
 
 
 def measured_alike(system: ComparedSystem, other: ComparedSystem, phase: str) -> bool:
