@@ -57,3 +57,17 @@ def test_charts_of_very_many_classes_show_the_first(monkeypatch: pytest.MonkeyPa
     assert shown == [[f"{i:03d}" for i in range(theme.ROWS)]] * len(METRICS)
     assert f"The first {theme.ROWS} classes: the table has all." in section.text
     assert len(tables.class_groups([system], "v")[0].rows) == theme.ROWS + 1
+
+
+def test_charts_of_classes_show_those_that_all_systems_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    monkeypatch.setattr(plots, "bars", lambda values, *rest: shown.append([list(own) for own in values.values()]) or "")
+    systems = [
+        ComparedSystem(
+            name, (bare_run(Path(), name),), {"v": Result(macro={}, per_class=own, scored=1, expected=1)}, None
+        )
+        for name in "xy"
+        for own in [{label: dict.fromkeys(metric_keys(), 0.5) for label in ("Common", name)}]
+    ]
+    chart_sections.sections(systems, ["v"], [], None)
+    assert shown == [[["Common"], ["Common"]]] * len(METRICS)

@@ -39,7 +39,8 @@ def sections(
 
 def _classes(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
     results = {system.name: system.results[split] for system in systems if split in system.results}
-    labels = _labels(results)[:ROWS]
+    common = [label for label in _labels(results) if all(label in result.per_class for result in results.values())]
+    labels = common[:ROWS]
     colours = palette(labels) if len(results) == 1 else palette(list(results), SYSTEM_COLOURS)
     charts = []
     for metric in scenarios.METRICS if labels else ():
