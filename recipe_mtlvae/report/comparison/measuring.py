@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from recipe_mtlvae.corpus.splits import of_role
+from recipe_mtlvae.errors import fail
 from recipe_mtlvae.report.comparison.compared import ComparedSystem, Result
 from recipe_mtlvae.report.comparison.convergence import has_converged
 from recipe_mtlvae.report.comparison.opening import Member, open_members
@@ -50,7 +51,7 @@ def _of_role(member: Member, role: str) -> dict[str, SystemOutput]:
 def systems_of_runs(folders: Mapping[str, Path]) -> list[ComparedSystem]:
     """Measure run folders, given by name. If any run does not carry its truth, the figures are those of metrics.json.
 
-    Raises RecipeError if a folder holds no scores.
+    Raises RecipeError if a folder holds no scores, or if its metrics are not those of stage 3.
     """
     runs = {name: open_run(folder, name) for name, folder in folders.items()}
     carried = all(
@@ -67,6 +68,8 @@ def _system_of_files(run: Run) -> ComparedSystem:
     """Return a system with the figures of its metrics.json files, without intervals."""
     results = {}
     for split, metrics in run.metrics.items():
+        if not metrics.get("coverage"):
+            raise fail(f"the metrics of {split} hold no coverage", "run stage 3, which writes them again", run.folder)
         curves = run.curves.get(split, {})
         results[split] = Result(
             macro={name: metrics[name] for name in scenarios.metric_keys() if name in metrics},
