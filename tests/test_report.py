@@ -80,7 +80,16 @@ def test_missing_file_is_a_gap(run_dir: Path, name: str) -> None:
     assert f"{name} is missing." in open_run(run_dir).gaps
 
 
-@pytest.mark.parametrize(("name", "text"), [("energy.json", "{"), ("conf.yaml", "{"), ("conf.yaml", "seed: !!bool x")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("energy.json", "{"),
+        ("energy.json", '{"training": [1]}'),
+        ("history.csv", "loss/weak\n0.1\n"),
+        ("conf.yaml", "{"),
+        ("conf.yaml", "seed: !!bool x"),
+    ],
+)
 def test_broken_file_is_a_gap(run_dir: Path, name: str, text: str) -> None:
     (run_dir / name).write_text(text)
     gap = next(gap for gap in open_run(run_dir).gaps if gap.startswith(f"{name} cannot be read"))
@@ -99,6 +108,13 @@ def test_page_of_a_run_with_scores_alone_states_its_gaps(run_dir: Path, html_cor
 def test_run_without_scores_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="found no scores; run stage 3"):
         open_run(tmp_path)
+
+
+def test_metrics_without_coverage_are_refused(run_dir: Path) -> None:
+    (run_dir / "truth_validation.json").unlink()
+    (run_dir / "metrics.json").write_text('{"psds1": 0.5}')
+    with pytest.raises(RecipeError, match="metrics of validation hold no coverage; run stage 3"):
+        systems_of_runs({"run": run_dir})
 
 
 # --- stage 4

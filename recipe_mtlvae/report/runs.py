@@ -81,7 +81,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
         metrics=metrics,
         curves={split: curve for split, curve in curves.items() if curve},
         history=_read(folder / "history.csv", gaps, _history) or {},
-        energy=_read_json(folder / "energy.json", gaps),
+        energy=_read(folder / "energy.json", gaps, _phases) or {},
         model=_read_json(folder / "model.json", gaps),
         gaps=tuple(gaps),
     )
@@ -142,14 +142,21 @@ def _read(file: Path, gaps: list[str], parse: Callable[[str], Any]) -> Any:
 def _mapping(text: str) -> dict[str, Any]:
     content = json.loads(text)
     if not isinstance(content, dict):
-        raise ValueError("it holds no mapping")
+        raise ValueError("expected a JSON object")
+    return content
+
+
+def _phases(text: str) -> dict[str, dict[str, Any]]:
+    content = _mapping(text)
+    if not all(isinstance(entry, dict) for entry in content.values()):
+        raise ValueError("expected a JSON object for each phase")
     return content
 
 
 def _history(text: str) -> dict[str, list[float]]:
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    if not rows:
-        raise ValueError("it holds no epoch")
+    if not rows or "epoch" not in rows[0]:
+        raise ValueError("expected one row per epoch, with a column epoch")
     return {name: [_number(row[name]) for row in rows] for name in rows[0] if name}
 
 
