@@ -74,7 +74,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "runs", nargs="*", type=Path, metavar="RUN", help="a run's folder, exp/<tag>, whose name is the run's"
+        "runs", nargs="*", type=Path, metavar="RUN", help="folder of a run, exp/<tag>; the name of the folder is shown"
     )
     parser.add_argument(
         "--run",
@@ -88,7 +88,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--ground_truth",
         type=Path,
         metavar="TSV",
-        help="filename onset offset event_label; for folders without a truth of their own, and for runs of these clips",
+        help="filename onset offset event_label; the truth of folders without one, and of runs on these clips",
     )
     parser.add_argument("--durations", type=Path, metavar="TSV", help="filename duration: the clip list")
     parser.add_argument(

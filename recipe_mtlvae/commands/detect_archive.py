@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         "--workers",
         type=count,
         metavar="N",
-        help="number of processes; more than 1 need ray (1; with --cluster all that it has)",
+        help="number of processes; more than 1 needs ray; default 1; with --cluster one per GPU, else per core",
     )
     parser.add_argument(
         "--cluster", metavar="ADDRESS", help="address of a Ray cluster that sees the same files: host:port or auto"

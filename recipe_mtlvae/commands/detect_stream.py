@@ -50,7 +50,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     add_detection_options(parser, whole=False)
     parser.add_argument("--stream", choices=("-",), required=True, help="-: standard input")
-    parser.add_argument("--rate", type=_rate, default=16000, metavar="HZ", help="default 16000")
+    parser.add_argument("--rate", type=sample_rate, default=16000, metavar="HZ", help="default 16000")
     parser.add_argument("--channels", type=int, choices=range(1, 33), default=1, metavar="N", help="default 1")
     parser.add_argument("--sample_format", choices=tuple(FORMATS), default="s16le", help="default s16le")
     parser.add_argument(
@@ -58,12 +58,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         type=seconds,
         default=1.0,
         metavar="SECONDS",
-        help="from a sound to its line, plus the computing time; default 1",
+        help="most time from a sound to its line, without the computing time; default 1",
     )
     return parser.parse_args(argv)
 
 
-def _rate(text: str) -> int:
+def sample_rate(text: str) -> int:
     rate = int(text)
     if not RATES[0] <= rate <= RATES[1]:
         raise argparse.ArgumentTypeError(f"expected {RATES[0]} to {RATES[1]} Hz, got {rate}")

@@ -26,8 +26,8 @@ def main(argv: list[str]) -> None:
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m recipe_mtlvae export",
-        description="Write a trained network as one file: mono samples of one clip in, of any length; scores a step "
-        "and class, and clip probabilities out. Log-mel features and their scaling are inside.",
+        description="Write a trained network as one file. Input: the mono samples of one clip, of any length. Outputs: "
+        "the score of each step and class, and the clip probabilities. The features and their scaling are included.",
         allow_abbrev=False,
     )
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.ckpt of a run")

@@ -98,7 +98,7 @@ def _open_run(name: str, path: Path, given: Reference | None, split: str) -> Mem
     scored = scored_splits(run.conf)
     own = [split for split in scored if (path / "scores" / split).is_dir()]
     if not own:
-        raise fail(f"expected scores/{' or scores/'.join(scored)} in this run, found neither", "run stage 2", path)
+        raise fail(f"expected scores/{' or scores/'.join(scored)} in this run, found none", "run stage 2", path)
     return Member(
         name,
         run,
