@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a bare machine to scores and a submission package: `./run.sh`. Options: `./run.sh --help`.
+# Run the recipe, from a bare machine to scores and a submission package: `./run.sh`. Options: `./run.sh --help`.
 set -euo pipefail
 
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -15,14 +15,14 @@ stages=(prepare train predict score compare submit)
 parse_options "$@"
 set_up recipe
 
-# Paths given by the user are relative to the caller's folder, so this never leaves it; nor is Python to import from there
+# Paths given by the user are relative to the caller's folder, so run.sh stays in it; Python must not import from there
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" PYTHONSAFEPATH=1
-# Two OpenMP threads that spin while they wait stop each other beside any other busy process: 1 clip/s instead of 40
+# Beside any other busy process, two OpenMP threads that spin while they wait block each other: 1 clip/s instead of 40
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
-# A training step frees and takes the same large blocks again and again; glibc hands those back to the system each time
+# A training step frees and allocates the same large blocks repeatedly; by default glibc returns them to the system each time
 export MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-33554432}" MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-4294967296}"
 
-# Several tasks of one srun: stages 0 and 2 are done in shares, the others by the first task, while its fellows wait here
+# With several tasks of one srun, stages 0 and 2 are divided into shares; the first task runs the others while the rest wait
 task=${SLURM_PROCID:-0} tasks=${SLURM_STEP_NUM_TASKS:-1}
 meeting="$root/exp/.srun-${SLURM_JOB_ID:-0}-${SLURM_STEP_ID:-0}-${SLURM_RESTART_COUNT:-0}"
 
@@ -39,7 +39,7 @@ meet() {
 run_stage() {
     if [[ $tasks -gt 1 && $1 != [02] ]]; then
         [[ $task == 0 ]] || return 0
-        # Without these, or Lightning would wait for the other tasks
+        # Unset, because Lightning would wait for the other tasks
         run_child env -u SLURM_NTASKS -u SLURM_STEP_NUM_TASKS "$PYTHON" -m "local.${stages[$1]}" ${STAGE_OPTIONS[@]+"${STAGE_OPTIONS[@]}"} "${@:2}"
         return
     fi
@@ -52,7 +52,7 @@ for ((stage = STAGE; stage <= STOP_STAGE; stage++)); do
     begin=$SECONDS
     code=0
     run_stage "$stage" || code=$?
-    # The baselines' training, scores and metrics, under tags of their own
+    # Training, scores and metrics of the baselines, under tags of their own
     if [[ $code == 0 && $BASELINE != none && $stage -ge 1 && $stage -le 3 ]]; then
         echo "== stage $stage: ${stages[stage]}, the baseline"
         run_stage "$stage" "--as_baseline=$BASELINE" || code=$?

@@ -1,3 +1,3 @@
-"""The recipe: one thin main a stage, and in folders what they are made of: data, training, prediction, studies."""
+"""The recipe: one thin main module per stage, and folders with what the stages are built from."""
 
-import recipe_mtlvae  # noqa: F401  first of all: it readies a process for signals
+import recipe_mtlvae  # noqa: F401  imported first: it prepares the process for signals

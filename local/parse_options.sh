@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# The options of run.sh. Sourced by it:
+# Parses the options of run.sh, which sources this file and calls
 #     parse_options "$@"
-# leaves STAGE, STOP_STAGE, BASELINE, BASELINE_CHECKPOINT and the array STAGE_OPTIONS, which every stage gets as it is. Ends the program on --help (0) and
-# on wrong usage (2), before any set-up.
+# Sets STAGE, STOP_STAGE, BASELINE, BASELINE_CHECKPOINT and the array STAGE_OPTIONS, which run.sh passes to every stage. Exits
+# before any set-up on --help (code 0) and on wrong usage (code 2).
 
 LAST_STAGE=5
 
@@ -75,7 +75,7 @@ parse_options() {
                 # shellcheck disable=SC2034  # run.sh reads it
                 BASELINE_CHECKPOINT=$value
                 ;;
-            *) STAGE_OPTIONS+=("$name=$value") ;; # one word: a value may begin with a dash
+            *) STAGE_OPTIONS+=("$name=$value") ;; # as one word, because a value may begin with a dash
         esac
     done
     [[ $STAGE -le $STOP_STAGE ]] || _wrong_usage "--stage $STAGE comes after --stop_stage $STOP_STAGE"

@@ -1,4 +1,4 @@
-"""Stage 2: score folders of all test splits and select splits, from their audio files, each with its energy."""
+"""Stage 2: predict a score folder for each test and select split from its audio files, and measure the energy."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def main() -> None:
     folders = stage.system_dirs()
     written = (folder / "scores" / split.name for folder in folders.values() for split in splits)
     described = all(read_json(folder / "model.json") for folder in folders.values())
-    # model.json describes the training too, which may have gone on without a better epoch
+    # model.json also describes the training, which may have continued without finding a better epoch
     all_inputs = inputs | {"epochs": len(read_history(stage.run_dir / "history.csv"))}
     if stage.done(all_inputs) and described and all(folder.is_dir() for folder in written):
         print(f"stage 2: {stage.run_dir / 'scores'} is there already")
         return
     networks = {network: _load(stage, network) for network in folders}
     complete = True
-    with opened.begun():  # the configuration as given
+    with opened.begun():  # so that conf.yaml holds the configuration as the user gave it
         for network, folder in folders.items():
             if folder != stage.run_dir:
                 _share_training(stage.run_dir, folder)
@@ -59,14 +59,14 @@ def main() -> None:
 
 
 def _official_conf(conf: Conf, checkpoint: Path) -> Conf:
-    """With the scaling that the toolkit's checkpoint is taken to have, which is said in a line."""
+    """Return `conf` with the feature scaling that the toolkit's checkpoint is assumed to use, and print it."""
     scale_range = conf.baseline_checkpoint.scale_range
     print(f"stage 2: {checkpoint}: {in_words(checkpoint, scale_range)}")
     return replace(conf, features=replace(conf.features, scale_range=scale_range))
 
 
 def _load(stage: Stage, network: str) -> Checkpoint:
-    """The run's own network, or the official checkpoint's student or teacher, which is of DESED's classes."""
+    """Load the run's own network, or the official checkpoint's student or teacher, which has DESED's classes."""
     if stage.official_checkpoint is None:
         return load_checkpoint(stage.run_dir / "best.ckpt", network)
     net = load_official(stage.official_checkpoint, "teacher" if network == "teacher" else "student")
@@ -78,7 +78,7 @@ def _load(stage: Stage, network: str) -> Checkpoint:
 
 
 def _share_training(run_dir: Path, folder: Path) -> None:
-    """A teacher was trained in its student's run: its folder gets the same configuration, history and energy."""
+    """Copy configuration, history and training energy to a teacher's folder: its student's run trained both."""
     folder.mkdir(exist_ok=True)
     for name in ("conf.yaml", "history.csv"):
         if (run_dir / name).exists():
@@ -90,14 +90,14 @@ def _share_training(run_dir: Path, folder: Path) -> None:
 
 
 def predicted_splits(stage: Stage) -> list[Split]:
-    """The prepared test splits, the evaluation set among them where there is one, then the select splits."""
+    """Return the prepared test splits (including the evaluation set, if any), then the select splits."""
     return [open_split(stage.corpus, name) for name in of_role(stage.corpus.splits, "test", "select")]
 
 
 def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Split], key: str) -> bool:
-    """Write this process's share of scores/<split>/<clip>.tsv, into the network's folder; whether all are there.
+    """Write this process's share of scores/<split>/<clip>.tsv to the network's folder. Return whether all are there.
 
-    The last share adds what describes the network: model.json, latents.npz. key: the hash of the inputs.
+    The last share also writes the description of the network: model.json and latents.npz. key: hash of the inputs.
     """
     classes = stage.corpus.classes
     if checkpoint.classes != classes:
@@ -118,7 +118,7 @@ def predict(stage: Stage, checkpoint: Checkpoint, folder: Path, splits: list[Spl
 
 
 def device_of_process() -> str | None:
-    """Each of a node's processes gets a GPU of its own, where there are several; None: the detector's choice."""
+    """Return this process's own GPU if the node has several; None leaves the choice to the detector."""
     local_rank = int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0)
     gpus = torch.cuda.device_count()
     return f"cuda:{local_rank % gpus}" if gpus > 1 else None

@@ -1,4 +1,4 @@
-"""Stage 0: the corpus, every file of it read and checked, and its features."""
+"""Stage 0: make or fetch the corpus, read and check every file of it, and store its features."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def obtain(stage: Stage) -> CorpusCheck:
-    """Make or fetch the corpus as data.prepare says, and check all of it; of several shares the first one does."""
+    """Make or fetch the corpus as data.prepare says, and check all of it. Of several shares, the first does this."""
     conf, root = stage.conf, stage.root
     if conf.data.prepare == "mini":
         from local.mini.corpus import make_corpus  # only where a corpus is made
@@ -52,9 +52,9 @@ def obtain(stage: Stage) -> CorpusCheck:
 
 
 def prepare(stage: Stage, check: CorpusCheck) -> None:
-    """Bring the feature stores up to date, as far as they are this process's share.
+    """Bring this process's share of the feature stores up to date.
 
-    Raises RecipeError with the faults of all splits, after everything has been read; with data.skip_bad they are
+    Raises RecipeError with the faults of all splits, once everything has been read. With data.skip_bad, faults are
     warnings, and the clips that they concern are left out.
     """
     conf, root, corpus = stage.conf, stage.root, stage.corpus
@@ -83,7 +83,7 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
 
 
 def _build_stores(stage: Stage, check: CorpusCheck) -> int:
-    """This share of the stores of all inputs; how many clips of other shares are still lacking."""
+    """Build this share of the stores of all inputs. Return the number of other shares' clips that are still missing."""
     corpus, sources, reports = stage.corpus, inputs_of(stage.conf).values(), []
     clips = {split.name: stored_clips(corpus, split.files, split.durations) for split in check.splits}
     names = {split: [clip.name for clip in stored] for split, stored in clips.items()}
@@ -94,12 +94,12 @@ def _build_stores(stage: Stage, check: CorpusCheck) -> int:
         jobs = [StoreJob(clips[split.name], folders[split.name], split.unreadable) for split in check.splits]
         reports += build_stores(jobs, source, shard=stage.shard)
     if changed := [fault for report in reports for fault in report.faults]:
-        raise RecipeError(*changed)  # the check could read these recordings: they were changed in between
+        raise RecipeError(*changed)  # the check could read these recordings: they have changed since then
     return sum(report.waiting for report in reports)
 
 
 def _require_files(corpus: Corpus) -> None:
-    """Name all that is missing at once, before any work."""
+    """Raise RecipeError with all missing files and folders at once, before any work."""
     faults = []
     for name, split in corpus.conf.data.splits.items():
         for kind, path in (("metadata file", corpus.root / split.metadata), ("audio folder", corpus.audio(name))):
@@ -112,7 +112,7 @@ def _require_files(corpus: Corpus) -> None:
 
 
 def _inputs(corpus: Corpus) -> dict:
-    """What this stage's results depend on: the settings, and every file's name, size and time of change."""
+    """Return what this stage's results depend on: the settings, and every file's name, size and modification time."""
     settings = conf_to_dict(corpus.conf)
     inputs = {name: source.key for name, source in inputs_of(corpus.conf).items()}
     folders = [corpus.audio(name) for name in corpus.splits]
@@ -137,9 +137,9 @@ def _require_clips(splits: Iterable[Split], faults: list[Fault]) -> None:
 
 
 def _locked(stage: Stage, name: str, together: bool = False) -> AbstractContextManager[None]:
-    """Only one run at a time prepares a corpus, or its shares `together`; another one waits.
+    """Hold a lock, so that only one run at a time prepares a corpus; with `together`, all shares of a run. Others wait.
 
-    On a file system without locks the same files may be written twice; each is still written whole.
+    On a file system without locks, two runs may write the same files twice, but each file is still written whole.
     """
 
     def busy(holder: str) -> None:

@@ -1,4 +1,4 @@
-"""Stage 3: PSDS and F1 of the score folders of test and select splits with strong labels, with a table on screen."""
+"""Stage 3: compute PSDS and F1 from the score folders of strongly labelled test and select splits; print a table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recipe_mtlvae.scoring.reference import Reference, reference_path, split_ref
 from recipe_mtlvae.scoring.scenarios import BESIDE
 from recipe_mtlvae.scoring.scores import read_scores
 
-BY_AIM = tuple(key for key in BESIDE if key != "tuned")  # of the same name in model.json, where boxes are tuned
+BY_AIM = tuple(key for key in BESIDE if key != "tuned")  # keys of model.json too, if bounding boxes were tuned
 
 
 def main() -> None:
@@ -52,9 +52,9 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class _NetworkScores:
-    """One network's scores of one split."""
+    """The scores of one network on one split, and the files that stage 3 writes for them."""
 
-    folder: Path  # the network's, as Stage.system_dirs says
+    folder: Path  # the network's, from Stage.system_dirs
     split: str
     metrics: Path
 
@@ -71,11 +71,11 @@ class _NetworkScores:
         return reference_path(self.folder, self.split)
 
     def is_there(self) -> bool:
-        """Whether what stage 3 writes of it can be read."""
+        """Whether the files that stage 3 writes for these scores exist and can be read."""
         return self.truth.exists() and None not in (read_json(self.metrics), read_json(self.curves))
 
     def model(self, key: str) -> dict[str, Any] | None:
-        """What was tuned for use, from model.json; None: nothing."""
+        """Return what was tuned, by its key in model.json; None if nothing was."""
         model = read_json(self.folder / "model.json")
         return model.get(key) if isinstance(model, dict) else None
 
@@ -94,7 +94,7 @@ def _score(stage: Stage, entry: _NetworkScores, reference: Reference) -> None:
 
 
 def _inputs(folder: Path, reference: Reference) -> Any:
-    """What a score is made of: its files as they lie on disk, truth and durations."""
+    """Return what the metrics depend on: names, sizes and modification times of score files, truth and durations."""
     files = sorted((file.name, *file_stamp(file)) for file in folder.iterdir())
     truth = {clip: [str(event) for event in events] for clip, events in reference.truth.items()}
     return [files, truth, reference.durations, reference.expected]

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Finds or makes the Python environment and installs what is missing. Sourced by run.sh and tests/run.sh:
 #     set_up SET...      SET: recipe (requirements.txt) or tests (tests/requirements.txt)
-# sets PYTHON to the environment's Python, or prints one line and returns 1. Takes no time where nothing changed.
-# local/setup/*.py decides which packages are installed. Python runs with -I or -P: the caller's folder may hold a venv.py.
+# sets PYTHON to the environment's Python, or prints one line and returns 1. Returns at once if nothing has changed.
+# local/setup/*.py decides which packages are installed. -I and -P keep Python from importing, say, a venv.py of the caller.
 
 RECIPE_ROOT=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 
@@ -14,14 +14,14 @@ set_up() {
 
 _say() { printf 'set-up: %s\n' "$*" >&2; }
 
-# Python's version in the command $1, such as 3.11.7; nothing where there is none
+# Print the version of the Python command $1, such as 3.11.7; print nothing if it does not start
 _version() { "$1" -I -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null; }
 
 _is_supported() { case $1 in 3.11.* | 3.12.* | 3.13.*) true ;; *) false ;; esac }
 
 _ask() { PYTHONPATH="$RECIPE_ROOT${PYTHONPATH:+:$PYTHONPATH}" "$PYTHON" -P -m local.setup "$@"; }
 
-# The active virtual or conda environment, else .venv: sets ENVIRONMENT and PYTHON. _is_whole says whether it exists.
+# Set ENVIRONMENT and PYTHON to the active virtual or conda environment, else to .venv, which need not exist yet (_is_whole)
 _find_environment() {
     local folder version
     for folder in "${VIRTUAL_ENV:-}" "${CONDA_PREFIX:-}" "$RECIPE_ROOT/.venv"; do
@@ -36,8 +36,8 @@ _find_environment() {
     return 1
 }
 
-# Ours is .venv where set-up makes or made it; `made-here` in it says `begun`, then `done`. Whoever else made one there,
-# such as conda, keeps it.
+# Whether the environment is a .venv that set-up has made, or may make; its file `made-here` says `begun`, then `done`.
+# A .venv that another tool has made, such as conda, is left alone.
 _is_ours() {
     [[ -e $ENVIRONMENT/.recipe_mtlvae/made-here ]] && return 0
     [[ $ENVIRONMENT == "$RECIPE_ROOT/.venv" ]] &&
@@ -52,7 +52,7 @@ _is_whole() {
 # Run a function while no other set-up works on this environment
 _alone() {
     local lock=$ENVIRONMENT/.recipe_mtlvae/lock
-    mkdir -p "${lock%/*}" 2>/dev/null || true # a folder that cannot be written gets no lock, and pip says why
+    mkdir -p "${lock%/*}" 2>/dev/null || true # without write access there is no lock; pip reports the reason
     if ! command -v flock >/dev/null || ! { : >>"$lock"; } 2>/dev/null; then
         "$@"
         return
@@ -70,9 +70,9 @@ _install() {
         _say "$ENVIRONMENT has no pip; install it there"
         return 1
     }
-    _ask check "$@" && return 0 # another set-up has done it meanwhile
+    _ask check "$@" && return 0 # another set-up may have installed everything meanwhile
     read -ra packages <<<"$(_ask lacks "$@")"
-    # without them, what needs them is left out with a line
+    # If this fails, the packages that need them are left out, with a message
     [[ ${#packages[@]} -eq 0 ]] || _apt_install "${packages[@]}" || true
     _ask install "$@"
 }
@@ -86,7 +86,7 @@ _make_environment() {
         return 1
     fi
     _say "making $ENVIRONMENT with Python $version"
-    # Remove what an interrupted run left, but not the folder that holds the lock
+    # Remove what an interrupted run left, except the folder that holds the lock
     find "$ENVIRONMENT" -mindepth 1 -maxdepth 1 ! -name .recipe_mtlvae -exec rm -rf {} +
     rm -f "$ENVIRONMENT"/.recipe_mtlvae/*.stamp
     echo begun >"$ENVIRONMENT/.recipe_mtlvae/made-here" &&
@@ -96,7 +96,7 @@ _make_environment() {
     return 1
 }
 
-# The tested Python first
+# Find a supported Python; the tested version is tried first
 _find_python() {
     local name version found=()
     for name in python3.11 python3 python3.12 python3.13; do
@@ -108,7 +108,7 @@ _find_python() {
     return 1
 }
 
-# Packages of Debian and its derivatives, as root or with a sudo that asks no password
+# Install packages on Debian and its derivatives, as root or with sudo if it asks for no password
 _apt_install() {
     local as_root=()
     command -v apt-get >/dev/null || return 1
@@ -117,7 +117,7 @@ _apt_install() {
         as_root=(sudo -n)
     fi
     _say "installing with apt: $*"
-    # Close the lock for services that apt may start; finish an interrupted apt first
+    # Close the lock (descriptor 9) for services that apt may start. First finish an interrupted installation
     {
         ${as_root[@]+"${as_root[@]}"} dpkg --configure -a
         ${as_root[@]+"${as_root[@]}"} apt-get update -qq

@@ -27,16 +27,16 @@ from recipe_mtlvae.shards import ALL, Shard, shard_of
 from recipe_mtlvae.systems import SYSTEMS
 
 PROJECT = CONF_DIR.parent
-# What training does not read: how data is fetched or made, where it lies, where the work runs, and what later stages
-# do, whose own inputs' hashes see to it that these run again. It may change under a tag, and nothing is trained again
+# Keys that training does not read: how data is fetched or made, where it lies, where the work runs, and what later
+# stages do. They may change under a tag without a new training; a later stage runs again if its inputs' hash changes
 NOT_TRAINED_ON = (
     *("fetch", "mini", "baseline_checkpoint", "postprocess", "energy", "submission"),
     *(f"data.{key}" for key in ("root", "prepare", "synthetic", "reuse", "evaluation")),
-    "encoder.weights",  # where they lie; their hash names the stores
-    "data.skip_bad",  # given after stage 0 has listed the faults; training refuses other clips than it began with
+    "encoder.weights",  # a path; stores are named by the hash of the weights themselves
+    "data.skip_bad",  # set once stage 0 has listed the faults; training itself refuses to go on with other clips
     *(f"train.{key}" for key in ("accelerator", "devices", "num_nodes", "strategy", "threads")),
 )
-# These may change too, and training goes on: an equal_epochs baseline as a converged one
+# These may change too, and training continues: an equal_epochs baseline can become a converged one
 LENGTH = ("train.max_epochs", "train.patience")
 SHARDED = (0, 2)  # stages whose work run.shard divides
 # How long --baseline trains the baseline
@@ -71,12 +71,12 @@ class Stage:
 
     @contextlib.contextmanager
     def begun(self) -> Iterator[None]:
-        """Within, no other run writes to this run's folder, and the configuration stands there.
+        """Write conf.yaml to the run's folder, and keep other runs from writing there within the block.
 
-        Shares of one stage, and processes that train together, are one run. Raises RecipeError where another run is
-        at work there.
+        Shares of one stage, and processes that train together, count as one run. Raises RecipeError if another run
+        holds the folder.
         """
-        if self.shard.count == 1 and not is_rank_zero():  # the first process of them holds the folder
+        if self.shard.count == 1 and not is_rank_zero():  # the first of several processes holds the folder
             yield
             return
         self.run_dir.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ class Stage:
         )
 
     def system_dirs(self) -> dict[str, Path]:
-        """The system's networks and where each has its scores: in the run's own folder, a teacher in one below it."""
+        """Return the folder of each network's scores: the run's own for the first, one below it for a teacher."""
         first, *others = SYSTEMS[self.conf.system].networks
         return {first: self.run_dir} | {network: self.run_dir / network for network in others}
 
@@ -101,14 +101,15 @@ class Stage:
 
 
 def trained_on(conf: Conf) -> dict[str, Any]:
-    """The configuration without what training does not read."""
+    """Return the configuration without NOT_TRAINED_ON and the test splits, which training does not read."""
     return _trained_on(conf_to_dict(conf))
 
 
 def open_stage(number: int, description: str, argv: list[str] | None = None) -> Stage:
-    """Parse the options that all stages take and open the run's folder.
+    """Parse the options that all stages take, and return the stage.
 
-    Nothing is written yet. Raises RecipeError where the tag holds a run of another configuration, naming the keys.
+    Nothing is written to the run's folder. Raises RecipeError with the keys that differ if the tag holds a run of
+    another configuration.
     """
     options = _parser(description).parse_args(argv)
     conf = _resolve(options, Path(options.conf), options.settings)
@@ -162,18 +163,18 @@ def _parser(description: str) -> argparse.ArgumentParser:
 
 
 def _baseline_of(conf: Conf, options: argparse.Namespace) -> Conf:
-    """The system's baseline on the same data; to be trained for as many epochs as `conf`, or until it levels off."""
+    """Return the configuration of the system's baseline on the same data, trained as long as --as_baseline says."""
     length = [setting.format(max_epochs=conf.train.max_epochs) for setting in BASELINES.get(options.as_baseline, [])]
     return _resolve(options, CONF_DIR / f"{SYSTEMS[conf.system].baseline}.yaml", [*options.settings, *length])
 
 
 def _resolve(options: argparse.Namespace, delta: Path, settings: list[str]) -> Conf:
-    """The configuration of these options with this delta; `settings` win over what they say."""
+    """Return the configuration of the options and the file `delta`. `settings` override these, except --submission."""
     if options.soundbank:
         folder = Path(options.soundbank).resolve()
         if not folder.is_dir():
             raise fail("--soundbank: no such folder", path=options.soundbank)
-        # the labels of the recordings, not of the synthesised sounds, are this corpus's classes
+        # the classes of this corpus are the recordings' labels, not those of the synthesised sounds
         soundbank = [
             f"data.soundbank={json.dumps(str(folder))}",
             f"data.name={json.dumps(folder.name)}",
@@ -207,11 +208,11 @@ def _made_root(conf: Conf) -> Path:
 
 
 def _refuse_other_conf(stage: Stage) -> None:
-    """Refuse to mix two runs under one tag, once there is anything to mix."""
+    """Raise RecipeError if the tag holds checkpoints or scores of another configuration."""
     file = stage.run_dir / "conf.yaml"
     begun = (stage.run_dir / "checkpoints").exists() or (stage.run_dir / "scores").exists()
     if begun and file.exists():
-        earlier = conf_to_dict(conf_from_dict(read_yaml(file), file))  # keys that came after it have their defaults
+        earlier = conf_to_dict(conf_from_dict(read_yaml(file), file))  # keys added since then have their defaults
         changed = changed_keys(*(_without(LENGTH, _trained_on(conf)) for conf in (earlier, conf_to_dict(stage.conf))))
         if changed:
             what = f"this tag holds a run with another {', '.join(changed)}"
@@ -219,7 +220,7 @@ def _refuse_other_conf(stage: Stage) -> None:
 
 
 def _without(keys: Collection[str], content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested dict that lacks these dotted keys."""
+    """Return a nested dict without these dotted keys."""
     return {
         name: _without(keys, value, f"{prefix}{name}.") if isinstance(value, dict) else value
         for name, value in content.items()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Variants x seeds x corpora of a YAML, trained and scored by run.sh, in one table: local/study.sh --help
+# Train and score variants x seeds x corpora of a YAML with run.sh, and write one table: local/study.sh --help
 set -euo pipefail
 
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")

@@ -1,4 +1,4 @@
-"""Stage 5: the submission package of a run, and the check of it."""
+"""Stage 5: write the submission package of a run, and check it."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def main() -> None:
 
 
 def run_folders(stage: Stage) -> list[Path]:
-    """The run's folder and those of --run, in the order given; the run's own first where --run does not name it.
+    """Return the folders of the runs to pack, in the order of --run; the run's own comes first unless --run names it.
 
-    Raises RecipeError where one is no run or its system is another one: runs of one package differ in their seed alone.
+    Raises RecipeError if one is not a run, or is of another system: runs of one package differ only in seed and length.
     """
     own = stage.run_dir.name
     tags = list(stage.runs if own in stage.runs else (own, *stage.runs))
@@ -67,9 +67,10 @@ def run_folders(stage: Stage) -> list[Path]:
 
 
 def with_baseline_energy(stage: Stage, profile: Profile) -> Conf:
-    """The configuration, with the baseline's energy where --baseline measured it alike and none is configured.
+    """Return the configuration, with the baseline's energy where none is configured and --baseline has measured it.
 
-    Alike is on this machine, by the same codecarbon; of its training the profile's epochs count.
+    It must have been measured on the same machine with the same codecarbon. For its training, only the first
+    baseline_epochs of the profile count.
     """
     split, epochs = submission_split(stage.corpus, profile), profile.baseline_epochs
     baseline = stage.run_dir.with_name(baseline_tag(stage.run_dir.name))
@@ -88,12 +89,12 @@ def with_baseline_energy(stage: Stage, profile: Profile) -> Conf:
 
 
 def share_of_first(epochs: int, seconds: Sequence[float]) -> float:
-    """The share of a training's time in its first `epochs`; nan where it has fewer. `seconds`, a value an epoch."""
+    """Return the share of training time in the first `epochs`; nan if there were fewer. seconds: of each epoch."""
     return sum(seconds[:epochs]) / sum(seconds) if len(seconds) >= epochs and sum(seconds) > 0 else math.nan
 
 
 def submission_inputs(stage: Stage, runs: Sequence[Path], profile: Profile) -> dict[str, Any]:
-    """What the package depends on: the profile, the runs' figures, and their scores by size and time of change."""
+    """Return what the package depends on: profile, configuration, and the runs' files by size and modification time."""
     conf = conf_to_dict(stage.conf)
     files = [Path(profile.report)] if profile.report else []
     for run in runs:
@@ -106,7 +107,7 @@ def submission_inputs(stage: Stage, runs: Sequence[Path], profile: Profile) -> d
 
 
 def summary(submission: Submission, stage: Stage, runs: Sequence[Path], profile: Profile) -> list[str]:
-    """What was packed and what was filled in."""
+    """Return the lines that say what was packed and what was filled in."""
     values = submission.values
     lines = [f"stage 5: packed the output on {submission.clips} clips of '{submission.split}' as {submission.label}"]
     networks = SYSTEMS[stage.conf.system].networks

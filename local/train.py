@@ -1,4 +1,4 @@
-"""Stage 1: train the configured system on the prepared splits; resumes by itself."""
+"""Stage 1: train the configured system on the prepared splits. An interrupted training is resumed."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def main() -> None:
 
 
 def train(stage: Stage) -> None:
-    """Train, from the last checkpoint where there is one; leaves best.ckpt, tuned, and history.csv in the run.
+    """Train, from the last checkpoint if there is one; write best.ckpt (tuned) and history.csv to the run's folder.
 
-    All that can be refused is refused before anything is written.
+    Settings and data that cannot be used are refused before anything is written.
     """
     conf, run_dir = stage.conf, stage.run_dir
     data = Data(stage.corpus)
@@ -69,7 +69,7 @@ def train(stage: Stage) -> None:
 
 
 def training_inputs(data: Data) -> dict[str, Any]:
-    """What best.ckpt depends on: the configuration, the clips with their labels, what is tuned at the end."""
+    """Return what best.ckpt depends on: the configuration, clips with labels, and what is tuned at the end."""
     splits = data.splits.values()
     clips = [(clip.name, clip.events, sorted(clip.labels or ())) for split in splits for clip in split.clips]
     seconds = [split.durations for split in splits]
@@ -82,7 +82,7 @@ def training_inputs(data: Data) -> dict[str, Any]:
 
 
 def _refuse_another_run(stage: Stage, state: RunState, clips: str) -> None:
-    """A half-trained run goes on with the clips and labels that it began with, and for no fewer epochs than it has."""
+    """Raise RecipeError if clips or labels of a begun run have changed, or it has more epochs than are asked for."""
     asked = stage.conf.train.max_epochs
     if state.epochs > asked:
         what = f"train.max_epochs: this run has trained {state.epochs} epochs already, {asked} are asked for"
@@ -93,7 +93,7 @@ def _refuse_another_run(stage: Stage, state: RunState, clips: str) -> None:
 
 
 def _note_memory(file: Path, processes: int) -> None:
-    """The peak of this process, times the processes, which are alike; a GPU's own memory is not in it."""
+    """Write the peak memory, without a GPU's own: of this process, times the number of processes, which are alike."""
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit * processes
     write_json(file, {"processes": processes, "peak_memory_bytes": peak})

@@ -1,4 +1,4 @@
-"""YAMNet untrained: score folders of its own classes' scores, for which nothing is trained. Options as of a stage.
+"""Write score folders from YAMNet's own class scores, without any training. Takes the options of a stage.
 
 python -m local.untrained --conf conf/linear_yamnet.yaml --tag untrained [--data ...]
 ./run.sh --conf conf/linear_yamnet.yaml --tag untrained --stage 3 --stop_stage 4 [--data ...]
@@ -27,7 +27,7 @@ from recipe_mtlvae.inputs.registry import inputs_of
 from recipe_mtlvae.labels import Grid
 
 CLASSES = CONF_DIR / "encoders" / "yamnet_classes.yaml"
-FRAMES, HOP = 96, 48  # of a window, from one to the next: 0.96 and 0.48 s, as in the original
+FRAMES, HOP = 96, 48  # in a window, and from one window to the next: 0.96 and 0.48 s, as in the original
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 class Untrained:
-    """What scores splits of a detector, with the pretrained network's classifier."""
+    """The part of Detector that stage 2 uses, with the pretrained network's own classifier."""
 
     def __init__(self, conf: Conf, classes: tuple[str, ...], net: YAMNet) -> None:
         self.conf, self.classes, self.net = conf, classes, net
@@ -55,7 +55,7 @@ class Untrained:
 
     @torch.inference_mode()
     def detect_all(self, paths: Iterable[Path], batch_size: int = 32) -> Iterator[Detection]:
-        """As Detector.detect_all, without events; a recording at a time."""
+        """Like Detector.detect_all, but without events, and one recording at a time."""
         for path in paths:
             audio = read_audio(path, self.conf.features.sample_rate, None)
             steps = int(np.ceil(audio.duration / self.grid.step_seconds - 1e-6))
@@ -63,22 +63,22 @@ class Untrained:
             yield Detection(path, audio.duration, self.classes, self.grid.step_seconds, scores, scores.max(axis=0), [])
 
     def scores(self, samples: torch.Tensor, steps: int) -> np.ndarray:
-        """(samples,) -> (steps, classes): each step has the scores of the window whose middle is nearest."""
+        """Return the scores (steps, classes) of `samples` (samples,): those of the window with the nearest centre."""
         log_mel = self.net.log_mel(samples[None])[0]  # (frames, bands)
         lacking = max(
             FRAMES - len(log_mel), -(len(log_mel) - FRAMES) % HOP
-        )  # to whole windows: silence, whose mel is 0
+        )  # frames of silence (mel energy 0) that complete the last window
         log_mel = torch.nn.functional.pad(log_mel, (0, 0, 0, lacking), value=float(np.log(0.001)))
         windows = log_mel.unfold(0, FRAMES, HOP).transpose(1, 2)  # (windows, frames, bands)
         found = torch.sigmoid(self.net.logits(windows)).numpy()
         ours = np.stack([found[:, numbers].max(axis=1) for numbers in self.columns.values()], axis=1)
-        first = (FRAMES - 1) / 2 * STEP + WINDOW / self.conf.features.sample_rate / 2  # s, the middle of the first one
+        first = (FRAMES - 1) / 2 * STEP + WINDOW / self.conf.features.sample_rate / 2  # s, centre of the first window
         middles = (np.arange(steps) + 0.5) * self.grid.step_seconds
         return ours[np.clip(np.rint((middles - first) / (HOP * STEP)), 0, len(ours) - 1).astype(int)]
 
 
 def columns_of(classes: Iterable[str]) -> dict[str, list[int]]:
-    """The numbers of YAMNet's classes that stand for each of ours."""
+    """Return, for each of our classes, the indices of the YAMNet classes that stand for it."""
     known: Mapping[str, Mapping[str, int]] = read_yaml(CLASSES)
     if missing := [label for label in classes if label not in known]:
         raise fail(f"no class of YAMNet stands for {', '.join(missing)}", "add what does, by number", CLASSES)

@@ -1,1 +1,1 @@
-"""Completes a tree of DESED: what is there is kept, what is missing is linked, fetched or generated."""
+"""Complete a DESED tree: what is there is kept, what is missing is linked, fetched or generated."""

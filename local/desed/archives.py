@@ -13,11 +13,11 @@ from recipe_mtlvae.conf_sections import ArchiveConf, FetchConf
 from recipe_mtlvae.errors import RecipeError, fail, printable
 from recipe_mtlvae.progress_bar import byte_text
 
-UNPACKED = 2  # bytes out of an archive for one in it, at most: audio compresses badly
+UNPACKED = 2  # unpacked bytes per byte of an archive, at most: audio compresses badly
 
 
 class Archives:
-    """Files of records, in a folder of their own while they are needed."""
+    """The files of fetch.archives, kept in `folder` while they are needed."""
 
     def __init__(self, folder: Path, fetch: FetchConf) -> None:
         self.folder, self.fetch = folder, fetch
@@ -29,7 +29,7 @@ class Archives:
         return f"{archive.file} of record {archive.record}"
 
     def needed_bytes(self, name: str) -> int:
-        """Space on the disk that fetching and unpacking it still takes."""
+        """Return the disk space (bytes) that fetching and unpacking the archive still takes."""
         path = self._path(name)
         if path.exists():
             return UNPACKED * path.stat().st_size
@@ -37,7 +37,7 @@ class Archives:
         return size * (1 + UNPACKED * is_archive(path.name)) - (part.stat().st_size if part.exists() else 0)
 
     def get(self, name: str) -> Path:
-        """The complete archive. Raises RecipeError, the same again for one that failed before."""
+        """Return the path of the archive, fetched if necessary. Raises RecipeError, also if it failed before."""
         path = self._path(name)
         if not path.exists():
             file = self._find(name)
@@ -46,8 +46,10 @@ class Archives:
         return path
 
     def take(self, name: str, wanted: dict[str, Path]) -> None:
-        """Unpack files to the paths `wanted` by their paths in a tree, in whatever folder of the archive the tree lies:
-        `dcase_synth/audio/x.wav` is `audio/x.wav`. A file that is no archive is moved to the one path wanted.
+        """Unpack the files that `wanted` maps from their path in the tree to a path on disk.
+
+        The tree may lie in any folder of the archive: `dcase_synth/audio/x.wav` is `audio/x.wav`. A file that is no
+        archive is moved to the only path in `wanted`.
         """
         path = self.get(name)
         if is_archive(path.name):
@@ -65,7 +67,7 @@ class Archives:
         return self._remote[name]
 
     def _once(self, name: str, step: Callable[..., Any], *arguments: Any) -> Any:
-        """Do a step; where it fails, `_find` raises the same error again instead of trying again."""
+        """Run a step. If it fails, `_find` raises the same error again instead of trying again."""
         try:
             return step(*arguments)
         except RecipeError as error:

@@ -1,4 +1,4 @@
-"""Single AudioSet clips, through desed and yt-dlp: several at once, politely, with a reason for each failure."""
+"""Fetch single AudioSet clips with desed and yt-dlp: several at once, politely, with a reason for each failure."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ from recipe_mtlvae.errors import fail
 from recipe_mtlvae.progress_bar import progress_bar
 
 CLIP_BYTES = 10 * 44_100 * 2 + 44  # one AudioSet clip as desed saves it: 10 s, 44.1 kHz, 16 bits
-# yt-dlp's words for temporary faults, such as too many requests ...
+# What yt-dlp says about temporary faults, such as too many requests ...
 PASSING = re.compile(
     r"HTTP Error (408|429|5\d\d)|too many requests|rate.?limit|try again later|not a bot|timed? ?out|connection|"
     r"temporary failure|name or service|network is unreachable|incomplete ?read|remote end closed",
     re.IGNORECASE,
 )
-# ... and for clips that are gone
+# ... and about clips that are gone
 GONE = re.compile(
     r"video (is )?(unavailable|not available|private)|private video|removed|terminated|does not exist|deleted|"
     r"not (been )?made (this video )?available|copyright|confirm your age|not an AudioSet",
     re.IGNORECASE,
 )
 NOT_TRIED = "not tried"
-NONE_OF = 20  # where none of so many clips can be fetched, the network or YouTube is at fault
+NONE_OF = 20  # if none of this many clips can be fetched, the network or YouTube is at fault
 
 
 def is_gone(reason: str) -> bool:
-    """Whether a reason in missing_files_<split>.tsv says that asking again is of no use."""
+    """Whether a reason in missing_files_<split>.tsv is final, so that the clip is not requested again."""
     return bool(GONE.search(reason)) and not PASSING.search(reason)
 
 
 def fetch_clips(
     names: Sequence[str], folder: Path, work: Path, fetch: FetchConf, title: str, note: Callable[[str, str], None]
 ) -> str | None:
-    """Fetch AudioSet clips into `folder`, each under its name only when it is whole and readable.
+    """Fetch AudioSet clips into `folder`. A clip gets its name there only when it is whole and readable.
 
     work: a folder on the same disk for unfinished files. note: called with the name and the reason of each clip that
-    cannot be fetched. Returns why fetching stopped before all clips were tried; None where it did not.
-    Raises RecipeError where a program is missing.
+    cannot be fetched. Returns why fetching stopped before all clips were tried; None if all were tried. Raises
+    RecipeError if a program is missing.
     """
     with _quiet():
         _import_decoders()
@@ -77,7 +77,7 @@ def fetch_clips(
 
 
 class Pace:
-    """The request rate that all threads share, with pauses that double with each refusal, and a limit to refusals."""
+    """The request rate shared by all threads. Pauses double with each refusal; too many refusals stop all threads."""
 
     def __init__(self, fetch: FetchConf) -> None:
         self.fetch = fetch
@@ -88,7 +88,7 @@ class Pace:
         self._refusals = self._round = 0
 
     def turn(self) -> int | None:
-        """Wait for a turn; its round, or None where there are no more turns."""
+        """Wait until the next request may be sent. Return the number of its round; None once fetching has stopped."""
         while True:
             with self._lock:
                 left = self._next - time.monotonic()
@@ -103,7 +103,7 @@ class Pace:
             self._refusals = 0
 
     def refused(self, round_: int, reason: str) -> None:
-        """Let all threads pause; those that were refused in the same round count once."""
+        """Make all threads pause. Several refusals in the same round count once."""
         with self._lock:
             if round_ != self._round:
                 return
@@ -119,7 +119,7 @@ class Pace:
 
 
 def _fetch_clip(name: str, folder: Path, work: Path, pace: Pace) -> str | None:
-    """One clip, in several attempts; the reason where it cannot be fetched."""
+    """Fetch one clip, in several attempts. Return the reason if it cannot be fetched."""
     reason = NOT_TRIED
     for _ in range(pace.fetch.attempts):
         round_ = pace.turn()
@@ -134,7 +134,7 @@ def _fetch_clip(name: str, folder: Path, work: Path, pace: Pace) -> str | None:
 
 
 def _ask(name: str, folder: Path, work: Path) -> str | None:
-    """Ask desed for one clip once."""
+    """Let desed fetch one clip, in one attempt. Return the reason if it cannot be fetched."""
     from desed.download import _download_audioset_file  # its public function writes into the working directory
 
     clip = ClipName.of(name)
@@ -145,7 +145,7 @@ def _ask(name: str, folder: Path, work: Path) -> str | None:
     work.mkdir(parents=True)
     try:
         reason = _download_audioset_file(asked, str(work), "youtube", f"{work}/")[1:]
-    except Exception as error:  # whatever its decoders raise is this clip's reason
+    except Exception as error:  # whatever desed's decoders raise is the reason for this clip
         reason = [f"{type(error).__name__}: {error}"]
     made = work / asked
     if not reason:
@@ -163,12 +163,12 @@ def _ask(name: str, folder: Path, work: Path) -> str | None:
 
 
 def _one_line(reason: str) -> str:
-    """A program's message without colours, tabs and line breaks."""
+    """Return a program's message without colours, tabs and line breaks."""
     return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", reason).split())
 
 
 def _import_decoders() -> None:
-    """Import what desed decodes with: librosa imports it at first use, which several threads must not do at once."""
+    """Import desed's decoders: librosa does so at first use, which must not happen in several threads at once."""
     import desed.download  # noqa: F401
     import librosa
     import resampy
@@ -179,7 +179,7 @@ def _import_decoders() -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the messages of desed, dcase_util and librosa on every clip."""
+    """Suppress the messages of desed, dcase_util and librosa about every clip."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

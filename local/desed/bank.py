@@ -1,4 +1,4 @@
-"""DESED's soundbank, fetched whole: the sounds that soundscapes are made of, parted into training and validation."""
+"""Fetch DESED's soundbank, the sounds that soundscapes are made of, divided into training and validation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recipe_mtlvae.errors import Fault, RecipeError
 
 FOLDER = "soundbank"  # under the root
 _SOUND = re.compile(r"(?:^|/)audio/(train|validation)/(soundbank/(?:foreground|background)/[^/]+/[^/]+\.wav)$")
-ARCHIVES = ("soundbank_validation", "soundbank")  # of fetch.archives: which sounds are for validation, and all sounds
+ARCHIVES = ("soundbank_validation", "soundbank")  # keys of fetch.archives: list of validation sounds, all sounds
 
 
 def bank_folder(conf: Conf, root: Path) -> Path:
@@ -27,7 +27,7 @@ def archives_needed(conf: Conf, root: Path) -> tuple[str, ...]:
 
 
 def fetch_bank(root: Path, work: Path, archives: Archives) -> None:
-    """Fetch the soundbank to `root`/soundbank unless it is there."""
+    """Fetch the soundbank to `root`/soundbank unless it is there already."""
     if (root / FOLDER).exists():
         return
     listed, begun = archives.get(ARCHIVES[0]), work / FOLDER
@@ -46,7 +46,7 @@ def fetch_bank(root: Path, work: Path, archives: Archives) -> None:
 
 
 def require_sounds(folder: Path, part: str, labels: Iterable[str]) -> Path:
-    """The folder of a part's foreground and background. Raises RecipeError where one of the labels has no sounds."""
+    """Return the folder of a part's foreground and background. Raises RecipeError if a label has no sounds."""
     place = part_folder(folder, part)
     there = {role: {entry.name for entry in place.glob(f"{role}/*") if any(entry.glob("*"))} for role in ROLES}
     faults = []

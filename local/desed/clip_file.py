@@ -15,7 +15,7 @@ from recipe_mtlvae.errors import RecipeError
 
 @dataclass(frozen=True)
 class ClipName:
-    """Identifies a clip: `Y<id>_30.000_40.000.wav` and `<id>_30_40.wav` are the same."""
+    """What identifies an AudioSet clip: `Y<id>_30.000_40.000.wav` and `<id>_30_40.wav` name the same one."""
 
     video: str  # YouTube's id, 11 characters
     start: float  # s
@@ -23,13 +23,13 @@ class ClipName:
 
     @classmethod
     def of(cls, file_name: str) -> ClipName | None:
-        """None for a name of another kind."""
+        """Return what the file name says; None if it is not an AudioSet clip's."""
         match = re.fullmatch(r"Y?([\w-]{11})_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)\.wav", file_name, re.ASCII)
         return match and cls(match[1], float(match[2]), float(match[3]))
 
 
 def unfit(path: Path) -> str | None:
-    """Why a file cannot be used as audio; None where it can. All of it is decoded."""
+    """Decode a whole file. Return why it cannot be used as audio; None if it can."""
     try:
         return audio_stats(path).damage
     except RecipeError as error:
@@ -37,16 +37,16 @@ def unfit(path: Path) -> str | None:
 
 
 def link(source: Path, target: Path) -> None:
-    """Give `source` a second name: a hard link, else a symbolic one."""
+    """Link `target` to `source`: a hard link, or a symbolic one if that is not possible."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source.resolve(), target)
-    except OSError:  # another disk, or one without links of this kind
+    except OSError:  # another disk, or a file system without hard links
         target.symlink_to(os.path.abspath(source))
 
 
 def move(source: Path, target: Path) -> None:
-    """Move a complete file so that `target` is never incomplete; folders of a tree may lie on other disks."""
+    """Move a complete file. `target` is never incomplete, even on another disk, where folders of a tree may lie."""
     try:
         source.replace(target)
     except OSError as error:

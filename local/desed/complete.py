@@ -1,4 +1,4 @@
-"""A DESED tree, completed split by split: what is there is kept, what is missing is linked, fetched or generated."""
+"""Complete a DESED tree, split by split: keep what is there; link, fetch or generate what is missing."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.errors import Fault, RecipeError, fail, fault_lines, printable, warn
 from recipe_mtlvae.progress_bar import byte_text
 
-NOTED_EVERY = 100  # clips that cannot be obtained
+NOTED_EVERY = 100  # clips that cannot be obtained, between two updates of missing_files_<split>.tsv
 
 
 def complete(conf: Conf, root: Path) -> None:
-    """Bring what the splits of `conf` lack under `root`, from where fetch.splits says; a complete tree is not changed.
+    """Obtain what the splits of `conf` lack under `root`, from the sources in fetch.splits.
 
-    Clips that are gone are listed in missing_files_<split>.tsv. Raises RecipeError with the faults of all splits where
-    another run may obtain more; what has arrived by then is kept.
+    A complete tree is not changed. Clips that are gone are listed in missing_files_<split>.tsv. Raises RecipeError with
+    the faults of all splits if another run may obtain more; what has arrived until then is kept.
     """
     archives = Archives(root / WORK, conf.fetch)
     splits = [TreeSplit(name, conf, root, archives) for name in conf.data.splits]
@@ -38,7 +38,7 @@ def complete(conf: Conf, root: Path) -> None:
         if not all(split.is_complete() for split in splits):
             _complete(splits)
         for split in splits:
-            if not split.lack():  # also where the user has put the missing files there
+            if not split.lack():  # also if the user has added the missing files
                 split.write_missing({})
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -48,7 +48,7 @@ def complete(conf: Conf, root: Path) -> None:
 
 
 def _complete(splits: list[TreeSplit]) -> None:
-    """Tables first: they name the clips, and so the space needed. Single clips take hours: last."""
+    """Obtain tables first: they name the clips, and so the space needed. Single clips come last: they take hours."""
     faults: list[Fault] = []
     root, index = splits[0].root, index_of(splits[0].conf.data.reuse)
     ready = [split for split in splits if split.is_generated or _try(faults, _begin, split, index)]
@@ -66,7 +66,7 @@ def _complete(splits: list[TreeSplit]) -> None:
 
 
 def require_room(root: Path, needed: int) -> None:
-    """Raise RecipeError where the disk of `root` has less than `needed` bytes free."""
+    """Raise RecipeError if the disk of `root` has less than `needed` bytes free."""
     free = shutil.disk_usage(root).free
     if needed > free:
         what = f"needs {byte_text(needed)} on this disk, where {byte_text(free)} are free"
@@ -74,7 +74,7 @@ def require_room(root: Path, needed: int) -> None:
 
 
 def _delete_archives(work: Path) -> None:
-    """They take many GB; interrupted downloads are kept."""
+    """Delete the archives, which take many GB. Interrupted downloads are kept."""
     for path in work.glob("*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -83,7 +83,7 @@ def _delete_archives(work: Path) -> None:
 
 
 def _try(faults: list[Fault], step: Callable[..., None], *arguments: Any) -> bool:
-    """Whether a step succeeded: a fault of one split does not keep the others from being completed."""
+    """Run a step and collect its faults: the other splits are still completed. Return whether it succeeded."""
     try:
         step(*arguments)
     except RecipeError as error:
@@ -93,7 +93,7 @@ def _try(faults: list[Fault], step: Callable[..., None], *arguments: Any) -> boo
 
 
 def _begin(split: TreeSplit, index: Index) -> None:
-    """The quick steps: the split's table where it comes alone, and links."""
+    """Do the quick steps: obtain the split's table, unless it comes with the audio, and link files of data.reuse."""
     if not split.table.exists():
         _table(split, index)
     lack = split.lack()
@@ -108,7 +108,7 @@ def _begin(split: TreeSplit, index: Index) -> None:
 
 
 def _table(split: TreeSplit, index: Index) -> None:
-    """Obtain a split's table; one from the archive of the audio may lie in another tree beside the audio."""
+    """Obtain a split's table. If it comes with the audio, it is only linked here, from a tree of data.reuse."""
     if split.origin.metadata != split.origin.audio:
         _take_table(split)
         archive = split.archives.describe(split.origin.metadata)
@@ -130,7 +130,7 @@ def _take_table(split: TreeSplit) -> None:
 
 
 def _needed_bytes(singles: list[TreeSplit], others: list[TreeSplit]) -> int:
-    """Space for the archives and what they unpack to, single clips, and soundscapes."""
+    """Return the space (bytes) for archives and what they unpack to, single clips, and soundscapes."""
     size = CLIP_BYTES * sum(len(split.wanted(split.lack())) for split in singles)
     needed: dict[str, TreeSplit] = {}
     for split in others:
@@ -141,7 +141,7 @@ def _needed_bytes(singles: list[TreeSplit], others: list[TreeSplit]) -> int:
         elif not split.is_generated and (lack.metadata or split.wanted(lack)):
             needed[split.origin.audio] = split
     for archive, split in needed.items():
-        with contextlib.suppress(RecipeError):  # its own step reports one that cannot be obtained
+        with contextlib.suppress(RecipeError):  # an archive that cannot be obtained is reported when it is fetched
             size += split.archives.needed_bytes(archive)
     return size
 
@@ -152,7 +152,7 @@ def _soundscapes(split: TreeSplit) -> None:
 
 
 def _archive(split: TreeSplit) -> None:
-    """What a split lacks of an archive: its table, then the clips that it names."""
+    """Unpack what a split lacks from its archive: the table, then the clips that the table names."""
     if split.lack().metadata:
         _take_table(split)
     lack = split.lack()
@@ -163,7 +163,7 @@ def _archive(split: TreeSplit) -> None:
 
 
 def _singles(split: TreeSplit) -> None:
-    """Single AudioSet clips; what another split of the tree has is linked."""
+    """Fetch single AudioSet clips. Clips that another split of the tree has are linked instead."""
     lack = split.lack()
     wanted = split.wanted(lack)
     if not wanted:
@@ -181,7 +181,7 @@ def _singles(split: TreeSplit) -> None:
 
     try:
         stopped = fetch_clips(wanted, split.audio, split.work / "clips", split.conf.fetch, split.name, note)
-    finally:  # the answers took hours
+    finally:  # these reasons took hours to collect
         _report(split, len(lack.clips), reasons, NOT_TRIED)
     if stopped:
         left = len(split.wanted(split.lack()))
@@ -190,7 +190,7 @@ def _singles(split: TreeSplit) -> None:
 
 
 def _report(split: TreeSplit, lacked: int, reasons: dict[str, str], default: str) -> None:
-    """Write and print what a step has brought; default: the reason of the other missing clips."""
+    """Write and print what a step has obtained. default: the reason of missing clips that `reasons` does not have."""
     left = split.lack().clips
     split.write_missing({clip: reasons.get(clip, default) for clip in left})
     missing = f", {len(left):,} not: the reasons are in {split.missing_file}" if left else ""

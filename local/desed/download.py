@@ -1,4 +1,4 @@
-"""One file of a Zenodo record by HTTP: resumed where it was cut, checked for size and md5, named once it is whole."""
+"""Download one file of a Zenodo record: resumed after a cut, checked for size and md5, renamed once it is whole."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RemoteFile:
 def find_file(archive: ArchiveConf, fetch: FetchConf) -> RemoteFile:
     """Look a file up in its record (`GET <records>/<number>`: files[].key, size, checksum, links.self).
 
-    Raises RecipeError where there is no such record or no such file in it.
+    Raises RecipeError if there is no such record or no such file in it.
     """
     url = f"{fetch.records}/{archive.record}"
     record = read_json(url, fetch)
@@ -53,18 +53,19 @@ def find_file(archive: ArchiveConf, fetch: FetchConf) -> RemoteFile:
 
 
 def part_of(target: Path) -> Path:
-    """Where a file is downloaded to until it is complete."""
+    """Return the path that a file is downloaded to until it is complete."""
     return target.with_name(f"{target.name}.part")
 
 
 def download(file: RemoteFile, target: Path, fetch: FetchConf) -> None:
-    """Fetch `file` to `target`, going on with what an earlier call left.
+    """Download `file` to `target`, continuing what an earlier call left.
 
-    Raises RecipeError where it cannot be fetched; the part received is kept for the next call, unless it is wrong.
+    Raises RecipeError if it cannot be fetched; the part received is kept for the next call, unless its checksum is
+    wrong.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(target)
-    for _ in range(2):  # a part may be the rest of another version of the file: once more from the start
+    for _ in range(2):  # the part may be of another version of the file: then once more from the start
         _complete(file, part, fetch)
         with part.open("rb") as content:
             found = hashlib.file_digest(content, "md5").hexdigest()
@@ -77,7 +78,7 @@ def download(file: RemoteFile, target: Path, fetch: FetchConf) -> None:
 
 
 def _complete(file: RemoteFile, part: Path, fetch: FetchConf) -> None:
-    """Receive until the part has the file's size."""
+    """Receive until the part has the size of the file."""
     part.touch()
     if part.stat().st_size > file.size:
         part.write_bytes(b"")
@@ -93,7 +94,7 @@ def _complete(file: RemoteFile, part: Path, fetch: FetchConf) -> None:
 
 
 def _receive(file: RemoteFile, part: Path, have: int, fetch: FetchConf, bar: tqdm) -> None:
-    """Append what one request gives. Raises PassingError where that is not all, or not the file."""
+    """Append what one request returns. Raises PassingError if that is incomplete or not the file."""
     with open_url(file.url, fetch.stall_seconds, have) as response:
         start, total = _offered(response.status, response.headers)
         if "html" in response.headers.get_content_type():
@@ -117,7 +118,7 @@ def _receive(file: RemoteFile, part: Path, have: int, fetch: FetchConf, bar: tqd
 
 
 def _offered(status: int, headers: dict[str, str]) -> tuple[int, int | None]:
-    """First byte and full size of the file that an answer offers."""
+    """Return the first byte and the full size of the file in a response; None if the size is unknown."""
     if status == 206:
         match = re.fullmatch(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15}|\*)", headers.get("Content-Range", ""))
         if match:

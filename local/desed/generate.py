@@ -1,4 +1,4 @@
-"""A split of synthetic soundscapes, made from DESED's soundbank: seeded, any number, on all cores."""
+"""Generate a split of synthetic soundscapes from DESED's soundbank: seeded, any number, on all cores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from recipe_mtlvae.processes import start_processes
 
 @dataclass(frozen=True)
 class SoundscapeMaker:
-    """What a worker process makes a split's clips with."""
+    """Makes the clips of a split, in worker processes."""
 
     bank: Path  # a part's foreground and background
     audio: Path  # where the clips go
@@ -35,7 +35,7 @@ class SoundscapeMaker:
     seed: int
 
     def note(self, index: int) -> Path:
-        """Says that the audio is complete: JSON of name, events."""
+        """Return the path of the note that marks a clip as complete: JSON of name, events."""
         return self.work / f"{index}.json"
 
     def make(self, index: int) -> list[Fault]:
@@ -56,9 +56,10 @@ class SoundscapeMaker:
 
 
 def generate(split: TreeSplit) -> None:
-    """Make the soundscapes of a split that are not there yet, then its metadata, which say that it is complete.
+    """Make the soundscapes that a split lacks, then its metadata, which mark the split as complete.
 
-    A killed run goes on. Raises RecipeError where sounds are missing, or the split was begun with others.
+    A killed run is continued. Raises RecipeError if sounds are missing, or the split was begun from other sounds or
+    figures.
     """
     conf, work = split.conf, split.work
     folder = bank_folder(conf, split.root)
@@ -92,7 +93,7 @@ def generate(split: TreeSplit) -> None:
 
 
 def check_origin(split: TreeSplit) -> None:
-    """Raise RecipeError where a split holds soundscapes of another origin than the configuration asks for."""
+    """Raise RecipeError if a split holds soundscapes of another origin than the configuration asks for."""
     marker, audio, name = _marker(split), split.audio, split.name
     if not split.is_generated:
         if marker.exists():
@@ -119,7 +120,7 @@ def _settings(split: TreeSplit) -> dict[str, Any]:
 
 
 def _marker(split: TreeSplit) -> Path:
-    """Beside the metadata: says that the split is generated, and from what."""
+    """Return the path of the file, beside the metadata, that marks a split as generated and holds its settings."""
     return split.table.with_suffix(".generated.json")
 
 

@@ -40,7 +40,7 @@ class Patience:
         self.failed = 0
 
     def wait(self, error: PassingError) -> None:
-        """Wait for the next attempt; raise RecipeError where there was none of use for too long."""
+        """Wait before the next attempt. Raises RecipeError after fetch.attempts attempts without progress."""
         self.failed += 1
         if self.failed >= self.fetch.attempts:
             what = f"{error}, in {self.failed} attempts"
@@ -52,9 +52,9 @@ class Patience:
 
 
 def open_url(url: str, stall_seconds: float, offset: int = 0) -> http.client.HTTPResponse:
-    """Open `url`, from byte `offset` on where the server can.
+    """Open `url`, from byte `offset` on if the server supports that.
 
-    Raises PassingError, or RecipeError where trying again is of no use.
+    Raises PassingError for temporary errors, and RecipeError if trying again is of no use.
     """
     if not url.lower().startswith(("http://", "https://")):
         raise fail(f"expected an http address, got {show(url)}", "check fetch.records")
@@ -69,20 +69,20 @@ def open_url(url: str, stall_seconds: float, offset: int = 0) -> http.client.HTT
             raise PassingError(f"{what}: it has no byte {offset:,}") from None
         hint = "it may have moved: correct its record and file under fetch.archives in conf/data/desed.yaml"
         raise fail(what, hint, url) from None
-    except (http.client.InvalidURL, ValueError):  # the second one of a host such as `a..b`
+    except (http.client.InvalidURL, ValueError):  # ValueError: of a host such as `a..b`
         raise fail(f"no address: {show(url)}", "check fetch.records, and the addresses in its records") from None
     except NETWORK_ERRORS as error:
         raise network_error(error) from None
 
 
 def network_error(error: Exception) -> PassingError:
-    """What happened to a connection, in words."""
+    """Return a PassingError that says what happened to the connection."""
     reason = getattr(error, "reason", error)
     return PassingError("the connection stalled" if isinstance(reason, TimeoutError) else f"no connection ({reason})")
 
 
 def read_json(url: str, fetch: FetchConf) -> Any:
-    """The JSON at `url`. Raises RecipeError where there is none."""
+    """Fetch and return the JSON at `url`. Raises RecipeError if that fails."""
     patience = Patience(url, fetch)
     while True:
         try:
@@ -98,7 +98,7 @@ def read_json(url: str, fetch: FetchConf) -> Any:
 
 
 def _asked_wait(value: str | None) -> float | None:
-    """Seconds of a Retry-After header, which holds seconds or a date."""
+    """Return the seconds of a Retry-After header, which holds seconds or a date; None if it holds neither."""
     if value is None:
         return None
     if (seconds := number(value)) is not None:
@@ -110,5 +110,5 @@ def _asked_wait(value: str | None) -> float | None:
 
 
 def number(value: str) -> int | None:
-    """A header's number, of up to 15 digits; str.isdigit alone also takes `²`."""
+    """Return a header's number of up to 15 digits; None for anything else. str.isdigit alone also accepts `²`."""
     return int(value) if re.fullmatch(r"\s*[0-9]{1,15}\s*", value) else None

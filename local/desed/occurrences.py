@@ -13,9 +13,9 @@ from recipe_mtlvae.files import write_json
 
 
 def read_occurrences(conf: Conf, keep: Path) -> dict[str, dict]:
-    """The figures of fetch.occurrences: {main folder: {proba, co-occurences: {max_events, classes, probas}}}.
+    """Return the figures of fetch.occurrences: {main folder: {proba, co-occurences: {max_events, classes, probas}}}.
 
-    keep: where fetched figures are kept for another run. Raises RecipeError where they cannot be read.
+    keep: file where fetched figures are kept for another run. Raises RecipeError if they cannot be read.
     """
     place = conf.fetch.occurrences
     if place is None:
@@ -30,7 +30,7 @@ def read_occurrences(conf: Conf, keep: Path) -> dict[str, dict]:
 
 
 def main_event(figures: dict[str, dict], index: int, clips: int) -> str:
-    """The foreground folder of the main event of clip `index`: every folder has its share of any number of clips."""
+    """Return the foreground folder of the main event of clip `index`, so that every folder has its share of `clips`."""
     position = (index + 0.5) / clips * sum(entry["proba"] for entry in figures.values())
     for folder, entry in figures.items():
         position -= entry["proba"]
@@ -49,7 +49,7 @@ def _read(path: Path) -> Any:
 
 
 def _checked(figures: Any, place: Path | str) -> dict[str, dict]:
-    """Raise RecipeError where the figures are not of desed's form."""
+    """Return the figures. Raises RecipeError if they are not in desed's format."""
     try:
         for entry in figures.values():
             others = entry["co-occurences"]

@@ -1,4 +1,4 @@
-"""Files that the user already has: found in other trees, decoded to check them, and linked."""
+"""Reuse files that the user already has: find them in other trees, decode them as a check, and link them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from recipe_mtlvae.progress_bar import progress_bar
 
 @dataclass
 class Index:
-    """What lies in some folders."""
+    """The AudioSet clips and the folders found under some folders."""
 
     clips: dict[ClipName, Path] = field(default_factory=dict)  # AudioSet clips, wherever they lie
     folders: list[Path] = field(default_factory=list)  # all folders
 
     def find(self, split: SplitConf, name: str) -> Path | None:
-        """A clip of a split: at the split's own path in another tree, else by its AudioSet name."""
+        """Return the path of a split's clip: at the split's own path in another tree, else by its AudioSet name."""
         for folder in self.at(split.audio):
             if (folder / name).is_file():
                 return folder / name
@@ -32,12 +32,12 @@ class Index:
         return self.clips.get(clip) if clip else None
 
     def at(self, path: str) -> list[Path]:
-        """The folders whose path ends with the relative path `path`."""
+        """Return the folders whose path ends with the relative path `path`."""
         return [folder for folder in self.folders if f"{folder}/".endswith(f"/{path}/")]
 
 
 def index_of(folders: Iterable[str | Path]) -> Index:
-    """List the audio in `folders`, links to folders included. Raises RecipeError where there is no such folder."""
+    """List the audio under `folders`, following links to folders. Raises RecipeError if a folder does not exist."""
     index = Index()
     for top in folders:
         if not Path(top).is_dir():
@@ -54,7 +54,7 @@ def index_of(folders: Iterable[str | Path]) -> Index:
 
 
 def _is_new(place: str, name: str, seen: set[tuple[int, int]]) -> bool:
-    """Whether a folder was not listed before: links may form a circle."""
+    """Whether a folder has not been listed before: links may form a cycle."""
     status = os.stat(os.path.join(place, name))
     before = len(seen)
     seen.add((status.st_dev, status.st_ino))
@@ -62,7 +62,7 @@ def _is_new(place: str, name: str, seen: set[tuple[int, int]]) -> bool:
 
 
 def link_clips(index: Index, split: TreeSplit, names: Sequence[str]) -> tuple[int, list[Fault]]:
-    """Link what the index has of a split's clips; how many, and the files that are not readable as audio."""
+    """Link a split's clips that the index has. Return their number, and a fault for each file not readable as audio."""
     found = {name: path for name in names if (path := index.find(split.split, name))}
     faults = []
     with ThreadPoolExecutor(cores()) as pool, progress_bar(f"{split.name}: reuse", len(found)) as bar:

@@ -20,7 +20,7 @@ AUDIOSET = "audioset"  # in fetch.splits: single clips
 
 @dataclass(frozen=True)
 class Lack:
-    """What is missing on disk."""
+    """What a split lacks on disk."""
 
     metadata: bool  # the table; without it the clips are unknown
     clips: tuple[str, ...] = ()  # named by valid rows, sorted
@@ -69,11 +69,11 @@ class TreeSplit:
 
     @property
     def missing_file(self) -> Path:
-        """The clips that cannot be obtained, with reasons, in the form that DESED's organisers ask for."""
+        """The list of clips that cannot be obtained, with reasons, in the format that DESED's organisers ask for."""
         return self.root / f"missing_files_{self.name}.tsv"
 
     def lack(self) -> Lack:
-        """Look at the disk. Raises RecipeError where the table cannot be read."""
+        """Return what is missing on disk. Raises RecipeError if the table cannot be read."""
         if not self.table.exists():
             return Lack(metadata=True)
         metadata = read_metadata(self.table, self.split.labels, None, self.conf.data.table)
@@ -81,19 +81,19 @@ class TreeSplit:
         return Lack(False, tuple(sorted(metadata.labels.keys() - present)), metadata.expected)
 
     def is_complete(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether nothing is left to do."""
         lack = self.lack()
         if self.is_generated:
             return not lack
         return not (lack.metadata or self.wanted(lack) or (lack and self.conf.data.reuse))
 
     def wanted(self, lack: Lack) -> list[str]:
-        """The missing clips that may still be obtained."""
+        """Return the missing clips that may still be obtained."""
         reasons = self.final_reasons(lack)
         return [name for name in lack.clips if name not in reasons]
 
     def final_reasons(self, lack: Lack) -> dict[str, str]:
-        """Why missing clips cannot be obtained, where asking again is of no use."""
+        """Return why missing clips cannot be obtained, by clip, where that is final: they are not requested again."""
         if not self.missing_file.exists():
             return {}
         with self.missing_file.open(encoding="utf-8", newline="") as content:
@@ -107,7 +107,7 @@ class TreeSplit:
         return f"not in {self.archives.describe(self.origin.audio)}"
 
     def write_missing(self, reasons: Mapping[str, str]) -> None:
-        """Write reasons by clip, sorted, as desed's own download does; no file without reasons."""
+        """Write the reasons by clip, sorted, as desed's own download does. Without reasons, the file is deleted."""
         if not reasons:
             self.missing_file.unlink(missing_ok=True)
             return

@@ -1,4 +1,4 @@
-"""Archives from elsewhere, unpacked so that nothing leaves the place it is meant for, and no half file keeps a name."""
+"""Unpack downloaded archives safely: nothing is written outside its target, and no incomplete file gets its name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.progress_bar import byte_text, progress_bar
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-# A bound against archives that unpack without end: audio and tables stay far below it
+# Bounds (ratio, bytes) against archives that unpack without end; audio and tables stay far below them
 LARGEST_RATIO, ALWAYS_ALLOWED = 50, 2**26
 CHUNK = 2**20  # bytes
 UNREADABLE = (
@@ -45,7 +45,7 @@ class ArchiveMember:
     name: str
     size: int  # bytes, as the archive says
     kind: str  # file | folder | link | other
-    leads_to: str | None  # of a link in a tar: the name it leads to, from the archive's top
+    leads_to: str | None  # of a link: the name that it leads to, from the archive's top
     open: Callable[[], IO[bytes]]
 
 
@@ -56,9 +56,9 @@ def is_archive(name: str) -> bool:
 def unpack(archive: Path, place: Callable[[str], Path | None]) -> None:
     """Write the members for which `place` gives a path, each whole or not at all.
 
-    place: called with a member's name, a relative path with slashes; None: it is not needed.
-    Raises RecipeError, before anything is written, where a member could do harm, or the archive unpacks to more than
-    LARGEST_RATIO times its size; and where it cannot be read.
+    place: called with a member's name, a relative path with slashes; returns None for a member that is not needed.
+    Raises RecipeError, before anything is written, if a member could do harm or the archive unpacks to more than
+    LARGEST_RATIO times its size and ALWAYS_ALLOWED; also if the archive cannot be read.
     """
     with _readable(archive):
         wanted, size = _check(archive, place)
@@ -69,7 +69,7 @@ def unpack(archive: Path, place: Callable[[str], Path | None]) -> None:
 
 
 def _check(archive: Path, place: Callable[[str], Path | None]) -> tuple[dict[str, Path], int]:
-    """Where the members that are needed go, and their bytes."""
+    """Check all members. Return the target of each member that is needed, by name, and their size in bytes."""
     limit = max(ALWAYS_ALLOWED, LARGEST_RATIO * archive.stat().st_size)
     faults: list[Fault] = []
     wanted: dict[str, Path] = {}
@@ -98,7 +98,7 @@ def _check(archive: Path, place: Callable[[str], Path | None]) -> tuple[dict[str
 
 
 def _problem(member: ArchiveMember) -> str | None:
-    """What makes a member unfit, wherever it would go."""
+    """Return why a member cannot be unpacked, whatever its target; None if it can."""
     if not member.name or not member.name.isprintable():
         return "has a name that cannot be printed"
     if _leads_out(member.name):
@@ -132,7 +132,7 @@ def _write(member: ArchiveMember, target: Path, bar: tqdm) -> None:
 
 
 def _members(archive: Path) -> Iterator[ArchiveMember]:
-    """The entries in the archive's order; each can be opened until the next one is asked for."""
+    """Yield the members in the archive's order. Each can be opened until the next one is requested."""
     return _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive)
 
 
@@ -162,7 +162,7 @@ def _tar_members(archive: Path) -> Iterator[ArchiveMember]:
 
 
 def _resolved(name: str, link: str) -> str:
-    """The name, from the archive's top, that a symbolic link called `name` leads to."""
+    """Return the name, from the archive's top, that a symbolic link called `name` leads to."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(name), link))
 
 

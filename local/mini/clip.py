@@ -1,4 +1,4 @@
-"""One clip of the mini corpus, made in a worker process."""
+"""Make one clip of the mini corpus, in a worker process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recipe_mtlvae.files import write_json
 class Origin:
     """What a split's clips are made of."""
 
-    real: bool  # the domain
+    real: bool  # the domain: real or synthetic
     pool: str  # of soundbank.POOLS
     event_free: float = 0.0  # share of clips without events
     name: str = "Y{id}_{start}.000_{end}.000.wav"
@@ -45,13 +45,13 @@ class PlannedClip:
     audio: str  # folder, relative to the root
 
     def note(self, work: Path) -> Path:
-        """Says that the clip is finished: JSON of name, events ([onset, offset, label]), sources."""
+        """Return the path of the JSON that marks a finished clip: name, events ([onset, offset, label]), sources."""
         return work / "truth" / self.split / f"{self.index}.json"
 
 
 @dataclass(frozen=True)
 class ClipMaker:
-    """What a worker process makes clips with."""
+    """Makes the clips of the mini corpus, in worker processes."""
 
     work: Path  # its folder banks/ holds the sounds
     conf: Conf

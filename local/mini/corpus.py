@@ -1,8 +1,8 @@
 """The mini corpus: soundscapes of synthesised or recorded sounds, in DESED's layout and file formats.
 
 Two domains. The synthetic splits are clean mixtures. The "real" ones come from other varieties of the sounds, on other
-backgrounds, and through a room and a microphone. Each clip depends on the seed, its split and its number alone,
-so that the corpus is the same whatever the number of processes and wherever it was interrupted.
+backgrounds, and pass through a room and a microphone. Each clip depends only on the seed, its split and its number, so
+that the corpus is the same for any number of processes, and after an interruption.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from recipe_mtlvae.processes import start_processes
 GENERATOR_VERSION = 1  # raise it with every change that alters the corpus
 EVALUATION_AUDIO = "audio/eval/evaluation"
 CORPUS_FILE = "mini_corpus.json"
-# A TSV a split: the sounds in each clip; none of the evaluation set, whose labels it would tell
+# One TSV per split: the sounds in each clip. None for the evaluation set, because it would reveal the labels
 SOURCES = "metadata/sources"
 ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 def corpus_key(conf: Conf) -> str:
-    """A hash of all that determines the corpus: names its folder. Raises RecipeError where the soundbank is unfit."""
+    """Return a hash of all that determines the corpus. Raises RecipeError if the soundbank lacks folders."""
     sounds = listing(Path(conf.data.soundbank)) if conf.data.soundbank else None
     splits = conf_to_dict(conf)["data"]["splits"]
     splits = {name: {key: split[key] for key in ("metadata", "audio", "labels")} for name, split in splits.items()}
@@ -44,9 +44,10 @@ def corpus_key(conf: Conf) -> str:
 
 
 def make_corpus(conf: Conf, root: Path, workers: int | None = None) -> None:
-    """Make the corpus under `root`; what an interrupted call left is used, a complete corpus returns at once.
+    """Make the corpus under `root`. What an interrupted call left is used; a complete corpus is not changed.
 
-    workers: processes; None: one a core. Raises RecipeError where `root` holds something else, or a sound is unfit.
+    workers: number of processes; None: one per core. Raises RecipeError if `root` holds something else, or a recording
+    cannot be used.
     """
     key = corpus_key(conf)
     if _is_complete(root, key):
@@ -69,7 +70,7 @@ def make_corpus(conf: Conf, root: Path, workers: int | None = None) -> None:
 
 
 def _is_complete(root: Path, key: str) -> bool:
-    """Whether the corpus is there; False: `root` is empty or holds a part of it, and may be filled."""
+    """Whether the corpus is complete. If not, `root` is empty or holds a part. Raises RecipeError for anything else."""
     file = root / CORPUS_FILE
     if file.exists():
         state = read_json(file) or {"key": "damaged"}
@@ -94,7 +95,7 @@ def _sounds(conf: Conf) -> list[Sound]:
 
 
 def _make_sounds(processes: ProcessPoolExecutor, sounds: list[Sound], root: Path, work: Path) -> None:
-    """Fill the pools. Where a recording is unfit, `root` is left as it was found."""
+    """Write the sounds of all pools. If a recording cannot be used, `root` is left as it was found."""
     try:
         run(processes, make_sound_file, sounds, "sounds")
     except RecipeError:
@@ -104,7 +105,7 @@ def _make_sounds(processes: ProcessPoolExecutor, sounds: list[Sound], root: Path
 
 
 def _clips(conf: Conf) -> dict[str, int]:
-    """Clips by split, of those that are made."""
+    """Return the number of clips of each split that is made."""
     return {split: clips for split, clips in conf.mini.items() if clips}
 
 
@@ -117,7 +118,7 @@ def _check(conf: Conf) -> None:
 
 
 def _make_split(processes: ProcessPoolExecutor, maker: ClipMaker, root: Path, work: Path, split: str) -> None:
-    """A split's audio, then its sources and its metadata, which appear last and say that it is complete."""
+    """Make a split: its audio, its sources, and last its metadata, which mark the split as complete."""
     conf = maker.conf
     paths = conf.data.splits.get(split)
     metadata = root / paths.metadata if paths else work / f"{split}.done"
@@ -137,7 +138,7 @@ def _make_split(processes: ProcessPoolExecutor, maker: ClipMaker, root: Path, wo
 
 
 def _names(conf: Conf, split: str) -> list[str]:
-    """The file names of a split, by clip number: seeded, all different."""
+    """Return the file names of a split, by clip number: seeded, all different."""
     rng = np.random.default_rng([conf.data.seed, zlib.crc32(f"names of {split}".encode())])
     names: dict[str, None] = {}
     while len(names) < conf.mini[split]:
@@ -158,7 +159,7 @@ def _table(header: str, rows: Iterable[str]) -> str:
 
 
 def strong_table(truths: list[dict]) -> str:
-    """A strong TSV of clips' notes: name, events."""
+    """Return a strong TSV from the notes of clips (name, events)."""
     rows = []
     for truth in truths:
         rows += [f"{truth['name']}\t{on:.3f}\t{off:.3f}\t{label}" for on, off, label in truth["events"]]
@@ -179,6 +180,6 @@ _METADATA = {"strong": strong_table, "weak": _weak_table, "none": _unlabeled_tab
 
 
 def _folders(sounds: list[Sound]) -> dict[str, list[str]]:
-    """The foreground folders of each bank, sorted."""
+    """Return the foreground folders of each bank, sorted."""
     found = sorted({(sound.bank, sound.label) for sound in sounds if sound.role == "foreground"})
     return {bank: [label for _, label in labels] for bank, labels in groupby(found, key=lambda pair: pair[0])}

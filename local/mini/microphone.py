@@ -1,6 +1,7 @@
 """What sets a real recording apart from a clean mixture: a room, a microphone's band, a noise floor, a level.
 
-The difficulty of the mini corpus stands here (and in the sounds' ranges for the real domain): wider ranges, more gap.
+These ranges, and those of the sounds in the real domain, set the difficulty of the mini corpus: wider ranges make a
+larger gap between the domains.
 """
 
 from __future__ import annotations
@@ -8,19 +9,19 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import butter, fftconvolve, sosfilt
 
-REVERB_SECONDS = (0.15, 0.7)  # fall by 60 dB
+REVERB_SECONDS = (0.15, 0.7)  # time to fall by 60 dB
 DIRECT_TO_REVERB_DB = (-1.0, 10.0)
 LOW_CUT_HZ = (60.0, 450.0)
 HIGH_CUT_HZ = (2800.0, 7500.0)
-TILT_DB = (-4.0, 4.0)  # an octave
-NOISE_DB = (-42.0, -26.0)  # floor below the clip's loud parts
-NOISE_SLOPE_DB = (-5.0, 1.0)  # an octave: from rumble to hiss
-PEAK_DB = (-18.0, -1.0)  # of the finished clip, full scale = 0
+TILT_DB = (-4.0, 4.0)  # per octave
+NOISE_DB = (-42.0, -26.0)  # the floor, relative to the clip's loud parts
+NOISE_SLOPE_DB = (-5.0, 1.0)  # per octave: from rumble to hiss
+PEAK_DB = (-18.0, -1.0)  # of the finished clip, relative to full scale
 OVERDRIVEN = 0.1  # share of clips that the recorder clips softly
 
 
 def record(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """`samples` (n,) as a consumer's device would have recorded them in a room; (n,), peak below 1."""
+    """Return `samples` (n,) as a consumer device would record them in a room: (n,), peak below 1."""
     recorded = _room(samples, sample_rate, rng)
     recorded = _band(recorded, sample_rate, rng)
     loud = float(np.sqrt(np.quantile(_power(recorded, sample_rate), 0.95))) or 1e-3
@@ -34,7 +35,7 @@ def record(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> n
 
 
 def _room(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Reverberation: the direct sound, then noise that falls exponentially and darkens."""
+    """Add reverberation: after the direct sound, low-pass noise that decays exponentially."""
     seconds = rng.uniform(*REVERB_SECONDS)
     length = int(seconds * sample_rate)
     tail = rng.standard_normal(length) * 10 ** (-3 * np.arange(length) / length)
@@ -45,7 +46,7 @@ def _room(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np
 
 
 def _band(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """The microphone: band limits and a spectral tilt around 1 kHz."""
+    """Apply the microphone: band limits and a spectral tilt around 1 kHz."""
     low = np.exp(rng.uniform(*np.log(LOW_CUT_HZ)))
     high = np.exp(rng.uniform(*np.log(HIGH_CUT_HZ)))
     limits = butter(int(rng.integers(1, 4)), (low, high), "band", fs=sample_rate, output="sos")
@@ -64,6 +65,6 @@ def _tilted(samples: np.ndarray, db_per_octave: float, sample_rate: int) -> np.n
 
 
 def _power(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Mean square of every 50 ms."""
+    """Return the mean square of every 50 ms."""
     size = sample_rate // 20
     return np.mean(samples[: len(samples) // size * size].reshape(-1, size) ** 2, axis=1)

@@ -1,7 +1,7 @@
 """The sounds that the mini corpus is built from, in three pools that share no source: train, held_out, validation.
 
-A pool becomes a folder foreground/<label>/*.wav, background/<label>/*.wav at SAMPLE_RATE, made of recordings
-(data.soundbank) or of synthesised sounds.
+Each pool becomes a folder with foreground/<label>/*.wav and background/<label>/*.wav at SAMPLE_RATE, made from
+recordings (data.soundbank) or from synthesised sounds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HELD_OUT = 5  # every fifth source recording of `train` is for the select splits
 MIN_SECONDS = 0.05  # of a recording
 SUFFIXES = (".wav", ".flac", ".ogg", ".aif", ".aiff", ".mp3")
 
-# Synthesised sounds a label at most; the synthetic and the real variety of a pool have as many each
+# The most synthesised sounds per label, in each of a pool's varieties, synthetic and real
 FOREGROUND_VARIANTS = {"train": 30, "held_out": 8, "validation": 16}
 BACKGROUND_VARIANTS = {"train": 6, "held_out": 3, "validation": 5}
 
@@ -36,33 +36,33 @@ BACKGROUND_VARIANTS = {"train": 6, "held_out": 3, "validation": 5}
 class Sound:
     """One sound of a pool: where it goes, and what it is made of."""
 
-    bank: str  # "train", "held_out", "validation", with "-real" for the real variety of synthesised sounds
+    bank: str  # "train", "held_out" or "validation", with "-real" for the real variety of synthesised sounds
     role: str  # foreground | background
-    label: str  # the folder's name, with desed's marks
+    label: str  # the folder's name, with desed's marks _nOn and _nOff
     name: str  # file name in the pool
     recording: Path | None  # None: synthesised
     seed: tuple[int, ...] = ()
 
     @property
     def place(self) -> str:
-        """The file's path under the folder of all banks."""
+        """Return the file's path under the folder of all banks."""
         return f"{self.bank}/{self.role}/{self.label}/{self.name}"
 
 
 def class_of(folder: str) -> str:
-    """The class of a soundbank folder: its name without desed's marks for cut onsets and offsets."""
+    """Return the class of a soundbank folder: its name without desed's marks for cut onsets and offsets."""
     return folder.replace("_nOff", "").replace("_nOn", "")
 
 
 def bank_of(pool: str, real: bool, from_recordings: bool) -> str:
-    """Where a domain finds a pool's sounds: recordings serve both domains, synthesised sounds come in two varieties."""
+    """Return the bank of a pool for a domain. Recordings serve both; of synthesised sounds, each has its own."""
     return pool if from_recordings or not real else f"{pool}-real"
 
 
 def synthesised(seed: int, classes: Sequence[str] | None, clips: Mapping[tuple[str, bool], int]) -> list[Sound]:
-    """The synthesised sounds for so many clips a variety (pool, real); few clips need few sounds.
+    """List the synthesised sounds for a number of `clips` of each variety (pool, real); few clips need few sounds.
 
-    Raises RecipeError for a class that there is no synthesis of.
+    Raises RecipeError for a class that cannot be synthesised.
     """
     classes = tuple(classes or FOREGROUNDS)
     unknown = [name for name in classes if name not in FOREGROUNDS]
@@ -83,9 +83,10 @@ def synthesised(seed: int, classes: Sequence[str] | None, clips: Mapping[tuple[s
 
 
 def recorded(folder: Path, classes: Sequence[str] | None) -> list[Sound]:
-    """The recordings of a soundbank, a fifth of `train` moved to `held_out`.
+    """List the recordings of a soundbank, with a fifth of `train` moved to `held_out`.
 
-    Takes of one Freesound recording, wherever they lie, stay in one pool. Raises RecipeError with all the faults found.
+    Takes of one Freesound recording stay in one pool, even from several folders. Raises RecipeError with all the faults
+    found.
     """
     parts = {part: part_folder(folder, part) for part in ("train", "validation")}
     faults: list[Fault] = []
@@ -105,7 +106,7 @@ def recorded(folder: Path, classes: Sequence[str] | None) -> list[Sound]:
 
 
 def listing(folder: Path) -> list[list]:
-    """Relative path and size of each sound file of a soundbank, sorted: tells one soundbank from another."""
+    """Return relative path and size of each sound file of a soundbank, sorted, to tell one soundbank from another."""
     files = []
     for part in ("train", "validation"):
         place = part_folder(folder, part)
@@ -117,16 +118,16 @@ def listing(folder: Path) -> list[list]:
 
 
 def source_of(file: Path) -> str:
-    """The source recording of a file: takes named <id>_<take>, or <fold>-<id>-<take> as in ESC, share their id.
+    """Return the source recording of a file: takes named <id>_<take>, or <fold>-<id>-<take> as in ESC, share their id.
 
-    Other names are taken for a recording each, of their class alone: `001.wav` of two labels is not one source.
+    Any other name is a recording of its own, within its class: `001.wav` of two labels is two sources.
     """
     match = re.fullmatch(r"\d-(\d+)-[A-Z](?:-\d+)?|(\d{4,})[-_][A-Za-z0-9]{1,3}", file.stem)
     return (match.group(1) or match.group(2)) if match else f"{class_of(file.parent.name)}/{file.stem}"
 
 
 def origin_of(place: str, from_recordings: bool) -> str:
-    """The name of a pool's file outside of this program: a recording's path in the soundbank."""
+    """Return the name of a pool's file for users: the path in the soundbank for a recording."""
     if not from_recordings:
         return place
     pool, rest = place.removesuffix(".wav").split("/", 1)
@@ -134,7 +135,7 @@ def origin_of(place: str, from_recordings: bool) -> str:
 
 
 def make(sound: Sound, folder: Path) -> None:
-    """Write a sound, mono 16-bit at SAMPLE_RATE, unless it is there. Raises RecipeError for a recording of no use."""
+    """Write a sound, mono 16-bit at SAMPLE_RATE, unless it is there. Raises RecipeError for an unusable recording."""
     target = folder / sound.place
     if target.exists():
         return
@@ -165,7 +166,7 @@ def _read(file: Path) -> np.ndarray:
 
 
 def part_folder(folder: Path, part: str) -> Path:
-    """`train` or `validation` of a soundbank, in this project's layout or in DESED's own."""
+    """Return the folder `train` or `validation` of a soundbank, in this project's layout or in DESED's own."""
     for place in (folder / part, folder / "audio" / part / "soundbank"):
         if (place / "foreground").is_dir():
             return place
@@ -179,7 +180,7 @@ def _is_audio(file: Path) -> bool:
 
 
 def _list_role(folder: Path, role: str, classes: Sequence[str] | None, faults: list[Fault]) -> dict[str, list[Path]]:
-    """Files by label, both sorted; faults for empty labels and names that cannot be labels."""
+    """Return the files by label, both sorted. Adds faults for empty labels, and for names that cannot be used."""
     labels: dict[str, list[Path]] = {}
     folders = sorted(entry for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
     for entry in folders:
@@ -205,7 +206,7 @@ def _list_role(folder: Path, role: str, classes: Sequence[str] | None, faults: l
 
 
 def _held_out(files: dict[str, dict[str, list[Path]]]) -> set[str]:
-    """The sources held out: of each class every fifth by name; one that a class before decided on stays as it is."""
+    """Return the held-out sources: of each class every fifth by name, unless an earlier class decided on the source."""
     held: set[str] = set()
     decided: set[str] = set()
     for role in ROLES:

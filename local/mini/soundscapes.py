@@ -1,4 +1,4 @@
-"""One soundscape with the `desed` package, from a folder of foreground and background sounds."""
+"""Generate one soundscape with the `desed` package, from a folder of foreground and background sounds."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-np.Inf = np.inf  # scaper 1.6.5 asks for the name that NumPy 2 took away
+np.Inf = np.inf  # scaper 1.6.5 uses this name, which NumPy 2 removed
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of packages that desed imports
+    warnings.simplefilter("ignore")  # from packages that desed imports
     from desed.generate_synthetic import SoundscapesGenerator, generate_df_from_jams
 
 from local.mini.soundbank import class_of  # noqa: E402
 from recipe_mtlvae.errors import fail  # noqa: E402
 from recipe_mtlvae.labels import Event  # noqa: E402
 
-EVENTS = (1, 5)  # a soundscape's fewest and most
+EVENTS = (1, 5)  # the fewest and the most in a soundscape
 SNR = (6.0, 30.0)  # dB, of an event over the background
 REFERENCE_DB = -55.0  # LUFS of the background, desed's default
 MAX_POLYPHONY = 3  # sounds at once, desed's default for the data of the challenge
@@ -32,7 +32,7 @@ OWN_CLASS = 0.4  # share of a soundscape's further events that repeat its main e
 ATTEMPTS = 50
 
 # Which classes occur with which others: DESED's co-occurrence figures, simplified.
-# Labels without a line here go with all others alike.
+# Labels without an entry occur with all others equally often.
 COMPANIONS = {
     "Alarm_bell_ringing": {"Speech": 8, "Dog": 1, "Cat": 1, "Running_water": 1, "Dishes": 1},
     "Blender": {"Speech": 6, "Dishes": 2, "Running_water": 1, "Frying": 1},
@@ -59,10 +59,10 @@ _SILENT = logging.getLogger("soundscapes")
 
 @dataclass(frozen=True)
 class Soundscape:
-    """A generated clip and its truth."""
+    """A generated clip and its ground truth."""
 
     samples: np.ndarray  # (n,) float64
-    events: tuple[Event, ...]  # sorted by onset, merged and post-processed as DESED's, 3 decimals
+    events: tuple[Event, ...]  # sorted by onset, merged and post-processed as in DESED, 3 decimals
     sources: tuple[str, ...]  # the sound files in it, relative to the bank, sorted
 
     @property
@@ -84,13 +84,13 @@ def make_soundscape(
 
     bank: folder with foreground/<folder>/*.wav and background/<label>/*.wav; its path must be free of glob characters.
     folders: the foreground folders to choose from. The same seed gives the same clip, on any number of processes.
-    occurrences: desed's co-occurrence figures by foreground folder, of which `label` then is one; they say how many
-    further events there are and of which classes; None: EVENTS and COMPANIONS.
+    occurrences: desed's co-occurrence figures by foreground folder, which give the number and the classes of further
+    events; `label` is then one of these folders. None: EVENTS and COMPANIONS give them.
     """
     for attempt in range(ATTEMPTS):
         state = np.random.RandomState([seed, attempt])
         random.seed(int(state.randint(2**31)))
-        np.random.seed(int(state.randint(2**31)))  # desed draws a part from the global one
+        np.random.seed(int(state.randint(2**31)))  # desed also draws from NumPy's global generator
         with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -133,7 +133,7 @@ def _generate(
 
 
 def _companions(label: str, folders: list[str]) -> dict[str, list]:
-    """desed's co-occurrence entry: each folder's probability; the folders of a class share its part evenly."""
+    """Return desed's co-occurrence entry: the probability of each folder. Folders of a class share its part evenly."""
     classes = sorted({class_of(folder) for folder in folders})
     weights = {name: float(COMPANIONS.get(label, {}).get(name, 0.0)) for name in classes if name != label}
     if not any(weights.values()):
@@ -146,7 +146,7 @@ def _companions(label: str, folders: list[str]) -> dict[str, list]:
 
 
 def _read(scratch: Path, bank: Path, seconds: float) -> Soundscape | None:
-    """What desed wrote; None where too many sounds meet at once."""
+    """Read what desed wrote. Return None if more than MAX_POLYPHONY sounds overlap."""
     (jams,) = scratch.glob("*.jams")
     annotation = json.loads(jams.read_text(encoding="utf-8"))["annotations"][0]
     if annotation["sandbox"]["scaper"]["polyphony_max"] > MAX_POLYPHONY:

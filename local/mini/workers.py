@@ -16,9 +16,9 @@ from recipe_mtlvae.progress_bar import progress_bar
 
 
 def set_up_worker(folder: Path) -> None:
-    """To be called in a new worker, which works inside `folder`."""
+    """Prepare a new worker process, which works inside `folder`."""
     logging.disable(logging.CRITICAL)  # desed logs every file that it writes
-    os.chdir(folder)  # desed globs its folders: it would find nothing in a root with brackets in its path
+    os.chdir(folder)  # desed globs its folders, and would find nothing under a path with brackets
 
 
 def run(processes: ProcessPoolExecutor, function: Callable[[Any], Iterable[Fault]], items: list, name: str) -> None:

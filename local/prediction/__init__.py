@@ -1,1 +1,1 @@
-"""Stage 2's parts: one split's scores by one process or several, and what the report shows of a network's inside."""
+"""The parts of stage 2: the scores of a split, by one or several processes, and the description of a network."""

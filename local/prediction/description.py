@@ -1,4 +1,4 @@
-"""What describes a network beside its scores: model.json, and of a VAE latents.npz."""
+"""The files that describe a network beside its scores: model.json and, for a VAE, latents.npz."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ from recipe_mtlvae.scoring.energy import read_energy
 def write_description(
     checkpoint: Checkpoint, splits: Sequence[Split], folder: Path, training: Mapping[str, Any]
 ) -> None:
-    """Into the network's folder. training: further figures of the run's training, such as its memory."""
+    """Write model.json and, for a VAE, latents.npz to the network's folder.
+
+    training: further figures of the run's training, such as its peak memory.
+    """
     energy, conf = read_energy(folder / "energy.json"), checkpoint.conf
     prediction = {split.name: _speed(split, energy[split.name]["seconds"]) for split in splits if split.name in energy}
     labelled = next((split for split in splits if split.truth), None)
@@ -41,14 +44,14 @@ def write_description(
 
 
 def _speed(split: Split, seconds: float) -> dict[str, float]:
-    """Of one process, from audio file to scores; where several shared the split, their mean."""
+    """Return the speed of one process from audio file to scores: the mean if several processes shared the split."""
     audio_seconds = float(np.sum(list(split.seconds.values())))
     print(f"stage 2: {split.name}: {len(split.recordings)} clips, {audio_seconds / seconds:.0f} times real time")
     return {"seconds": seconds, "audio_seconds": audio_seconds, "times_real_time": audio_seconds / seconds}
 
 
 def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: dict[str, Any]) -> dict[str, Any]:
-    """What the network costs, and how it was trained."""
+    """Return the content of model.json: the cost of the network, its tuned decoding and its training."""
     features = checkpoint.conf.features
     inputs, samples = inputs_of(checkpoint.conf, checkpoint.encoder), 10 * features.sample_rate
     values = {name: torch.zeros(1, source.width, source.steps(samples)) for name, source in inputs.items()}
@@ -74,5 +77,5 @@ def _model(checkpoint: Checkpoint, history: list[dict[str, float]], prediction: 
 
 
 def _by_class(classes: Sequence[str], tuned: dict[str, list] | None) -> dict[str, dict[str, Any]] | None:
-    """What was tuned, such as thresholds and median filters (steps); None where nothing was."""
+    """Return each tuned setting by class, such as thresholds and median filters (steps); None if nothing was tuned."""
     return tuned and {name: dict(zip(classes, values, strict=True)) for name, values in tuned.items()}

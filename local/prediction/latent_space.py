@@ -1,4 +1,4 @@
-"""What the report page shows of a VAE: mu where one class alone sounds, and a walk along its main direction."""
+"""The latent space of a VAE for the report page: mu at steps with a single active class, and a latent traversal."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from recipe_mtlvae.labels import Grid
 from recipe_mtlvae.nets.vae import MTLVAE
 from recipe_mtlvae.report.latents import Latents, main_directions
 
-CLIPS, STEPS = 200, 10  # at most so many clips, and steps of each: enough for a picture
-POSITIONS = np.linspace(-3.0, 3.0, 13)  # standard deviations
+CLIPS, STEPS = 200, 10  # at most this many clips, and steps per clip: enough for a plot
+POSITIONS = np.linspace(-3.0, 3.0, 13)  # of the traversal, in standard deviations
 
 
 @torch.inference_mode()
 def latent_space(net: MTLVAE, split: Split, grid: Grid, classes: tuple[str, ...]) -> Latents | None:
-    """From a strong split's stored inputs; None where no class ever sounds alone."""
+    """Return the latents from a strong split's stored inputs; None if no step has exactly one active class."""
     rng = np.random.default_rng(0)
     means, labels = [], []
     for row, clip in enumerate(split.clips[:CLIPS]):
@@ -38,7 +38,7 @@ def latent_space(net: MTLVAE, split: Split, grid: Grid, classes: tuple[str, ...]
 
 
 def _traversal(net: MTLVAE, mu: np.ndarray, steps: int) -> np.ndarray | None:
-    """(positions, mels): what the middle step of a steady z is reconstructed to; None without that head."""
+    """Return the log-mel (positions, mels) that a constant z gives at its middle step; None without reconstruction."""
     if "reconstruction" not in net.heads:
         return None
     direction = main_directions(mu)[0][0]

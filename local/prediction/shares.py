@@ -1,8 +1,8 @@
-"""One split's score folder, by one process or by several that share it, on one machine or many.
+"""Write the score folder of one split, with one process or several that share the work, on one machine or many.
 
-A split is divided into blocks of clips, no two in one batch, so that scores are the same to the last bit however the
-blocks are shared. They are collected in a hidden folder, which becomes the score folder once all clips are there: what
-a killed process has written is not computed again.
+A split is divided into blocks of clips, and no batch mixes clips of two blocks: scores are the same to the last bit
+however the blocks are shared. They are collected in a hidden folder, which becomes the score folder once all clips are
+there, so that scores written by a killed process are not computed again.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from recipe_mtlvae.scoring.energy import joined, measured, note_energy, read_ene
 from recipe_mtlvae.scoring.scores import write_scores
 from recipe_mtlvae.shards import Shard
 
-BLOCK = 32  # clips: a batch, where each is one window
+BLOCK = 32  # clips; one batch if each clip is a single window
 KEY = ".inputs"  # file in a score folder: the hash of what its scores were computed from
 
 
 def is_current(scores: Path, key: str) -> bool:
-    """Whether the score folder is complete and of these inputs."""
+    """Whether the score folder is complete and was computed from these inputs."""
     with contextlib.suppress(OSError):
         return (scores / KEY).read_text(encoding="utf-8") == key
     return False
@@ -39,9 +39,10 @@ def is_current(scores: Path, key: str) -> bool:
 def predict_split(
     detector: Detector | StoredDetector, split: Split, scores: Path, key: str, shard: Shard, energy: EnergyConf
 ) -> None:
-    """Do this share of a split; the last share to end makes the folder `scores` of all, and their energy.
+    """Predict this process's share of a split. The last share to finish joins all of them into `scores`.
 
-    key: the hash of the inputs. A killed share is done again alone; Shard() does whatever is missing.
+    key: hash of the inputs. After a kill, only the killed share has to be repeated; Shard() predicts whatever is
+    missing. The energy of all shares is added up.
     """
     gathered = scores.with_name(f".{scores.name}-{key}")
     whole = gathered.with_name(f"{gathered.name}.whole")
@@ -55,13 +56,13 @@ def predict_split(
     missing = [block for block in shard.take(blocks) if not all(_tsv(clip) in there for clip in block)]
     if missing:
         if max(split.seconds.values()) <= detector.conf.data.clip_seconds * (1 + TAIL):
-            # one block, so that the next batch is read meanwhile: each block is a batch of its own
+            # as one block, so that the next batch is read during prediction; each block is still one batch
             missing = [[clip for block in missing for clip in block]]
         _predict_blocks(missing, detector, split.name, gathered, shard, energy)
     there = set(os.listdir(gathered)) if gathered.is_dir() else set()
     busy = any(name.startswith(".busy-") for name in there) and shard.count > 1
     if not busy and all(_tsv(clip) in there for clip in split.recordings):
-        with contextlib.suppress(FileNotFoundError):  # another share, that ended at the same time, joins them
+        with contextlib.suppress(FileNotFoundError):  # another share that finished at the same time joins them
             gathered.rename(whole)
             _join(whole, scores, split.name, key)
 
@@ -78,7 +79,7 @@ def _predict_blocks(
     shard: Shard,
     energy: EnergyConf,
 ) -> None:
-    """Write the scores of some blocks, and the energy that it took; `.busy-` marks say who has not noted it yet."""
+    """Write the scores of some blocks and their energy. `.busy-` files mark shares whose energy is not yet written."""
     mark = folder / f".busy-{shard.index}-{shard.count}"
     mark.touch()
     record = folder / f".energy-{shard.index}-{shard.count}-{time.time_ns()}.json"
@@ -92,7 +93,7 @@ def _predict_blocks(
 
 
 def _join(whole: Path, scores: Path, phase: str, key: str) -> None:
-    """Sum the energy, clear away all but the scores, and give the folder its name; killed, it can be done again."""
+    """Sum the energy, delete everything but the scores, and rename the folder. After a kill, this can be repeated."""
     records = []
     for path in whole.glob(".energy-*.json"):
         start = int(path.stem.rpartition("-")[2]) / 1e9
@@ -105,5 +106,5 @@ def _join(whole: Path, scores: Path, phase: str, key: str) -> None:
             path.unlink()
     shutil.rmtree(scores, ignore_errors=True)
     whole.rename(scores)
-    for stale in scores.parent.glob(f".{scores.name}-*"):  # of other inputs, never finished
+    for stale in scores.parent.glob(f".{scores.name}-*"):  # for other inputs, and never finished
         shutil.rmtree(stale, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Scores of prepared splits from their stored inputs, where there is no encoder to compute them from audio."""
+"""Scores of prepared splits from their stored inputs, for encoders that cannot be run on audio here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recipe_mtlvae.nets.checkpoint import Checkpoint
 
 
 class StoredDetector:
-    """What scores splits of a detector: `detect_all` of the splits' own files, of at most one clip's length."""
+    """The part of Detector that stage 2 uses: `detect_all`, for the splits' own files of at most one clip's length."""
 
     def __init__(self, checkpoint: Checkpoint, device: str | None, splits: Sequence[Split]) -> None:
         self.conf, self.classes = checkpoint.conf, checkpoint.classes
@@ -27,7 +27,7 @@ class StoredDetector:
         self._rows = {clip.path: (split, row) for split in splits for row, clip in enumerate(split.clips)}
 
     def detect_all(self, paths: Iterable[Path], batch_size: int = 32) -> Iterator[Detection]:
-        """As Detector.detect_all, without events."""
+        """Like Detector.detect_all, but without events."""
         paths = list(paths)
         for start in range(0, len(paths), batch_size):
             yield from self._scores(paths[start : start + batch_size])

@@ -1,4 +1,4 @@
-"""What local/setup.sh asks of Python: which packages are there, what this machine can build, and installing the rest.
+"""The Python part of local/setup.sh: which packages are installed, what can be built here, and installing the rest.
 
-Runs before anything is installed: standard library and pip only.
+This runs before anything is installed, so it uses only the standard library and pip.
 """

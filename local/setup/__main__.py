@@ -1,12 +1,12 @@
-"""The three questions of local/setup.sh, asked with the environment's own Python:
+"""The three commands that local/setup.sh runs with the environment's own Python:
 
-python -m local.setup check   SET...    exit code 0: all is there; 3: something is to be installed
-python -m local.setup lacks   SET...    prints the apt packages without which something cannot be built
-python -m local.setup install SET...    installs
+python -m local.setup check   SET...    exit code 0: everything is installed; 3: something must be installed
+python -m local.setup lacks   SET...    prints the apt packages that are needed to build what is missing
+python -m local.setup install SET...    installs what is missing
 
 A SET is `recipe` (requirements.txt, which points to pyproject.toml) or `tests` (tests/requirements.txt). An environment
-that set-up made gets the tested set of local/constraints.txt. In any other only what is missing is added, and what does
-not fit is named.
+that set-up made gets the tested versions of local/constraints.txt. In any other environment, only missing packages are
+added, and packages in unsuitable versions are reported.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ try:
         writable,
     )
     from local.setup.pip import finish_interrupted, install_needs, install_torch, repair_torchaudio, say
-except ImportError:  # not even pip is here
+except ImportError:  # there is not even pip
     sys.exit(WORK_TO_DO)
 
 
 def check(names: list[str]) -> int:
-    """Whether these sets are there, but for what this machine cannot build; says what does not fit and what is off."""
+    """Return 0 if all that this machine can build is installed, after reporting what does not fit; otherwise 3."""
     needs = _needs(names)
     wanted = [need.name for need in to_install(needs)]
     off = build_tools.lacking(wanted)
     stamped = all(_stamp(name).exists() and _stamp(name).read_text() == _fingerprint(name) for name in names)
-    if set(wanted) - set(off) or not (stamped or not writable()):  # one that cannot be written to has what it has
+    if set(wanted) - set(off) or not (stamped or not writable()):  # a read-only environment stays as it is
         return WORK_TO_DO
     _say_notes(needs, off)
     return 0
 
 
 def lacks(names: list[str]) -> int:
-    """Print the apt packages that building what is missing takes."""
+    """Print the apt packages that are needed to build what is missing."""
     off = build_tools.lacking([need.name for need in to_install(_needs(names))])
     print(build_tools.packages([thing for things in off.values() for thing in things], "apt"))
     return 0
 
 
 def install(names: list[str]) -> int:
-    """Install what is missing of these sets. Exit code 1 where pip could not: its own words then stand above ours."""
+    """Install what is missing of these sets. Return 1 if pip could not; its own message then stands above ours."""
     needs = _needs(names)
     wanted = to_install(needs)
     if wanted and not writable():
@@ -70,7 +70,7 @@ def install(names: list[str]) -> int:
     if wanted:
         say(f"installing into {sys.prefix} (some minutes the first time)")
     off = build_tools.lacking([need.name for need in wanted])
-    # All of set-up's own goes through pip again, which closes the gaps that an interrupted run left among dependencies
+    # Everything set-up has added goes through pip again, to add dependencies that an interrupted run left out
     own = [need for need in needs if need in wanted or (need.name in added() and need.accepts(installed(need.name)))]
     rest = [need for need in own if need.name not in {"torchaudio", *off}]
     plain = [need for need in rest if need.name not in build_tools.NEEDED]

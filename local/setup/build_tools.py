@@ -1,4 +1,4 @@
-"""What this machine lacks to build desed and sed_scores_eval, and which package brings it."""
+"""What this machine lacks to build desed and sed_scores_eval, and which system packages provide it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-# The packages that pip builds from source: what each needs, and what cannot be done without it
+# The packages that pip builds from source: what each needs, and what does not work without it
 NEEDED = {"desed": ("a C++ compiler", "Python.h", "sox.h"), "sed_scores_eval": ("a C++ compiler", "Python.h")}
 OFF_WITHOUT = {
     "desed": "making soundscapes (--data mini, --soundbank)",
@@ -26,9 +26,9 @@ BROUGHT_BY = {  # the packages of each package manager
 
 
 def lacking(names: list[str], search: list[Path] | None = None) -> dict[str, list[str]]:
-    """Of the packages in `names` that are built from source: what each lacks here; {} where all can be built.
+    """Return what is missing here to build those of `names` that are built from source; {} if all can be built.
 
-    `search`: folders of headers, by default those where sox.h usually lies.
+    search: folders of headers; None: those where sox.h usually lies.
     """
     names = [name for name in names if name in NEEDED]
     if not names:
@@ -45,12 +45,12 @@ def lacking(names: list[str], search: list[Path] | None = None) -> dict[str, lis
 
 
 def packages(things: list[str], manager: str) -> str:
-    """The packages of apt, dnf, brew or conda that bring these things."""
+    """Return the packages of apt, dnf, brew or conda that provide these things."""
     return " ".join(dict.fromkeys(BROUGHT_BY[thing][manager] for thing in things))
 
 
 def variables() -> dict[str, str]:
-    """This process's variables, with the folders of a sox that the compiler does not search by default."""
+    """Return the environment variables of this process, with the folders of a sox that the compiler would not find."""
     result = dict(os.environ)
     for prefix in _prefixes():
         if (prefix / "include" / "sox.h").exists():
@@ -61,7 +61,7 @@ def variables() -> dict[str, str]:
 
 
 def _prefixes() -> list[Path]:
-    """conda, Homebrew, MacPorts."""
+    """Return the prefixes of conda, Homebrew and MacPorts."""
     return [Path(os.environ.get("CONDA_PREFIX") or sys.prefix), Path("/opt/homebrew"), Path("/opt/local")]
 
 
@@ -85,7 +85,7 @@ def _compiler_works() -> bool:
 
 
 def off_line(off: dict[str, list[str]]) -> str:
-    """What `lacking` found, in one line: what cannot be done, why, and which package brings it."""
+    """Return what `lacking` found as one line: what does not work, why, and which packages provide what is missing."""
     things = list(dict.fromkeys(thing for some in off.values() for thing in some))
     bring = " | ".join(f"{manager}: {packages(things, manager)}" for manager in ("apt", "dnf", "brew", "conda"))
     what = " and ".join(OFF_WITHOUT[name] for name in off)

@@ -1,4 +1,4 @@
-"""Which packages the recipe wants, which of them this Python has, and what pip must keep to."""
+"""Which packages the recipe needs, which of them are installed, and the constraints for pip."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 
 try:
     from packaging.requirements import InvalidRequirement, Requirement
-except ImportError:  # a new environment: pip carries it
+except ImportError:  # a new environment has only pip's own copy
     from pip._vendor.packaging.requirements import InvalidRequirement, Requirement
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 SETS = {"recipe": PROJECT / "requirements.txt", "tests": PROJECT / "tests" / "requirements.txt"}
 PYPROJECT = PROJECT / "pyproject.toml"
 CONSTRAINTS = PROJECT / "local" / "constraints.txt"
-STATE = Path(sys.prefix) / ".recipe_mtlvae"  # what set-up remembers of an environment, inside it
+STATE = Path(sys.prefix) / ".recipe_mtlvae"  # set-up's notes about an environment, inside it
 
 TORCH = ("torch", "torchaudio")
 PIPS_OWN = ("pip", "wheel", "setuptools")
@@ -31,7 +31,7 @@ class Need:
     """One line of a requirements file."""
 
     requirement: Requirement
-    reason: str  # its comment
+    reason: str  # the comment on that line
 
     @property
     def name(self) -> str:
@@ -46,7 +46,7 @@ class Need:
 
 
 def read_needs(file: Path) -> list[Need]:
-    """The lines of a requirements or constraints file that apply to this Python; `-e .[EXTRA]` stands for many."""
+    """Return the lines of a requirements or constraints file that apply to this Python, with `-e .[EXTRA]` expanded."""
     needs: list[Need] = []
     for line in file.read_text(encoding="utf-8").splitlines():
         text, _, comment = line.partition("#")
@@ -58,7 +58,7 @@ def read_needs(file: Path) -> list[Need]:
 
 
 def _of_project(project: Requirement) -> list[Need]:
-    """The dependencies of pyproject.toml with these extras, each with the comment behind it."""
+    """Return the dependencies of pyproject.toml with these extras; the reason of each is the comment on its line."""
     text = PYPROJECT.read_text(encoding="utf-8")
     content = tomllib.loads(text)["project"]
     reasons = dict(re.findall(r'^ +"(.+?)", +# (.*)$', text, re.MULTILINE))
@@ -72,7 +72,7 @@ def _of_project(project: Requirement) -> list[Need]:
 
 
 def installed(name: str) -> str | None:
-    """The version of a package that this Python finds, None without it."""
+    """Return the installed version of a package; None if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -80,7 +80,7 @@ def installed(name: str) -> str | None:
 
 
 def made_here() -> bool:
-    """Whether set-up made this environment; in any other, nothing that is there is changed."""
+    """Whether set-up made this environment. In any other, installed packages are never changed."""
     return (STATE / "made-here").exists()
 
 
@@ -89,7 +89,7 @@ def writable() -> bool:
 
 
 def to_install(needs: list[Need]) -> list[Need]:
-    """What is missing; in an environment of ours also what differs from the tested set (a torch in range is kept)."""
+    """Return what is missing; in an environment that set-up made, also what is not as tested (a torch in range is)."""
     if not made_here():
         return [need for need in needs if installed(need.name) is None]
     pins = {pin.name: pin for pin in read_needs(CONSTRAINTS) if pin.name not in TORCH}
@@ -97,19 +97,19 @@ def to_install(needs: list[Need]) -> list[Need]:
 
 
 def remember_added(names: list[str]) -> None:
-    """Note what set-up is about to add, so that it knows its own after an interruption."""
+    """Record what set-up is about to add, so that these packages are known as its own after an interruption."""
     STATE.mkdir(exist_ok=True)
     (STATE / "added").write_text("\n".join(sorted({*names, *added()})))
 
 
 def added() -> set[str]:
-    """The packages that set-up brought into this environment."""
+    """Return the packages that set-up has added to this environment."""
     file = STATE / "added"
     return set(file.read_text().split()) if file.exists() else set()
 
 
 def conflicts(needs: list[Need]) -> list[str]:
-    """What is there in a version that the recipe is not made for; [] in an environment of ours."""
+    """Report each installed package outside the recipe's range; none in an environment that set-up made."""
     found = []
     for need in [] if made_here() else needs:
         version = installed(need.name)
@@ -119,7 +119,10 @@ def conflicts(needs: list[Need]) -> list[str]:
 
 
 def limits(tested: bool) -> list[str]:
-    """Constraints for pip: what must stay as it is, then the tested versions of the rest, or only the ranges."""
+    """Return constraints for pip: the installed versions that must stay, then versions of all other packages.
+
+    tested: these are the tested versions; otherwise only the ranges.
+    """
     needs = [need for file in SETS.values() for need in read_needs(file)]
     wanted = {_key(need.name): need for need in needs}
     if tested:
@@ -136,7 +139,7 @@ def _stays(name: str, version: str, needs: list[Need]) -> bool:
     fits = all(need.accepts(version) for need in needs if _key(need.name) == name)
     if made_here():
         return name in TORCH and fits
-    # torch needs a newer setuptools than many environments begin with; a too new one is not ours to take back
+    # Of pip's own packages, only one out of range (too new) stays; torch needs a newer setuptools than many have
     return name not in PIPS_OWN or not fits
 
 
@@ -147,5 +150,5 @@ def _key(name: str) -> str:
 def _valid(line: str) -> bool:
     try:
         return bool(Requirement(line))
-    except InvalidRequirement:  # some packages of the system carry versions that pip does not read
+    except InvalidRequirement:  # some system packages have versions that pip cannot parse
         return False

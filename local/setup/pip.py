@@ -1,4 +1,4 @@
-"""Calling pip, so that torch is the right build, interrupted runs are completed and builds are repeatable."""
+"""Run pip so that torch is the right build, interrupted runs are completed and builds are repeatable."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pathlib import Path
 from local.setup import build_tools
 from local.setup.packages import CONSTRAINTS, TORCH, Need, added, limits, made_here, read_needs
 
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyPI's torch brings GBs of CUDA to a machine without a GPU
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyPI's torch adds GBs of CUDA, even without a GPU
 CPU_INDEX_SECONDS = 8  # the longest wait for its answer
-BUILD_PACKAGES = ("setuptools", "pybind11")  # those in the builds' own environments; newer ones may not build old code
+BUILD_PACKAGES = ("setuptools", "pybind11")  # pinned in pip's isolated builds; newer versions may not build old code
 
 
 def say(line: str) -> None:
@@ -26,14 +26,14 @@ def say(line: str) -> None:
 
 
 def pip_install(arguments: list[str], constraints: list[str], loud: bool = False) -> bool:
-    """Run `pip install` within these constraints; whether it succeeded."""
+    """Run `pip install` with these constraints. Return whether it succeeded."""
     building = all(argument.startswith(tuple(build_tools.NEEDED)) for argument in arguments)
     builds = [pin.spec for pin in read_needs(CONSTRAINTS) if pin.name in BUILD_PACKAGES]
     with tempfile.TemporaryDirectory() as folder:
         limits_file, builds_file = Path(folder, "limits.txt"), Path(folder, "builds.txt")
         limits_file.write_text("\n".join(constraints))
         builds_file.write_text("\n".join(builds))
-        # --user would leave the environment; the builds' own environments see only variables, of one name or the other
+        # --user would install outside the environment. Isolated builds read only variables, whose name depends on pip
         variables = build_tools.variables() | {"PIP_USER": "0", "PIP_ROOT_USER_ACTION": "ignore"}
         if building:
             variables |= {"PIP_CONSTRAINT": str(builds_file), "PIP_BUILD_CONSTRAINT": str(builds_file)}
@@ -44,7 +44,10 @@ def pip_install(arguments: list[str], constraints: list[str], loud: bool = False
 
 
 def install_needs(needs: list[Need]) -> bool:
-    """Install in the tested versions; where those do not fit beside what is there, in any that the ranges allow."""
+    """Install the tested versions.
+
+    If these conflict with what is installed, fall back to any version in range, unless set-up made the environment.
+    """
     specs = [need.spec for need in needs]
     if not specs or pip_install(specs, limits(tested=True)):
         return True
@@ -55,15 +58,16 @@ def install_needs(needs: list[Need]) -> bool:
 
 
 def install_torch(needs: list[Need]) -> bool:
-    """torch and torchaudio, without what they depend on: that comes with the rest, from the usual index."""
+    """Install torch and torchaudio without their dependencies, which come later from the default index."""
     specs = [need.spec for need in needs if need.name in TORCH]
     return not specs or _from_torch_index(["--no-deps", *specs], limits(tested=True))
 
 
 def finish_interrupted() -> bool:
-    """Install again what an interrupted pip left half written: it writes RECORD last, and does not check for it later.
+    """Reinstall packages that an interrupted pip left incomplete. Return whether that succeeded.
 
-    What others install without a RECORD, as conda may, says so in INSTALLER and is left alone.
+    pip writes RECORD last, and does not check for it later. Other installers, such as conda, may write none; INSTALLER
+    then names them, and their packages are left alone.
     """
     for folder in {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}:
         for found in sorted(folder.glob("*.dist-info")):
@@ -79,9 +83,10 @@ def finish_interrupted() -> bool:
 
 
 def repair_torchaudio() -> None:
-    """Let torchaudio run without its compiled part, a CUDA build on PyPI, which does not load beside a CPU torch.
+    """Delete torchaudio's compiled part if torchaudio cannot be imported and set-up has added it.
 
-    Only forced alignment and RNN-T live there; torchaudio documents running without. Touched only if set-up brought it.
+    On PyPI that part is a CUDA build, which does not load beside a CPU torch. It holds only forced alignment and RNN-T,
+    and torchaudio documents that it runs without.
     """
     if _imports("torchaudio"):
         return
@@ -98,7 +103,7 @@ def _imports(module: str) -> bool:
 
 
 def _from_torch_index(arguments: list[str], constraints: list[str]) -> bool:
-    loud = sys.stderr.isatty()  # the largest download: a bar for whoever watches
+    loud = sys.stderr.isatty()  # the largest download: show a progress bar on a terminal
     index = _torch_index()
     if index and pip_install([*index, *arguments], constraints, loud):
         return True
@@ -106,8 +111,8 @@ def _from_torch_index(arguments: list[str], constraints: list[str]) -> bool:
 
 
 def _torch_index() -> list[str]:
-    """PyTorch's own CPU index where there is no NVIDIA GPU and it answers in time; else the usual index."""
-    if sys.platform != "linux":  # elsewhere the usual wheels carry no CUDA
+    """Return pip's option for PyTorch's CPU index if there is no NVIDIA GPU and the index answers in time; else []."""
+    if sys.platform != "linux":  # wheels for other systems include no CUDA
         return []
     if shutil.which("nvidia-smi") and subprocess.run(["nvidia-smi", "-L"], capture_output=True).returncode == 0:
         return []
@@ -119,7 +124,7 @@ def _torch_index() -> list[str]:
             with urllib.request.urlopen(request, timeout=CPU_INDEX_SECONDS) as answer:
                 answers.append(answer.status)
 
-    thread = threading.Thread(target=ask, daemon=True)  # looking up a name has no time limit of its own
+    thread = threading.Thread(target=ask, daemon=True)  # name resolution has no timeout of its own
     thread.start()
     thread.join(CPU_INDEX_SECONDS)
     return ["--index-url", CPU_INDEX] if answers == [200] else []

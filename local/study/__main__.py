@@ -1,4 +1,4 @@
-"""Variants of a system, trained with several seeds on several corpora, in one table. What is done is not done again."""
+"""Variants of a system, trained with several seeds on several corpora, in one table. Finished rows are not repeated."""
 
 from __future__ import annotations
 

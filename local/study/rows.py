@@ -18,7 +18,7 @@ from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.files import content_hash
 from recipe_mtlvae.report.runs import read_published
 
-ONE_THREAD = {"train": {"devices": 1, "threads": 1}}  # rows side by side, and the same figures however many there are
+ONE_THREAD = {"train": {"devices": 1, "threads": 1}}  # the figures are the same for any number of rows side by side
 
 
 Seed = Annotated[Int, Field(ge=0, le=SEEDS)]
@@ -28,7 +28,7 @@ Settings = dict[str, Any]  # a delta over conf/base.yaml
 
 @section
 class CorpusOptions:
-    """run.sh's options of this name. Paths are relative to the study's file."""
+    """Options of run.sh with the same names. Paths are relative to the study's file."""
 
     data: Text = "mini"
     data_root: Text | None = None
@@ -48,8 +48,8 @@ class Variant:
 
 @section
 class Study:
-    name: Name  # the file's
-    folder: Text  # the file's
+    name: Name  # stem of the YAML file
+    folder: Text  # of the YAML file
     seeds: Seeds
     corpora: dict[Name, CorpusOptions] = Field(min_length=1)
     variants: dict[Name, Variant] = Field(min_length=1)
@@ -70,7 +70,7 @@ class StudyRow:
     seed: int
     command: tuple[str, ...]
     folder: Path
-    inputs: str  # hash of all that the row is made from, as far as the configuration tells
+    inputs: str  # hash of run.sh's options, the seed and the configuration
 
     @property
     def name(self) -> str:
@@ -82,7 +82,7 @@ class StudyRow:
 
 
 def read_study(file: Path, soundbanks: Sequence[Path] = ()) -> Study:
-    """A study and, for each folder of recordings, a further corpus of its name. Raises RecipeError."""
+    """Read a study; each folder in `soundbanks` adds a corpus. Raises RecipeError if the study is not valid."""
     content = read_yaml(file)
     study = build(Study, {**content, "name": file.stem, "folder": str(file.resolve().parent)}, [(file, content)])
     published = {system.name for system in read_published()}
@@ -105,9 +105,9 @@ def read_study(file: Path, soundbanks: Sequence[Path] = ()) -> Study:
 
 
 def rows_of(study: Study, settings: Sequence[str], exp_dir: Path) -> list[StudyRow]:
-    """All rows, those of a seed and corpus together; `settings` are --set's, which win over the file's.
+    """Return all rows, grouped by corpus and seed. `settings` are those of --set, which override the file's.
 
-    Raises RecipeError where a folder is missing or a configuration does not load, before anything is trained.
+    Raises RecipeError if a folder is missing or a configuration does not load, before anything is trained.
     """
     options = {
         (corpus, name): _options(study, corpus, name, settings)
@@ -134,7 +134,7 @@ def rows_of(study: Study, settings: Sequence[str], exp_dir: Path) -> list[StudyR
 
 
 def _options(study: Study, corpus: str, name: str, given: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """run.sh's options of a variant on a corpus, and the configuration that they come to."""
+    """Return run.sh's options for a variant on a corpus, and the configuration that results from them."""
     where, variant = study.corpora[corpus], study.variants[name]
     data = _path(study, where.data) if where.data.endswith((".yaml", ".yml")) else where.data
     conf = Path(_path(study, variant.conf or study.conf or str(CONF_DIR / "mtlvae.yaml")))
@@ -157,7 +157,7 @@ def _path(study: Study, path: str) -> str:
 
 
 def flat(delta: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """A nested mapping as key.path=value, the values in JSON, which YAML reads too; a date, which it lacks, as text."""
+    """Yield a nested mapping as key.path=value. Values are JSON, which YAML reads; dates become text."""
     for key, value in delta.items():
         if isinstance(value, Mapping) and value:
             yield from flat(value, f"{prefix}{key}.")

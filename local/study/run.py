@@ -1,4 +1,4 @@
-"""The rows of a study as processes: some side by side, each with a log of its own, ended together."""
+"""Run the rows of a study as processes: several side by side, each with its own log, all ended together."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from recipe_mtlvae.files import read_json, write_json
 from recipe_mtlvae.shards import ARRAYS, ENVIRONMENTS
 
 POLL = 0.2  # s
-SHARES = {name for names in (*ENVIRONMENTS, *ARRAYS) for name in names}  # a row is whole, whoever runs the study
+SHARES = {name for names in (*ENVIRONMENTS, *ARRAYS) for name in names}  # not passed on: a row is never divided
 
 
 def is_finished(row: StudyRow) -> bool:
-    """Whether it ran to its end with these same inputs."""
+    """Whether the row has finished with the same inputs."""
     return read_json(_stamp(row)) == {"inputs": row.inputs}
 
 
 def run_all(rows: Sequence[StudyRow], jobs: int) -> dict[StudyRow, str]:
-    """Run those that are not finished, `jobs` at a time; the rows that failed, and why.
+    """Run the unfinished rows, `jobs` at a time. Return the rows that failed, with the reasons.
 
-    Where this ends before its time, the rows do, too; run.sh goes on with them.
+    If this function is interrupted, it also ends the rows that are running; run.sh resumes them the next time.
     """
     waiting = [row for row in rows if not is_finished(row)]
     running: dict[StudyRow, tuple[subprocess.Popen, float]] = {}
@@ -64,7 +64,7 @@ def _start(row: StudyRow) -> subprocess.Popen:
             stdout=log,
             stderr=subprocess.STDOUT,
             env={name: value for name, value in os.environ.items() if name not in SHARES} | {"OMP_NUM_THREADS": "1"},
-            process_group=0,  # Ctrl-C is handed on once, by `run_all`
+            process_group=0,  # so that `run_all` alone passes on Ctrl-C, once
         )
 
 

@@ -27,9 +27,9 @@ Below it the difference from {against}, with its paired 95 % interval over the c
 
 @dataclass(frozen=True)
 class StudyTable:
-    sections: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]  # title, rows of cells, the first one heads
+    sections: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]  # title, rows of cells; the first row is the heading
     note: str
-    content: dict[str, Any]  # the same with all intervals and pairs, for JSON
+    content: dict[str, Any]  # for JSON: the same, with all intervals and pairs
 
     def text(self) -> str:
         return "\n\n".join([*(f"{title}\n{text_table(rows)}" for title, rows in self.sections), self.note])
@@ -43,7 +43,7 @@ class StudyTable:
 
 
 def table_of(study: Study, rows: Sequence[StudyRow], role: str | None) -> StudyTable:
-    """Of finished rows; of splits of one role, select or test, alone, or of all of them."""
+    """Return the table of the finished rows. role: show only splits of this role, select or test; None: all splits."""
     published = {system.name: system for system in read_published()}
     sections, content = [], {}
     for corpus in dict.fromkeys(row.corpus for row in rows):
@@ -70,7 +70,7 @@ def _title(corpus: str, systems: Sequence[ComparedSystem], split: str) -> str:
 def _rows(
     study: Study, systems: Sequence[ComparedSystem], split: str, known: Mapping[str, Published | None]
 ) -> Iterator[tuple[str, ...]]:
-    """The head, then a line of figures a system and one of differences."""
+    """Yield the heading, then for each system a row of figures and, unless it is the reference, one of differences."""
     yield ("", "runs", *(metric.heading for metric in METRICS), "kWh", "time")
     reference = next((one for one in systems if one.name == study.title(study.against)), None)
     for system in (system for system in systems if split in system.results):
@@ -97,7 +97,7 @@ def _difference(system: ComparedSystem, reference: ComparedSystem, split: str, m
 
 
 def _training(system: ComparedSystem) -> dict[str, float | None]:
-    """Of one run, on average; None where any was not measured."""
+    """Return the mean energy (kWh) and time (s) of training one run; None if any run was not measured."""
     seconds = [(run.model.get("training") or {}).get("seconds") for run in system.runs]
     return {"kwh": mean_kwh(system, TRAINING), "seconds": None if None in seconds else float(np.mean(seconds))}
 

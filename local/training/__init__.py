@@ -1,1 +1,1 @@
-"""Stage 1's parts: what trains each system, how a run is spread, resumed and ended, how its best epoch is found."""
+"""The parts of stage 1: what trains each system; devices, resuming, early stopping and the choice of the best epoch."""

@@ -1,4 +1,4 @@
-"""What the trainings of all systems share: validation, augmentation, noise, logging, what a checkpoint carries."""
+"""What the training of all systems shares: validation, augmentation, noise, logging, what a checkpoint holds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from recipe_mtlvae.tasks import TASKS
 
 
 class SystemTraining(pl.LightningModule):
-    """A system in training, with the report's batches and optimiser; its own module adds training_step."""
+    """Base class of the systems' training, with the report's batches and optimiser; subclasses add training_step."""
 
     warm_up_steps = 0
     set_labels: Mapping[str, str] = {name: task.labels for name, task in TASKS.items()}  # strong | weak | none, by set
@@ -34,13 +34,13 @@ class SystemTraining(pl.LightningModule):
         super().__init__()
         self.conf = conf
         self.classes = classes
-        self.networks = SYSTEMS[conf.system].networks  # those to validate; the first one selects
+        self.networks = SYSTEMS[conf.system].networks  # to be validated; the first one's score selects the best epoch
         self.inputs = inputs_of(conf)
         self.net = build_network(conf, len(classes))
 
     @staticmethod
     def batch_plan(conf: Conf, tasks: dict[str, TaskData]) -> BatchPlan:
-        """The report's batch: the active tasks share it evenly, unless other shares are configured."""
+        """Return the report's batch: the active tasks share it evenly, unless train.shares is set."""
         shares = conf.train.shares or even_shares(conf.train.batch_size, list(tasks))
         return BatchPlan(dict(tasks), {task: shares[task] for task in tasks})
 
@@ -55,7 +55,7 @@ class SystemTraining(pl.LightningModule):
         return {name: getattr(self, name).predict(**inputs) for name in self.networks}
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        # noise depends on seed, step and process alone: a resumed run draws what an unbroken one draws
+        # noise depends only on seed, step and process: a resumed run draws the same as an uninterrupted one
         torch.manual_seed((self.conf.seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank)
         augment(batch, self.conf, self.set_labels)
 
@@ -65,7 +65,7 @@ class SystemTraining(pl.LightningModule):
             checkpoint["recipe"]["encoder"] = encoder
 
     def log_figures(self, batch: Batch, loss: Tensor, figures: Mapping[str, Tensor]) -> None:
-        """The weighted sum as loss/total, the other figures by their names; means over the epoch."""
+        """Log the weighted sum as loss/total and the other figures by their names, as means over the epoch."""
         whole_epoch = {"on_step": False, "on_epoch": True, "batch_size": len(batch), "sync_dist": True}
         self.log_dict({name: figure.detach() for name, figure in figures.items()}, **whole_epoch)
         self.figures = {name: figure.detach() for name, figure in figures.items()} | {"loss/total": loss.detach()}
@@ -73,5 +73,5 @@ class SystemTraining(pl.LightningModule):
 
 
 def training_of(conf: Conf) -> type[SystemTraining]:
-    """The training of conf.system."""
+    """Return the training class of conf.system."""
     return getattr(importlib.import_module(f"local.training.{conf.system}"), SYSTEMS[conf.system].training)

@@ -1,4 +1,4 @@
-"""The sets that stage 1 trains on, selects its best epoch by, and tunes on."""
+"""The data that stage 1 trains on, selects its best epoch by, and tunes on."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from recipe_mtlvae.tasks import TASKS
 
 
 class Data(pl.LightningDataModule):
-    """The sets, and each process's own share of them.
+    """The sets for training and selection, and each process's share of them.
 
-    Raises RecipeError where the configuration's splits lack what a task, or selection, needs.
+    Raises RecipeError if the splits of the configuration lack what a task or the selection needs.
     """
 
     def __init__(self, corpus: Corpus) -> None:
@@ -29,7 +29,7 @@ class Data(pl.LightningDataModule):
         require_splits(conf)
         self.classes = corpus.classes
         self.splits = {name: open_split(corpus, name) for name in learned_splits(conf)}
-        weak = splits_of_task(conf, "weak")  # of which some are held out, whether or not that task is active
+        weak = splits_of_task(conf, "weak")  # some of their clips are held out, whether or not the weak task is active
         rows = hold_out([len(self.splits[name].clips) for name in weak], conf.data.weak_held_out, conf.seed)
         kept = {name: own for name, (own, _) in zip(weak, rows, strict=True)}
         held = [self._set(name, own) for name, (_, own) in zip(weak, rows, strict=True)]
@@ -40,11 +40,14 @@ class Data(pl.LightningDataModule):
         self.weak_selection = joined([*held, *(self._set(name) for name, labels in select.items() if labels == "weak")])
 
     def _set(self, name: str, rows: Sequence[int] | None = None) -> TaskData:
-        """The clips of a split, or these rows of them."""
+        """Return the set of a split: all of its clips, or only these rows."""
         return TaskData(self.splits[name], Grid.of(self.conf.features, self.conf.data.clip_seconds), self.classes, rows)
 
     def epoch_steps(self, processes: int) -> int:
-        """Raises RecipeError where the sets are smaller than a batch, or a batch than the processes."""
+        """Return the steps per epoch.
+
+        Raises RecipeError if the sets are smaller than a batch, or a batch is smaller than the number of processes.
+        """
         return len(self._train_loader(0, processes).sampler)
 
     def train_dataloader(self) -> torch.utils.data.DataLoader:
@@ -62,17 +65,17 @@ class Data(pl.LightningDataModule):
 
 
 def splits_of_task(conf: Conf, task: str) -> list[str]:
-    """The splits that train a task, in the order of the YAML."""
+    """Return the splits that train a task, in the order of the YAML."""
     return [name for name in of_role(conf.data.splits, "train") if conf.data.splits[name].task == task]
 
 
 def learned_splits(conf: Conf) -> list[str]:
-    """The splits that training opens: those of every task, active or not, then those to select by."""
+    """Return the splits that training opens: those of every task, active or not, then the select splits."""
     return [*(name for task in TASKS for name in splits_of_task(conf, task)), *of_role(conf.data.splits, "select")]
 
 
 def require_splits(conf: Conf) -> None:
-    """Own data may have fewer splits than DESED; what is trained needs its own, and one to select by."""
+    """Raise RecipeError if an active task has no split to train on, or there is no strong select split."""
     for task in conf.tasks:
         if not splits_of_task(conf, task):
             hint = f"leave it out of tasks, or give a split role: train, task: {task}"

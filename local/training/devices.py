@@ -15,11 +15,11 @@ from recipe_mtlvae.machine import cores
 
 @dataclass(frozen=True)
 class Processes:
-    """How training is spread."""
+    """The processes that train together."""
 
-    devices: int  # processes a node
+    devices: int  # processes per node
     strategy: str
-    threads: int | None  # a process; None: torch's choice
+    threads: int | None  # CPU threads per process; None: torch's choice
     nodes: int = 1
 
     @property
@@ -28,9 +28,9 @@ class Processes:
 
 
 def processes_of(train: TrainConf) -> Processes:
-    """As configured. Where that is left open, a CPU of several cores gets two processes of one thread each.
+    """Return the processes as configured; by default, two of one thread each on a CPU with several cores.
 
-    On an idle machine two threads that spin are as fast, but beside any other work they stop each other.
+    One process with two threads is as fast on an idle machine, but beside other work spinning threads block each other.
     """
     if train.devices is None and train.strategy == "auto" and on_cpu(train) and cores() > 1:
         return Processes(2, "ddp", train.threads or 1, train.num_nodes)
@@ -42,7 +42,7 @@ def on_cpu(train: TrainConf) -> bool:
 
 
 def require_whole_batches(conf: Conf, processes: Processes) -> None:
-    """What the network learns is not to depend on the number of processes, which batch norm's statistics would do."""
+    """Raise RecipeError for several CPU processes and batch norm, which would see the clips of one process only."""
     if conf.system != "mtlvae" or conf.vae.front_end == "stack" or processes.all == 1:
         return
     if on_cpu(conf.train):
@@ -51,21 +51,24 @@ def require_whole_batches(conf: Conf, processes: Processes) -> None:
 
 
 def require_devices(train: TrainConf, processes: Processes) -> None:
-    """Lightning refuses GPUs that are not there, but starts any number of processes on a CPU."""
+    """Raise RecipeError for more CPU processes than cores, although two are always allowed.
+
+    Lightning itself refuses GPUs that are not there, but starts any number of processes on a CPU.
+    """
     if on_cpu(train) and processes.devices > max(2, cores()):
         what = f"train.devices: expected processes for at most {cores()} CPU cores, got {processes.devices}"
         raise fail(what, "set train.devices=null for as many as are of use")
 
 
 class EndProcesses(pl.Callback):
-    """Where training ends before its time, the processes beside this one end at once.
+    """Kill the other processes of this node when training ends with an exception.
 
-    They may wait for this one, and it for them.
+    Otherwise they and this process may wait for each other.
     """
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         processes = getattr(trainer.strategy.launcher, "procs", [])
-        ended, processes[:] = processes[:], []  # else Lightning's observer, which has the same list, kills this one
+        ended, processes[:] = processes[:], []  # else Lightning's observer, with the same list, kills this process
         for process in ended:
             process.kill()
             process.wait()

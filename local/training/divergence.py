@@ -1,7 +1,7 @@
-"""What goes wrong with the figures of a training.
+"""Detect a training that diverges.
 
-A loss or a score that is not finite ends it, with the recording or the term that it comes from; a loss that explodes
-and a posterior that collapses are warned of.
+A loss or a score that is not finite ends the training with an error that names the recording or the term at fault. An
+exploding loss and a collapsed posterior cause a warning.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from recipe_mtlvae.errors import Fault, RecipeError, fail, warn
 from recipe_mtlvae.inputs.batches import BatchPlan, JoinedData, MultiTaskSampler, TaskData
 from recipe_mtlvae.machine import is_rank_zero
 
-GROWN = 10.0  # times the first epoch's loss: it explodes
+GROWN = 10.0  # times the first epoch's loss: above this, the loss explodes
 
 
 class Warnings(pl.Callback):
-    """Says once when the loss explodes, and when the posterior has become the prior: nothing can be detected from it.
+    """Warn once if the loss explodes, and once if the posterior collapses to the prior: nothing can then be detected.
 
-    rows: history.csv's of the epochs before.
+    rows: those of history.csv for the epochs so far.
     """
 
     def __init__(self, rows: Sequence[EpochRow]) -> None:
@@ -48,14 +48,15 @@ class Warnings(pl.Callback):
 
 
 class Finite(pl.Callback):
-    """Looks at each step's loss after the next batch is read, so that a GPU is not waited for.
+    """End the training if a loss is not finite.
 
-    The first process alone does: another one's loss is in its weights, and so in its own loss, a step later.
+    Each loss is checked only after the next batch is read, without waiting for a GPU. Only the first process checks:
+    another process's loss reaches the shared weights, and so its own loss, one step later.
     """
 
     def __init__(self, plan: BatchPlan) -> None:
         self.plan = plan
-        self.last: tuple[int, dict[str, torch.Tensor]] | None = None  # a step and its figures, not looked at yet
+        self.last: tuple[int, dict[str, torch.Tensor]] | None = None  # a step and its figures, not checked yet
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         self._look(trainer)
@@ -88,7 +89,7 @@ class Finite(pl.Callback):
 
 
 def _clips_at_fault(plan: BatchPlan, sampler: MultiTaskSampler, steps: Iterable[int]) -> Iterator[Fault]:
-    """Those of some steps, of all processes, whose stored values are not finite."""
+    """Yield a fault for each clip in these steps, on any process, whose stored features are not finite."""
     drawn = {(task, index) for step in steps for task, rows in sampler.drawn(step).items() for index in rows}
     for task, index in sorted(drawn):
         if not _is_finite(plan.sets[task], index):
@@ -96,7 +97,7 @@ def _clips_at_fault(plan: BatchPlan, sampler: MultiTaskSampler, steps: Iterable[
 
 
 def require_finite(scores: np.ndarray, data: TaskData | JoinedData) -> None:
-    """Raises RecipeError for clips whose scores (clips, ...) are not finite; the first process does."""
+    """Raise RecipeError, on the first process, for clips whose scores (clips, ...) and features are not finite."""
     wrong = [] if not is_rank_zero() else np.flatnonzero(~np.isfinite(scores).reshape(len(scores), -1).all(axis=1))
     if faults := [_fault_of(data, int(index)) for index in wrong if not _is_finite(data, int(index))]:
         raise RecipeError(*faults)

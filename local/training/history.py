@@ -1,4 +1,4 @@
-"""history.csv: a row an epoch, every logged figure by its name, and what is decided by them."""
+"""history.csv: one row per epoch, one column per logged figure, and the decisions that depend on them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ EpochRow = dict[str, float]
 
 
 def has_levelled_off(rows: Sequence[EpochRow], epochs: int, warm_up_steps: int) -> bool:
-    """Whether no epoch of the last `epochs` was the best; those of a warm-up, which hardly learns, do not count."""
+    """Whether none of the last `epochs` epochs was the best. Epochs of a warm-up, which learns little, do not count."""
     counted = [row for row in rows if row["step"] > warm_up_steps]
     return bool(counted) and len(counted) - 1 - _best(counted) >= epochs
 
 
 def best_epoch(rows: Sequence[EpochRow]) -> int:
-    """The epoch with the best selection score, the first of equal ones, counted from 0."""
+    """Return the epoch with the best selection score, the first of equal ones, counted from 0."""
     return int(rows[_best(rows)]["epoch"])
 
 
@@ -31,7 +31,7 @@ def _best(rows: Sequence[EpochRow]) -> int:
 
 
 def read_history(file: Path) -> list[EpochRow]:
-    """The rows of a history.csv; none where the file is not there. Raises RecipeError where it is damaged."""
+    """Return the rows of a history.csv; [] if there is no such file. Raises RecipeError if it is damaged."""
     try:
         lines = list(csv.DictReader(read_text(file).splitlines()))
         rows = [{name: float(value) for name, value in line.items() if value} for line in lines]
@@ -45,7 +45,7 @@ def read_history(file: Path) -> list[EpochRow]:
 
 
 def history_text(rows: Sequence[EpochRow]) -> str:
-    """The rows as history.csv holds them."""
+    """Return the rows as the text of history.csv."""
     stream = io.StringIO(newline="")
     writer = csv.DictWriter(stream, list(rows[-1]), restval="", extrasaction="ignore")
     writer.writeheader()

@@ -13,7 +13,7 @@ from recipe_mtlvae.tasks import TASKS
 
 
 class LinearTraining(SystemTraining):
-    """The report's terms of labelled clips."""
+    """Trains with the report's loss terms for labelled clips."""
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         logits = self.net(**batch.scaled(self.inputs))  # (batch, steps, classes)

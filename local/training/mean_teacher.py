@@ -31,7 +31,7 @@ class MeanTeacherTraining(SystemTraining):
 
     @staticmethod
     def batch_plan(conf: Conf, tasks: dict[str, TaskData]) -> BatchPlan:
-        """The baseline's batch: one strong set of synthetic and real clips, the weak and the unlabeled set."""
+        """Return the baseline's batch: one strong set of synthetic and real clips, the weak and the unlabeled set."""
         strong = [tasks[task] for task in with_head("strong", tasks)]
         sets = {"strong": JoinedData(*strong), "weak": tasks["weak"], "unlabeled": tasks["reconstruction"]}
         shares = conf.mean_teacher
@@ -68,10 +68,10 @@ class MeanTeacherTraining(SystemTraining):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _ramp(self, step: int) -> float:
-        """Exponential warm-up from exp(-5) to 1, of the learning rate and of the consistency."""
+        """Return the factor of the learning rate and of the consistency: an exponential warm-up from exp(-5) to 1."""
         return warm_up(step, self.warm_up_steps)
 
 
 def warm_up_steps(epochs: int, plan: Plan) -> int:
-    """The steps of so many epochs, but at most a quarter of the planned ones."""
+    """Return the steps of this many epochs, but at most a quarter of the planned steps."""
     return min(epochs * plan.epoch_steps, plan.steps // 4)

@@ -1,4 +1,4 @@
-"""The report's system: the shared recurrent VAE and four-head loss, in the place of the mean-teacher CRNN."""
+"""The report's system: the shared recurrent VAE and its four-head loss, in place of the mean-teacher CRNN."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ACTIVE_NATS = 0.01  # a latent dimension with less KL than this carries nothing 
 
 
 class MTLVAETraining(SystemTraining):
-    """One step: forward, the terms of Eq. 1 and of what goes past it, their weighted sum."""
+    """Trains with the terms of Eq. 1 and, if configured, masked reconstruction and consistency with a mean teacher."""
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         is_consistent = self.conf.loss.consistency > 0
@@ -43,7 +43,7 @@ class MTLVAETraining(SystemTraining):
         return loss
 
     def _masked(self, inputs: dict[str, Tensor], rows: slice | None) -> tuple[dict[str, Tensor], Tensor | None]:
-        """What the encoder sees, and which frames of the clips to reconstruct it does not (clips, 1, frames)."""
+        """Return the inputs of the encoder, and the mask (clips, 1, frames) of the frames hidden from it, if any."""
         share = self.conf.vae.masked
         if not share or rows is None:
             return inputs, None
@@ -53,7 +53,7 @@ class MTLVAETraining(SystemTraining):
         return inputs | {"log_mel": log_mel}, mask
 
     def _consistency(self, logits: dict[str, Tensor], inputs: dict[str, Tensor], clips: Tensor) -> Tensor:
-        """Of the network's probabilities, from its logits of all clips, with those of the weights' moving average."""
+        """Return the MSE between the probabilities of the network (`logits`: all clips) and of its moving average."""
         ours = self.net.probabilities({task: of_all[clips] for task, of_all in logits.items()})
         with torch.no_grad():
             net = averaged_network(self.trainer)
@@ -64,14 +64,14 @@ class MTLVAETraining(SystemTraining):
 
     @torch.no_grad()
     def _kl(self, output: VAEOutput) -> dict[str, Tensor]:
-        """How much the posterior carries, to be logged."""
+        """Return the KL divergence (nats) over the latent dimensions, to be logged."""
         if not self.net.variational:
             return {}
         kl = kl_per_dimension(output.mu, output.logvar)
         return {"kl/mean": kl.mean(), "kl/max": kl.max(), "kl/active_dims": (kl > ACTIVE_NATS).sum().float()}
 
     def _weights(self) -> dict[str, float]:
-        """Eq. 1's; the KL divergence's and the consistency's on their way up."""
+        """Return the weight of each term at this step; those of KL divergence and consistency have a warm-up."""
         steps = self.conf.vae.kld_warmup_steps
         weights = dataclasses.asdict(self.conf.loss)
         weights["kld"] *= min(1.0, (self.global_step + 1) / steps) if steps else 1.0
@@ -81,6 +81,6 @@ class MTLVAETraining(SystemTraining):
 
 
 def clips_without_strong_labels(batch: Batch) -> Tensor:
-    """The rows of the weak and the unlabeled clips, which a mean teacher tells when an event sounds."""
+    """Return the rows of the weak and unlabeled clips, for which only a mean teacher says when events sound."""
     spans = [rows for task, rows in batch.spans.items() if TASKS[task].labels != "strong"]
     return torch.tensor([row for rows in spans for row in range(rows.start, rows.stop)], dtype=torch.long)

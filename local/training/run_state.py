@@ -1,8 +1,8 @@
-"""A run of training on disk: what it leaves after each epoch, and how it goes on from there.
+"""The files of a training run: what is written after each epoch, and how training resumes from it.
 
-checkpoints/last.ckpt holds all that training goes on from, the run's state among it; checkpoints/previous.ckpt is
-last.ckpt of the epoch before. best.ckpt, the weights of the epoch with the best selection score, and history.csv
-follow from these.
+checkpoints/last.ckpt holds all that is needed to resume, including the state of the run; checkpoints/previous.ckpt is
+the last.ckpt of the epoch before. best.ckpt, the weights of the epoch with the best selection score, and history.csv
+are derived from these.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from recipe_mtlvae.machine import is_rank_zero
 from recipe_mtlvae.nets.checkpoint import load_checkpoint, read_content, write_content
 
 BEST, LAST, PREVIOUS, HISTORY = "best.ckpt", "checkpoints/last.ckpt", "checkpoints/previous.ckpt", "history.csv"
-# What best.ckpt lacks: what training alone goes on from, with a moving average the weights that are averaged too
+# Left out of best.ckpt: what is needed only to resume; with a moving average, also the weights that it averages
 TRAINING_ONLY = ("callbacks", "optimizer_states", "lr_schedulers", "current_model_state", "averaging_state")
-KEY = "History"  # of the state among those of the callbacks in a checkpoint
-BEGUN = ("plan", "data")  # its parts that earlier versions kept in stages/training_<part>.json
+KEY = "History"  # of the run's state, among the states of callbacks in a checkpoint
+BEGUN = ("plan", "data")  # parts of the state that earlier versions kept in stages/training_<part>.json
 
 
 @dataclass
 class RunState:
-    """How far a training has come, and what it began with; None where a checkpoint of an earlier version lacks it."""
+    """How far a training has come, and what it began with; None where the checkpoint of an earlier version lacks it."""
 
-    checkpoint: Path | None = None  # to go on from; None: from the start
+    checkpoint: Path | None = None  # to resume from; None: train from the start
     epochs: int = 0
     rows: list[EpochRow] = field(default_factory=list)  # of history.csv, one an epoch
     plan: Plan | None = None
@@ -42,9 +42,9 @@ class RunState:
 
 
 def read_state(run_dir: Path) -> RunState:
-    """What is there to go on from. A damaged last.ckpt is reported, and the one before it is taken.
+    """Return the state to resume from. A damaged last.ckpt is reported, and previous.ckpt is used instead.
 
-    Raises RecipeError where both are damaged.
+    Raises RecipeError if both are damaged.
     """
     for file in _found(run_dir):
         try:
@@ -64,9 +64,9 @@ def read_state(run_dir: Path) -> RunState:
 
 
 def restore(run_dir: Path, state: RunState) -> None:
-    """Write history.csv and best.ckpt again where they are damaged or lost, and say so.
+    """Write history.csv and best.ckpt again if they are damaged or lost, and warn about it.
 
-    Raises RecipeError where no checkpoint has the best epoch's weights any more.
+    Raises RecipeError if no checkpoint has the weights of the best epoch any more.
     """
     if not state.rows:
         return
@@ -96,7 +96,7 @@ def is_whole(run_dir: Path, state: RunState) -> bool:
 
 
 def _found(run_dir: Path) -> list[Path]:
-    """The checkpoints that training can go on from, the newest first."""
+    """Return the checkpoints that training can resume from, the newest first."""
     return [run_dir / name for name in (LAST, PREVIOUS) if (run_dir / name).exists()]
 
 
@@ -108,7 +108,7 @@ def _is_checkpoint(file: Path) -> bool:
 
 
 def _has_rows(file: Path, rows: list[EpochRow]) -> bool:
-    """Whether a history.csv has these rows; one more is of an epoch that was killed before its checkpoint."""
+    """Whether history.csv begins with these rows; a further one is of an epoch killed before its checkpoint."""
     try:
         text = "".join(line + "\r\n" for line in read_text(file).splitlines())
     except (OSError, ValueError):
@@ -117,20 +117,21 @@ def _has_rows(file: Path, rows: list[EpochRow]) -> bool:
 
 
 def _for_detection(content: dict[str, Any]) -> dict[str, Any]:
-    """A checkpoint without what training alone reads."""
+    """Return a checkpoint without what training alone reads."""
     return {name: value for name, value in content.items() if name not in TRAINING_ONLY}
 
 
 def _say(text: str) -> None:
-    """A warning, once of several processes."""
+    """Print a warning, from the first process only."""
     if is_rank_zero():
         warn(text)
 
 
 class RunFiles(Checkpoint):
-    """After each epoch: its row and the checkpoints; the end once training has levelled off. Lightning calls it last.
+    """Write the history and the checkpoints after each epoch, and stop once training has levelled off.
 
-    batch_size: clips a step, of all processes. show: one line an epoch on screen, where no progress bar is.
+    Lightning calls this callback last. batch_size: clips per step, over all processes. show: print one line per epoch,
+    if there is no progress bar.
     """
 
     def __init__(self, run_dir: Path, state: RunState, batch_size: int, patience: int | None, show: bool) -> None:
@@ -163,7 +164,7 @@ class RunFiles(Checkpoint):
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes last.ckpt, and before it best.ckpt where its epoch is the best one: each whole or not at all."""
+    """Write last.ckpt and, before it, best.ckpt if this epoch is the best one: each whole or not at all."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Path | str, storage_options: Any = None) -> None:
         run_dir = Path(path).parent.parent

@@ -1,4 +1,4 @@
-"""How a training goes over its planned steps: the plan, which a continued run keeps, and the learning rate along it."""
+"""The planned length of a training, which a resumed run keeps, and what depends on it: warm-ups and learning rate."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from recipe_mtlvae.conf_sections import TrainConf
 from recipe_mtlvae.errors import fail
 
-WARM_UP_SHARE = 0.1  # of the planned steps, of a cosine schedule
+WARM_UP_SHARE = 0.1  # of the planned steps: the warm-up of a cosine schedule
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run was begun with. Warm-ups and schedules follow it, also where the run goes on for longer."""
+    """The length that a run began with. Warm-ups and schedules follow it, even if the run is extended later."""
 
     epochs: int
     epoch_steps: int
@@ -29,9 +29,9 @@ class Plan:
 
 
 def plan_of(train: TrainConf, epoch_steps: int, begun: Plan | None) -> Plan:
-    """The plan that a run was begun with, or where there is none yet, one of what is asked for.
+    """Return the plan that a run began with; for a new run, the plan of the configuration.
 
-    Raises RecipeError where another number of epochs is asked for and the learning rate ends at zero.
+    Raises RecipeError if train.max_epochs has changed and the learning rate is planned to end at zero.
     """
     if begun is None:
         return Plan(train.max_epochs, epoch_steps)
@@ -42,7 +42,7 @@ def plan_of(train: TrainConf, epoch_steps: int, begun: Plan | None) -> Plan:
 
 
 class _MovingAverage(WeightAveraging):
-    """Lightning makes the average before it moves the network, and leaves it on the CPU."""
+    """WeightAveraging on the right device: Lightning creates the average before it moves the network off the CPU."""
 
     state_key = WeightAveraging.__qualname__  # in checkpoints
 
@@ -52,9 +52,10 @@ class _MovingAverage(WeightAveraging):
 
 
 def moving_average(factor: float) -> WeightAveraging:
-    """The weights' exponential moving average, in their place in validation and in checkpoints; buffers likewise.
+    """Return a callback with the exponential moving average of weights and buffers.
 
-    Early steps count for less than `factor` says, so that the random start is soon forgotten.
+    Validation and checkpoints use the average. Early on its factor is smaller than `factor`, so that the random start
+    is soon forgotten.
     """
 
     def average(mean: Tensor, value: Tensor, updates: Tensor) -> Tensor:
@@ -65,7 +66,7 @@ def moving_average(factor: float) -> WeightAveraging:
 
 
 def averaged_network(trainer: Trainer) -> nn.Module:
-    """The network of moving_average as a mean teacher: with dropout and noise of its own, its statistics at rest."""
+    """Return the network of moving_average as a mean teacher: its own dropout and noise, batch norm as in inference."""
     averaging = next(callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging))
     net = averaging._average_model.module.net.train()
     for module in net.modules():
@@ -75,12 +76,12 @@ def averaged_network(trainer: Trainer) -> nn.Module:
 
 
 def warm_up(step: int, steps: int) -> float:
-    """The mean teacher's: exp(-5 (1 - step / steps)^2) until `steps`, then 1."""
+    """Return the mean teacher's warm-up factor: exp(-5 (1 - step / steps)^2) until `steps`, then 1."""
     return math.exp(-5.0 * (1.0 - min(step, steps) / steps) ** 2) if steps else 1.0
 
 
 def rate_factor(train: TrainConf, plan: Plan, step: int) -> float:
-    """Of train.learning_rate, at a step counted from 0."""
+    """Return the factor of train.learning_rate at a step counted from 0."""
     if train.schedule == "constant":
         return 1.0
     rising = max(1, round(WARM_UP_SHARE * plan.steps))

@@ -21,9 +21,9 @@ from recipe_mtlvae.scoring.selection import intersection_f1, macro_f1
 class Selection(pl.Callback):
     """The score by which the best epoch is chosen, as in the baseline recipe.
 
-    Intersection F1 on the strong select splits (strong probabilities), their mean, + macro F1 on the held-out part of
-    the weak set and the weak select splits (clip probabilities), where there are any. Each network of the module gets
-    its own score, the first one's counts.
+    It is the mean intersection F1 over the strong select splits (strong probabilities), plus macro F1 on the held-out
+    part of the weak set and the weak select splits (clip probabilities), if there are any. Each network of the module
+    gets its own score; that of the first one counts.
     """
 
     def __init__(
@@ -81,9 +81,9 @@ class Selection(pl.Callback):
 
 
 def _gather(parts: list[np.ndarray], data: TaskData | JoinedData) -> np.ndarray:
-    """All clips' scores in the set's order, from the processes' shares (process r has clips r, r + world, ...).
+    """Return the scores of all clips in the set's order, gathered from all processes.
 
-    Raises RecipeError for clips whose scores are not finite.
+    Process r has clips r, r + world, ... Raises RecipeError for clips whose scores and features are not finite.
     """
     mine = np.concatenate(parts)
     if not torch.distributed.is_initialized():
@@ -94,6 +94,6 @@ def _gather(parts: list[np.ndarray], data: TaskData | JoinedData) -> np.ndarray:
     whole = np.empty((len(data), *mine.shape[1:]), mine.dtype)
     for rank, share in enumerate(shares):
         rows = whole[rank :: len(shares)]
-        rows[...] = share[: len(rows)]  # a process without a share repeated a clip
+        rows[...] = share[: len(rows)]  # a process without a clip of its own repeated another one
     require_finite(whole, data)
     return whole

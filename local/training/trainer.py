@@ -1,4 +1,4 @@
-"""Lightning's trainer as stage 1 uses it: its callbacks, its logger, and what it keeps to itself."""
+"""Lightning's trainer for stage 1: its callbacks, its logger, and the messages of Lightning that are not shown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from recipe_mtlvae.errors import fail
 
 
 def make_trainer(data: Data, run_dir: Path, processes: Processes, state: RunState) -> pl.Trainer:
-    """Raises RecipeError where Lightning refuses a setting of the configuration's `train`."""
+    """Return the trainer. Raises RecipeError if Lightning refuses a setting of the configuration's `train`."""
     conf, train, on_terminal = data.conf, data.conf.train, sys.stderr.isatty()
     _quiet()
     callbacks = [
@@ -48,21 +48,21 @@ def make_trainer(data: Data, run_dir: Path, processes: Processes, state: RunStat
             plugins=[WholeFiles()],
             logger=logger,
             sync_batchnorm=processes.all > 1 and not on_cpu(train),
-            use_distributed_sampler=False,  # the sampler shares each task's clips itself
+            use_distributed_sampler=False,  # our own sampler divides each task's clips among the processes
             num_sanity_val_steps=0,
             enable_model_summary=False,
-            log_every_n_steps=1,  # figures are means over an epoch; also silences a warning about short ones
+            log_every_n_steps=1,  # figures are means over an epoch; also silences a warning about short epochs
             default_root_dir=run_dir,
         )
     except (ValueError, MisconfigurationException) as error:
         raise fail(f"train.accelerator, devices, strategy or precision: {' '.join(str(error).split())}") from None
-    # On SIGTERM, Lightning waits for processes that wait for this one; ours alone is to answer (interrupts.py)
+    # On SIGTERM, Lightning waits for processes that wait for this one; only our handler (interrupts.py) may react
     trainer._signal_connector._sigterm_notifier_fn = lambda *_: None
     return trainer
 
 
 def _logger(run_dir: Path) -> TensorBoardLogger | bool:
-    """TensorBoard where it is installed; history.csv is written in any case."""
+    """Return a TensorBoard logger if it is installed. history.csv is written in any case."""
     try:
         return TensorBoardLogger(run_dir, name="", version="tensorboard", default_hp_metric=False)
     except ModuleNotFoundError:
@@ -70,7 +70,7 @@ def _logger(run_dir: Path) -> TensorBoardLogger | bool:
 
 
 def _quiet() -> None:
-    """Leave out what a user of the recipe can do nothing about."""
+    """Silence the messages that a user of the recipe can do nothing about."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (".*does not have many workers.*", ".*Checkpoint directory.*", ".*LeafSpec.*", ".*GPU available.*"):

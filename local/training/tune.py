@@ -1,4 +1,4 @@
-"""At the end of training: thresholds and median filters for use, chosen on clips of no test set, into best.ckpt."""
+"""At the end of training, tune thresholds and median filters, without any test clips, and write them to best.ckpt."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from recipe_mtlvae.scoring.tuning import (
 )
 from recipe_mtlvae.systems import SYSTEMS
 
-# What was tuned over another grid is tuned again
+# Part of what stage 1 depends on: after a change of the grid, tuning is repeated
 GRID = [THRESHOLDS, MEDIAN_FILTERS, PRIOR_EVENTS, CURVE_THRESHOLDS]
 BOX_GRID = [LENGTHS, ABSOLUTE, RELATIVE, MEDIAN_SECONDS, MIDDLE_FIRST]
 
@@ -35,7 +35,7 @@ BOX_GRID = [LENGTHS, ABSOLUTE, RELATIVE, MEDIAN_SECONDS, MIDDLE_FIRST]
 def tune_checkpoint(
     path: Path, strong: Sequence[TaskData], weak: TaskData | JoinedData | None, fixed: PostprocessConf
 ) -> None:
-    """Tune each network of the checkpoint on the clips that selected it, and write that into it."""
+    """Tune each network of the checkpoint on the clips that selected the best epoch, and write the result to `path`."""
     found, lines, step = {}, [], strong[0].grid.step_seconds
     for name in SYSTEMS[load_checkpoint(path).conf.system].networks:
         checkpoint = load_checkpoint(path, name)
@@ -59,7 +59,7 @@ def tune_checkpoint(
 
 
 def in_words(tuning: Tuning) -> str:
-    """One line: what was chosen, and what it is worth."""
+    """Return one line: the chosen values, and their F1 beside that of the fixed ones."""
     figures = f"{100 * tuning.objective:.1f} against {100 * tuning.fixed_objective:.1f} % mean F1 on unseen folds"
     thresholds, filters = tuning.decoding.thresholds, tuning.decoding.median_filters
     if not tuning.better:

@@ -26,7 +26,7 @@ __all__ = ["FOREGROUNDS", "REAL_BACKGROUNDS", "SAMPLE_RATE", "SYNTHETIC_BACKGROU
 
 
 def make_sound(label: str, real: bool, seed: tuple[int, ...]) -> np.ndarray:
-    """The sound (n,) of a foreground or background label, peak 0.7, at SAMPLE_RATE; the same seed gives the same."""
+    """Return the sound (n,) of a label, peak 0.7, at SAMPLE_RATE. The same seed gives the same sound."""
     recipes = FOREGROUNDS | SYNTHETIC_BACKGROUNDS | REAL_BACKGROUNDS
     sound = recipes[label](Draw(np.random.default_rng(seed), real))
     return 0.7 * sound / np.max(np.abs(sound))

@@ -14,7 +14,7 @@ def alarm(draw: Draw) -> np.ndarray:
 
 
 def _beeps(draw: Draw) -> np.ndarray:
-    """Groups of equal beeps with odd harmonics, as a clock's."""
+    """Groups of equal beeps with odd harmonics, like a clock's."""
     pitch = draw.log((900, 2200), (700, 3400))
     beep, gap = draw.uniform((0.07, 0.2), (0.05, 0.3)), draw.uniform((0.05, 0.12), (0.04, 0.15))
     group, pause = draw.count((2, 4), (1, 5)), draw.uniform((0.15, 0.35), (0.1, 0.5))
@@ -46,7 +46,7 @@ def _bell(draw: Draw) -> np.ndarray:
 
 
 def _ringer(draw: Draw) -> np.ndarray:
-    """Two tones in turn, as a telephone's ringer or a siren in small."""
+    """Two tones in turn, like a telephone's ringer or a small siren."""
     low = draw.log((600, 1100), (450, 1500))
     high = low * draw.uniform((1.2, 1.5), (1.1, 2.0))
     rate = draw.uniform((4, 12), (2, 22))

@@ -8,7 +8,7 @@ from local.mini.sounds.synthesis import CONTROL, SAMPLE_RATE, Draw, band, fade, 
 
 
 def blender(draw: Draw) -> np.ndarray:
-    """A motor with strong harmonics that runs up, labours under chunks and runs down; whirring noise with it."""
+    """A motor with strong harmonics and whirring noise: it runs up, labours under chunks of food and runs down."""
     length = samples_of(draw.uniform((2.0, 6.0), (1.5, 8.0)))
     speed = _run(draw, length, up=(0.3, 0.7), down=(0.25, 0.5))
     pitch = draw.log((150, 230), (110, 330))
@@ -36,7 +36,7 @@ def vacuum(draw: Draw) -> np.ndarray:
 
 
 def shaver(draw: Draw) -> np.ndarray:
-    """A small motor's buzz: a dense comb of harmonics, strong up high, louder and duller by turns on the skin."""
+    """A small motor's buzz: a dense comb of harmonics, strongest up high, that changes as it touches the skin."""
     length = samples_of(draw.uniform((2.0, 7.0), (1.5, 8.5)))
     toothbrush = draw.flag(0.4)
     pitch = draw.log((240, 290), (200, 340)) if toothbrush else draw.log((95, 125), (80, 150))
@@ -54,7 +54,7 @@ def shaver(draw: Draw) -> np.ndarray:
 
 
 def _run(draw: Draw, length: int, up: tuple[float, float], down: tuple[float, float]) -> np.ndarray:
-    """A motor's speed (length,): 0 to 1 within `up` seconds, and back within `down`."""
+    """Return a motor's speed (length,): from 0 to 1 within `up` seconds, and back to 0 within `down`."""
     time = np.arange(length) / SAMPLE_RATE
     rise = 1 - np.exp(-3 * time / draw.uniform(up))
     fall = 1 - np.exp(-3 * (time[-1] - time) / draw.uniform(down))

@@ -26,30 +26,30 @@ class Draw:
     real: bool
 
     def uniform(self, synthetic: Range, real: Range | None = None) -> float:
-        """A number from the domain's range; without `real` both domains share one."""
+        """Return a number from the domain's range; without `real`, both domains share one."""
         low, high = real if self.real and real is not None else synthetic
         return float(self.rng.uniform(low, high))
 
     def log(self, synthetic: Range, real: Range | None = None) -> float:
-        """The same, evenly on a logarithmic scale, as pitch is perceived."""
+        """Return a number from the domain's range, uniform on a logarithmic scale, as pitch is perceived."""
         low, high = real if self.real and real is not None else synthetic
         return float(np.exp(self.rng.uniform(np.log(low), np.log(high))))
 
     def count(self, synthetic: tuple[int, int], real: tuple[int, int] | None = None) -> int:
-        """A whole number, both ends included."""
+        """Return a whole number from the domain's range, both ends included."""
         low, high = real if self.real and real is not None else synthetic
         return int(self.rng.integers(low, high + 1))
 
     def flag(self, synthetic: float, real: float | None = None) -> bool:
-        """True with the domain's probability."""
+        """Return True with the domain's probability."""
         return bool(self.rng.random() < (real if self.real and real is not None else synthetic))
 
     def noise(self, length: int) -> np.ndarray:
-        """White noise (length,), variance 1."""
+        """Return white noise (length,), variance 1."""
         return self.rng.standard_normal(length)
 
     def curve(self, length: int, rate: float) -> np.ndarray:
-        """A smooth random curve (length,) that turns about `rate` times a second; mean 0, about within [-1, 1]."""
+        """Return a smooth random curve (length,) that turns about `rate` times a second; mean 0, mostly in [-1, 1]."""
         points = max(int(length / SAMPLE_RATE * rate), 1) + 2
         values = self.rng.standard_normal(points) / 2
         at = np.linspace(0, points - 1, length // CONTROL + 2)
@@ -63,14 +63,14 @@ def samples_of(seconds: float) -> int:
 
 
 def stretch(values: Sequence[float] | np.ndarray, length: int) -> np.ndarray:
-    """Control points, evenly spread, as a curve (length,) of straight lines."""
+    """Return a curve (length,) of straight lines between evenly spread control points."""
     return np.interp(np.linspace(0, len(values) - 1, length), np.arange(len(values)), values)
 
 
 def tone(f0: np.ndarray, shape: Callable[[np.ndarray, int], np.ndarray], top: float = 7600.0) -> np.ndarray:
-    """A harmonic tone (n,) that follows `f0` (n,), up to `top` Hz.
+    """Return a harmonic tone (n,) that follows `f0` (n,), up to `top` Hz.
 
-    `shape(frequency (steps,), k)` is the k-th harmonic's amplitude, asked for once every CONTROL samples.
+    `shape(frequency (steps,), k)` returns the amplitude of the k-th harmonic, at one step every CONTROL samples.
     """
     turn = np.exp(2j * np.pi * np.cumsum(f0) / SAMPLE_RATE)
     slow = f0[::CONTROL]
@@ -84,7 +84,7 @@ def tone(f0: np.ndarray, shape: Callable[[np.ndarray, int], np.ndarray], top: fl
 
 
 def formants(frequency: np.ndarray, centres: Sequence[np.ndarray | float], widths: Sequence[float]) -> np.ndarray:
-    """The gain of resonances in parallel at `frequency`, the higher ones weaker, as in a vocal tract."""
+    """Return the gain of parallel resonances at `frequency`, the higher ones weaker, as in a vocal tract."""
     gain = np.zeros_like(frequency)
     for place, (centre, width) in enumerate(zip(centres, widths, strict=True)):
         gain += 0.7**place / (1 + ((frequency - centre) / (width / 2)) ** 2)
@@ -92,7 +92,7 @@ def formants(frequency: np.ndarray, centres: Sequence[np.ndarray | float], width
 
 
 def band(sound: np.ndarray, low: float | None, high: float | None, order: int = 2) -> np.ndarray:
-    """Butterworth band-, high- or low-pass, by which edges are given."""
+    """Apply a Butterworth band-pass, low-pass (low None) or high-pass (high None)."""
     high = None if high is None else min(high, 0.49 * SAMPLE_RATE)
     if low is None:
         sections = butter(order, high, "low", fs=SAMPLE_RATE, output="sos")
@@ -104,7 +104,7 @@ def band(sound: np.ndarray, low: float | None, high: float | None, order: int = 
 
 
 def tilted(white: np.ndarray, db_per_octave: float) -> np.ndarray:
-    """Noise (n,) with a spectral slope: -3 dB an octave is pink, -6 brown. Variance 1."""
+    """Return noise (n,) with a spectral slope: -3 dB per octave is pink, -6 brown. Variance 1."""
     spectrum = np.fft.rfft(white)
     frequency = np.maximum(np.fft.rfftfreq(len(white), 1 / SAMPLE_RATE), 20.0)
     spectrum *= (frequency / 1000.0) ** (db_per_octave / 6.02)
@@ -112,20 +112,20 @@ def tilted(white: np.ndarray, db_per_octave: float) -> np.ndarray:
 
 
 def decay(impulses: np.ndarray, seconds: float) -> np.ndarray:
-    """Each impulse (n,) followed by an exponential fall to -60 dB within `seconds`."""
+    """Let each impulse (n,) decay exponentially, by 60 dB within `seconds`."""
     pole = 10 ** (-3 / max(seconds * SAMPLE_RATE, 1.0))
     return lfilter([1.0], [1.0, -pole], impulses)
 
 
 def ring(impulses: np.ndarray, frequency: float, seconds: float) -> np.ndarray:
-    """A struck mode: a two-pole resonance at `frequency` that falls to -60 dB within `seconds`."""
+    """Let each impulse (n,) excite a resonance (two poles) at `frequency` that decays by 60 dB within `seconds`."""
     radius = 10 ** (-3 / max(seconds * SAMPLE_RATE, 1.0))
     angle = 2 * np.pi * frequency / SAMPLE_RATE
     return lfilter([np.sin(angle)], [1.0, -2 * radius * np.cos(angle), radius**2], impulses)
 
 
 def fade(sound: np.ndarray, attack: float, release: float) -> np.ndarray:
-    """`sound` with a rise and a fall of so many seconds."""
+    """Return `sound` with a rise of `attack` and a fall of `release` seconds."""
     rise, fall = min(samples_of(attack), len(sound)), min(samples_of(release), len(sound))
     shaped = sound.copy()
     shaped[:rise] *= np.sin(np.linspace(0, np.pi / 2, rise)) ** 2
@@ -134,12 +134,12 @@ def fade(sound: np.ndarray, attack: float, release: float) -> np.ndarray:
 
 
 def unit(sound: np.ndarray) -> np.ndarray:
-    """`sound` at variance 1 (silence stays silence)."""
+    """Return `sound` scaled to variance 1 (silence stays silence)."""
     return sound / max(float(np.std(sound)), 1e-9)
 
 
 def join(pieces: Sequence[np.ndarray], gaps: Sequence[float]) -> np.ndarray:
-    """Pieces one after the other, gaps[i] seconds of silence after the i-th but the last."""
+    """Join the pieces, with gaps[i] seconds of silence after piece i, except after the last."""
     parts: list[np.ndarray] = []
     for piece, gap in zip(pieces, gaps, strict=True):
         parts += [piece, np.zeros(samples_of(gap))]

@@ -41,7 +41,7 @@ def water(draw: Draw) -> np.ndarray:
 
 
 def _sparse(draw: Draw, length: int, rate: float) -> np.ndarray:
-    """Random impulses (length,), about `rate` a second, of either sign and uneven height."""
+    """Return random impulses (length,), about `rate` per second, of either sign and different heights."""
     times = draw.rng.integers(length, size=max(int(rate * length / SAMPLE_RATE), 1))
     impulses = np.zeros(length)
     np.add.at(impulses, times, draw.rng.exponential(1.0, len(times)) * draw.rng.choice([-1, 1], len(times)))
@@ -49,7 +49,7 @@ def _sparse(draw: Draw, length: int, rate: float) -> np.ndarray:
 
 
 def room(draw: Draw) -> np.ndarray:
-    """A quiet room: soft steady noise, the synthetic domain's."""
+    """A quiet room of the synthetic domain: soft, steady noise."""
     return tilted(draw.noise(samples_of(BACKGROUND_SECONDS)), draw.uniform((-5.0, -3.0)))
 
 
@@ -81,7 +81,7 @@ def crowd(draw: Draw) -> np.ndarray:
 
 
 def appliance(draw: Draw) -> np.ndarray:
-    """A refrigerator or computer: hum with harmonics, fan noise, now and then a soft knock."""
+    """A refrigerator or computer: hum with harmonics, fan noise, and from time to time a soft knock."""
     length = samples_of(BACKGROUND_SECONDS)
     time = np.arange(length) / SAMPLE_RATE
     base = draw.uniform((48, 62))

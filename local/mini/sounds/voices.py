@@ -55,7 +55,7 @@ def speech(draw: Draw) -> np.ndarray:
 
 
 def _syllables(draw: Draw, starts: np.ndarray, ends: np.ndarray, length: int) -> np.ndarray:
-    """Loudness (length,): each syllable rises and falls; a pause after it is silent."""
+    """Return the loudness (length,): each syllable rises and falls, and a pause after it is silent."""
     times, values = [], []
     for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
         silent_next = i + 1 < len(starts) and starts[i + 1] > end
