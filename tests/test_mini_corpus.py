@@ -15,7 +15,8 @@ from local.mini import corpus as mini_corpus
 from local.mini.corpus import corpus_key, make_corpus
 from local.mini.sounds import FOREGROUNDS
 from recipe_mtlvae.corpus.metadata import read_events
-from recipe_mtlvae.errors import RecipeError
+from recipe_mtlvae.errors import Fault, RecipeError
+from recipe_mtlvae.files import write_json, write_text
 from tests.children import LIMIT, child, python, wait_for
 from tests.mini import SIZES, STRONG, rows, small_conf, sources, tree, with_real_validation
 
@@ -174,6 +175,22 @@ def test_killed_and_started_again_it_ends_in_the_same_tree(corpus: Path, tmp_pat
     assert not json.loads((root / "mini_corpus.json").read_text(encoding="utf-8"))["complete"]
     make_corpus(small_conf(), root, workers=1)
     assert tree(root) == tree(corpus)
+
+
+def test_a_killed_worker_leaves_the_splits_of_an_earlier_call_usable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise RecipeError(Fault("a process was ended"))
+
+    conf = small_conf()
+    write_json(tmp_path / "mini_corpus.json", {"key": corpus_key(conf), "complete": False})
+    write_text(tmp_path / "metadata/train/weak.tsv", "filename\tevent_labels\n")
+    monkeypatch.setattr(mini_corpus, "run", killed)
+    for _ in range(2):  # the second call is not refused, as it would be in a folder of other data
+        with pytest.raises(RecipeError, match="a process was ended"):
+            make_corpus(conf, tmp_path, workers=1)
+    assert (tmp_path / "metadata/train/weak.tsv").exists()
 
 
 def test_a_complete_corpus_is_not_made_again(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:

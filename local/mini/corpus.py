@@ -79,9 +79,13 @@ def _is_complete(root: Path, key: str) -> bool:
                 "holds a mini corpus of another configuration", "give another --data_root, or move it away", root
             )
         return state["complete"]
-    if root.is_dir() and any(not path.name.startswith(".") for path in root.iterdir()):
+    if root.is_dir() and _visible(root):
         raise fail("is not empty and no mini corpus", "give another --data_root: making one would mix both", root)
     return False
+
+
+def _visible(root: Path) -> list[str]:
+    return [path.name for path in root.iterdir() if not path.name.startswith(".")]
 
 
 def _sounds(conf: Conf) -> list[Sound]:
@@ -99,8 +103,9 @@ def _make_sounds(processes: ProcessPoolExecutor, sounds: list[Sound], root: Path
     try:
         run(processes, make_sound_file, sounds, "sounds")
     except RecipeError:
-        shutil.rmtree(work)
-        (root / CORPUS_FILE).unlink()
+        if _visible(root) == [CORPUS_FILE]:  # otherwise an earlier call has begun the splits, which stay
+            shutil.rmtree(work)
+            (root / CORPUS_FILE).unlink()
         raise
 
 
