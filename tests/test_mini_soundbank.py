@@ -111,6 +111,18 @@ def test_labels_whose_files_have_the_same_names_each_hold_a_fifth_out(tmp_path: 
     assert held == {"Cat": 2, "Dog": 1, "hall": 1}
 
 
+def test_takes_of_one_recording_in_training_and_validation_are_warned_of(
+    soundbank: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    recorded(soundbank, None)  # `hall/a` is in both parts too: a name of another kind is no id of a recording
+    assert capsys.readouterr().err == ""
+    shutil.copytree(soundbank, tmp_path / "bank")
+    for part, take in (("train", 0), ("validation", 1)):
+        write_sound(tmp_path / f"bank/audio/{part}/soundbank/foreground/Owl/42958_{take}.wav", 0.4)
+    recorded(tmp_path / "bank", None)
+    assert "1 source recordings have takes in train and in validation, such as 42958" in capsys.readouterr().err
+
+
 def test_the_key_follows_the_recordings_not_their_place(soundbank: Path, tmp_path: Path) -> None:
     def key_of(folder: Path) -> str:
         return corpus_key(small_conf(f"data.soundbank='{folder}'"))

@@ -1,4 +1,4 @@
-"""The sounds that the mini corpus is built from, in three pools that share no source: train, held_out, validation.
+"""The sounds that the mini corpus is built from, in three pools: train, held_out, validation.
 
 Each pool becomes a folder with foreground/<label>/*.wav and background/<label>/*.wav at SAMPLE_RATE, made from
 recordings (data.soundbank) or from synthesised sounds.
@@ -18,7 +18,7 @@ import numpy as np
 from local.mini.sounds import FOREGROUNDS, REAL_BACKGROUNDS, SAMPLE_RATE, SYNTHETIC_BACKGROUNDS, make_sound
 from recipe_mtlvae.audio.decoding import read_audio
 from recipe_mtlvae.corpus.audio_stats import SILENT_PEAK
-from recipe_mtlvae.errors import Fault, RecipeError, fail
+from recipe_mtlvae.errors import Fault, RecipeError, fail, warn
 from recipe_mtlvae.files import atomic_write
 
 ROLES = ("foreground", "background")
@@ -85,8 +85,8 @@ def synthesised(seed: int, classes: Sequence[str] | None, clips: Mapping[tuple[s
 def recorded(folder: Path, classes: Sequence[str] | None) -> list[Sound]:
     """List the recordings of a soundbank, with a fifth of `train` moved to `held_out`.
 
-    Takes of one Freesound recording stay in one pool, even from several folders. Raises RecipeError with all the faults
-    found.
+    Takes of one Freesound recording in `train` stay in one pool, even from several folders. Takes in both `train` and
+    `validation` cause a warning. Raises RecipeError with all the faults found.
     """
     parts = {part: part_folder(folder, part) for part in ("train", "validation")}
     faults: list[Fault] = []
@@ -102,7 +102,18 @@ def recorded(folder: Path, classes: Sequence[str] | None) -> list[Sound]:
     faults += _pool_faults(sounds, folder, classes) if not faults else []
     if faults:
         raise RecipeError(*faults)
+    if both := _in_both_parts(sounds):
+        what = f"{folder}: {len(both)} source recordings have takes in train and in validation, such as {both[0]}"
+        warn(f"{what}: test scores will be too high; move all takes of a recording to one of them")
     return sounds
+
+
+def _in_both_parts(sounds: Iterable[Sound]) -> list[str]:
+    """Return the source recordings, known by their id, from which both training and test sounds are taken, sorted."""
+    parts: dict[bool, set[str]] = {False: set(), True: set()}
+    for sound in sounds:
+        parts[sound.bank == "validation"].add(source_of(sound.recording))
+    return sorted(source for source in parts[False] & parts[True] if source.isdecimal())
 
 
 def listing(folder: Path) -> list[list]:
