@@ -47,6 +47,13 @@ def test_a_clip_that_is_gone_is_not_asked_for_again_and_others_are(
     assert (root / "missing_files_validation.tsv").read_text().count("\n") == 2
 
 
+def test_clips_from_a_file_that_is_no_archive_are_refused(fetch_tree: Callable, site: Site) -> None:
+    code, said = fetch_tree("data.splits=[public]", "fetch.splits.public.audio=strong_metadata")
+    assert code == 1
+    assert "expected an archive with 2 files, got audioset_strong.tsv of record 6444477; correct fetch.splits" in said
+    assert STRONG_TSV not in asked(site)
+
+
 def test_too_many_requests_are_waited_for(fetch_tree: Callable, site: Site) -> None:
     site.faults[f"/youtube/{REAL['weak'][1][1:12]}"] = ["429", "503"]
     code, said = fetch_tree("data.splits=[weak]")

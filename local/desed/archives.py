@@ -8,7 +8,7 @@ from typing import Any
 
 from local.desed.clip_file import move
 from local.desed.download import RemoteFile, download, find_file, part_of
-from local.desed.unpack import is_archive, unpack
+from local.desed.unpack import SUFFIXES, is_archive, unpack
 from recipe_mtlvae.conf_sections import ArchiveConf, FetchConf
 from recipe_mtlvae.errors import RecipeError, fail, printable
 from recipe_mtlvae.progress_bar import byte_text
@@ -51,6 +51,9 @@ class Archives:
         The tree may lie in any folder of the archive: `dcase_synth/audio/x.wav` is `audio/x.wav`. A file that is no
         archive is moved to the only path in `wanted`.
         """
+        if len(wanted) > 1 and not is_archive(self._entry(name).file):
+            what = f"expected an archive with {len(wanted)} files, got {self.describe(name)}"
+            raise fail(what, f"correct fetch.splits; archives end in {', '.join(SUFFIXES)}")
         path = self.get(name)
         if is_archive(path.name):
             unpack(path, lambda member: _place(member, wanted))
