@@ -71,7 +71,7 @@ parse_options() {
                 BASELINE=$value
                 ;;
             --baseline_checkpoint)
-                [[ -r $value ]] || _wrong_usage "--baseline_checkpoint $value: no such file"
+                [[ -f $value && -r $value ]] || _wrong_usage "--baseline_checkpoint $value: expected a file that can be read"
                 # shellcheck disable=SC2034  # run.sh reads it
                 BASELINE_CHECKPOINT=$value
                 ;;

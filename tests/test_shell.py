@@ -173,6 +173,8 @@ def test_help_needs_no_set_up(recipe: Path) -> None:
         (["--stage", "3", "--stop_stage", "2"], "--stage 3 comes after --stop_stage 2"),
         (["--conf"], "--conf wants a value"),
         (["--baseline", "huge"], "--baseline huge: expected none"),
+        (["--baseline_checkpoint", "none.ckpt"], "--baseline_checkpoint none.ckpt: expected a file that can be read"),
+        (["--baseline_checkpoint", "/"], "--baseline_checkpoint /: expected a file that can be read"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2_before_set_up(recipe: Path, options: list[str], words: str) -> None:
