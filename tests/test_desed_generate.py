@@ -13,7 +13,7 @@ import pytest
 from local.desed.occurrences import main_event
 from recipe_mtlvae.corpus.metadata import read_events
 from tests.misbehaving_server import Site
-from tests.tiny_desed import FIGURES, add_soundbank, generation, tree
+from tests.tiny_desed import FIGURES, RECORDS, add_soundbank, generation, tree
 
 TRAIN = "audio/train/synthetic21_train/soundscapes"
 TRAIN_TSV = "metadata/train/synthetic21_train/soundscapes.tsv"
@@ -51,6 +51,14 @@ def test_the_asked_number_of_soundscapes_is_made_with_their_truth(made: Path) ->
     assert set(events) == {f"{i}.wav" for i in range(10)}
     assert all(events.values())  # none is free of events
     assert len(list((made / "audio/validation/synthetic21_validation/soundscapes").iterdir())) == 3
+
+
+def test_a_list_of_validation_sounds_without_its_column_is_named(fetch_tree: Callable, site: Site) -> None:
+    add_soundbank(site)
+    site.add(RECORDS["soundbank"], "soundbank_validation.tsv", b"sound\n1.wav\n")
+    code, said = fetch_tree(*generation(site))
+    assert code == 1
+    assert "expected a table with the column filepath; correct fetch.archives.soundbank_validation" in said
 
 
 def test_main_events_have_the_shares_of_the_figures(made: Path) -> None:

@@ -11,7 +11,7 @@ from local.desed.archives import Archives
 from local.desed.unpack import unpack
 from local.mini.soundbank import ROLES, class_of, part_folder
 from recipe_mtlvae.conf import Conf
-from recipe_mtlvae.errors import Fault, RecipeError
+from recipe_mtlvae.errors import Fault, RecipeError, fail
 
 FOLDER = "soundbank"  # under the root
 _SOUND = re.compile(r"(?:^|/)audio/(train|validation)/(soundbank/(?:foreground|background)/[^/]+/[^/]+\.wav)$")
@@ -32,7 +32,10 @@ def fetch_bank(root: Path, work: Path, archives: Archives) -> None:
         return
     listed, begun = archives.get(ARCHIVES[0]), work / FOLDER
     with listed.open(encoding="utf-8", newline="") as table:
-        held_out = {row["filepath"] for row in csv.DictReader(table, delimiter="\t")}
+        rows = csv.DictReader(table, delimiter="\t")
+        if "filepath" not in (rows.fieldnames or ()):
+            raise fail("expected a table with the column filepath", f"correct fetch.archives.{ARCHIVES[0]}", listed)
+        held_out = {row["filepath"] for row in rows}
 
     def place(member: str) -> Path | None:
         match = _SOUND.search(member)
