@@ -65,7 +65,7 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
     faults = problems.errors(check)
     if check.unlisted or (faults and not conf.data.skip_bad):
         print(f"stage 0: {write_data_report(check, root)}")
-        print(f"{len(faults)} faults; --set data.skip_bad=true goes on without what they concern", file=sys.stderr)
+        print(f"{len(faults)} faults; --set data.skip_bad=true leaves out the clips that they concern", file=sys.stderr)
         raise RecipeError(*faults)
     if waiting := _build_stores(stage, check):
         print(f"stage 0: share {stage.shard} is done; {waiting} clips of others are not: the last to end joins them,")

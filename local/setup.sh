@@ -32,7 +32,7 @@ _find_environment() {
     _is_ours && return 0
     version=$(_version "$PYTHON") || version="no Python that starts"
     _is_supported "$version" && return 0
-    _say "the environment $ENVIRONMENT has $version, wanted is Python 3.11 to 3.13; deactivate it, or use another"
+    _say "the environment $ENVIRONMENT has $version, expected Python 3.11 to 3.13; deactivate it, or use another"
     return 1
 }
 
@@ -104,7 +104,7 @@ _find_python() {
         _is_supported "$version" && command -v "$name" && return 0
         found+=("$name is $version")
     done
-    _say "wanted is Python 3.11, 3.12 or 3.13; found: ${found[*]:-no python3}; install one of them"
+    _say "expected Python 3.11, 3.12 or 3.13, found ${found[*]:-no python3}; install one of them"
     return 1
 }
 

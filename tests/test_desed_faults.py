@@ -27,7 +27,7 @@ def test_a_vanished_clip_is_listed_with_its_reason_and_does_not_stop_the_run(
     name = REAL["validation"][0]
     reason = f"ERROR: [youtube] {name[1:12]}: Video unavailable. This video has been removed by the uploader"
     assert (root / "missing_files_validation.tsv").read_text() == f"filename\terror\n{name}\t{reason}\n"
-    assert "1 clips came, 1 not" in said
+    assert "1 clips obtained, 1 not" in said
 
 
 def test_a_clip_that_is_gone_is_not_asked_for_again_and_others_are(
@@ -58,7 +58,7 @@ def test_too_many_requests_are_waited_for(fetch_tree: Callable, site: Site) -> N
     site.faults[f"/youtube/{REAL['weak'][1][1:12]}"] = ["429", "503"]
     code, said = fetch_tree("data.splits=[weak]")
     assert code == 0, said
-    assert "weak: 3 clips came\n" in said
+    assert "weak: 3 clips obtained\n" in said
 
 
 def test_refusals_without_end_stop_the_run_with_one_line(fetch_tree: Callable, root: Path, site: Site) -> None:

@@ -117,7 +117,7 @@ def test_a_damaged_or_lost_history_is_written_again_from_the_checkpoint(run, roo
 
 def test_a_damaged_history_is_one_line_where_it_is_read(run):
     damage(run / HISTORY, "text")
-    with pytest.raises(RecipeError, match=r"history\.csv: damaged: expected numbers in a row an epoch; run stage 1"):
+    with pytest.raises(RecipeError, match=r"history\.csv: damaged: expected one row of numbers per epoch; run stage 1"):
         read_history(run / HISTORY)
 
 

@@ -68,7 +68,7 @@ def fetch_clips(
                 note(futures[done], reason)
                 refused += not is_gone(reason)
                 if not came and refused >= NONE_OF:
-                    pace.stop(f"none of the first {refused} clips came, the last one for: {reason}")
+                    pace.stop(f"none of the first {refused} clips could be fetched; the last reason: {reason}")
     finally:
         pace.stop("interrupted")
         pool.shutdown(cancel_futures=True)

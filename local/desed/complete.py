@@ -194,4 +194,4 @@ def _report(split: TreeSplit, lacked: int, reasons: dict[str, str], default: str
     left = split.lack().clips
     split.write_missing({clip: reasons.get(clip, default) for clip in left})
     missing = f", {len(left):,} not: the reasons are in {split.missing_file}" if left else ""
-    print(f"{split.name}: {lacked - len(left):,} clips came{missing}", flush=True)
+    print(f"{split.name}: {lacked - len(left):,} clips obtained{missing}", flush=True)

@@ -53,7 +53,7 @@ def install_needs(needs: list[Need]) -> bool:
         return True
     if made_here():
         return False
-    say("the tested versions do not go with what is there; trying others")
+    say("the tested versions conflict with installed packages; trying others")
     return pip_install(specs, limits(tested=False))
 
 

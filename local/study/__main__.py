@@ -23,7 +23,7 @@ def main() -> None:
     failed = run_all(options.shard.take(rows), options.jobs)
     _write_table(options, study, [row for row in rows if is_finished(row)], rows)
     if failed:
-        hint = "the same command goes on with it"
+        hint = "run the same command again to continue"
         raise RecipeError(*(Fault(f"{row.name} failed: {why}", hint, row.log) for row, why in failed.items()))
 
 

@@ -40,7 +40,8 @@ def read_history(file: Path) -> list[EpochRow]:
     except FileNotFoundError:
         return []
     except (ValueError, TypeError, KeyError, csv.Error):
-        raise fail("damaged: expected numbers in a row an epoch", "run stage 1, which writes it again", file) from None
+        what = "damaged: expected one row of numbers per epoch"
+        raise fail(what, "run stage 1, which writes it again", file) from None
     return rows
 
 
