@@ -12,7 +12,7 @@ from local.stage import Stage
 from local.study.rows import flat, read_study
 from local.train import train, training_inputs
 from local.training.devices import Processes, processes_of
-from local.training.divergence import Warnings
+from local.training.divergence import DivergenceWarnings
 from local.training.history import read_history
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
 from recipe_mtlvae.corpus.splits import Corpus
@@ -128,7 +128,7 @@ def test_training_on_clips_that_changed_under_it_is_refused(root, tmp_path, monk
 
 def test_a_collapsed_posterior_is_said_once(capsys):
     trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
-    warnings = Warnings([])
+    warnings = DivergenceWarnings([])
     for active in (3.0, 0.0, 0.0):
         trainer.callback_metrics["kl/active_dims"] = torch.tensor(active)
         warnings.on_train_epoch_end(trainer, None)

@@ -22,7 +22,7 @@ from recipe_mtlvae.progress_bar import progress_bar
 
 CLIP_BYTES = 10 * 44_100 * 2 + 44  # one AudioSet clip as desed saves it: 10 s, 44.1 kHz, 16 bits
 # What yt-dlp says about temporary faults, such as too many requests ...
-PASSING = re.compile(
+TEMPORARY = re.compile(
     r"HTTP Error (408|429|5\d\d)|too many requests|rate.?limit|try again later|not a bot|timed? ?out|connection|"
     r"temporary failure|name or service|network is unreachable|incomplete ?read|remote end closed",
     re.IGNORECASE,
@@ -34,12 +34,12 @@ GONE = re.compile(
     re.IGNORECASE,
 )
 NOT_TRIED = "not tried"
-NONE_OF = 20  # if none of this many clips can be fetched, the network or YouTube is at fault
+GIVE_UP_AFTER = 20  # if none of this many clips can be fetched, the network or YouTube is at fault
 
 
 def is_gone(reason: str) -> bool:
     """Whether a reason in missing_files_<split>.tsv is final, so that the clip is not requested again."""
-    return bool(GONE.search(reason)) and not PASSING.search(reason)
+    return bool(GONE.search(reason)) and not TEMPORARY.search(reason)
 
 
 def fetch_clips(
@@ -67,7 +67,7 @@ def fetch_clips(
                     continue
                 note(futures[done], reason)
                 refused += not is_gone(reason)
-                if not came and refused >= NONE_OF:
+                if not came and refused >= GIVE_UP_AFTER:
                     pace.stop(f"none of the first {refused} clips could be fetched; the last reason: {reason}")
     finally:
         pace.stop("interrupted")
@@ -126,7 +126,7 @@ def _fetch_clip(name: str, folder: Path, work: Path, pace: Pace) -> str | None:
         if round_ is None:
             break
         reason = _ask(name, folder, work / name)
-        if reason is None or not PASSING.search(reason):
+        if reason is None or not TEMPORARY.search(reason):
             pace.accepted()
             break
         pace.refused(round_, reason)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from local.desed.http import NETWORK_ERRORS, PassingError, Patience, network_error, number, open_url, read_json
+from local.desed.http import NETWORK_ERRORS, Patience, TemporaryError, network_error, number, open_url, read_json
 from recipe_mtlvae.conf_sections import ArchiveConf, FetchConf
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.progress_bar import progress_bar
@@ -87,20 +87,20 @@ def _complete(file: RemoteFile, part: Path, fetch: FetchConf) -> None:
         while (before := part.stat().st_size) < file.size:
             try:
                 _receive(file, part, before, fetch, bar)
-            except PassingError as error:
+            except TemporaryError as error:
                 if part.stat().st_size > before:
                     patience.renew()
                 patience.wait(error)
 
 
 def _receive(file: RemoteFile, part: Path, have: int, fetch: FetchConf, bar: tqdm) -> None:
-    """Append what one request returns. Raises PassingError if that is incomplete or not the file."""
+    """Append what one request returns. Raises TemporaryError if that is incomplete or not the file."""
     with open_url(file.url, fetch.stall_seconds, have) as response:
         start, total = _offered(response.status, response.headers)
         if "html" in response.headers.get_content_type():
-            raise PassingError("a web page instead of the file")
+            raise TemporaryError("a web page instead of the file")
         if total not in (None, file.size) or start not in (0, have):
-            raise PassingError(f"{total} bytes from {start} on instead of {file.size} from {have} on")
+            raise TemporaryError(f"{total} bytes from {start} on instead of {file.size} from {have} on")
         skip = have - start  # a server that ignores Range starts at byte 0
         with part.open("ab") as output:
             while have < file.size:
@@ -109,7 +109,7 @@ def _receive(file: RemoteFile, part: Path, have: int, fetch: FetchConf, bar: tqd
                 except NETWORK_ERRORS as error:
                     raise network_error(error) from None
                 if not chunk:
-                    raise PassingError(f"the connection was cut after {have:,} of {file.size:,} bytes")
+                    raise TemporaryError(f"the connection was cut after {have:,} of {file.size:,} bytes")
                 fresh = chunk[skip:][: file.size - have]
                 skip = max(0, skip - len(chunk))
                 output.write(fresh)

@@ -16,13 +16,13 @@ from recipe_mtlvae.conf_sections import FetchConf
 from recipe_mtlvae.corpus.names import show
 from recipe_mtlvae.errors import fail, warn
 
-PASSING = (408, 425, 429, 500, 502, 503, 504)
+TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
 NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
 AGENT = "recipe_mtlvae (DESED fetcher; Python urllib)"
 LARGEST_ANSWER = 2**24  # bytes of a JSON answer
 
 
-class PassingError(Exception):
+class TemporaryError(Exception):
     """A temporary error; `wait`: the seconds that the server asks for."""
 
     def __init__(self, what: str, wait: float | None = None) -> None:
@@ -39,7 +39,7 @@ class Patience:
     def renew(self) -> None:
         self.failed = 0
 
-    def wait(self, error: PassingError) -> None:
+    def wait(self, error: TemporaryError) -> None:
         """Wait before the next attempt. Raises RecipeError after fetch.attempts attempts without progress."""
         self.failed += 1
         if self.failed >= self.fetch.attempts:
@@ -54,7 +54,7 @@ class Patience:
 def open_url(url: str, stall_seconds: float, offset: int = 0) -> http.client.HTTPResponse:
     """Open `url`, from byte `offset` on if the server supports that.
 
-    Raises PassingError for temporary errors, and RecipeError if trying again is of no use.
+    Raises TemporaryError for temporary errors, and RecipeError if trying again is of no use.
     """
     if not url.lower().startswith(("http://", "https://")):
         raise fail(f"expected an http address, got {show(url)}", "check fetch.records")
@@ -63,10 +63,10 @@ def open_url(url: str, stall_seconds: float, offset: int = 0) -> http.client.HTT
         return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=stall_seconds)
     except urllib.error.HTTPError as error:
         what = f"HTTP {error.code} ({error.reason})"
-        if error.code in PASSING:
-            raise PassingError(what, _asked_wait(error.headers.get("Retry-After"))) from None
+        if error.code in TEMPORARY:
+            raise TemporaryError(what, _asked_wait(error.headers.get("Retry-After"))) from None
         if error.code == 416:
-            raise PassingError(f"{what}: it has no byte {offset:,}") from None
+            raise TemporaryError(f"{what}: it has no byte {offset:,}") from None
         hint = "it may have moved: correct its record and file under fetch.archives in conf/data/desed.yaml"
         raise fail(what, hint, url) from None
     except (http.client.InvalidURL, ValueError):  # ValueError: of a host such as `a..b`
@@ -75,10 +75,10 @@ def open_url(url: str, stall_seconds: float, offset: int = 0) -> http.client.HTT
         raise network_error(error) from None
 
 
-def network_error(error: Exception) -> PassingError:
-    """Return a PassingError that says what happened to the connection."""
+def network_error(error: Exception) -> TemporaryError:
+    """Return a TemporaryError that says what happened to the connection."""
     reason = getattr(error, "reason", error)
-    return PassingError("the connection stalled" if isinstance(reason, TimeoutError) else f"no connection ({reason})")
+    return TemporaryError("the connection stalled" if isinstance(reason, TimeoutError) else f"no connection ({reason})")
 
 
 def read_json(url: str, fetch: FetchConf) -> Any:
@@ -92,8 +92,8 @@ def read_json(url: str, fetch: FetchConf) -> Any:
             except NETWORK_ERRORS as error:
                 raise network_error(error) from None
             except (ValueError, RecursionError):
-                raise PassingError("a web page or a damaged answer instead of JSON") from None
-        except PassingError as error:
+                raise TemporaryError("a web page or a damaged answer instead of JSON") from None
+        except TemporaryError as error:
             patience.wait(error)
 
 

@@ -18,10 +18,10 @@ from recipe_mtlvae.errors import Fault, RecipeError, fail, warn
 from recipe_mtlvae.inputs.batches import BatchPlan, JoinedData, MultiTaskSampler, TaskData
 from recipe_mtlvae.machine import is_rank_zero
 
-GROWN = 10.0  # times the first epoch's loss: above this, the loss explodes
+EXPLODED = 10.0  # times the first epoch's loss: above this, the loss explodes
 
 
-class Warnings(pl.Callback):
+class DivergenceWarnings(pl.Callback):
     """Warn once if the loss explodes, and once if the posterior collapses to the prior: nothing can then be detected.
 
     rows: those of history.csv for the epochs so far.
@@ -33,7 +33,7 @@ class Warnings(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         loss, active = (float(trainer.callback_metrics.get(name, "nan")) for name in ("loss/total", "kl/active_dims"))
         first = self.rows[0]["loss/total"] if self.rows else loss
-        if loss > GROWN * first > 0:
+        if loss > EXPLODED * first > 0:
             what = f"the loss explodes: {loss:.3g} in epoch {trainer.current_epoch + 1}, {first:.3g} in the first one"
             self._once(trainer, f"{what}; lower train.learning_rate under another --tag")
         if active < 1:
@@ -47,7 +47,7 @@ class Warnings(pl.Callback):
             warn(text)
 
 
-class Finite(pl.Callback):
+class FiniteLoss(pl.Callback):
     """End the training if a loss is not finite.
 
     Each loss is checked only after the next batch is read, without waiting for a GPU. Only the first process checks:

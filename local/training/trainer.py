@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from local.training.data import Data
 from local.training.devices import EndProcesses, Processes, on_cpu
-from local.training.divergence import Finite, Warnings
+from local.training.divergence import DivergenceWarnings, FiniteLoss
 from local.training.run_state import RunFiles, RunState, WholeFiles
 from local.training.schedule import moving_average
 from local.training.selection import Selection
@@ -28,8 +28,8 @@ def make_trainer(data: Data, run_dir: Path, processes: Processes, state: RunStat
     callbacks = [
         Selection(data.strong_selection, data.weak_selection, conf.postprocess),
         EndProcesses(),
-        Warnings(state.rows),
-        Finite(data.plan),
+        DivergenceWarnings(state.rows),
+        FiniteLoss(data.plan),
         *([moving_average(train.weight_average)] if train.weight_average else []),
         RunFiles(run_dir, state, sum(data.plan.clips.values()), train.patience, show=not on_terminal),
         TQDMProgressBar(refresh_rate=5 if on_terminal else 0),
