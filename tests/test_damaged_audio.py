@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.audio.ogg import _checksum
 from recipe_mtlvae.audio.recording import Recording
 from recipe_mtlvae.audio.streaming import open_stream
 from recipe_mtlvae.errors import RecipeError
@@ -257,6 +258,17 @@ def test_no_damage_is_a_traceback(tmp_path, kind):
                 assert all(np.isfinite(block).all() for block in stream.blocks)
         except RecipeError as error:
             assert str(error).startswith(str(path))
+
+
+def test_an_ogg_file_whose_first_page_has_a_time_is_read(tmp_path):
+    path = written(tmp_path, "ogg")
+    data, whole = bytearray(path.read_bytes()), clean(path)
+    end = 28 + data[27]
+    struct.pack_into("<q", data, 6, 5)
+    data[22:26] = bytes(4)
+    struct.pack_into("<I", data, 22, _checksum(bytes(data[:end])))
+    path.write_bytes(data)
+    np.testing.assert_array_equal(read_audio(path, RATE, None).samples, whole)
 
 
 def test_an_open_recording_is_closed_with_its_damage_still_known(tmp_path):

@@ -80,7 +80,7 @@ def _recordings(pages: list[_Page]) -> list[list[_Page]]:
 
 def _pieces(data: bytes, recording: list[_Page], joined: bool) -> list[Piece]:
     """Return a recording's pages as runs without a gap, each after the recording's headers."""
-    audio = next((i for i, page in enumerate(recording) if page.granule > 0), len(recording))
+    audio = next((i for i, page in enumerate(recording) if i and page.granule > 0), len(recording))
     while audio > 1 and recording[audio - 1].granule == -1:  # its packet goes on in the next page
         audio -= 1
     headers = recording[:audio]
