@@ -271,6 +271,12 @@ def test_an_ogg_file_whose_first_page_has_a_time_is_read(tmp_path):
     np.testing.assert_array_equal(read_audio(path, RATE, None).samples, whole)
 
 
+@pytest.mark.parametrize("rate", [RATE, 44100])
+def test_a_clip_that_begins_after_the_end_is_refused(tmp_path, rate):
+    with pytest.raises(RecipeError, match=r"expected more than 7 s, got 6 s; if it was replaced, run stage 0 again"):
+        read_audio(written(tmp_path, "wav"), rate, 1.0, 7.0)
+
+
 def test_an_open_recording_is_closed_with_its_damage_still_known(tmp_path):
     recording = Recording(spoilt(written(tmp_path, "ogg"), 0.5, 300))
     recording.read(len(SWEEP))

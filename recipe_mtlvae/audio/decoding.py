@@ -39,7 +39,8 @@ def read_audio(path: Path, sample_rate: int, clip_seconds: float | None, start: 
     """Read a recording of any sample rate and number of channels, from second `start` on.
 
     clip_seconds: length to which it is cut or zero-padded; None: keep all. Only what is kept is decoded. Raises
-    RecipeError if the file is missing or is not audio, or if its samples are missing, NaN, infinite or far too large.
+    RecipeError if the file is missing, is not audio or ends before `start`, or if its samples are missing, NaN,
+    infinite or far too large.
     """
     before = min(start, _MARGIN)
     with opened(path) as recording:
@@ -51,6 +52,9 @@ def read_audio(path: Path, sample_rate: int, clip_seconds: float | None, start: 
         recording.seek(first)
         samples = read_mono(recording, wanted)
         duration, damage = recording.duration - start, recording.damage
+        if start and duration <= 0:
+            what = f"expected more than {start:g} s, got {recording.duration:g} s"
+            raise fail(what, "if it was replaced, run stage 0 again", path)
     samples = resample(samples, rate, sample_rate)[round(before * sample_rate) :]
     if clip_seconds is not None:
         length = samples_of(clip_seconds, sample_rate)
