@@ -122,6 +122,19 @@ def test_a_pickled_store_carries_no_features(clips, tmp_path):
     np.testing.assert_array_equal(pickle.loads(pickled).read(range(8)), features)
 
 
+def test_a_part_that_another_share_deletes_meanwhile_is_passed_over(clips, tmp_path, monkeypatch):
+    build(clips, tmp_path / "store")
+
+    def deleted(folder: Path, number: int, *others) -> bool:
+        if number == 1:
+            store_parts.delete_part(folder, number)
+            store_parts.delete_part(folder, number)
+        return True
+
+    monkeypatch.setattr(store_parts, "is_whole", deleted)
+    assert [number for number, _ in store_parts.known_parts(tmp_path / "store", SHAPE)] == [0, 2]
+
+
 def test_a_file_that_cannot_be_written_is_named(clips, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="Not a directory") as error:

@@ -7,6 +7,7 @@ time of change of its recording stay the same.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -65,7 +66,8 @@ def _seal(listed: list[list[Any]]) -> bytes:
 
 
 def delete_part(folder: Path, number: int) -> None:
-    part_path(folder, number).with_suffix(".json").unlink()
+    """Delete a part. Another share that finishes at the same time may have done so already."""
+    part_path(folder, number).with_suffix(".json").unlink(missing_ok=True)
     part_path(folder, number).unlink(missing_ok=True)
 
 
@@ -75,11 +77,11 @@ def known_parts(folder: Path, shape: tuple[int, int]) -> Iterator[tuple[int, lis
         number = re.fullmatch(r"part-(\d{5,})\.json", path.name)
         listed = read_json(path)
         if number and listed and is_whole(folder, int(number[1]), len(listed), shape):
-            with part_path(folder, int(number[1])).open("rb") as file:
-                file.seek(-len(_seal(listed)), os.SEEK_END)
-                if file.read() != _seal(listed):
-                    continue
-            yield int(number[1]), [Row(*recording) for recording in listed]
+            seal = _seal(listed)
+            with contextlib.suppress(FileNotFoundError), part_path(folder, int(number[1])).open("rb") as file:
+                file.seek(-len(seal), os.SEEK_END)
+                if file.read() == seal:
+                    yield int(number[1]), [Row(*recording) for recording in listed]
 
 
 def is_whole(folder: Path, number: int, rows: int, shape: tuple[int, int]) -> bool:
