@@ -124,6 +124,19 @@ def test_what_does_not_fit_an_own_encoder_is_one_line(tmp_path, net, settings, w
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("beside", ["own.data", "own.onnx.data"])
+def test_weights_in_a_file_beside_an_onnx_file_are_part_of_the_key(tmp_path, beside):
+    keys = set()
+    for number, weights in enumerate((None, b"1", b"2")):
+        file = tmp_path / str(number) / "own.onnx"
+        file.parent.mkdir()
+        file.write_bytes(b"graph")
+        if weights:
+            file.with_name(beside).write_bytes(weights)
+        keys.add(source_of(*onnx_settings(file)).key)
+    assert len(keys) == 3
+
+
 def test_a_file_that_is_no_onnx_is_one_line(tmp_path):
     pytest.importorskip("onnxruntime")
     (tmp_path / "own.onnx").write_bytes(b"\x08\x07 not a graph")

@@ -94,9 +94,13 @@ def encoder_of(conf: Conf, carried: Mapping[str, Any] | None = None) -> Encoder:
 
 @functools.cache
 def file_hash(file: Path) -> str:
-    """Return the SHA-256 of a file of weights and of the file beside it in which ONNX stores large tensors, if any."""
+    """Return the SHA-256 of a file of weights and of the files beside it in which ONNX stores large tensors, if any.
+
+    torch names such a file own.onnx.data, other exporters own.data.
+    """
+    beside = (file.with_suffix(".data"), file.with_name(f"{file.name}.data"))
     try:
-        parts = [path.read_bytes() for path in (file, file.with_suffix(".data")) if path == file or path.exists()]
+        parts = [path.read_bytes() for path in (file, *beside) if path == file or path.exists()]
     except OSError as error:
         hint = "give the encoder's file in encoder.weights"
         raise fail(f"the encoder's weights cannot be read ({error.strerror})", hint, file) from None
