@@ -10,9 +10,10 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from recipe_mtlvae.audio.layout import Layout, Piece, is_blank
+from recipe_mtlvae.audio.layout import Layout, Part, Piece, is_blank
 
 _PIPED = 0x7FFF0000  # bytes; tools that write to a pipe state a size near the largest possible one
+_LARGEST = 0xFFFFFFFF  # bytes; the largest length in 32 bits
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class _Samples:
     """Where a container's samples are."""
 
     begin: int
-    length: int | None  # bytes according to the header; None: the header states that it is unknown
+    length: int  # bytes according to the header
+    unknown: bool  # this may be a placeholder: whoever wrote the header did not know the length
     place: int  # where the header states the length
     form: str  # of that number, for struct
     more: int  # bytes that the number includes besides the samples
@@ -58,14 +60,13 @@ def pcm_layout(data: bytes, begin: int = 0) -> Layout | None:
     samples = _chunked(data, begin, kind) if kind else _au(data, begin)
     if samples is None:
         return None
-    size, there = len(data), len(data) - samples.begin
-    whole = Piece(((begin, size),) if begin else ())
-    if samples.length is None:
-        return Layout((whole,))
-    stated = struct.pack(samples.form, there + samples.more)
-    corrected = Piece(((begin, samples.place), stated, (samples.place + len(stated), size)))
+    there = max(0, len(data) - samples.begin)
+    whole = Piece(((begin, len(data)),) if begin else ())
     if samples.length > there:
-        return Layout((corrected,), truncated=f"{samples.length - there} of {samples.length} bytes are missing")
+        if samples.unknown:
+            return Layout((whole,))
+        missing = f"{samples.length - there} of {samples.length} bytes are missing"
+        return Layout((_corrected(data, begin, samples, there),), truncated=missing)
     end = samples.begin + samples.length
     after = end + (begin - end) % (kind.align if kind else 1)
     if data[after : after + 4] == data[begin : begin + 4] and (following := pcm_layout(data, after)):
@@ -74,23 +75,43 @@ def pcm_layout(data: bytes, begin: int = 0) -> Layout | None:
         return Layout((Piece(((begin, end),)), joined, *others), following.truncated)
     if not _goes_on(data, end, after, kind, strict=not samples.length):
         return Layout((whole,))
-    return Layout((corrected,), truncated=f"its header was never finished, and promises {samples.length} bytes")
+    unfinished = "" if samples.unknown else f"its header was never finished, and promises {samples.length} bytes"
+    beyond = there + samples.more > _LARGEST and data[begin : begin + 4] in (b"FORM", b"RIFX")
+    stopped = "its format holds at most 4 GiB, and what follows is not read" if beyond else ""
+    return Layout((_corrected(data, begin, samples, there),), unfinished, stopped)
+
+
+def _corrected(data: bytes, begin: int, samples: _Samples, there: int) -> Piece:
+    """Return the container with the true number of bytes in its header; a WAV over 4 GiB becomes an RF64."""
+    length = there + samples.more
+    first: tuple[Part, ...] = ((begin, samples.place),)
+    name = data[begin : begin + 4]
+    # libsndfile takes an AU's length as a signed number; the largest one says that the samples go on to the end
+    if samples.form[-1] == "I" and length > (_LARGEST >> 1 if name in (b".snd", b"dns.") else _LARGEST):
+        length = _LARGEST
+        if name == b"RIFF":
+            ds64 = struct.pack("<4sI4s4sIQQQI", b"RF64", _LARGEST, b"WAVE", b"ds64", 28, len(data) - begin, there, 0, 0)
+            first = (ds64, (begin + 12, samples.place))
+    stated = struct.pack(samples.form, length)
+    return Piece((*first, stated, (samples.place + len(stated), len(data))))
 
 
 def _chunked(data: bytes, begin: int, kind: _Kind) -> _Samples | None:
     long = None  # RF64: position of the length in 64 bits
     for place, name, length in _chunks(data, begin + kind.first, begin, kind):
+        if not any(name):  # zeros, as in a file that was not fetched whole
+            return None
         if name == b"ds64":
             long = place + kind.header.size + 8
         if name.startswith(kind.name):
             start = place + kind.header.size + kind.before
             if long and length == 0xFFFFFFFF:
-                return _Samples(start, struct.unpack_from("<Q", data, long)[0], long, "<Q", 0)
+                return _Samples(start, struct.unpack_from("<Q", data, long)[0], False, long, "<Q", 0)
             form = kind.header.format[0] + kind.header.format[-1]
             more = kind.before + kind.counted
             unknown = length >= (_PIPED if form[-1] == "I" else 1 << 62)
-            length = None if unknown else max(0, length - more)
-            return _Samples(start, length, place + kind.header.size - struct.calcsize(form), form, more)
+            stated_at = place + kind.header.size - struct.calcsize(form)
+            return _Samples(start, max(0, length - more), unknown, stated_at, form, more)
     return None
 
 
@@ -108,7 +129,7 @@ def _au(data: bytes, begin: int) -> _Samples | None:
     if order is None or len(data) < begin + 24:
         return None
     start, length = struct.unpack_from(f"{order}II", data, begin + 4)
-    return _Samples(begin + start, None if length >= _PIPED else length, begin + 8, f"{order}I", 0)
+    return _Samples(begin + start, length, length >= _PIPED, begin + 8, f"{order}I", 0)
 
 
 def _goes_on(data: bytes, end: int, after: int, kind: _Kind | None, strict: bool) -> bool:
@@ -122,7 +143,14 @@ def _goes_on(data: bytes, end: int, after: int, kind: _Kind | None, strict: bool
         return True
     if not strict:
         # some writers leave out the byte that makes a chunk's length even
-        return not any(all(32 <= byte < 127 for byte in data[place : place + 4]) for place in (after, end))
-    chunks = _chunks(data, after, after, kind)
-    ends = (place + kind.header.size + max(0, length - kind.counted) for place, _, length in chunks)
-    return not any(abs(end - len(data)) <= 1 for end in ends)
+        return not any(_is_name(data[place : place + 4]) for place in (after, end))
+    for place, name, length in _chunks(data, after, after, kind):
+        if not _is_name(name[:4]):
+            return not is_blank(data, place)
+        if abs(place + kind.header.size + max(0, length - kind.counted) - len(data)) <= 1:
+            return False
+    return True
+
+
+def _is_name(text: bytes) -> bool:
+    return all(32 <= byte < 127 for byte in text)

@@ -1,0 +1,91 @@
+"""Containers of plain samples: lengths over 2 and 4 GiB, where 32 bits end, and headers that lead nowhere.
+
+The large files are sparse: they take no room on the disk.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from recipe_mtlvae.audio import pcm
+from recipe_mtlvae.audio.decoding import read_audio
+from recipe_mtlvae.audio.pcm import _chunks
+from recipe_mtlvae.errors import RecipeError
+
+RATE = 16000
+SAMPLES = (8000 * np.random.default_rng(0).standard_normal(RATE)).astype("<i2")
+HEADERS = {"wav": (40, "<I", 44), "au": (8, ">I", 24), "rifx": (40, ">I", 44), "aiff": (42, ">I", 54)}
+
+
+def enlarged(folder: Path, kind: str, promised: int, size: int) -> Path:
+    """A file of so many bytes: sound at its beginning, after the promised bytes and at its end, else silence."""
+    path = folder / f"a.{'wav' if kind == 'rifx' else kind}"
+    order = ">" if HEADERS[kind][1] == ">I" else "<"
+    soundfile.write(path, SAMPLES, RATE, "PCM_16", "BIG" if kind == "rifx" else "FILE")
+    place, form, begin = HEADERS[kind]
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(struct.pack(form, promised))
+        file.truncate(size)
+        for where in (begin + promised // 4 * 4, size - 2 * RATE):
+            if where <= size - 2 * RATE:
+                file.seek(where)
+                file.write(SAMPLES.astype(f"{order}i2").tobytes())
+    return path
+
+
+@pytest.mark.parametrize("kind", ["wav", "au"])
+@pytest.mark.parametrize(
+    ("promised", "size", "damage"),
+    [
+        (0, 2**32 + 2**20, "never finished, and promises 0 bytes"),
+        (2**20, 2**32 + 2**20, "never finished, and promises 1048576 bytes"),  # the true length less 4 GiB
+        (0x7FFFF000, 2**31 + 2**20, ""),
+        (0xFFFFFFFF, 2**32 + 2**20, ""),
+    ],
+)
+def test_a_long_recording_with_a_wrong_or_unknown_length_is_read_to_its_end(tmp_path, kind, promised, size, damage):
+    path = enlarged(tmp_path, kind, promised, size)
+    seconds = (size - HEADERS[kind][2]) / 2 / RATE
+    audio = read_audio(path, RATE, 1.0, seconds - 1.0)
+    assert audio.duration == pytest.approx(1.0, abs=1e-4)
+    np.testing.assert_array_equal(audio.samples, SAMPLES.astype(np.float32) / 2**15)
+    assert (damage in audio.damage.what) if damage else audio.damage is None
+
+
+@pytest.mark.parametrize("kind", ["rifx", "aiff"])
+def test_what_a_format_of_32_bits_cannot_hold_is_named(tmp_path, kind):
+    audio = read_audio(enlarged(tmp_path, kind, 0, 2**32 + 2**20), RATE, 1.0)
+    assert 2**31 / RATE - 1 < audio.duration < 2**31 / RATE + 1
+    assert "its format holds at most 4 GiB, and what follows is not read" in audio.damage.what
+
+
+def test_what_follows_over_2_gib_of_known_length_is_no_sound(tmp_path):
+    size = 2**31 + 2**20
+    path = enlarged(tmp_path, "wav", size - 44, size)
+    with path.open("ab") as file:
+        file.write(b"LIST\x04\0\0\0\x80\x81\x82\x83")
+    audio = read_audio(path, RATE, 1.0)
+    assert (audio.duration, audio.damage) == ((size - 44) / 2 / RATE, None)
+
+
+@pytest.mark.parametrize("length", [0, 400, 0xFFFFFFFF])
+def test_an_au_file_whose_samples_begin_beyond_its_end_is_refused(tmp_path, length):
+    path = tmp_path / "a.au"
+    path.write_bytes(struct.pack(">4s5I", b".snd", 5000, length, 3, RATE, 1) + bytes(range(200)))
+    with pytest.raises(RecipeError, match=r"is not readable as audio|holds no samples"):
+        read_audio(path, RATE, 1.0)
+
+
+def test_zeros_in_place_of_chunks_are_refused_at_once(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(pcm, "_chunks", lambda *given: (read.append(chunk) or chunk for chunk in _chunks(*given)))
+    (tmp_path / "a.wav").write_bytes(b"RIFF\0\0\0\0WAVE" + bytes(10_000))
+    with pytest.raises(RecipeError, match="is not readable as audio"):
+        read_audio(tmp_path / "a.wav", RATE, 1.0)
+    assert len(read) == 1
