@@ -1,9 +1,10 @@
-"""Ours, the baseline recipe's way of the same work and the machine's bound, in turns in one run.
+"""Time this recipe, the baseline recipe's way of doing the same work, and the machine's bound, in turns within one run.
 
     python -m tests.benchmarks [ITEM...] [--quick] [--threads N] [--device cuda] [--out FILE.json]
 
-Prints a markdown table. Figures are medians of several rounds; kWh are codecarbon's. One thread, as each of stage 1's
-processes has on a CPU: two that spin are faster on an idle machine, and stop each other beside any other work.
+Prints a Markdown table. Figures are medians over several rounds; energies in kWh come from codecarbon. torch uses one
+thread by default, as each process of stage 1 does on a CPU: two spinning threads are faster on an idle machine, but
+block each other as soon as anything else runs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def main() -> None:
         for line in ITEMS[name].lines(options.quick):
             lines.append(line)
             print(table.row(line), flush=True)
-            if options.out:  # a long run that is stopped keeps what it has
+            if options.out:  # after every line, so that a long run that is stopped keeps its results
                 write_json(
                     options.out, {"machine": machine_is, "bounds": limits, "lines": [*map(table.as_dict, lines)]}
                 )
@@ -51,10 +52,10 @@ def _parse() -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("items", nargs="*", metavar="ITEM", help="default: all but the long ones")
-    parser.add_argument("--quick", action="store_true", help="few rounds and less work: to see that it runs")
-    parser.add_argument("--threads", type=int, default=1, help="of torch (1)")
-    parser.add_argument("--device", default="cpu", help="where training steps run: cuda for an NVIDIA GPU (cpu)")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="all rounds' figures")
+    parser.add_argument("--quick", action="store_true", help="few rounds and less work, to check that everything runs")
+    parser.add_argument("--threads", type=int, default=1, help="number of torch threads (1)")
+    parser.add_argument("--device", default="cpu", help="device of the training steps: cuda for an NVIDIA GPU (cpu)")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures of all rounds to this file")
     options = parser.parse_args()
     if unknown := [name for name in options.items if name not in ITEMS]:
         parser.error(f"no item {', '.join(unknown)}; there are {', '.join(ITEMS)}")

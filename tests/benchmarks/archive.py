@@ -1,9 +1,9 @@
-"""`detect-archive`: what a second worker brings, what the engine costs, and how time and memory grow.
+"""Benchmark `detect-archive`: the gain of a second worker, the cost of the engine, and how time and memory grow.
 
     python -m tests.benchmarks archive [--quick]
 
-Each figure is of a process of its own. The recordings of the growing archives are made up, as their scores are: nothing
-is decoded. Start-up is from the process's begin to the first chunk's.
+Each figure comes from a separate process. The growing archives consist of made-up recordings with made-up scores, so
+nothing is decoded. Start-up is the time from the start of the process to the start of its first chunk.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from recipe_mtlvae.labels import DetectedEvent
 from tests.benchmarks import detection
 from tests.benchmarks.timing import Goal, Line, interleaved
 
-SECONDS = 10.0  # of a recording
-LONG = 600.0  # s of work, over which start-up is spread
-IDLE = 1000  # chunks of no work
+SECONDS = 10.0  # length of a recording
+LONG = 600.0  # s of work over which the start-up is spread
+IDLE = 1000  # chunks without any work
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Measured:
     start: float  # s
     work: float  # s
     audio: float  # s
-    cpu: float = 0.0  # s, of the workers, without their start
+    cpu: float = 0.0  # s, processor time of the workers after their start-up
 
 
 class Noted(ray_pool.Worker):
-    """Notes when it begins its first chunk."""
+    """A worker that records when it begins its first chunk."""
 
     def scan(self, chunk: Chunk, index: int | None) -> Any:
         with _noted(self.scanner.job):
@@ -56,7 +56,7 @@ class Noted(ray_pool.Worker):
 
 
 class Idle(Noted):
-    """Writes parts without any work for them."""
+    """A worker that writes the part of each chunk without detecting anything."""
 
     def scan(self, chunk: Chunk, index: int | None) -> Tally:
         with _noted(self.scanner.job):
@@ -66,7 +66,7 @@ class Idle(Noted):
 
 @contextlib.contextmanager
 def _noted(job: Job) -> Iterator[None]:
-    """When the process began its first chunk, and its processor time since."""
+    """Record when the process began its first chunk, and the processor time that it has used since."""
     file = job.out / f"begun-{os.getpid()}"
     if not file.exists():
         file.write_text(f"{time.time()} {time.process_time()}")
@@ -142,7 +142,7 @@ def _load() -> str:
 
 
 def _linked(folder: Path, count: int) -> Path:
-    """Recordings of noise, of which there are eight."""
+    """Make `count` recordings of noise: eight files, and hard links to them."""
     folder.mkdir()
     for number in range(min(count, 8)):
         detection.write_noise(folder / f"{number:06d}.wav", SECONDS, 16000)
@@ -159,7 +159,7 @@ def _child(kind: str, folder: Path, checkpoint: Path) -> Measured:
 
 
 def measure(kind: str, folder: Path, checkpoint: Path, out: Path) -> Measured:
-    """In this process; a chunk a recording where nothing is to be done."""
+    """Measure one kind of run in this process. For "idle", each chunk is a single recording."""
     begun = time.time()
     entries, _ = entries_of(in_folders([folder]))
     chunks = [Chunk(f"{i:020d}", (entry,)) for i, entry in enumerate(entries)] if kind == "idle" else cut(entries, "")
@@ -197,7 +197,7 @@ def _kill_one(out: Path, parts: int) -> None:
 
 
 def _made_up(root: Path, checkpoint: Path, number: int) -> tuple[detection.Measured, detection.Measured]:
-    """The whole command, twice."""
+    """Run the whole command twice; the second run has nothing left to do."""
     folder = _linked(root / f"made{number}", number)
     return tuple(_command("command", folder, checkpoint, root / f"out{number}") for _ in range(2))
 
@@ -211,7 +211,7 @@ def _command(kind: str, folder: Path, checkpoint: Path, out: Path) -> detection.
 
 
 class MadeUp(Detector):
-    """Scores of noise, the same four over and over, with some events each."""
+    """A detector that returns random scores, the same four in turn, with zero to four events each."""
 
     def detect_all(self, paths: Iterable[Path], *_: Any, **__: Any) -> Iterator[Detection]:
         rng = np.random.default_rng(0)
@@ -233,7 +233,7 @@ def main() -> None:
 
         with mock.patch.object(scanner, "Detector", MadeUp):
             command(["--checkpoint", str(checkpoint), "--out", str(out), str(folder)])
-        # Its own peak; the system's count for a parent holds that of the parent too
+        # The peak of this process alone; the figure that wait4 gives a parent includes the parent's own memory
         print(int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024)
     else:
         print(json.dumps(measure(options.kind, folder, checkpoint, out).__dict__))

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.detection [--hours 3] [--clips 360] [--rate 44100] [--checkpoint FILE]
 
-Each runs as a process of its own, as a user's would; its peak memory is Linux's count. Without a
-checkpoint, the default network with random weights: it is as fast as a trained one.
+Each measurement starts a separate process, as a user would; its peak memory is read from Linux (VmHWM). Without
+--checkpoint, the default network has random weights, which is as fast as a trained one.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def random_checkpoint(path: Path) -> Path:
 
 
 def write_noise(path: Path, seconds: float, rate: int) -> None:
-    """Noise whose level moves, 16 bit, a minute at a time."""
+    """Write noise with a varying level as 16-bit mono, one minute at a time."""
     rng = np.random.default_rng(0)
     minute = 0.1 * rng.standard_normal(60 * rate) * (1.0 + np.sin(np.arange(60 * rate) / rate))
     with soundfile.SoundFile(path, "w", rate, 1, "PCM_16") as file:
@@ -57,7 +57,7 @@ def write_noise(path: Path, seconds: float, rate: int) -> None:
 class Measured:
     seconds: float  # from start to end of the process
     first: float  # from start to the first result
-    cpu: float  # s of all cores: beside other processes, it tells more than the wall clock
+    cpu: float  # s over all cores: more reliable than the wall clock when other processes run
     megabytes: float  # peak resident memory
 
 
@@ -81,7 +81,10 @@ def measure(checkpoint: Path, audio: Path, out: Path) -> Measured:
 
 
 def _peak_megabytes(pid: int) -> float:
-    """Until now; 0 once it has ended. wait4's own count begins with what this process had when it started the other."""
+    """The peak memory of a process so far, or 0 once it has ended.
+
+    The figure that wait4 returns is no substitute: it starts from the memory of the parent at the moment of the fork.
+    """
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -91,7 +94,10 @@ def _peak_megabytes(pid: int) -> float:
 
 
 def lines(quick: bool) -> Iterable[Line]:
-    """A folder of clips against the baseline's way in this process, whose start is then not counted; a long file."""
+    """Yield lines for a folder of clips and for one long file.
+
+    The baseline's way runs in this process, so that its start-up is not counted.
+    """
     clips, fewer, seconds, rounds = (24, 2, 360, 1) if quick else (240, 8, 3600, 3)
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -128,7 +134,7 @@ def _made(folder: Path) -> Path:
 
 @torch.inference_mode()
 def _baseline(clips: Sequence[Clip], work: Path, network: CRNN) -> None:
-    """Its recipe's test: a resampled copy of each clip, log-mel, scaling, network."""
+    """Do what the test of the baseline recipe does: write a resampled copy of each clip, log-mel, scaling, network."""
     for clip in clips:
         extraction.baseline([clip], work)
         network(scale(torch.from_numpy(np.load(work / "row.npy"))[None], (-1.0, 1.0)))
@@ -136,9 +142,9 @@ def _baseline(clips: Sequence[Clip], work: Path, network: CRNN) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hours", type=float, default=3.0, help="of the long file (3)")
-    parser.add_argument("--clips", type=int, default=360, help="of 10 s, in the folder (360)")
-    parser.add_argument("--rate", type=int, default=44100, help="Hz, of all recordings (44100)")
+    parser.add_argument("--hours", type=float, default=3.0, help="length of the long file (3)")
+    parser.add_argument("--clips", type=int, default=360, help="number of clips of 10 s in the folder (360)")
+    parser.add_argument("--rate", type=int, default=44100, help="sample rate of all recordings in Hz (44100)")
     parser.add_argument("--checkpoint", type=Path)
     options = parser.parse_args()
     print(f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__}; {options.rate} Hz, 16 bit, mono")

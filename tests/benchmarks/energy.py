@@ -1,4 +1,4 @@
-"""kWh of a piece of work, where codecarbon can tell."""
+"""Measure the energy of a piece of work with codecarbon."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 from recipe_mtlvae.conf import load_conf
 from recipe_mtlvae.scoring.energy import measured
 
-SECONDS = 4.0  # at least: a tracker reads the processor's load only now and then
+SECONDS = 4.0  # shortest measurement: a tracker samples the processor's load only every now and then
 
 
 @dataclass(frozen=True)
 class Energy:
-    """Of one unit of the work."""
+    """The energy of one unit of the work."""
 
     kwh: float | None  # None: not measured
-    how: str  # what codecarbon measured or estimated, or why it could not
+    how: str  # what codecarbon measured or estimated, or why there is no figure
 
 
 def energy_of(run: Callable[[], object], amount: float) -> Energy:
-    """Run until some seconds have passed; `amount` is what a run does, in units."""
+    """Call `run` until SECONDS have passed and return the energy of one unit; each call does `amount` units."""
     done = 0.0
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "energy.json"

@@ -1,6 +1,6 @@
-"""Whole epochs of stage 1's own trainer, against the same steps alone on a batch that lies ready.
+"""Benchmark whole epochs of stage 1's trainer against the same training steps alone, on a batch already in memory.
 
-Loading, scaling, logging, validation, selection and checkpoints are what an epoch has beside its steps.
+The difference is what an epoch adds to its steps: loading, scaling, logging, validation, selection and checkpoints.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def lines(quick: bool) -> Iterable[Line]:
 
 
 class Turns(pl.Callback):
-    """Seconds of each epoch, and of a step alone and of the baseline's before it.
+    """Measure the seconds of each epoch and, before each epoch, of one step alone and of one baseline step.
 
-    The first epoch warms up, and the one after the last round ends when training ends.
+    The first epoch is a warm-up. One more epoch follows the last round, because an epoch is timed when the next starts.
     """
 
     def __init__(self, step: Callable[[], None], baseline: Callable[[], None], rounds: int) -> None:
@@ -92,7 +92,7 @@ def _seconds(run: Callable[[], None], times: int) -> float:
 
 
 def baseline_step(conf: Conf, batch: Batch, root: Path) -> Callable[[], None]:
-    """Reading, log-mel and mean-teacher step."""
+    """Return a function that reads the clips, computes their log-mel and takes a mean-teacher step."""
     files = sorted((root / conf.data.splits["synthetic_train"].audio).iterdir())[: len(batch)]
     log_mel = LogMel(conf.features)
     own = dataclasses.replace(batch)

@@ -1,9 +1,9 @@
-"""One clip from its file to a row of the feature store, on one core: ours, the baseline's way, and with soxr.
+"""Benchmark the way from an audio file to a row of the feature store, on one core: ours, the baseline's, and with soxr.
 
     python -m tests.benchmarks.extraction [--clips 24] [--rounds 5] [--out extraction.json]
 
-The ways take turns clip set by clip set, so that whatever else slows the machine slows all of them alike. librosa and
-soxr come with the evaluation's packages; without one of them its way is left out.
+The ways take turns on the whole set of clips, so that other load on the machine slows all of them alike. librosa and
+soxr are installed with the packages for scoring; a way whose package is missing is left out.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ RATE = FEATURES.sample_rate
 
 
 def write_clips(folder: Path, count: int) -> list[Clip]:
-    """Noise of 10 s at 44.1 kHz, 16 bit, as the clips are shipped."""
+    """Write clips of noise: 10 s at 44.1 kHz, 16 bit, like the clips of DESED."""
     clips = []
     for number in range(count):
         path = folder / f"{number}.wav"
@@ -50,7 +50,7 @@ def write_clips(folder: Path, count: int) -> list[Clip]:
 
 
 def ours(clips: list[Clip], folder: Path) -> None:
-    """What stage 0 does in each of its processes."""
+    """Do what stage 0 does in each of its processes."""
     extract_part(PartTask(folder / "store", 0, tuple(clips)), SOURCE, LogMel(FEATURES), lambda done: None)
 
 
@@ -70,7 +70,7 @@ def torchaudio_mel() -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def through_a_file(clips: list[Clip], folder: Path, resampled: Callable[[np.ndarray], np.ndarray]) -> None:
-    """As the baseline recipe: a resampled copy of each clip on disk, which training reads and transforms each time."""
+    """Do what the baseline recipe does: write a resampled copy of each clip, then read and transform that copy."""
     log_mel = torchaudio_mel()
     for clip in clips:
         samples, _ = soundfile.read(clip.path, dtype="float32")
@@ -95,13 +95,13 @@ def soxr_way(clips: list[Clip], folder: Path) -> None:
 
 
 def reading(clips: list[Clip], folder: Path) -> None:
-    """Ours in part: decoding alone."""
+    """One part of our way: decoding."""
     for clip in clips:
         read_audio(clip.path, FILE_RATE, SECONDS)
 
 
 def resampling(clips: list[Clip], folder: Path) -> None:
-    """Ours in part: 44.1 to 16 kHz alone, of one clip again and again."""
+    """One part of our way: resampling from 44.1 to 16 kHz, always of the same clip."""
     for _ in clips:
         resample(_NOISE, FILE_RATE, RATE)
 
@@ -114,7 +114,7 @@ def soxr_alone(clips: list[Clip], folder: Path) -> None:
 
 
 def transforming(clips: list[Clip], folder: Path) -> None:
-    """Ours in part: the log-mel alone."""
+    """One part of our way: the log-mel."""
     with torch.inference_mode():
         for _ in clips:
             _LOG_MEL(_WAVEFORM)
@@ -129,7 +129,7 @@ def torchaudio_alone(clips: list[Clip], folder: Path) -> None:
 _NOISE = 0.1 * np.random.default_rng(0).standard_normal(round(SECONDS * FILE_RATE)).astype(np.float32)
 _WAVEFORM = torch.from_numpy(_NOISE[: round(SECONDS * RATE)])[None]
 _LOG_MEL, _TORCHAUDIO = LogMel(FEATURES), torchaudio_mel()
-# name: what it does, the package that it needs, what it is held against
+# name: (function, the package that it needs, the way that it is compared with)
 WAYS: dict[str, tuple[Callable[[list[Clip], Path], None], str, str]] = {
     "file to store row, ours": (ours, "numpy", ""),
     "the baseline's way (librosa kaiser_best)": (baseline, "resampy", "file to store row, ours"),
@@ -143,7 +143,7 @@ WAYS: dict[str, tuple[Callable[[list[Clip], Path], None], str, str]] = {
 
 
 def measure(count: int, rounds: int) -> dict[str, float]:
-    """Seconds a clip by way: medians over the rounds."""
+    """Return the median seconds per clip of each way."""
     there = {name: way for name, (way, package, _) in WAYS.items() if importlib.util.find_spec(package)}
     times: dict[str, list[float]] = {name: [] for name in there}
     with tempfile.TemporaryDirectory() as folder:
@@ -158,7 +158,7 @@ def measure(count: int, rounds: int) -> dict[str, float]:
 
 
 def lines(quick: bool) -> Iterable[Line]:
-    """On one thread, as the goal is a core's."""
+    """Yield the lines, measured on one thread because the goal is stated for one core."""
     count, rounds, threads = (4, 1, torch.get_num_threads()) if quick else (24, 5, torch.get_num_threads())
     others = {"the baseline's way (librosa kaiser_best)": baseline, "the same with soxr HQ": soxr_way}
     torch.set_num_threads(1)

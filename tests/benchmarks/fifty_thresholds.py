@@ -1,7 +1,7 @@
-"""Post-processing and metrics the baseline recipe's way: each of 50 thresholds filtered, decoded and counted by itself.
+"""Post-processing and metrics as the baseline recipe does them: filter, decode and count at each of 50 thresholds.
 
-Written plainly after what its trainer does: tables of events a threshold, a TSV each, intersection criteria on these
-tables, PSDS from the 50 points, F1 at 0.5 by sed_eval.
+A plain rewrite of what its trainer does: one table of events per threshold, each written as a TSV, the intersection
+criteria on these tables, PSDS from the 50 points, and F1 at threshold 0.5 by sed_eval.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ Points = dict[float, pd.DataFrame]
 def measured(
     scores: ScoreFolder, truth: Mapping[str, Sequence[Event]], durations: Mapping[str, float], size: int, folder: Path
 ) -> dict[str, float]:
-    """All figures of scenarios.METRICS, and a TSV a threshold in `folder`; scores unprocessed, `size` in steps."""
+    """Return all figures of scenarios.METRICS and write one TSV per threshold to `folder`.
+
+    The scores are unprocessed; `size` is the length of the median filter in steps.
+    """
     points = decoded(scores, size, (*THRESHOLDS, 0.5))
     for threshold, table in points.items():
         table.to_csv(folder / f"predictions_th_{threshold:.2f}.tsv", sep="\t", index=False)
@@ -41,7 +44,7 @@ def measured(
 
 
 def decoded(scores: ScoreFolder, size: int, thresholds: Sequence[float]) -> Points:
-    """The events at each threshold, clip by clip."""
+    """Return the events of all clips at each threshold."""
     points = {threshold: pd.DataFrame(columns=[*COLUMNS, "filename"]) for threshold in thresholds}
     for clip, item in scores.clips.items():
         for threshold in thresholds:
@@ -65,7 +68,7 @@ def table_of(truth: Mapping[str, Sequence[Event]]) -> pd.DataFrame:
 def counts(
     found: pd.DataFrame, expected: pd.DataFrame, criteria: Intersection
 ) -> tuple[pd.Series, pd.Series, pd.DataFrame]:
-    """True positives and false positives by class, and cross triggers by class and other class."""
+    """Return true positives and false positives per class, and cross triggers per pair of classes."""
     found = found.assign(detection=np.arange(len(found)), length=found.offset - found.onset)
     expected = expected.assign(event=np.arange(len(expected)), event_length=expected.offset - expected.onset)
     pairs = found.merge(expected, on="filename", suffixes=("", "_true"))
@@ -75,7 +78,7 @@ def counts(
     inside = same.groupby("detection").shared.sum().reindex(found.detection, fill_value=0.0)
     relevant = (inside.round(6) >= (criteria.dtc * found.length.to_numpy()).round(6)).to_numpy()
     covered = same[relevant[same.detection]].groupby("event").shared.sum().reindex(expected.event, fill_value=0.0)
-    # an event that no relevant detection touches has covered 0
+    # events that no relevant detection overlaps are filled in with a coverage of 0
     hit = (covered.round(6) >= (criteria.gtc * expected.event_length.to_numpy()).round(6)).to_numpy()
     wrong = found[~relevant]
     crossed = pd.DataFrame(columns=["event_label", "event_label_true"])

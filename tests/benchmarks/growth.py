@@ -1,12 +1,12 @@
-"""Time a clip and memory, of what is done to every clip of a corpus, as corpora grow.
+"""Benchmark how the time per clip and the memory of each step of data preparation change as corpora grow.
 
     python -m tests.benchmarks.growth [--items metadata,check,features_short,features,reading] [--most 1000000]
                                       [--folder DIR] [--out growth.json]
 
-Metadata are generated; audio is a few hundred files, linked under as many names as there are clips. Each figure comes
-from a process of its own: seconds by the clock, processor time over all processes, which other work on the machine
-moves little, and the peak of the memory that belongs to it alone (what is mapped from files is the system's to take
-back). Needs 5 GB of disk for 30,000 clips of 10 s.
+The metadata is generated; the audio is a few hundred files, hard-linked under as many names as there are clips. Each
+row comes from a separate process: wall-clock seconds, processor time over all processes (which other work on the
+machine hardly changes), and the peak of its anonymous memory (pages mapped from files are not counted, because the
+system can reclaim them). 30,000 clips of 10 s need 5 GB of disk.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ from recipe_mtlvae.conf import Conf, load_conf
 from tests.benchmarks.timing import Goal, Line
 
 SIZES = (1_000, 10_000, 30_000, 100_000, 1_000_000)
-SOURCES = 400  # files that the clips are links to: a file takes 65,000 links on ext4
+SOURCES = 400  # files that the clips are hard links to: ext4 allows 65,000 links to a file
 SPLIT = "synthetic_train"
 
 
 @dataclass(frozen=True)
 class Item:
-    """Something that is done to every clip."""
+    """A step of data preparation that touches every clip."""
 
     name: str
-    run: Callable[[Conf, Path, int], Callable[[], int]]  # sets up, and gives what is measured; that returns clips
+    run: Callable[[Conf, Path, int], Callable[[], int]]  # sets up; returns what is measured, which counts clips
     clip_seconds: float
     most: int
 
 
 def metadata(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
-    """Read a strong TSV and list the clips that are on disk."""
+    """Read a strong TSV and list the clips that exist on disk."""
     from recipe_mtlvae.corpus.splits import Corpus
 
     return lambda: len(Corpus(conf, root).files(SPLIT).clips)
 
 
 def check(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
-    """The check of every recording, for the first time."""
+    """Check every recording for the first time."""
     from recipe_mtlvae.corpus.check import check_corpus
     from recipe_mtlvae.corpus.splits import Corpus
 
@@ -67,7 +67,7 @@ def check(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
 
 
 def recheck(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
-    """The check once more, after which nothing is read again."""
+    """Check the corpus a second time, which reads no recording again."""
     checked = check(conf, root, clips)
     checked()
     from recipe_mtlvae.corpus.check import check_corpus
@@ -92,7 +92,7 @@ def features(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
 
 
 def again(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
-    """See that a finished store is up to date."""
+    """Verify that a finished store is up to date."""
     from recipe_mtlvae.corpus.splits import Corpus
     from recipe_mtlvae.inputs.log_mel import LogMelInput
     from recipe_mtlvae.inputs.prepared import store_folder
@@ -104,7 +104,7 @@ def again(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
 
 
 def reading(conf: Conf, root: Path, clips: int) -> Callable[[], int]:
-    """Draw 200 batches of 32 clips, as training does, from a store that was just built."""
+    """Draw 200 batches of 32 clips from a store that was just built, as training does."""
     from recipe_mtlvae.inputs.batches import MultiTaskSampler
     from recipe_mtlvae.inputs.log_mel import LogMelInput
     from recipe_mtlvae.inputs.prepared import store_folder
@@ -135,7 +135,7 @@ ITEMS = {
 
 
 def make_corpus(conf: Conf, root: Path, clips: int) -> None:
-    """One strong split: a TSV of two events a clip, and links to SOURCES recordings of noise."""
+    """Make one strong split: a TSV with two events per clip, and hard links to SOURCES recordings of noise."""
     import soundfile
 
     split = conf.data.splits[SPLIT]
@@ -164,7 +164,7 @@ def conf_of(clip_seconds: float) -> Conf:
 
 
 def measure(item: Item, root: Path, clips: int) -> dict[str, float | int | str]:
-    """In the process that is asked for one figure."""
+    """Measure one item; runs in the process that was started for it."""
     work = item.run(conf_of(item.clip_seconds), root, clips)
     peak, stop = [_own_memory()], threading.Event()
 
@@ -193,19 +193,19 @@ def measure(item: Item, root: Path, clips: int) -> dict[str, float | int | str]:
 
 
 def _cpu_seconds() -> float:
-    """Of this process and of those that it started and that have ended."""
+    """The processor time of this process and of its children that have ended."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _own_memory() -> int:
-    """Bytes in memory that no file stands behind."""
+    """The resident anonymous memory in bytes, without pages mapped from files."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return 1024 * int(status.partition("RssAnon:")[2].split()[0])
 
 
 def lines(quick: bool) -> Iterable[Line]:
-    """Time a clip at the most clips against that at the fewest; memory at the most."""
+    """Yield lines with the time per clip of a large corpus against that of a small one; the note gives the memory."""
     few, most, names = (
         (300, 3_000, ("features_short", "reading_short")) if quick else (300, 30_000, ("features", "reading"))
     )
@@ -233,7 +233,7 @@ def main() -> None:
     parser.add_argument("--items", default=",".join(ITEMS))
     parser.add_argument("--least", type=int, default=SIZES[0])
     parser.add_argument("--most", type=int, default=SIZES[-1])
-    parser.add_argument("--folder", type=Path, help="where the corpora are made, one at a time, and deleted")
+    parser.add_argument("--folder", type=Path, help="where the corpora are made, one at a time, and then deleted")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()

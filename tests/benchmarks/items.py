@@ -1,6 +1,6 @@
-"""What can be measured.
+"""The registry of benchmarks.
 
-An item is a module with `lines(quick: bool) -> Iterable[Line]`; quick means few rounds and less work.
+The module of an item has `lines(quick: bool) -> Iterable[Line]`; `quick` means few rounds and less work.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.benchmarks.timing import Line
 
 @dataclass(frozen=True)
 class Item:
-    """Its module is imported when it is measured, so that one lacking package costs one item."""
+    """A benchmark. Its module is imported only when it is measured, so that a missing package affects one item only."""
 
     module: str
     what: str

@@ -1,8 +1,9 @@
-"""What latency costs: event F1 of `detect --stream -` on validation clips, joined to one stream.
+"""Measure what a low latency costs: F1 of `detect --stream -` on validation clips joined into one stream.
 
     python -m tests.benchmarks.live --checkpoint exp/mtlvae-mini/best.ckpt --data_root data/mini-<hash>
 
-Beside it the same stream as a file, and the same clips one by one: with all that follows, at no latency that counts.
+For comparison, the table also has the clips detected one by one and the stream detected as one file: both see all the
+audio that follows a moment, so latency plays no role.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from recipe_mtlvae.scoring.matching import EventTable, collar_hits, intersection
 from recipe_mtlvae.scoring.scenarios import EVENT, INTERSECTION
 
 LATENCIES = (0.25, 0.5, 1.0, 2.0, 4.0)  # s
-PIECE = 1024  # samples scanned at a time where speed is measured
-SPEED = 8.0  # s over which it is
+PIECE = 1024  # samples per call of scan() when the speed is measured
+SPEED = 8.0  # s of audio over which the speed is measured
 
 
 def main() -> None:
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def _speed(live: LiveDetector, stream: np.ndarray) -> float:
-    """Seconds scanned in a second of computing, once the window is full."""
+    """Return the seconds of audio scanned per second of computing, once the window is full."""
     filled = round(live.detector.conf.data.clip_seconds * live.rate)
     list(live.scan(stream[:filled]))
     live.computing = 0.0
@@ -63,7 +64,7 @@ def _speed(live: LiveDetector, stream: np.ndarray) -> float:
 
 
 def _shifted(clips: Sequence[Sequence[Event]], seconds: float) -> list[Event]:
-    """The events of clips that follow each other."""
+    """Return the events of consecutive clips on the time axis of the joined stream."""
     return [
         Event(event.onset + i * seconds, min(event.offset, seconds) + i * seconds, event.label)
         for i, events in enumerate(clips)
@@ -73,7 +74,7 @@ def _shifted(clips: Sequence[Sequence[Event]], seconds: float) -> list[Event]:
 
 
 def _scores(found: Sequence[Event], truth: Sequence[Event], classes: Sequence[str]) -> str:
-    """Macro event and intersection F1 in percent."""
+    """Return macro event-based and intersection-based F1 in percent, as two cells of the table."""
     tables = EventTable.of([found], classes), EventTable.of([truth], classes)
     references = np.bincount(tables[1].group, minlength=len(classes))
     there = references > 0
@@ -90,7 +91,7 @@ def _scores(found: Sequence[Event], truth: Sequence[Event], classes: Sequence[st
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--data_root", type=Path, required=True, help="of the corpus that it was trained on")
+    parser.add_argument("--data_root", type=Path, required=True, help="root of the checkpoint's training corpus")
     parser.add_argument("--clips", type=int, default=80)
     return parser.parse_args()
 

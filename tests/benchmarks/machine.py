@@ -1,4 +1,4 @@
-"""The machine that measures: what it is, and the most that it can do."""
+"""The machine that runs the benchmarks: its description and its limits."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from recipe_mtlvae.machine import cores
 from tests.benchmarks.timing import Way, interleaved
 
 PACKAGES = ("torch", "pytorch_lightning", "numpy", "scipy", "pandas", "sed_scores_eval", "codecarbon")
-MATRIX = 2048  # rows and columns: large enough that a larger product is not faster
-MEGABYTES = 256  # of the arrays and the file: larger than any cache
+MATRIX = 2048  # rows and columns: larger products reach no higher FLOP/s
+MEGABYTES = 256  # size of the arrays and of the file: larger than any cache
 
 
 def description() -> dict[str, str | int]:
-    """What a figure depends on beside the code."""
+    """Return what the figures depend on besides the code."""
     return {
         "processor": processor(),
         "cores": cores(),
@@ -36,7 +36,7 @@ def description() -> dict[str, str | int]:
 
 
 def processor() -> str:
-    """The processor's name."""
+    """Return the name of the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -44,7 +44,7 @@ def processor() -> str:
 
 
 def bounds(quick: bool) -> dict[str, float]:
-    """Medians of the machine's limits: FLOP/s of a matrix product, bytes/s of memory and of the disk."""
+    """Return the limits of the machine: FLOP/s of a matrix product, bytes/s of memory and of the disk."""
     seconds = interleaved({"product": product().run, "copy": _copy()}, 3 if quick else 9)
     return {
         "float32 matrix product, FLOP/s": product().amount / statistics.median(seconds["product"]),
@@ -66,7 +66,10 @@ def _copy() -> Callable[[], object]:
 
 
 def _disk() -> float:
-    """A file's reading, after the system was asked to forget it; where it does not listen, of its cache."""
+    """Return the bytes/s of reading a file after asking the system to drop it from its cache.
+
+    A system that ignores the request gives the speed of its cache.
+    """
     block = os.urandom(1_000_000)
     with tempfile.TemporaryFile() as file:
         for _ in range(MEGABYTES):

@@ -1,10 +1,10 @@
-"""How much a clip's scores depend on where it lies in a long recording.
+"""Measure how much the scores of a clip depend on its position in a long recording.
 
     python -m tests.benchmarks.position --checkpoint FILE FOLDER [--clips 60]
 
-Clips of the training length from FOLDER are joined into one recording, several times, each time with another lead
-before them, so that they lie otherwise to the windows' borders. What is compared is each clip's scores, step by step:
-between the leads, and with those of the clip alone, which is scaled by itself and hears no neighbours.
+Clips of the training length from FOLDER are joined into one recording several times, each time after a lead of another
+length, so that the borders of the windows fall on other places of the clips. The scores of each clip are compared step
+by step: between the leads, and with the scores of the clip alone, which is scaled by itself and has no neighbours.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from recipe_mtlvae.audio.decoding import read_audio
 from recipe_mtlvae.corpus.names import is_audio_name
 from recipe_mtlvae.inference.detector import Detector
 
-PLACES = 4  # leads, evenly over half a window
+PLACES = 4  # number of leads; their lengths are spread evenly over half a window
 
 
 def differences(name: str, one: np.ndarray, two: np.ndarray, detector: Detector) -> None:
-    """Print how far two readings of the same steps (clips, steps, classes) are apart."""
+    """Print how much two sets of scores of the same steps differ; each is (clips, steps, classes)."""
     apart = np.abs(one - two)
     thresholds = np.array(detector.decoding.thresholds)
     active = [[detector.decoding.smooth(clip) > thresholds for clip in reading] for reading in (one, two)]
@@ -50,12 +50,12 @@ def main() -> None:
     files = sorted(path for path in options.folder.iterdir() if is_audio_name(path.name))[: options.clips]
     if not files:
         raise SystemExit(f"no audio in {options.folder}")
-    # Whole steps, so that the joined clips' grids fall together with their own
+    # Cut to whole steps, so that the grid of the joined recording coincides with the grid of each clip
     clips = [read_audio(path, rate, detector.conf.data.clip_seconds).samples[: steps * step] for path in files]
     alone = np.stack([detector.detect(clip, rate).scores[:steps] for clip in clips])
     placed = []
     for place in range(PLACES):
-        lead = steps + place * (steps // 2) // PLACES  # steps; a whole window, so that every clip has neighbours
+        lead = steps + place * (steps // 2) // PLACES  # steps; at least a window, so that every clip has neighbours
         joined = np.concatenate([np.resize(clips[-1], lead * step), *clips, clips[0]])
         scores = detector.detect(joined, rate).scores
         placed.append(np.stack([scores[lead + i * steps :][:steps] for i in range(len(clips))]))

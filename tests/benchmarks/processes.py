@@ -1,4 +1,4 @@
-"""Training in two processes of one thread (DDP, gloo) against one process of one thread, with the same global batch."""
+"""Benchmark training in two processes (DDP, gloo) against one, with one thread each and the same global batch."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def lines(quick: bool) -> Iterable[Line]:
 
 
 def _run(root: Path, run_dir: Path, settings: list[str]) -> tuple[float, Energy]:
-    """Clips a second of all epochs but the first, and the energy a clip."""
+    """Return the median clips per second over all epochs but the first, and the energy per clip."""
     command = [sys.executable, "-m", MODULE, str(root), str(run_dir), *settings]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, cwd=CONF_DIR.parent, env=environment, stdout=subprocess.DEVNULL)

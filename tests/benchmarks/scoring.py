@@ -1,4 +1,4 @@
-"""Post-processing and all metrics of generated scores, as many as DESED's validation has, and the bootstrap."""
+"""Benchmark post-processing, all metrics and the bootstrap on generated scores of 1,168 clips, as many as DESED has."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder, read_scores, w
 from tests.benchmarks import fifty_thresholds
 from tests.benchmarks.timing import Goal, Line, Way, race
 
-CLIPS = 1168  # of DESED's validation
-BASELINE_CLIPS = 24  # its tables grow with each clip, so that fewer are to its advantage
+CLIPS = 1168  # number of clips in DESED's validation set
+BASELINE_CLIPS = 24  # its time per clip grows with the number of clips, so a small number favours the baseline
 CLASSES = tuple(f"class{number}" for number in range(10))
 STEPS, STEP, FILTER = 156, 0.064, 7
 
 
 @dataclass(frozen=True)
 class Generated:
-    """A system's scores beside their truth."""
+    """Generated scores of a system, and their ground truth."""
 
     scores: ScoreFolder
     truth: dict[str, list[Event]]
@@ -35,7 +35,10 @@ class Generated:
 
 
 def generated(clips: int, seed: int) -> Generated:
-    """Three events a clip on average, found by most of their steps; noise elsewhere, and sounds that are not there."""
+    """Generate scores for clips with about four events each.
+
+    Most steps of an event score high; elsewhere there is noise, and some sounds that are not in the ground truth.
+    """
     rng = np.random.default_rng(seed)
     edges = (np.arange(STEPS + 1) * STEP).round(6)
     scores, truth = {}, {}

@@ -1,4 +1,4 @@
-"""The start of the command line, against the imports of the baseline recipe's train_sed.py, and a bare interpreter."""
+"""Benchmark the start of the command line against the baseline recipe's imports and against a bare interpreter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from recipe_mtlvae.conf import CONF_DIR
 from tests.benchmarks.timing import Goal, Line, Way, race
 
-# What stands at the top of its program, before any option is read, as far as it is installed here
+# The imports at the top of its train_sed.py, which run before any option is read; those not installed are skipped
 BASELINE_IMPORTS = ("numpy", "pandas", "torch", "torchaudio", "yaml", "pytorch_lightning", "codecarbon", "sed_eval")
 
 

@@ -1,4 +1,4 @@
-"""Lines as a markdown table, and as JSON."""
+"""Format lines as a Markdown table and as JSON."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ def header() -> str:
 
 
 def row(line: Line) -> str:
-    """Medians; in brackets the lowest and the highest round of ours."""
+    """Return a row of medians; the lowest and the highest round of ours stand in brackets."""
     return _row(_cells(line))
 
 
 def notes(lines: Sequence[Line]) -> str:
-    """What stands below the table."""
+    """Return the notes that stand below the table."""
     said = [f"- {line.name}: {line.note}" for line in lines if line.note]
     ways = dict.fromkeys(e.how for line in lines for e in (line.energy, line.baseline_energy) if e)
     return "\n".join([*said, *(f"- kWh of one unit, by codecarbon: {way}" for way in ways)])
 
 
 def as_dict(line: Line) -> dict[str, Any]:
-    """All rounds, and what follows from them."""
+    """Return the figures of all rounds, their medians and ratios, and which goals were reached."""
     goals = [{**dataclasses.asdict(goal), "reached": line.reached(goal)} for goal in line.goals]
     medians = {name: _median(getattr(line, name)) for name in ("ours", "baseline", "bound")}
     return {**dataclasses.asdict(line), "median": medians, "ratio": line.ratio, "share": line.share, "goals": goals}
 
 
 def number(value: float) -> str:
-    """Three significant digits; whole thousands in full."""
+    """Format with three significant digits; from 100 to a million, as a whole number."""
     if abs(value) >= 1e6 or 0 < abs(value) < 1e-3:
         return f"{value:.2e}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

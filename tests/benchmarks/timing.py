@@ -1,4 +1,4 @@
-"""Ways of doing the same work, timed in turns; medians, ratios, and lines of the table."""
+"""Time several ways of doing the same work in turns; medians, ratios, and lines of the table."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Way:
     """One way of doing a piece of work."""
 
     run: Callable[[], object]
-    amount: float = 1.0  # of the line's unit that a run does: clips, seconds of audio
+    amount: float = 1.0  # work done by one run, in the line's unit: clips, seconds of audio
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What a line is to reach."""
+    """A goal of a line."""
 
     kind: str  # ratio: times the baseline's way | share: of the bound | value: in the line's unit
     limit: float
@@ -31,7 +31,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table. Rounds of one run, all in `unit`; round i of each way lies beside round i of the others."""
+    """A line of the table: the figures of all rounds, in `unit`. Round i of every way was timed side by side."""
 
     name: str
     unit: str
@@ -47,16 +47,16 @@ class Line:
 
     @property
     def ratio(self) -> float | None:
-        """How many times better than the baseline's way."""
+        """How many times better ours is than the baseline's way."""
         return self._better_than(self.baseline)
 
     @property
     def share(self) -> float | None:
-        """Of the machine's bound."""
+        """The share of the machine's bound that ours reaches."""
         return self._better_than(self.bound)
 
     def reached(self, goal: Goal) -> bool | None:
-        """None where it was not measured."""
+        """Return whether the goal was reached; None if there is nothing to compare with."""
         if goal.kind == "value":
             value = statistics.median(self.ours)
             return value <= goal.limit if self.less_is_better else value >= goal.limit
@@ -70,19 +70,19 @@ class Line:
 
 
 def median_ratio(above: Sequence[float], below: Sequence[float]) -> float:
-    """The median of the rounds' ratios: what slows a round down slows both ways alike."""
+    """Return the median of the ratios per round: whatever slows a round down slows both ways alike."""
     return statistics.median(a / b for a, b in zip(above, below, strict=True))
 
 
 def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, tuple[float, ...]]:
-    """Seconds of each run in each round. They take turns, after a first round that is not counted."""
+    """Return the seconds of each run in each round. The runs take turns; a first round is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         for name, run in runs.items():
             started = time.perf_counter()
             run()
             if torch.get_default_device().type == "cuda":
-                torch.cuda.synchronize()  # else only the start of the work is timed
+                torch.cuda.synchronize()  # otherwise only the launch of the kernels would be timed
             if number:
                 seconds[name].append(time.perf_counter() - started)
     return {name: tuple(values) for name, values in seconds.items()}
@@ -99,9 +99,10 @@ def race(
     energy: bool = True,
     **line: Any,
 ) -> Line:
-    """Time ways of one work in turns, each as amount a second; then ours and the baseline's once more for the energy.
+    """Time ways of doing the same work in turns, and return their speed as amount per second.
 
-    `line`: other fields of the Line. With less_is_better the figures are seconds for one of the amount instead.
+    Ours and the baseline's way then run once more to measure their energy. `line` holds other fields of the Line. With
+    less_is_better, the figures are seconds per unit of the amount instead.
     """
     ways = {key: way for key, way in {"ours": ours, "baseline": baseline, "bound": bound}.items() if way is not None}
     inverse = line.get("less_is_better", False)

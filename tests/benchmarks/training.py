@@ -1,4 +1,4 @@
-"""A training step of the recurrent VAE and of the baseline, on random features and targets of the default shapes."""
+"""Benchmark a training step of the recurrent VAE and of the baseline on random batches of the default shapes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STEPS = (  # name, configuration, settings, goals
 
 
 def random_batch(conf: Conf) -> Batch:
-    """The default batch: 8 clips of 10 s for each of the four tasks."""
+    """Return a batch of the default size: 8 clips of 10 s for each of the four tasks."""
     grid = Grid.of(conf.features, conf.data.clip_seconds)
     spans, start = {}, 0
     for task, count in even_shares(conf.train.batch_size, list(TASKS)).items():
@@ -55,11 +55,15 @@ def random_batch(conf: Conf) -> Batch:
 
 
 def mtlvae_step(conf: Conf, batch: Batch) -> Callable[[], None]:
-    """Inputs on the grid, stage 1's own augmentation and step, clipping, Adam, moving average if any; no log."""
+    """Return a function that takes one training step of stage 1, without its log.
+
+    A step brings the inputs to the grid, augments, takes the step, clips the gradient, runs Adam and updates the moving
+    average if there is one.
+    """
     module = MTLVAETraining(conf, tuple(map(str, range(CLASSES)))).train()
     module.log_figures = lambda *_: None
     module.plan = Plan(epochs=40, epoch_steps=25)
-    callbacks = attach_trainer(module, 500, batch.strong.device)  # when all terms have their full weight
+    callbacks = attach_trainer(module, 500, batch.strong.device)  # step 500: all loss terms have their full weight
     optimizer = module.configure_optimizers()["optimizer"]
     stored, steps = batch.inputs, batch.strong.shape[1]
 
@@ -78,7 +82,7 @@ def mtlvae_step(conf: Conf, batch: Batch) -> Callable[[], None]:
 
 
 def student_step(batch: Batch) -> Callable[[], None]:
-    """The student's forward and backward, with its two supervised losses; no teacher, no optimiser."""
+    """Return a function for the student alone: forward, two supervised losses, backward; no teacher, no optimiser."""
     net = CRNN(CLASSES).train()
 
     def step() -> None:
@@ -89,7 +93,10 @@ def student_step(batch: Batch) -> Callable[[], None]:
 
 
 def mean_teacher_step(batch: Batch) -> Callable[[], None]:
-    """Student and teacher forward, supervised and consistency losses, backward, Adam, moving average."""
+    """Return a function for a whole mean-teacher step.
+
+    Student and teacher forward, supervised and consistency losses, backward, Adam, moving average of the teacher.
+    """
     student = CRNN(CLASSES).train()
     teacher = copy.deepcopy(student).requires_grad_(False)
     optimizer = torch.optim.Adam(student.parameters(), 1e-3)
@@ -111,14 +118,17 @@ def mean_teacher_step(batch: Batch) -> Callable[[], None]:
 
 
 def supervised(strong: torch.Tensor, weak: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """The baseline's two losses, on a quarter of the batch each."""
+    """The two supervised losses of the baseline, each on a quarter of the batch."""
     strong_rows, weak_rows = batch.spans["strong_synth"], batch.spans["weak"]
     strong_loss = functional.binary_cross_entropy(strong[strong_rows], batch.strong[strong_rows].transpose(1, 2))
     return strong_loss + functional.binary_cross_entropy(weak[weak_rows], batch.weak[weak_rows])
 
 
 def lines(quick: bool) -> Iterable[Line]:
-    """Steps of the default batch, against both of the baseline's; the bound is that of its matrix products."""
+    """Yield lines for steps on the default batch against the baseline's whole step and its student alone.
+
+    The bound is the time of the step's own matrix products.
+    """
     torch.manual_seed(0)
     batch = random_batch(load_conf())
     clips = len(batch)
@@ -138,7 +148,7 @@ def _against_mean_teacher(name: str, conf: Conf, goals: tuple[Goal, ...], quick:
     batch = random_batch(conf)
     clips, step = len(batch), mtlvae_step(conf, batch)
     flop, bound = step_flop(step), product()
-    repeats = math.ceil(flop / bound.amount)  # as long as a step, so that both meet the same disturbances
+    repeats = math.ceil(flop / bound.amount)  # lasts about as long as a step, so that both meet the same disturbances
 
     def products() -> None:
         for _ in range(repeats):
@@ -158,7 +168,7 @@ def _against_mean_teacher(name: str, conf: Conf, goals: tuple[Goal, ...], quick:
 
 
 def step_flop(step: Callable[[], None]) -> int:
-    """Of one step's matrix products; torch's counter leaves out one that is done in place."""
+    """Return the FLOP of one step's matrix products, with the in-place product that torch's counter leaves out."""
     with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.baddbmm_: _product_flop}) as counter:
         step()
     return counter.get_total_flops()

@@ -1,8 +1,9 @@
-"""What tuning is worth on a system's operating points: tuned on some of the clips, tested on all others.
+"""Measure the gain of tuning thresholds and filters on a system's operating points.
 
     python -m tests.benchmarks.tuning --operating_points DIR --ground_truth TSV --durations TSV
 
-F1 less that of threshold 0.5, in percent: mean over draws of clips, in brackets the lowest and the highest.
+Some clips, drawn at random, are used for tuning and all others for testing. The table gives the F1 minus the F1 at
+threshold 0.5, in percent: the mean over the draws, and the lowest and the highest draw in brackets.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from recipe_mtlvae.scoring.scenarios import EVENT, INTERSECTION
 from recipe_mtlvae.scoring.tuning import StrongClips, WeakClips, tune
 
 STEP = 0.064  # s
-SIZES = ((80, 24), (300, 60), (500, 120))  # strong and weak clips to tune on; the first are the mini corpus's
+SIZES = ((80, 24), (300, 60), (500, 120))  # strong and weak clips to tune on; the first pair is that of the mini corpus
 DRAWS = 6
 FIXED = PostprocessConf(
     median_filter=1, threshold=0.5, operating_points=50, method="median"
@@ -66,14 +67,14 @@ def main() -> None:
 
 
 def _on_grid(edges: np.ndarray, scores: np.ndarray, steps: int) -> np.ndarray:
-    """(steps, classes) at the middle of each step; a little above the threshold that was exceeded."""
+    """Return scores (steps, classes) at the middle of each step, slightly above the highest threshold exceeded."""
     rows = np.searchsorted(edges, (np.arange(steps) + 0.5) * STEP, "right") - 1
     found = scores[np.minimum(rows, len(scores) - 1)]
     return np.where(np.isfinite(found), found + 0.005, 0.0)
 
 
 def _f1(scores: np.ndarray, truth: list[list[Event]], classes: list[str], decoding: Decoding) -> np.ndarray:
-    """Macro event and intersection F1."""
+    """Return macro event-based and intersection-based F1."""
     edges = np.arange(scores.shape[1] + 1) * STEP
     events = [to_events(decoding.smooth(clip), edges, classes, decoding.thresholds) for clip in scores]
     found = EventTable.of(events, classes)
