@@ -1,4 +1,4 @@
-"""What an archive left in tmp_path / "out"."""
+"""Read what detect-archive wrote to tmp_path / "out"."""
 
 from __future__ import annotations
 

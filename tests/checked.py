@@ -1,4 +1,4 @@
-"""A corpus that something was done to, and what its check finds."""
+"""Change the tiny corpus and check it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.tiny import RATE, tiny_conf
 
 TRAINING = "audio/train/strong_label_real"
 STRONG = "metadata/train/audioset_strong.tsv"
-PAIR = np.random.default_rng(0).uniform(-0.5, 0.5, (2 * RATE, 1)) * [1.0, 1.0]  # two channels alike
+PAIR = np.random.default_rng(0).uniform(-0.5, 0.5, (2 * RATE, 1)) * [1.0, 1.0]  # two equal channels
 HEADER = "filename\tonset\toffset\tevent_label\n"
 
 

@@ -17,7 +17,7 @@ PIPES = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subpr
 
 @contextlib.contextmanager
 def child(*command: object, **options: object) -> Iterator[subprocess.Popen]:
-    """A process in a group of its own, which is killed as a whole when the block is left."""
+    """Start a process in a new process group; the whole group is killed when the block ends."""
     options = PIPES | {"text": True, "start_new_session": True} | options
     process = subprocess.Popen([str(word) for word in command], **options)
     try:
@@ -32,12 +32,12 @@ def child(*command: object, **options: object) -> Iterator[subprocess.Popen]:
 
 
 def python(**variables: str) -> dict[str, str]:
-    """Variables for a Python that finds the recipe from any folder, and what `variables` add."""
+    """Return environment variables with which Python finds the recipe from any folder, extended by `variables`."""
     return {**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1", **variables}
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen | None = None) -> None:
-    """Until it holds, and only as long as `process` runs."""
+    """Wait until `condition` holds; fail after LIMIT seconds or when `process` ends."""
     end = time.monotonic() + LIMIT
     while not condition():
         assert time.monotonic() < end, "nothing happened"

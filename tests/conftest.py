@@ -1,4 +1,4 @@
-"""What several test files start from."""
+"""Fixtures that several test files share."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ from tests.stage0 import Outcome, options
 from tests.tiny import make_tiny_corpus, recording, save_tiny_checkpoint, tiny_conf
 from tests.tiny_desed import YoutubeDL, make_site, settings
 
-# A shell starts background work with signals ignored, and children inherit that: they get the default for a handler
+# A shell starts background jobs with these signals ignored, and their children inherit that. With a handler here, the
+# signals have their default action in the children.
 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, lambda *_: None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Archives with Ray and kills take minutes and want both cores: only `-m slow_archive` runs them."""
+    """Deselect the archives with Ray and kills, which take minutes on two cores, unless `-m slow_archive` is given."""
     if "slow_archive" not in config.option.markexpr:
         config.hook.pytest_deselected(items=[item for item in items if "slow_archive" in item.keywords])
         items[:] = [item for item in items if "slow_archive" not in item.keywords]
@@ -55,13 +56,13 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def html_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny corpus with its features, one of whose classes is HTML; not to be changed."""
+    """A tiny corpus with its features, with a class name that is HTML; not to be changed."""
     return make_tiny_corpus(tmp_path_factory.mktemp("corpus"), html_conf())
 
 
 @pytest.fixture(scope="session")
 def html_run(html_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of it that can be reported; not to be changed."""
+    """A run on html_corpus that can be reported; not to be changed."""
     return make_run(tmp_path_factory.mktemp("exp") / "my <b>run", html_corpus)
 
 
@@ -93,7 +94,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def scan(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run detect-archive into tmp_path / "out", every class above the threshold everywhere; the exit code."""
+    """Run detect-archive into tmp_path / "out" and return the exit code; every class is found everywhere."""
 
     def run(*arguments: object, checkpoint: Path = checkpoint) -> int:
         options = ["--checkpoint", checkpoint, "--out", tmp_path / "out", "--threshold", "0.1", *arguments]
@@ -113,13 +114,13 @@ def recordings(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The charts of a data report keep their titles alone: laying them out takes most of the time of stage 0."""
+    """Replace the charts of a data report by their titles: laying them out takes most of the time of stage 0."""
     monkeypatch.setattr(data_plots, "svg", lambda figure, title: Markup("<svg>{}</svg>").format(title))
 
 
 @pytest.fixture
 def tracker(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """The stand-in for codecarbon, in a process of no rank; called with another class, that one."""
+    """Replace codecarbon's tracker by FakeTracker, or by the class that the fixture is called with; unset all ranks."""
     for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"):
         monkeypatch.delenv(name, raising=False)
 
@@ -132,7 +133,7 @@ def tracker(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def energy_file(tmp_path: Path) -> Path:
-    """Where the energy of a run's phases is written; not there yet."""
+    """The path to which the energy of a run's phases is written; the file does not exist yet."""
     return tmp_path / "run" / "energy.json"
 
 
@@ -144,13 +145,13 @@ def profile() -> Profile:
 
 @pytest.fixture
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Intervals of 200 resamples instead of 1000; test_intervals.py has the widths."""
+    """Compute intervals from 200 resamples instead of 1000, for speed; test_intervals.py tests their widths."""
     monkeypatch.setattr(measuring, "draw", partial(measuring.draw, samples=200))
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator:
-    """Headless Chromium; its tests are skipped where there is none."""
+    """Headless Chromium; tests that use it are skipped if it is not installed."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (tests/requirements.txt)")
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if path is None:
@@ -171,7 +172,7 @@ def published() -> Site:
 
 @pytest.fixture
 def site(published: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A copy of it, served, to be damaged."""
+    """Serve a copy of `published`, which the test may damage."""
     fresh = Site(files=dict(published.files), records={n: dict(files) for n, files in published.records.items()})
     with serve(fresh):
         monkeypatch.setenv("TINY_YOUTUBE", fresh.address)
@@ -183,7 +184,7 @@ def site(published: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 def fetch_tree(
     site: Site, tmp_path: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str]]:
-    """Run stage 0 for DESED on tmp_path/tree, with more settings; exit code and all that was printed."""
+    """Run stage 0 for DESED on tmp_path/tree, with more settings; return the exit code and all that was printed."""
     monkeypatch.setattr(local.stage, "PROJECT", tmp_path / "project")
 
     def run(*more: str, root: Path | None = None) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""A stand-in for codecarbon, and what is written of its figures."""
+"""A stand-in for codecarbon and its figures, and a reader of the energy file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RAM: ...
 
 
 class FakeTracker:
-    """codecarbon's interface as far as it is used; 3 kWh in every phase."""
+    """The part of codecarbon's interface that the recipe uses; it reports 3 kWh for every phase."""
 
     hardware = (CPU("cpu_load"), RAM())
     arguments: ClassVar[dict] = {}

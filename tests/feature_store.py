@@ -1,4 +1,4 @@
-"""Feature stores of a few short clips, three in a part."""
+"""Feature stores of a few short clips; a part of THREE_CLIPS bytes holds three of them."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def spoil(clips: list[Clip]) -> None:
-    """Two of them cannot be read any more."""
+    """Make two of the clips unreadable."""
     clips[2].path.write_text("no audio")
     clips[6].path.write_bytes(b"")

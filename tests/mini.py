@@ -1,4 +1,4 @@
-"""A mini corpus of few clips, and what its files and tables say."""
+"""A mini corpus of few clips, and readers of its files and tables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def small_conf(*settings: str) -> Conf:
 
 
 def tree(root: Path) -> dict[str, str]:
-    """Every file's hash by its path."""
+    """Return the hash of every file by its path."""
     files = sorted(path for path in root.rglob("*") if path.is_file())
     return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
@@ -42,7 +42,10 @@ def sources(root: Path, split: str) -> set[str]:
 
 
 def with_real_validation(root: Path, before: Path, *settings: str) -> set[str]:
-    """The sounds of `real_validation`, made beside the other splits, which stay as they are `before`, by hash."""
+    """Make `real_validation` beside the other splits and return its source sounds, by hash.
+
+    Asserts that all other files are those of the corpus `before`, which lacks `real_validation`.
+    """
     conf = small_conf("mini.real_validation=3", *settings)
     make_corpus(conf, root, workers=1)
     made, others = tree(root), tree(before)

@@ -17,33 +17,33 @@ PAGE = b"<!DOCTYPE html><title>Service notice</title><p>We will be back soon."
 
 @dataclass
 class Site:
-    """What the server serves, and how badly; to be changed while it runs.
+    """What the server serves, and its faults; a test may change both while the server runs.
 
-    faults: by path, one taken a request, the last ones of `always` again and again. The faults are
-    cut (half of what was asked for, then the connection closes), short and long (another Content-Length than the
-    file's), wrong (other bytes), page (an HTML page with status 200), stall (half, then nothing), slow, no_range
-    (Range is ignored), and any HTTP status, with Retry-After where it is written as "429:1".
+    `faults` lists faults by path. Each request takes one; after the last, every request has the fault in `always`, if
+    any. The faults are cut (half of the requested bytes, then the connection closes), short and long (a Content-Length
+    below or above the true one), wrong (other bytes), page (an HTML page with status 200), stall (half of the bytes,
+    then a pause), slow, no_range (Range is ignored), and any HTTP status; "429:1" adds the header Retry-After: 1.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)  # path: content
     records: dict[int, dict[str, str]] = field(default_factory=dict)  # number: {file name: path}
     faults: dict[str, list[str]] = field(default_factory=dict)
     always: dict[str, str] = field(default_factory=dict)
-    requests: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
+    requests: list[tuple[str, str | None]] = field(default_factory=list)  # (path, header Range)
     served: int = 0  # bytes
     stall_seconds: float = 5.0
-    pause: float = 0.0  # s a chunk of `slow`
+    pause: float = 0.0  # s after each chunk of a slow answer
     address: str = ""
 
     def add(self, record: int, name: str, content: bytes) -> str:
-        """Put a file into a record; its path."""
+        """Put a file into a record and return its path."""
         path = f"/files/{record}/{name}"
         self.files[path] = content
         self.records.setdefault(record, {})[name] = path
         return path
 
     def answer(self, path: str) -> bytes | None:
-        """A file's bytes, or a record in zenodo's form."""
+        """Return the bytes of a file, or of a record in the format of Zenodo's API; None if there is neither."""
         match = re.fullmatch(r"/api/records/(\d+)", path)
         if not match or int(match[1]) not in self.records:
             return self.files.get(path)
@@ -140,4 +140,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *arguments: object) -> None:
-        """Say nothing: the test's output is for the tests."""
+        """Print nothing, so that the output holds only what the tests print."""

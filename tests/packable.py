@@ -1,4 +1,4 @@
-"""A run as stages 1 to 3 leave it, a submission profile that is filled in, and what was packed."""
+"""A run as stages 1 to 3 leave it, a completed submission profile, and a reader of the packed ZIP file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EVALUATION = [f"any name {i}.wav" for i in range(3)]
 
 
 def filled_profile() -> Profile:
-    """The shipped profile, filled in, for the tiny corpus's classes."""
+    """Return the shipped profile with authors, for the classes of the tiny corpus."""
     shipped = read_profile()
     affiliation = dataclasses.replace(shipped.authors[0].affiliation, abbreviation="TUX")
     authors = (
@@ -35,7 +35,7 @@ def filled_profile() -> Profile:
 
 
 def make_run(run_dir: Path, conf: Conf, split: str, names: list[str], seed: int = 0) -> Path:
-    """A run as stages 1 to 3 leave it, with smooth random scores."""
+    """Make a run as stages 1 to 3 leave it, with smooth random scores."""
     rng = np.random.default_rng(seed)
     for name in names:
         scores = np.cumsum(rng.normal(0, 0.3, (31, 2)), axis=0)

@@ -1,4 +1,4 @@
-"""A good submission package of 2022, and what the check says of a changed one."""
+"""A valid submission package of 2022, ways to change it, and its check."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def meta(label: str = LABEL) -> dict:
 
 
 def system(label: str = LABEL) -> Files:
-    """One system by the challenge's rules: a dog that is scanned up to 0.69, a cat up to 0.29."""
+    """Return a system that follows the rules: a dog detected at thresholds up to 0.69, and a cat up to 0.29."""
     files = {f"{label}/{label}.meta.yaml": yaml.safe_dump(meta(label), sort_keys=False)}
     dog, cat = "a.wav\t1.024\t2.560\tDog\n", "b 1.wav\t0.000\t9.984\tCat\n"
     files[f"{label}/{label}.output.tsv"] = HEADER + dog

@@ -1,4 +1,4 @@
-"""A good submission package of 2024, and what the check says of a changed one."""
+"""A valid submission package of 2024, ways to change it, and its check."""
 
 from __future__ import annotations
 

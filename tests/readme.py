@@ -1,4 +1,4 @@
-"""What README.md shows: the calls of our programs in its shell blocks and in `code`, and what else it names there."""
+"""Read README.md: the calls of our programs in its shell blocks and in `code`, and the paths and extras named there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 TEXT = (PROJECT / "README.md").read_text(encoding="utf-8")
 FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.M | re.S)
-PROSE = FENCED.sub(lambda block: "\n" * block[0].count("\n"), TEXT)  # its lines have the same numbers
+PROSE = FENCED.sub(lambda block: "\n" * block[0].count("\n"), TEXT)  # keeps the line numbers
 SHELL = [block for block in FENCED.finditer(TEXT) if block[1] in ("sh", "bash")]
 INLINE = list(re.finditer(r"`((?:[^`\n]|\n(?!\n))+)`", PROSE))
 SHOWN = "\n".join([block[2] for block in SHELL] + [code[1] for code in INLINE])
@@ -22,7 +22,10 @@ PLACEHOLDER = re.compile(r"\.\.\.|\$|<|(?<![A-Za-z])[A-Z][A-Z\d_]*(?![A-Za-z])|^
 
 @dataclass(frozen=True)
 class Command:
-    """A call of one of our programs. whole: with all that it needs; not a mention, nor an option in a comment."""
+    """A call of one of our programs.
+
+    `whole` is true for a complete command, and false for a mention in the text or an option in a comment.
+    """
 
     line: int
     program: str  # as PROGRAM finds it
@@ -38,12 +41,15 @@ class Command:
 
 
 def commands() -> list[Command]:
-    """Each once, where it stands first: in a shell block if in one at all."""
+    """Return each distinct command once, at its first place; shell blocks count before prose."""
     return list({str(command): command for command in reversed([*_in_blocks(), *_in_prose()])}.values())[::-1]
 
 
 def _in_blocks() -> Iterator[Command]:
-    """An indented line goes on with the command above it; a comment's `or --option` is one of that command."""
+    """Yield the commands of the shell blocks.
+
+    An indented line continues the command above it; `or --option` in a comment is an option of that command.
+    """
     for block in SHELL:
         head = ""
         for text in re.finditer(r"(?:.*\\\n)*.+", block[2]):
@@ -68,7 +74,7 @@ def _in_prose() -> Iterator[Command]:
 
 
 def _in_code(line: int, code: str, whole: bool) -> Iterator[Command]:
-    """[--a X | Y] stands for --a X and for --a Y, a command within quotes for itself."""
+    """Yield the commands in `code`. [--a X | Y] stands for --a X and for --a Y; a quoted command is one of its own."""
     lexer = shlex.shlex(re.sub(r"\[(--[^][]*)\]", _alternatives, code), posix=True, punctuation_chars=";|&")
     lexer.whitespace_split, lexer.commenters = True, ""
     words = list(lexer)
@@ -88,7 +94,10 @@ def _alternatives(option: re.Match[str]) -> str:
 
 
 def paths() -> set[str]:
-    """Of the repository, up to the folder where a name is left open; `dcase2024` is a file, too."""
+    """Return the paths of the repository that README names.
+
+    A path with a placeholder is cut after its last fixed folder; `dcase2024` stands for a file in conf/submission.
+    """
     found = re.findall(r"(?<![\w./-])(?:conf|local|recipe_mtlvae|tests)/[\w./*<{-]*", SHOWN)
     found += [f"conf/submission/{year}.yaml" for year in re.findall(r"\bdcase20\d\d\b", SHOWN)]
     return {re.split(r"[^/]*(?:[*<{]|\b[A-Z]+\b)", path)[0].rstrip(".") for path in found}

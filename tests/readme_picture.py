@@ -1,4 +1,4 @@
-"""Draws .readme/energy.png from README's first table of results: python -m tests.readme_picture"""
+"""Draw .readme/energy.png from the first table of results in README.md: python -m tests.readme_picture"""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from recipe_mtlvae.report.theme import MARKERS, STYLE
 from tests.readme import PROJECT, TEXT
 
 PICTURE = PROJECT / ".readme" / "energy.png"
-SHOWN = {  # by what a row's name holds
+SHOWN = {  # part of the row's name in the table: name in the picture
     "baseline, student": "baseline (mean-teacher CRNN)",
     "conf/mtlvae.yaml": "the report's system",
     "conf/mtlvae_plus.yaml": "mtlvae_plus",
     "conf/mtlvae_yamnet.yaml": "mtlvae_yamnet (pretrained)",
 }
-CORPORA = {"mini, synthesised sounds": 0, "ESC-10, recordings": 1}  # columns of the table, which begins with mini
+CORPORA = {"mini, synthesised sounds": 0, "ESC-10, recordings": 1}  # corpus: column of its PSDS1
 
 
 def points() -> dict[str, dict[str, tuple[float, float]]]:
-    """By corpus and system: the energy of training as a share of the baseline's, and PSDS1 on validation."""
+    """Return (energy of training as a share of the baseline's, PSDS1 on validation) by corpus and system."""
     table = TEXT[TEXT.index("| system | energy of training |") :].partition("\n\n")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     found: dict[str, dict[str, tuple[float, float]]] = {corpus: {} for corpus in CORPORA}
@@ -38,7 +38,7 @@ def points() -> dict[str, dict[str, tuple[float, float]]]:
 
 
 def draw() -> None:
-    """The numbers stand in the picture's metadata, too, so that a test sees when README no longer says the same."""
+    """Draw the picture. Its metadata holds its numbers, so that a test fails when README no longer has the same."""
     with matplotlib.rc_context(STYLE | {"font.size": 11, "grid.color": "#dddddd"}):
         figure = Figure(figsize=(9.6, 3.7), layout="constrained", facecolor="white")
         panels = figure.subplots(1, len(CORPORA))

@@ -1,4 +1,4 @@
-"""A run of a corpus one of whose classes is HTML, and the report of it."""
+"""A run on a corpus with a class name that is HTML, and its report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def html_conf() -> Conf:
 
 
 def make_run(folder: Path, root: Path) -> Path:
-    """A run folder as the stages leave it, of four validation and three public clips."""
+    """Make a run folder as the stages leave it, with four validation and three public clips."""
     settings, rng = html_conf(), np.random.default_rng(1)
     folder.mkdir(parents=True)
     (folder / "conf.yaml").write_text(yaml.safe_dump(conf_to_dict(settings), sort_keys=False))
@@ -61,7 +61,7 @@ class Written:
     """A report as stage 4 leaves it."""
 
     folder: Path
-    text: str  # the terminal's
+    text: str  # printed to the terminal
     page: str
 
 

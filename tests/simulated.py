@@ -1,4 +1,4 @@
-"""A system's scores on simulated clips, beside their truth; runs of such scores."""
+"""Scores of a system on simulated clips, with the truth, and run folders of these scores."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLIPS = 12  # of a run
 
 
 def simulate(clips: int, seed: int) -> tuple[ScoreFolder, dict[str, list[Event]]]:
-    """Scores that find most events, a step early or late, some weakly, and other things as well."""
+    """Return scores and truth. The scores find most events, up to a step early or late, and false ones as well."""
     rng = np.random.default_rng(seed)
     edges = np.arange(STEPS + 1) * STEP
     scores, truth = {}, {}
@@ -49,7 +49,7 @@ def statistics_of(folder: ScoreFolder, truth: dict[str, list[Event]]) -> ClipSta
 
 
 def simulated_run(folder: Path, seed: int = 1, classes: tuple[str, ...] = CLASSES, clips: int = CLIPS) -> Path:
-    """A run folder whose clips and truth are those of seed 1, its scores those of `seed`."""
+    """Make a run folder with the clips and truth of seed 1. With another seed, noise is added to the scores."""
     truth, (scores, _) = simulate(clips, seed=1)[1], simulate(clips, seed=1)
     noise = np.random.default_rng(seed)
     for clip, item in scores.clips.items():

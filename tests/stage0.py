@@ -1,4 +1,4 @@
-"""Stage 0 on a corpus that something was done to, and what it said."""
+"""Change the tiny corpus, run stage 0 on it, and read the outcome."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.tiny import SETTINGS, VALIDATION
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of stage 0 left."""
+    """The outcome of stage 0."""
 
     code: int
     out: str
@@ -32,13 +32,13 @@ def options(root: Path, *settings: str, tag: str = "t") -> list[str]:
 
 
 def row(text: str | bytes, path: str = VALIDATION) -> Callable[[Path], object]:
-    """Add a row to a table."""
+    """Return a function that appends a row to a table of a corpus."""
     content = text if isinstance(text, bytes) else text.encode()
     return lambda root: (root / path).write_bytes((root / path).read_bytes() + content + b"\n")
 
 
 def instead(make: Callable[[Path], object], path: str) -> Callable[[Path], object]:
-    """Put something else in a file's place."""
+    """Return a function that replaces a file of a corpus by what `make` makes."""
     return lambda root: ((root / path).unlink(), make(root / path))
 
 
@@ -47,7 +47,7 @@ def holding(content: bytes, path: str) -> Callable[[Path], object]:
 
 
 def refused(root: Path, outcome: Outcome, words: str) -> None:
-    """One line names the place and what to do, and nothing is left half-written."""
+    """Assert that stage 0 failed with one line that names the place and what to do, and left nothing half-written."""
     assert outcome.code == 1
     (error,) = outcome.errors
     assert error.startswith(f"{root}/{words}")

@@ -1,4 +1,4 @@
-"""What a training step asks Lightning's trainer for, so that a test can take one step without a whole training."""
+"""A stand-in for Lightning's trainer, so that a test can take one training step without a whole training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from local.training.schedule import moving_average
 
 
 def attach_trainer(module: SystemTraining, step: int, device: torch.device | str = "cpu") -> list[WeightAveraging]:
-    """Give `module` a trainer at that step; its callbacks: the moving average, if any."""
+    """Attach a trainer at global step `step` to `module`; return its callbacks: the moving average, if there is one."""
     callbacks = []
     if factor := module.conf.train.weight_average:
         callbacks = [moving_average(factor)]

@@ -1,4 +1,4 @@
-"""A metadata table, as it is written for a test."""
+"""Write a metadata table for a test."""
 
 from __future__ import annotations
 
