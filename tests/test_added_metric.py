@@ -1,4 +1,4 @@
-"""A made-up metric is added in one place, and stands in every table."""
+"""A made-up metric is added in one place and appears in every table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("few_resamples")
 
 @dataclass(frozen=True)
 class Tagging:
-    """A made-up scenario: F1 of which classes are in a clip."""
+    """A made-up scenario: F1 of the classes present in each clip."""
 
 
 @count.register
@@ -35,7 +35,9 @@ def _(scenario: Tagging, clips: Detections) -> Counts:
     return Counts((found & there).astype(int), (found & ~there).astype(int), there.astype(int))
 
 
-def test_metric_is_added_in_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_a_metric_added_in_one_place_appears_in_every_table_and_on_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
     added = Metric(key="tag_f1", title="clip tagging F1", short="Tag-F1", percent=True, scenario=Tagging())
     monkeypatch.setattr(scenarios, "METRICS", (*METRICS, added))
     run, other = simulated_run(tmp_path / "run"), simulated_run(tmp_path / "other", seed=2)

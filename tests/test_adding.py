@@ -1,5 +1,5 @@
-"""A made-up task with a head and a loss of its own, an augmentation and a system are added to a copy of the project in
-the files that are theirs, and train a step."""
+"""A made-up task with its own head and loss, an augmentation and a system are added to a copy of the project, and a
+training step runs with each."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SYSTEMS["echo"] = System("Echo of nothing", "Echo", "bias", {}, "echo", ("net",)
 """,
     "conf/base.yaml": "\necho: {start: 0.25}\n",
 }
-PUT_BEHIND = {  # file: line, and what follows it
+PUT_BEHIND = {  # file: (existing line, what is inserted after it)
     "recipe_mtlvae/tasks.py": (
         "TASKS = {\n",
         '    "density": Task(labels="strong", head="density", loss="density_mse"),\n',
@@ -128,7 +128,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The lines that run.py prints in a copy of the project with all three."""
+    """The lines that run.py prints in a copy of the project with all additions."""
     copy = tmp_path_factory.mktemp("copy")
     for folder in ("recipe_mtlvae", "local", "conf"):
         shutil.copytree(PROJECT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -165,25 +165,25 @@ def found(said: list[str]) -> dict[str, Any]:
     return json.loads(said[-1])
 
 
-def test_a_new_task_has_its_head_and_its_loss_in_the_history_by_its_name(found):
+def test_a_new_task_adds_its_head_to_the_network_and_its_weighted_loss_to_the_total(found):
     history = found["history"]
     assert {"heads.density.weight", "heads.density.bias"} <= set(found["weights"])
     terms = sum(history[f"loss/{name}"] for name in ("strong_synth", "strong_real", "weak", "reconstruction", "kld"))
     assert history["loss/total"] == pytest.approx(terms + 0.5 * history["loss/density"], rel=1e-5)
 
 
-def test_a_new_augmentation_is_done_where_it_is_on_and_nowhere_else(said):
-    assert said.count("louder") == 1  # one step of the system that has it on, none of the other
+def test_a_new_augmentation_runs_only_for_the_system_that_turns_it_on(said):
+    assert said.count("louder") == 1  # one step of the system that turns it on, none of the other
 
 
 def test_a_new_system_trains_and_detects(found):
-    """sigmoid(0.25), after a step of 0.001 up or down."""
+    """The scores are sigmoid(0.25) = 0.5622, after a step of 0.001 up or down."""
     assert found["scores"] == pytest.approx([0.5622] * 2, abs=1e-3)
 
 
-def test_a_new_systems_section_is_what_its_training_depends_on(found):
+def test_the_training_of_a_new_system_depends_on_its_own_section(found):
     assert found["trained_on"]["echo"] == {"start": 0.25}
 
 
-def test_a_new_system_is_named_where_an_unknown_one_is_refused(found):
+def test_the_error_for_an_unknown_system_lists_the_new_one(found):
     assert "expected one of mtlvae, mean_teacher, linear, echo" in found["refused"]

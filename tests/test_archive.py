@@ -1,4 +1,4 @@
-"""`python -m recipe_mtlvae detect-archive`: its tables, and how it goes on. Several workers: test_archive_ray.py."""
+"""`python -m recipe_mtlvae detect-archive`: its tables, and how it resumes. test_archive_ray.py has several workers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.tiny import recording
 
 @pytest.fixture
 def single(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chunks of one recording."""
+    """Make each chunk a single recording."""
     monkeypatch.setattr(listing, "CHUNK", 1)
 
 
-# --- what is written
+# --- tables
 
 
-def test_tables_hold_every_recording_in_the_list_s_order(scan, recordings, tmp_path):
+def test_tables_hold_every_recording_in_the_order_of_the_list(scan, recordings, tmp_path):
     (tmp_path / "list").write_text("".join(f"{recordings}/{number}.wav\n" for number in (3, 1, 2)))
     assert scan("--list", tmp_path / "list", "--classes", "Hum") == 0
     paths = [str(recordings / f"{number}.wav") for number in (3, 1, 2)]
@@ -52,7 +52,7 @@ def test_events_are_those_of_detect(scan, recordings, tmp_path, checkpoint):
     assert [tuple(row.values()) for row in rows(tmp_path, "events")] == expected
 
 
-def test_score_tables_are_kept_where_they_are_asked_for(scan, recordings, tmp_path):
+def test_the_option_scores_keeps_the_score_tables(scan, recordings, tmp_path):
     assert scan(recordings, "--scores") == 0
     (first, *_) = rows(tmp_path)
     assert first["scores"] == f"scores/{part_files(tmp_path)[0].stem}/1.tsv"
@@ -60,10 +60,10 @@ def test_score_tables_are_kept_where_they_are_asked_for(scan, recordings, tmp_pa
     assert {name: clip.scores.shape for name, clip in scores.clips.items()}["1"] == (16, 2)
 
 
-# --- going on
+# --- resuming
 
 
-def test_an_interrupted_archive_goes_on_with_the_chunks_that_have_no_part(
+def test_an_interrupted_archive_resumes_with_the_chunks_that_have_no_part(
     scan, recordings, tmp_path, single, monkeypatch
 ):
     whole, scanned = scanner.Scanner.rows, []
@@ -83,7 +83,7 @@ def test_an_interrupted_archive_goes_on_with_the_chunks_that_have_no_part(
     assert [Path(row["path"]).stem for row in rows(tmp_path)] == ["1", "2", "3"]
 
 
-def test_with_nothing_to_do_no_checkpoint_is_opened_and_faults_are_said_again(
+def test_with_nothing_to_do_no_checkpoint_is_opened_and_faults_are_reported_again(
     scan, recordings, tmp_path, monkeypatch, capsys
 ):
     (recordings / "4.wav").touch()
@@ -97,11 +97,11 @@ def test_with_nothing_to_do_no_checkpoint_is_opened_and_faults_are_said_again(
     assert second.startswith(f"error: {recordings}/4.wav: is empty") and "1 of 4 recordings have faults" in third
 
 
-def test_a_recording_that_has_changed_is_scanned_again_and_its_old_part_goes(scan, recordings, tmp_path, single):
+def test_a_changed_recording_is_scanned_again_and_its_old_part_is_deleted(scan, recordings, tmp_path, single):
     assert scan(recordings) == 0
     before = set(part_files(tmp_path))
     recording(recordings / "2.wav", 1.5)
-    (tmp_path / "out" / "parts" / ".x.parquet.1234").touch()  # left by a kill
+    (tmp_path / "out" / "parts" / ".x.parquet.1234").touch()  # left behind by a killed process
     assert scan(recordings) == 0
     assert [row["duration"] for row in rows(tmp_path)] == [1.0, 1.5, 3.0]
     assert len(part_files(tmp_path)) == 3 and len(before & set(part_files(tmp_path))) == 2

@@ -1,4 +1,4 @@
-"""What goes wrong with an archive: recordings are rows with their reason, all else is one line."""
+"""Faults of an archive: a faulty recording is a row with its reason, and any other fault is one line of output."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_results_of_another_checkpoint_or_command_are_refused(scan, recordings, 
     assert "holds results of another command" in capsys.readouterr().err
 
 
-def test_a_damaged_part_is_made_anew(scan, recordings, tmp_path, capsys):
+def test_a_damaged_part_is_reported_and_written_again_by_the_next_run(scan, recordings, tmp_path, capsys):
     assert scan(recordings) == 0
     state = json.loads((tmp_path / "out" / "archive.json").read_text())
     (tmp_path / "out" / "archive.json").write_text(json.dumps({**state, "tables": None}))
@@ -78,7 +78,7 @@ def test_names_that_are_refused_stop_no_others_where_scores_are_kept(scan, recor
     assert all((tmp_path / "out" / row["scores"]).exists() for row in found.values() if not row["fault"])
 
 
-def test_50_faults_are_shown_and_all_are_in_the_table(scan, tmp_path, capsys):
+def test_the_first_50_faults_are_printed_and_all_are_in_the_table(scan, tmp_path, capsys):
     (tmp_path / "list").write_text("".join(f"/none/{number}.wav\n" for number in range(60)))
     assert scan("--list", tmp_path / "list") == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
@@ -94,7 +94,7 @@ def test_scores_that_are_not_finite_are_a_fault(scan, recordings, tmp_path, monk
     assert {row["fault"] for row in rows(tmp_path)} == {"gave scores that are not finite; is it damaged?"}
 
 
-def test_a_recording_that_the_detector_fails_on_costs_only_itself(scan, recordings, tmp_path, monkeypatch):
+def test_a_recording_that_the_detector_fails_on_does_not_affect_the_others(scan, recordings, tmp_path, monkeypatch):
     whole = scanner.Scanner._found
 
     def found(self: scanner.Scanner, detection: scanner.Detection, name: str) -> dict:
@@ -108,7 +108,7 @@ def test_a_recording_that_the_detector_fails_on_costs_only_itself(scan, recordin
     assert rows(tmp_path)[1]["fault"] == "cannot be scanned (ValueError: a case that nobody thought of)"
 
 
-def test_what_fails_for_every_recording_is_no_fault_of_theirs(scan, recordings, tmp_path, monkeypatch):
+def test_an_error_that_every_recording_raises_is_not_recorded_as_their_fault(scan, recordings, tmp_path, monkeypatch):
     monkeypatch.setattr(scanner.Scanner, "_found", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         scan(recordings)
@@ -134,20 +134,20 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(scan, recording
         (["--cluster", "127.0.0.1:1"], "--cluster: expected RAY_AUTH_MODE=token"),
     ],
 )
-def test_options_that_do_not_fit_are_one_line(scan, recordings, tmp_path, monkeypatch, capsys, arguments, said):
+def test_invalid_options_are_refused_in_one_line(scan, recordings, tmp_path, monkeypatch, capsys, arguments, said):
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     assert scan(recordings, *arguments) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line and not (tmp_path / "out" / "parts").exists()
 
 
-def test_a_worker_that_cannot_see_the_files_says_so(tmp_path, checkpoint):
+def test_a_worker_names_the_file_that_it_cannot_see(tmp_path, checkpoint):
     job = scanner.Job(checkpoint, tmp_path, {}, False)
     worker = ray_pool.Worker(job, [str(checkpoint), "/none/of/these"])
     assert worker.ready().endswith("cannot see /none/of/these")
 
 
-def test_a_table_that_cannot_be_merged_leaves_the_old_ones(tmp_path):
+def test_a_failed_merge_leaves_the_old_tables(tmp_path):
     (tmp_path / "events.parquet").write_text("old")
     with pytest.raises(RecipeError, match="was damaged"):
         parts.merge(tmp_path, cut([Entry("/0.wav", 1, 0)], ""))
@@ -155,7 +155,7 @@ def test_a_table_that_cannot_be_merged_leaves_the_old_ones(tmp_path):
 
 
 @pytest.mark.parametrize("workers", ["0", "-1", "two"])
-def test_a_number_of_workers_that_is_none_is_told(workers, tmp_path, capsys):
+def test_an_invalid_number_of_workers_is_refused(workers, tmp_path, capsys):
     with pytest.raises(SystemExit):
         detect_archive.main(["--checkpoint", "none.ckpt", "--out", str(tmp_path / "out"), "--workers", workers, "x"])
     assert f"expected a number of at least 1, got '{workers}'" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What an archive consists of: lists and folders of recordings, and the chunks that they are cut into."""
+"""The recordings of an archive: lists, folders, and the chunks that they are divided into."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_list_is_text_csv_or_parquet(tmp_path):
         ("a.parquet", b"PAR1", "is no Parquet file"),
     ],
 )
-def test_what_is_no_list_is_one_line(scan, tmp_path, capsys, name, content, said):
+def test_an_invalid_list_is_refused_in_one_line(scan, tmp_path, capsys, name, content, said):
     (tmp_path / name).write_bytes(content)
     assert scan("--list", tmp_path / name) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -59,7 +59,7 @@ def test_only_line_ends_of_files_separate_the_rows_of_a_list(tmp_path):
     assert read_list(tmp_path / "a.txt") == ["x\u2028y.wav", "z.wav"]
 
 
-def test_a_list_that_is_not_there_is_one_line(scan, tmp_path, capsys):
+def test_a_missing_list_is_refused_in_one_line(scan, tmp_path, capsys):
     assert scan("--list", tmp_path / "none.txt") == 1
     assert (
         capsys.readouterr().err
@@ -67,7 +67,7 @@ def test_a_list_that_is_not_there_is_one_line(scan, tmp_path, capsys):
     )
 
 
-def test_folders_are_searched_in_order_with_what_is_not_read_and_without_hidden_files(tmp_path):
+def test_folders_list_all_audio_names_in_order_without_hidden_files(tmp_path):
     for name in ("b/z.wav", "b/a.m4a", "a.flac", "._a.wav", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -75,7 +75,7 @@ def test_folders_are_searched_in_order_with_what_is_not_read_and_without_hidden_
     assert found == ["a.flac", "b/a.m4a", "b/z.wav"]
 
 
-def test_a_recording_that_is_named_twice_is_taken_once_and_said(scan, recordings, tmp_path, capsys):
+def test_a_recording_that_is_listed_twice_is_scanned_once_with_a_warning(scan, recordings, tmp_path, capsys):
     (tmp_path / "link").symlink_to(recordings)
     (recordings / "other.wav").symlink_to("2.wav")
     (tmp_path / "list").write_text(f"{recordings}/2.wav\n{tmp_path}/link/2.wav\n{recordings}/other.wav\n")
@@ -84,7 +84,7 @@ def test_a_recording_that_is_named_twice_is_taken_once_and_said(scan, recordings
     assert [row["path"] for row in rows(tmp_path)] == [f"{recordings}/2.wav"]
 
 
-def test_paths_are_relative_to_the_caller_s_folder(recordings, monkeypatch):
+def test_relative_paths_start_from_the_current_folder(recordings, monkeypatch):
     monkeypatch.chdir(recordings)
     (entry,), again = entries_of(["1.wav"])
     assert (entry.path, entry.size, again) == (str(recordings / "1.wav"), 2 * RATE + 44, 0)
@@ -94,7 +94,7 @@ def entries(*sizes: int) -> list[Entry]:
     return [Entry(f"/{number}.wav", size, 0) for number, size in enumerate(sizes)]
 
 
-def test_chunks_hold_32_recordings_and_a_long_one_is_alone(monkeypatch):
+def test_a_chunk_holds_32_recordings_or_a_single_long_one(monkeypatch):
     monkeypatch.setattr(listing, "_seconds", lambda path: 1801.0)
     large = listing.PROBED + 1
     chunks = cut(entries(*[1] * 40, large, *[1] * 3), "")
@@ -102,14 +102,14 @@ def test_chunks_hold_32_recordings_and_a_long_one_is_alone(monkeypatch):
     assert [entry for chunk in chunks for entry in chunk.entries] == entries(*[1] * 40, large, *[1] * 3)
 
 
-def test_half_an_hour_is_read_from_the_header(tmp_path):
+def test_a_recording_of_more_than_half_an_hour_by_its_header_is_long(tmp_path):
     soundfile.write(tmp_path / "0.wav", np.zeros(1801 * 1000, np.int16), 1000)
     soundfile.write(tmp_path / "1.wav", np.zeros(1799 * 1000, np.int16), 1000)
     found, _ = entries_of([str(tmp_path / "1.wav"), str(tmp_path / "0.wav"), str(tmp_path / "2.wav")])
     assert [len(chunk.entries) for chunk in cut(found, "")] == [1, 1, 1]
 
 
-def test_a_chunk_s_name_hangs_on_paths_sizes_times_and_options_alone():
+def test_the_name_of_a_chunk_depends_on_paths_sizes_times_and_options():
     (name,) = (chunk.name for chunk in cut([Entry("/a.wav", 1, 2)], "key"))
     assert name == cut([Entry("/a.wav", 1, 2)], "key")[0].name
     others = [Entry("/b.wav", 1, 2), Entry("/a.wav", 2, 2), Entry("/a.wav", 1, 3)]

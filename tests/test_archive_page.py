@@ -1,4 +1,4 @@
-"""The page of an archive: counts, events over time, and nothing of others taken for markup."""
+"""The page of an archive: counts, events over time, and the escaping of labels and messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from recipe_mtlvae.inference.archive.parts import Timeline, Totals
 from recipe_mtlvae.report.archive_page import write_archive_page
 
 
-def test_events_over_time_fold_into_wider_bins():
+def test_events_over_time_are_merged_into_wider_bins():
     timeline = Timeline()
     for seconds in (0.0, 59.0, 61.0, 200 * 60.0):
         timeline.add("Dog", seconds)
@@ -17,7 +17,7 @@ def test_events_over_time_fold_into_wider_bins():
     assert (timeline.counts["Dog"][0], timeline.counts["Dog"][100], sum(timeline.counts["Dog"])) == (3, 1, 4)
 
 
-def test_the_page_counts_events_and_faults_and_escapes_what_is_not_ours(tmp_path):
+def test_the_page_counts_events_and_faults_and_escapes_labels_and_messages(tmp_path):
     totals = Totals()
     event = {"onset": 1.0, "offset": 3.5, "event_label": "<b>Dog", "confidence": 0.9}
     totals.add({"duration": 100.0, "events": [event, event], "fault": None})

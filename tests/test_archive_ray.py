@@ -1,4 +1,4 @@
-"""Archives with several workers: the same tables, whatever ends meanwhile. Minutes: `pytest -m slow_archive`."""
+"""Archives with several workers give the same tables, whichever process ends. Minutes: `pytest -m slow_archive`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.tiny import RATE
 
 pytestmark = [pytest.mark.slow_archive, pytest.mark.timeout(300)]
 TABLES = ("events.parquet", "recordings.parquet", "faults.tsv", "summary.html")
-LEFT = 30.0  # s until no process is left
+LEFT = 30.0  # s within which all processes must have ended
 CLUSTER = f"""
 import sys
 from ray.cluster_utils import Cluster
@@ -48,12 +48,12 @@ cluster.shutdown()
 """
 draw = random.Random(17)
 KINDS = ("worker", "command", "node", "command", "worker", "node", "worker", "command", "node", "worker")
-MOMENTS = [(kind, draw.uniform(0.0, 4.0)) for kind in KINDS]  # s of work
+MOMENTS = [(kind, draw.uniform(0.0, 4.0)) for kind in KINDS]  # s after the first worker began
 
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten chunks, of recordings of 15 s and one that cannot be read."""
+    """320 recordings of 15 s, which are ten chunks, and one that cannot be read."""
     folder = tmp_path_factory.mktemp("in")
     rng = np.random.default_rng(0)
     for number in range(8):
@@ -66,7 +66,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reference(checkpoint: Path, recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The tables of the plain loop."""
+    """The tables of the loop without workers."""
     out = tmp_path_factory.mktemp("plain") / "out"
     run(checkpoint, recordings, out)
     return tables(out)
@@ -74,7 +74,7 @@ def reference(checkpoint: Path, recordings: Path, tmp_path_factory: pytest.TempP
 
 @dataclass(frozen=True)
 class TwoNodes:
-    """A cluster of two nodes of one core each, in a process of its own."""
+    """A cluster of two nodes with one core each, in a separate process."""
 
     process: subprocess.Popen
     address: str
@@ -101,7 +101,7 @@ def command(checkpoint: Path, recordings: Path, out: Path, *more: object) -> lis
 
 
 def run(checkpoint: Path, recordings: Path, out: Path, *more: object, token: str = "") -> str:
-    """To its end; what it said. One recording is at fault."""
+    """Run the command to its end and return its standard error. One recording is at fault."""
     variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {}
     with child(*command(checkpoint, recordings, out, *more), env=python(**variables)) as process:
         said = process.communicate(timeout=240)[1]
@@ -118,7 +118,7 @@ def parts(out: Path) -> dict[Path, int]:
 
 
 def below(pid: int) -> list[int]:
-    """All processes that one has started, and theirs."""
+    """Return all descendants of a process."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -132,7 +132,7 @@ def below(pid: int) -> list[int]:
 
 
 def proc_text(pid: int, file: str) -> str:
-    """What the system says of a process; nothing of one that has ended."""
+    """Return a file of /proc for a process, or "" once it has ended."""
     try:
         return Path(f"/proc/{pid}/{file}").read_text(errors="replace")
     except OSError:
@@ -144,18 +144,18 @@ def alive(pids: list[int]) -> list[int]:
 
 
 def workers(pids: list[int]) -> list[int]:
-    """Those at work on a chunk."""
+    """Return the processes that work on a chunk."""
     return [pid for pid in pids if "ray::Worker.scan" in proc_text(pid, "cmdline")]
 
 
 def at_work(process: Any, pids: Any, seconds: float) -> list[int]:
-    """Processes, some seconds after the first worker began a chunk."""
+    """Wait until some seconds after the first worker began a chunk, and return the processes."""
     wait_for(lambda: workers(alive(pids())), process)
     time.sleep(seconds)
     return pids()
 
 
-def test_one_worker_two_workers_and_two_nodes_give_the_plain_loop_s_tables(
+def test_one_worker_two_workers_and_two_nodes_give_the_tables_of_the_plain_loop(
     checkpoint, recordings, reference, cluster, tmp_path
 ):
     there = ["--cluster", cluster.address]
@@ -178,7 +178,7 @@ def test_a_killed_worker_costs_nothing_but_time(checkpoint, recordings, referenc
 
 
 @pytest.mark.parametrize("seconds", [seconds for kind, seconds in MOMENTS if kind == "command"])
-def test_a_killed_command_goes_on_where_it_was(checkpoint, recordings, reference, tmp_path, seconds):
+def test_a_killed_command_resumes_where_it_stopped(checkpoint, recordings, reference, tmp_path, seconds):
     with child(*command(checkpoint, recordings, tmp_path / "out", "--workers", 2), env=python()) as process:
         started = at_work(process, lambda: below(process.pid), seconds)
         process.kill()
@@ -192,7 +192,7 @@ def test_a_killed_command_goes_on_where_it_was(checkpoint, recordings, reference
 
 
 @pytest.mark.parametrize("seconds", [seconds for kind, seconds in MOMENTS if kind == "node"])
-def test_a_node_that_goes_costs_nothing_but_time(checkpoint, recordings, reference, cluster, tmp_path, seconds):
+def test_a_lost_node_costs_nothing_but_time(checkpoint, recordings, reference, cluster, tmp_path, seconds):
     words = command(checkpoint, recordings, tmp_path / "out", "--cluster", cluster.address)
     with child(*words, env=python(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=cluster.token)) as process:
         at_work(process, lambda: below(cluster.process.pid), seconds)
@@ -209,7 +209,9 @@ def ended(pids: list[int]) -> None:
 
 
 @pytest.mark.parametrize("more", [[], ["--workers", 2]], ids=["plain", "ray"])
-def test_sigterm_ends_in_10_s_and_the_same_command_goes_on(checkpoint, recordings, reference, tmp_path, more):
+def test_sigterm_ends_the_command_within_10_s_and_the_same_command_resumes(
+    checkpoint, recordings, reference, tmp_path, more
+):
     out = tmp_path / "out"
     with child(*command(checkpoint, recordings, out, *more), env=python()) as process:
         wait_for(lambda: parts(out), process)
@@ -228,7 +230,7 @@ def test_sigterm_ends_in_10_s_and_the_same_command_goes_on(checkpoint, recording
 
 
 class Crashing(ray_pool.Worker):
-    """A decoder that ends the process at one recording, and notes how often it was asked for it."""
+    """A worker whose process ends at one recording, and which records how often it was asked for it."""
 
     def scan(self, chunk: Chunk, index: int | None) -> Any:
         chosen = chunk.entries if index is None else [chunk.entries[index]]
@@ -241,7 +243,7 @@ class Crashing(ray_pool.Worker):
 
 @pytest.fixture
 def some(recordings: Path, checkpoint: Path, tmp_path: Path) -> tuple[Job, list[Chunk]]:
-    """A chunk of five recordings, of which Crashing ends at the fourth, and another."""
+    """A job and two chunks: five recordings, of which the fourth ends Crashing, and 35 others."""
     found, _ = entries_of([str(recordings / f"{number}.wav") for number in range(40)])
     (tmp_path / "out").mkdir()
     chunks = [Chunk(name, tuple(own)) for name, own in (("a" * 20, found[:5]), ("b" * 20, found[5:]))]
@@ -259,7 +261,7 @@ def test_a_recording_that_ends_its_worker_is_a_fault_and_its_neighbours_have_res
     assert (tmp_path / "out" / "asked").read_text().split() == ["chunk", "chunk", "chunk", "alone"]
 
 
-def test_a_worker_that_cannot_see_the_files_is_one_line(some):
+def test_a_worker_that_cannot_see_the_files_is_reported_in_one_line(some):
     job, chunks = some
     unseen = Job(job.checkpoint.with_name("none.ckpt"), job.out, job.options, False)
     with pytest.raises(RecipeError, match=r"cannot see .*none\.ckpt; every machine needs the same files"):
@@ -268,19 +270,19 @@ def test_a_worker_that_cannot_see_the_files_is_one_line(some):
 
 
 class Starting(ray_pool.Worker):
-    """Ends as it starts."""
+    """A worker whose process ends while it starts."""
 
     def __init__(self, job: Job, needed: list[str]) -> None:
         os._exit(1)
 
 
-def test_workers_that_end_as_they_start_end_the_command(some):
+def test_workers_that_end_while_they_start_end_the_command(some):
     job, chunks = some
     with pytest.raises(RecipeError, match="workers end while they start"):
         on_ray(job, chunks, lambda tally: None, 2, worker=Starting)
 
 
-def test_a_cluster_that_does_not_answer_is_one_line(checkpoint, recordings, tmp_path):
+def test_a_cluster_that_does_not_answer_is_reported_in_one_line(checkpoint, recordings, tmp_path):
     code = "import sys; from recipe_mtlvae.inference.archive import ray_cluster; ray_cluster.ANSWER = 4.0\n"
     code += "from recipe_mtlvae.__main__ import main; sys.exit(main())"
     words = command(checkpoint, recordings, tmp_path / "out", "--cluster", "127.0.0.1:1")[3:]

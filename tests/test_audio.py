@@ -1,4 +1,4 @@
-"""Decoding: what is accepted and how it is brought to one rate and length, what is refused."""
+"""Decoding of audio: what is accepted, how it is brought to one rate and length, and what is refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def tone(frequency: float, rate: int, seconds: float = 1.0) -> np.ndarray:
     return np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate).astype(np.float32)
 
 
-def test_float_audio_of_the_asked_rate_is_returned_as_it_is(tmp_path):
+def test_float_audio_at_the_requested_rate_is_returned_unchanged(tmp_path):
     samples = noise(1.0)
     audio = read_audio(written(tmp_path / "a.wav", samples, subtype="FLOAT"), RATE, None)
     np.testing.assert_array_equal(audio.samples, samples)
@@ -69,7 +69,7 @@ def test_a_tenth_of_a_second_is_padded_with_zeros(tmp_path):
     assert audio.duration == pytest.approx(0.1)
 
 
-def test_a_long_recording_is_cut_and_its_length_known(tmp_path):
+def test_a_long_recording_is_cut_and_its_full_duration_is_returned(tmp_path):
     samples = noise(3.0)
     audio = read_audio(written(tmp_path / "a.wav", samples, subtype="FLOAT"), RATE, 1.0)
     np.testing.assert_array_equal(audio.samples, samples[:RATE])
@@ -92,7 +92,7 @@ def test_a_tone_keeps_its_pitch_phase_and_level_at_any_rate(rate):
 
 @pytest.mark.parametrize("rate", [44100, 48000, 22051])
 @pytest.mark.parametrize("frequency", [8500.0, 10000.0])
-def test_what_the_lower_rate_cannot_hold_is_removed(rate, frequency):
+def test_frequencies_above_half_the_lower_rate_are_removed(rate, frequency):
     power = np.mean(resample(tone(frequency, rate), rate, RATE)[1000:15000] ** 2)
     assert 10 * np.log10(power / 0.5) < -60
 
@@ -110,7 +110,7 @@ def test_below_7_khz_resampling_agrees_with_soxr(rate):
 
 
 def test_resampling_is_the_windowed_sinc_of_kaiser_best():
-    """The definition, by a sum over the samples: 64 zero crossings either side, cut off at 0.9476 of the lower half."""
+    """The definition, summed over samples: 64 zero crossings on either side, cut-off 0.9476 of half the lower rate."""
     samples = noise(0.05, 44100)
     found = resample(samples, 44100, RATE)
     cutoff = 0.9475937167399596 * RATE / 44100
@@ -123,12 +123,12 @@ def test_resampling_is_the_windowed_sinc_of_kaiser_best():
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 22051, 44100, 48000])
 @pytest.mark.parametrize("count", [1, 7, 30_000])
-def test_the_length_is_that_of_the_same_time_rounded_up(rate, count):
+def test_the_resampled_length_is_the_same_duration_rounded_up(rate, count):
     assert len(resample(noise(1.0, count), rate, RATE)) == -(-count * RATE // rate)
 
 
-def test_a_long_recording_is_resampled_as_its_pieces(tmp_path):
-    """80 s are more blocks than are done at once."""
+def test_a_long_recording_is_resampled_like_its_pieces(tmp_path):
+    """80 s are more blocks than are processed at once."""
     samples = noise(80.0, 44100)
     whole = resample(samples, 44100, RATE)
     piece = resample(samples[441 * 5000 : 441 * 5200], 44100, RATE)
@@ -171,19 +171,19 @@ def test_text_is_refused(tmp_path):
     refused(tmp_path / "a.wav", "is not readable as audio")
 
 
-def test_another_format_than_the_name_says_is_refused(tmp_path):
+def test_a_suffix_that_does_not_match_the_content_is_refused(tmp_path):
     written(tmp_path / "a.flac", noise(0.5)).rename(tmp_path / "a.wav")
     refused(tmp_path / "a.wav", r"is wrongly named: \.wav by name, FLAC by content")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_samples_that_are_no_numbers_are_refused(tmp_path, value):
+def test_nan_and_infinite_samples_are_refused(tmp_path, value):
     samples = noise(0.5)
     samples[100] = value
     refused(written(tmp_path / "a.wav", samples, subtype="FLOAT"), "holds samples that are NaN or infinite")
 
 
-def test_a_rate_that_no_recorder_has_is_refused(tmp_path):
+def test_an_implausible_sample_rate_is_refused(tmp_path):
     path = written(tmp_path / "a.wav", noise(0.5))
     content = bytearray(path.read_bytes())
     content[24:28] = struct.pack("<I", 2_000_000_000)
@@ -199,13 +199,13 @@ def test_a_rate_that_no_recorder_has_is_refused(tmp_path):
         (os.mkfifo, "is no plain file"),
     ],
 )
-def test_what_is_no_file_is_refused(tmp_path, make, words):
+def test_a_path_that_is_not_a_plain_file_is_refused(tmp_path, make, words):
     make(tmp_path / "a.wav")
     refused(tmp_path / "a.wav", words)
 
 
 @pytest.mark.parametrize("rate", [RATE, 44100])
-def test_a_stretch_is_what_the_whole_has_there(tmp_path, rate):
+def test_a_stretch_equals_that_part_of_the_whole_recording(tmp_path, rate):
     samples = 0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * rate) / rate)
     path = written(tmp_path / "a.wav", samples, rate)
     whole, stretch = read_audio(path, RATE, None).samples, read_audio(path, RATE, 1.0, start=1.5)

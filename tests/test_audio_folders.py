@@ -1,4 +1,4 @@
-"""Folders of audio: which files are clips, which names and links are refused."""
+"""Folders of audio: which files are clips, and which names and links are refused."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_an_evaluation_folder_without_audio_is_refused(tmp_path, make, words):
         list_audio(folder)
 
 
-def test_only_links_out_of_the_corpus_lead_out(tmp_path):
+def test_only_links_to_files_outside_the_audio_folders_lead_out(tmp_path):
     homes = [tmp_path / "audio", tmp_path / "weak"]
     for path in (*(home / "a.wav" for home in homes), tmp_path / "secret.wav"):
         path.parent.mkdir(exist_ok=True)

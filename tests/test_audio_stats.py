@@ -1,4 +1,4 @@
-"""What is found of a recording, and what a second check reads again."""
+"""The statistics of a recording, and which recordings a second check reads again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def written(path: Path, samples: np.ndarray, rate: int = RATE, **options: str) -
     return path
 
 
-def test_rate_length_and_level_are_the_files(tmp_path):
+def test_rate_duration_and_peak_are_those_of_the_file(tmp_path):
     stats = audio_stats(written(tmp_path / "a.wav", np.array([0.0, 0.25, -0.5, 0.0]), 44100))
     assert (stats.rate, stats.duration, stats.peak) == (44100, 4 / 44100, 0.5)
 
@@ -33,8 +33,8 @@ def test_rate_length_and_level_are_the_files(tmp_path):
 def test_runs_at_full_scale_are_clipping_and_lone_peaks_are_not(tmp_path, subtype):
     samples = np.zeros(1000)
     samples[[10, 11, 12, 13]] = 1.0  # four side by side
-    samples[[50, 51, 60]] = -1.0  # two, and one
-    samples[[100, 101, 102]] = [1.0, -1.0, 1.0]  # three, of either sign
+    samples[[50, 51, 60]] = -1.0  # two side by side, and one alone
+    samples[[100, 101, 102]] = [1.0, -1.0, 1.0]  # three side by side, of both signs
     stats = audio_stats(written(tmp_path / "a.wav", samples, subtype=subtype))
     assert stats.clipped == pytest.approx(7 / 1000)
     assert stats.is_clipped
@@ -55,21 +55,21 @@ def test_the_same_samples_have_the_same_content_in_another_file_format_and_as_tw
         assert audio_stats(written(tmp_path / f"{subtype}.wav", NOISE / 32768, subtype=subtype)).content == one
 
 
-def test_one_other_sample_is_another_content(tmp_path):
+def test_one_changed_or_missing_sample_changes_the_content(tmp_path):
     other = NOISE.copy()
     other[-1] += 1
     contents = {audio_stats(written(tmp_path / "a.wav", samples)).content for samples in (NOISE, other, NOISE[:-1])}
     assert len(contents) == 3
 
 
-@pytest.mark.parametrize("level", [0, 1])  # 1: the last bit, as of dither
-def test_silence_has_no_content_to_be_taken_for_a_copy(tmp_path, level):
+@pytest.mark.parametrize("level", [0, 1])  # 1: only the last bit is set, as by dither
+def test_silence_has_no_content_so_that_it_never_counts_as_a_copy(tmp_path, level):
     stats = audio_stats(written(tmp_path / "a.wav", (level * np.sign(NOISE)).astype(np.int16)))
     assert stats.is_silent
     assert stats.content is None
 
 
-def test_a_recording_of_many_blocks_is_as_one_of_one(tmp_path, monkeypatch):
+def test_the_statistics_do_not_depend_on_the_number_of_blocks(tmp_path, monkeypatch):
     path = written(tmp_path / "a.wav", NOISE)
     whole = audio_stats(path)
     monkeypatch.setattr("recipe_mtlvae.corpus.audio_stats._BLOCK", 1000)
@@ -87,7 +87,7 @@ def clips(tmp_path: Path) -> list[Clip]:
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the recordings that are read."""
+    """The names of the recordings that are read, in a list that grows."""
     names: list[str] = []
 
     def examined(path: Path) -> AudioStats:
@@ -99,13 +99,13 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_facts_come_in_the_clips_order(tmp_path, clips, workers):
+def test_statistics_come_in_the_order_of_the_clips(tmp_path, clips, workers):
     found = list(scan(clips, tmp_path / "cache.jsonl", workers))
     assert [clip for clip, _ in found] == clips
     assert [stats for _, stats in found] == [audio_stats(clip.path) for clip in clips]
 
 
-def test_a_second_time_only_what_changed_is_read(tmp_path, clips, read):
+def test_a_second_check_reads_only_new_and_changed_recordings(tmp_path, clips, read):
     cache = tmp_path / "cache.jsonl"
     clips[5].path.write_bytes(b"no audio")
     first = list(scan(clips[:-1], cache))
@@ -123,7 +123,7 @@ def test_a_second_time_only_what_changed_is_read(tmp_path, clips, read):
 
 
 @pytest.mark.parametrize("cut", [1, 40, 400])
-def test_after_a_torn_line_the_rest_is_known(tmp_path, clips, read, cut):
+def test_a_cache_with_a_torn_end_keeps_its_other_lines(tmp_path, clips, read, cut):
     cache = tmp_path / "cache.jsonl"
     first = list(scan(clips, cache))
     os.truncate(cache, cache.stat().st_size - cut)
@@ -138,7 +138,7 @@ def test_after_a_torn_line_the_rest_is_known(tmp_path, clips, read, cut):
 @pytest.mark.parametrize(
     "line", ["[]", "{}", '["0.wav"]', "null", '["0.wav", 1, 2, [], {}]', '["0.wav", 1, 2, "a", 0, 0, 0, null]', "\0"]
 )
-def test_a_cache_of_another_writer_is_read_over(tmp_path, clips, line):
+def test_invalid_lines_in_a_cache_are_ignored(tmp_path, clips, line):
     cache = tmp_path / "cache.jsonl"
     key = clips[0].path.stat()
     line = line.replace("1, 2", f"{key.st_size}, {key.st_mtime_ns}")
@@ -146,7 +146,7 @@ def test_a_cache_of_another_writer_is_read_over(tmp_path, clips, line):
     assert [stats for _, stats in scan(clips, cache)] == [audio_stats(clip.path) for clip in clips]
 
 
-def test_a_cache_of_another_version_is_made_anew(tmp_path, clips, read):
+def test_a_cache_of_another_version_is_written_again(tmp_path, clips, read):
     cache = tmp_path / "cache.jsonl"
     list(scan(clips, cache))
     cache.write_text(cache.read_text().replace("check 3", "check 0", 1))
@@ -158,7 +158,7 @@ def test_a_cache_of_another_version_is_made_anew(tmp_path, clips, read):
     assert read == []
 
 
-def test_a_cache_does_not_grow_for_ever(tmp_path, clips):
+def test_a_cache_does_not_grow_without_limit(tmp_path, clips):
     cache = tmp_path / "cache.jsonl"
     for turn in range(5):
         for clip in clips:
@@ -167,6 +167,6 @@ def test_a_cache_does_not_grow_for_ever(tmp_path, clips):
     assert len(cache.read_text().splitlines()) <= 3 * len(clips)
 
 
-def test_a_cache_that_cannot_be_written_stops_nothing(tmp_path, clips):
+def test_a_cache_that_cannot_be_written_does_not_stop_the_check(tmp_path, clips):
     (tmp_path / "cache.jsonl").mkdir()
     assert len(list(scan(clips, tmp_path / "cache.jsonl"))) == len(clips)

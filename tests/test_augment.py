@@ -18,7 +18,7 @@ SPANS = {"strong_synth": slice(0, 2), "weak": slice(2, 4), "reconstruction": sli
 
 
 def batch(frames: int = 10, bands: int = 1) -> Batch:
-    """Six clips of two steps of four frames and of two more frames; frame f of clip c has 100 c + f dB."""
+    """Return six clips of two steps of four frames, and two more frames. Frame f of clip c has 100 c + f dB."""
     features = 100.0 * torch.arange(6)[:, None, None] + torch.arange(frames).float()
     strong, weak = torch.zeros(6, 2, 2), torch.zeros(6, 2)
     strong[0, 0, 0] = strong[1, 1, 1] = weak[0, 0] = weak[1, 1] = weak[2, 0] = weak[3, 1] = 1.0
@@ -39,7 +39,7 @@ def test_by_default_nothing_is_changed_and_no_random_number_is_drawn():
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_an_augmentation_is_the_same_for_the_same_seed_and_another_for_another(name):
+def test_an_augmentation_repeats_with_a_seed_and_differs_between_seeds(name):
     def features(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
         clips = batch(frames=626, bands=8)
@@ -50,16 +50,16 @@ def test_an_augmentation_is_the_same_for_the_same_seed_and_another_for_another(n
     assert any(not torch.equal(features(1), features(seed)) for seed in range(2, 9))
 
 
-def test_mixing_is_of_amplitudes():
-    """0 dB is amplitude 1, 20 dB is 10: a quarter and three quarters give 7.75; the sum is 11."""
+def test_clips_are_mixed_as_amplitudes_not_as_decibels():
+    """0 dB is amplitude 1, 20 dB is amplitude 10: a quarter and three quarters give 7.75, and the sum is 11."""
     one, other = torch.tensor(0.0), torch.tensor(20.0)
     mixed = LogMelInput(tiny_conf()).mix
     assert mixed(one, other, 0.25, 0.75).item() == pytest.approx(20 * math.log10(7.75))
     assert mixed(one, other).item() == pytest.approx(20 * math.log10(11))
 
 
-def test_mixup_mixes_labelled_clips_among_their_own_set(monkeypatch):
-    """A quarter of each clip and three quarters of the set's other one; amplitudes of clips 100 dB apart."""
+def test_mixup_mixes_labelled_clips_within_their_own_set(monkeypatch):
+    """A quarter of each clip is mixed with three quarters of the other clip of its set, which is 100 dB away."""
     monkeypatch.setattr(torch.distributions.Beta, "sample", lambda self: torch.tensor(0.25))
     monkeypatch.setattr(torch, "randperm", lambda clips, device: torch.arange(clips).flip(0))
     clips = augmented(batch(), "augment.mixup=1.0")
@@ -71,7 +71,7 @@ def test_mixup_mixes_labelled_clips_among_their_own_set(monkeypatch):
 
 
 def test_mix_adds_another_clip_of_the_same_set_at_a_random_level_and_unites_the_labels(monkeypatch):
-    """Level 6 (2 * 0.75 - 1) = 3 dB; clip 2 at frame 0 has 200 dB and gets clip 3's 300 dB, 3 dB louder."""
+    """The level is 6 (2 * 0.75 - 1) = 3 dB. To clip 2, 200 dB at frame 0, clip 3 is added, 300 dB, 3 dB louder."""
     monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.full(size if size != ((),) else (), 0.75))
     clips = augmented(batch(), "augment.mix=1.0")
     log_mel = clips.inputs["log_mel"]
@@ -83,7 +83,7 @@ def test_mix_adds_another_clip_of_the_same_set_at_a_random_level_and_unites_the_
     assert clips.strong[2:].sum() == 0  # never across sets
 
 
-def test_shift_turns_clips_and_strong_labels_together_and_leaves_the_frames_beyond_the_last_step(monkeypatch):
+def test_shift_rotates_clips_with_their_strong_labels_but_not_the_frames_after_the_last_step(monkeypatch):
     monkeypatch.setattr(torch, "randint", lambda *bounds: torch.tensor(1))
     clips = augmented(batch(), "augment.shift=1.0")
     assert clips.inputs["log_mel"][1, 0].tolist() == [104, 105, 106, 107, 100, 101, 102, 103, 108, 109]
@@ -92,8 +92,8 @@ def test_shift_turns_clips_and_strong_labels_together_and_leaves_the_frames_beyo
     assert torch.equal(clips.weak, batch().weak)
 
 
-def test_a_shift_leaves_labels_on_their_sound():
-    """The frames of every clip's labelled step are its loud ones, before and after any shift."""
+def test_shift_keeps_labels_on_their_sound():
+    """The loud frames of each clip are those of its labelled steps, before and after any shift."""
     clips = batch(frames=626)
     clips.strong = (torch.rand(6, 156, 2) < 0.5).float()
     clips.inputs["log_mel"][:, :, :624] = clips.strong[:, :, 0].repeat_interleave(4, 1)[:, None]
@@ -101,14 +101,14 @@ def test_a_shift_leaves_labels_on_their_sound():
     assert torch.equal(clips.inputs["log_mel"][:, 0, :624:4], clips.strong[:, :, 0])
 
 
-def test_band_gain_runs_linearly_between_its_points():
-    """Points at bands 0, 2, 4, 6, 8 and 10 of 11."""
+def test_band_gain_is_linear_between_its_points():
+    """Six points lie at bands 0, 2, 4, 6, 8 and 10 of 11."""
     points = torch.tensor([[0.0, 6.0, -6.0, 0.0, 3.0, 3.0]])
     assert gains(points, 11)[0, :, 0].tolist() == pytest.approx([0, 3, 6, 0, -6, -3, 0, 1.5, 3, 3, 3], abs=1e-6)
 
 
-def test_band_gain_is_on_some_clips_alike_at_all_frames(monkeypatch):
-    """A draw of 1/4: every clip is chosen, and each point is 6 (2 / 4 - 1) = -3 dB."""
+def test_band_gain_changes_the_chosen_clips_alike_at_all_frames(monkeypatch):
+    """Every draw is 1/4: at 0.5, all clips are chosen and each point is 6 (2 / 4 - 1) = -3 dB; at 0.2, no clip is."""
     monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.full(size, 0.25))
     clips = augmented(batch(bands=7), "augment.band_gain=0.5")
     torch.testing.assert_close(clips.inputs["log_mel"], batch(bands=7).inputs["log_mel"] - 3.0)
@@ -128,7 +128,7 @@ def test_band_shift_moves_a_clip_and_repeats_its_outermost_band(moved, expected,
 
 
 def test_band_shift_is_drawn_for_each_clip(monkeypatch):
-    """Draws of 0, .2, .4 ... for six clips: three are below .5, and moved."""
+    """The draws for the six clips are 0, 0.2, 0.4 ...: the three below 0.5 are moved."""
     monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.arange(6.0)[:, None] / 5)
     monkeypatch.setattr(torch, "randint", lambda low, high, size, device: torch.full(size, 1))
     clips = batch(bands=5)
@@ -137,7 +137,7 @@ def test_band_shift_is_drawn_for_each_clip(monkeypatch):
     assert clips.inputs["log_mel"][:, 4, 0].tolist() == [3, 3, 3, 4, 4, 4]
 
 
-def test_in_how_many_batches_is_the_keys_value(monkeypatch):
+def test_the_value_of_a_key_is_the_probability_per_batch(monkeypatch):
     turned = []
     monkeypatch.setattr(augmentations.torch, "rand", lambda *size, **_: torch.tensor(0.3))
     for value in ("0.2", "0.3", "0.4"):
@@ -148,7 +148,7 @@ def test_in_how_many_batches_is_the_keys_value(monkeypatch):
     assert turned == ["0.4"]
 
 
-def test_a_submission_names_what_is_on():
+def test_a_submission_names_the_augmentations_that_are_on():
     conf = load_conf(CONF_DIR / "mean_teacher.yaml", settings=["augment.band_gain=0.5"])
     assert data_augmentation(conf) == "mixup, band gain"
     assert data_augmentation(load_conf()) is None

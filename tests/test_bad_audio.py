@@ -1,4 +1,4 @@
-"""Stage 0 with audio that is at fault, or odd: what is refused, left out, or used with a word."""
+"""Stage 0 with faulty or unusual audio: what is refused, what is left out, and what is used with a warning."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def flac_inside(path: Path) -> None:
 
 
 def wav(rate: int = RATE, channels: int = 1, samples: int = 100, promised: int | None = None) -> bytes:
-    """A 16-bit WAV file with a header that may lie."""
+    """Return a 16-bit WAV file. Its header promises `promised` bytes, by default those that follow."""
     data = bytes(2 * channels * samples)
     size = len(data) if promised is None else promised
     header = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, rate, 2 * channels * rate, 2 * channels, 16)
     return b"RIFF" + struct.pack("<I", 36 + size) + b"WAVE" + header + b"data" + struct.pack("<I", size) + data
 
 
-# what is done to the corpus, where the fault is, and its words
+# name: (what is done to the corpus, the place and the words of the error)
 REFUSED = {
     "split without audio": (
         lambda root: [path.unlink() for path in (root / AUDIO).iterdir()],
@@ -71,13 +71,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_it_is_refused_in_one_line_that_names_the_place(root, stage0, name):
+def test_faulty_audio_is_refused_in_one_line_that_names_the_place(root, stage0, name):
     spoil, words = REFUSED[name]
     spoil(root)
     refused(root, stage0(root), words)
 
 
-def test_skip_bad_goes_on_and_lowers_the_coverage(root, stage0):
+def test_skip_bad_leaves_out_faulty_clips_and_lowers_the_coverage(root, stage0):
     (root / CLIP).write_bytes(b"")
     append(root / VALIDATION, "validation_2.wav\t2\t1\tHum")
     assert "--set data.skip_bad=true" in "\n".join(stage0(root).err)
@@ -89,14 +89,14 @@ def test_skip_bad_goes_on_and_lowers_the_coverage(root, stage0):
     assert "50.0 %" in outcome.out
 
 
-def test_skip_bad_goes_on_again_where_the_corpus_is_prepared_already(root, stage0):
+def test_skip_bad_gives_the_same_warnings_when_the_corpus_is_already_prepared(root, stage0):
     (root / CLIP).write_bytes(b"")
     first, second = (stage0(root, "data.skip_bad=true", tag=tag) for tag in ("one", "two"))
     assert (first.code, second.code) == (0, 0)
     assert first.warnings == second.warnings
 
 
-def test_a_recording_that_breaks_off_after_its_first_clip_is_left_out_of_the_features_too(root, stage0):
+def test_a_recording_that_is_faulty_after_its_first_clip_is_left_out_of_the_features(root, stage0):
     samples = 0.1 * np.random.default_rng(0).standard_normal(40 * RATE)
     samples[30 * RATE] = np.nan
     soundfile.write(root / CLIP, samples, RATE, subtype="FLOAT")
@@ -106,7 +106,7 @@ def test_a_recording_that_breaks_off_after_its_first_clip_is_left_out_of_the_fea
     assert (len(split.clips), split.expected) == (3, 4)
 
 
-def test_skip_bad_goes_on_with_copies_of_test_clips_and_says_that_it_does(root, stage0):
+def test_skip_bad_uses_copies_of_test_clips_with_a_warning(root, stage0):
     shutil.copy(root / CLIP, root / "audio/train/strong_label_real/strong_real_1.wav")
     outcome = stage0(root, "data.skip_bad=true")
     assert outcome.code == 0
@@ -114,7 +114,7 @@ def test_skip_bad_goes_on_with_copies_of_test_clips_and_says_that_it_does(root, 
     assert not any(line.startswith("left out: ") for line in outcome.warnings)
 
 
-def test_a_split_of_faulty_clips_alone_is_refused_with_skip_bad_too(root, stage0):
+def test_a_split_with_only_faulty_clips_is_refused_even_with_skip_bad(root, stage0):
     for path in (root / AUDIO).iterdir():
         (path).write_bytes(b"")
     outcome = stage0(root, "data.skip_bad=true")
@@ -131,14 +131,14 @@ ACCEPTED = {
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_it_is_accepted_without_a_word(root, stage0, name):
+def test_usable_audio_is_accepted_without_a_warning(root, stage0, name):
     ACCEPTED[name](root / CLIP)
     (root / VALIDATION).write_text("filename\tonset\toffset\tevent_label\nvalidation_1.wav\t0\t0.1\tHum\n")
     outcome = stage0(root)
     assert (outcome.code, outcome.warnings) == (0, [])
 
 
-def test_what_is_odd_but_usable_is_told_once(root, stage0):
+def test_unusual_but_usable_audio_gives_one_warning_each(root, stage0):
     soundfile.write(root / CLIP, 0.1 * np.ones(300 * RATE), RATE)
     soundfile.write(root / AUDIO / "validation_2.wav", np.zeros(2 * RATE), RATE)
     (root / AUDIO / "validation_3.wav").unlink()

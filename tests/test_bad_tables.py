@@ -1,4 +1,4 @@
-"""Stage 0 with tables and settings that are at fault: one clear line each, exit code 1, nothing half-written."""
+"""Stage 0 with faulty tables and settings: one clear line for each fault, exit code 1, nothing left half-written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEADER = "filename\tonset\toffset\tevent_label\n"
 PLAIN = "expected a plain file name that stays in the audio folder"
 COLUMNS = "1: expected the columns filename onset offset event_label, separated by tabs; got "
 
-# what is done to the corpus, where the fault is, and its words
+# name: (what is done to the corpus, the place and the words of the error)
 REFUSED = {
     "wrong column": (
         lambda root: (root / VALIDATION).write_text("filename\tonset\toffset\tlabel\na.wav\t0\t1\tHum\n"),
@@ -112,7 +112,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_it_is_refused_in_one_line_that_names_the_place(root, stage0, name):
+def test_a_faulty_table_is_refused_in_one_line_that_names_the_place(root, stage0, name):
     spoil, words = REFUSED[name]
     spoil(root)
     refused(root, stage0(root), words)
@@ -126,13 +126,13 @@ def test_all_faults_of_metadata_and_audio_are_listed(root, stage0):
     assert len(stage0(root).errors) == 4
 
 
-def test_columns_of_several_splits_are_told_together(root, stage0):
+def test_wrong_columns_of_several_splits_are_reported_together(root, stage0):
     for path in (VALIDATION, "metadata/train/weak.tsv"):
         (root / path).write_text("name\n")
     assert len(stage0(root).errors) == 2
 
 
-def test_missing_splits_are_named_at_once(root, stage0):
+def test_all_missing_splits_are_named_together(root, stage0):
     (root / VALIDATION).unlink()
     (root / "audio/train/weak").rename(root / "elsewhere")
     outcome = stage0(root)
@@ -144,7 +144,7 @@ def test_missing_splits_are_named_at_once(root, stage0):
     assert not (root / "features").exists()
 
 
-def test_a_missing_tree_is_named_and_not_made(tmp_path, stage0):
+def test_a_missing_corpus_folder_is_named_and_not_created(tmp_path, stage0):
     outcome = stage0(tmp_path / "nowhere")
     assert outcome.errors[0].startswith(f"{tmp_path}/nowhere: no such folder; give the folder of a corpus")
     assert not (tmp_path / "nowhere").exists()
@@ -159,7 +159,7 @@ def test_a_missing_tree_is_named_and_not_made(tmp_path, stage0):
         ("data.clip_seconds=0.01", "'data.clip_seconds': expected more than 0.064 s"),
     ],
 )
-def test_settings_at_fault_are_refused(root, stage0, setting, words):
+def test_faulty_settings_are_refused(root, stage0, setting, words):
     outcome = stage0(root, setting)
     assert outcome.code == 1
     assert words in outcome.errors[0]

@@ -40,7 +40,7 @@ def test_three_tasks_share_32_as_11_11_and_10():
 
 
 def test_an_epoch_ends_when_the_smallest_set_is_exhausted():
-    """40 weak clips, 8 a batch."""
+    """There are 40 weak clips, 8 in each batch."""
     assert len(list(sampler())) == 5
 
 
@@ -54,7 +54,7 @@ def test_one_epoch_shows_every_clip_of_the_smallest_set_once():
 
 
 def test_a_larger_set_is_covered_evenly_over_the_epochs():
-    """5 epochs of 5 steps of 8: 200 of the 200 unlabeled clips, each once."""
+    """5 epochs of 5 steps of 8 clips show each of the 200 unlabeled clips once."""
     seen, drawn = Counter(), sampler()
     for epoch in range(5):
         drawn.set_epoch(epoch)
@@ -69,7 +69,7 @@ def test_epochs_differ_and_each_is_repeatable():
     assert list(first) != list(other)
 
 
-def test_the_seed_moves_the_order():
+def test_another_seed_gives_another_order():
     assert list(sampler()) != list(sampler(seed=2))
 
 
@@ -81,7 +81,7 @@ def test_two_processes_together_see_the_batches_of_one():
             assert sorted(a[task] + b[task]) == sorted(one[task])
 
 
-def test_a_batch_too_small_for_its_tasks_is_refused():
+def test_a_batch_too_small_for_its_processes_is_refused():
     with pytest.raises(RecipeError, match="too small for 9 processes"):
         sampler(world=9)
 
@@ -98,7 +98,7 @@ def test_hold_out_parts_are_disjoint_complete_and_seeded():
     assert np.array_equal(held, hold_out([1578], 0.1, seed=42)[0][1])
 
 
-def test_of_several_sets_the_share_is_of_all_clips_together():
+def test_the_held_out_share_is_drawn_from_the_clips_of_all_sets_together():
     ((kept, held),) = hold_out([10], 0.3, seed=42)
     (first, second) = hold_out([6, 4], 0.3, seed=42)
     assert [*first[1], *(second[1] + 6)] == list(held)
@@ -110,7 +110,7 @@ def test_a_weak_set_of_few_clips_still_holds_one_out():
     assert (len(kept), len(held)) == (3, 1)
 
 
-def test_a_weak_set_that_would_be_held_out_whole_is_refused():
+def test_a_weak_set_that_would_be_held_out_completely_is_refused():
     with pytest.raises(RecipeError, match="nothing would be left of 1 weak clips"):
         hold_out([1], 0.1, seed=42)
 
@@ -135,16 +135,16 @@ def test_a_batch_holds_its_tasks_side_by_side(tasks):
     assert scaled.amax(dim=(1, 2)).tolist() == pytest.approx([1.0] * 5)
 
 
-def test_targets_are_those_of_the_clip_and_empty_where_there_are_none(tasks):
-    """synthetic_train_0: Beep from 0.25 s to 1.25 s, steps of 64 ms: 3 to 19."""
+def test_targets_are_those_of_the_clip_and_zero_for_missing_labels(tasks):
+    """synthetic_train_0 has Beep from 0.25 s to 1.25 s, which are steps 3 to 19 of 64 ms."""
     batch = MultiTaskData(tasks)[{"strong_synth": [0], "weak": [1], "reconstruction": [0]}]
     assert torch.nonzero(batch.strong[0])[:, 0].tolist() == list(range(3, 20))
     assert batch.strong[0, :, 1].sum() == 0
-    assert batch.weak.tolist() == [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]  # a strong clip's weak label is known too
+    assert batch.weak.tolist() == [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]  # a strong clip has a weak label, too
     assert batch.strong[1:].sum() == 0
 
 
-def test_the_loader_gives_one_batch_a_step(tasks):
+def test_the_loader_gives_one_batch_per_step(tasks):
     batches = list(train_loader(BatchPlan(tasks, even_shares(6, list(tasks))), seed=1, epoch_steps=None))
     assert [len(batch) for batch in batches] == [6, 6, 6]
 
@@ -169,14 +169,14 @@ def test_a_process_without_a_share_of_the_validation_still_has_a_batch(tasks):
     assert all(len(list(share)) == 1 for share in shares)
 
 
-def test_lightning_moves_a_batch_to_another_device_whole(tasks):
+def test_lightning_moves_all_tensors_of_a_batch_to_another_device(tasks):
     batch = MultiTaskData(tasks)[{"strong_synth": [0], "weak": [1]}]
     moved = move_data_to_device(batch, torch.device("meta"))
     assert moved.inputs["log_mel"].device.type == moved.strong.device.type == moved.weak.device.type == "meta"
     assert moved.spans == batch.spans
 
 
-def test_the_order_of_a_set_is_drawn_once_a_turn_and_not_each_step(monkeypatch):
+def test_the_order_of_a_set_is_drawn_once_per_turn_and_not_per_step(monkeypatch):
     drawn = []
     order = MultiTaskSampler._order
     monkeypatch.setattr(

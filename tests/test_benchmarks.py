@@ -1,4 +1,4 @@
-"""The benchmarks' arithmetic: turns, medians, ratios, goals. Nothing is timed here."""
+"""The arithmetic of the benchmarks: turns, medians, ratios and goals. Nothing is timed here."""
 
 import json
 from types import SimpleNamespace
@@ -43,13 +43,13 @@ def test_a_race_counts_the_amount_that_a_run_does(clock):
     assert (line.ours, line.baseline, line.ratio) == ((16.0, 16.0), (2.0, 2.0), 8.0)
 
 
-def test_where_less_is_better_figures_are_seconds_and_the_ratio_turns(clock):
+def test_where_less_is_better_figures_are_seconds_and_the_ratio_is_inverted(clock):
     line = race("x", "s", Way(clock.do(2.0)), Way(clock.do(8.0)), rounds=1, energy=False, less_is_better=True)
     assert (line.ours, line.baseline, line.ratio) == ((2.0,), (8.0,), 4.0)
 
 
 def test_the_ratio_is_the_median_of_the_rounds_ratios():
-    # 10, 5, 10; the ratio of the medians would be 10 too, that of the bound .5, .25, 1
+    # Ratios by round: 10, 5, 10. Shares by round: 0.5, 0.25, 1; the medians alone would give a share of 40 / 50.
     assert LINE.ratio == 10.0
     assert LINE.share == 0.5
 
@@ -61,7 +61,7 @@ def test_the_ratio_is_the_median_of_the_rounds_ratios():
         (Goal("ratio", 10.1), False),
         (Goal("share", 0.5), True),
         (Goal("share", 0.6), False),
-        (Goal("value", 40.0), True),  # the median
+        (Goal("value", 40.0), True),  # the median of ours
         (Goal("value", 41.0), False),
     ],
 )
@@ -69,7 +69,7 @@ def test_a_goal_is_reached_at_its_limit(goal, reached):
     assert LINE.reached(goal) is reached
 
 
-def test_a_limit_of_seconds_is_an_upper_one():
+def test_a_goal_in_seconds_is_an_upper_limit():
     line = Line("start", "s", (0.4, 0.3, 9.0), less_is_better=True)
     assert line.reached(Goal("value", 0.4)) and not line.reached(Goal("value", 0.39))
 
@@ -87,7 +87,7 @@ def test_the_table_shows_median_range_ratio_share_and_whether_the_goal_is_reache
     assert "by codecarbon: guessed" in table.notes([line])
 
 
-def test_json_keeps_all_rounds_and_what_follows_from_them():
+def test_json_holds_all_rounds_their_medians_and_the_goals_reached():
     content = json.loads(json.dumps(table.as_dict(Line(**{**vars(LINE), "goals": (Goal("ratio", 20.0),)}))))
     assert content["ours"] == [40.0, 10.0, 50.0]
     assert content["median"] == {"ours": 40.0, "baseline": 4.0, "bound": 50.0}
@@ -97,11 +97,11 @@ def test_json_keeps_all_rounds_and_what_follows_from_them():
 @pytest.mark.parametrize(
     "value, text", [(12345.6, "12,346"), (3.14159, "3.14"), (2e-5, "2.00e-05"), (9.8e9, "9.80e+09")]
 )
-def test_numbers_have_three_digits(value, text):
+def test_numbers_have_at_least_three_significant_digits(value, text):
     assert table.number(value) == text
 
 
-def test_products_done_in_place_are_counted():
+def test_in_place_matrix_products_are_counted():
     a, b, out = torch.rand(2, 3, 4), torch.rand(2, 4, 5), torch.rand(2, 3, 5)
     assert step_flop(lambda: out.baddbmm_(a, b)) == 2 * 2 * 3 * 4 * 5
     assert step_flop(lambda: torch.bmm(a, b, out=out)) == 2 * 2 * 3 * 4 * 5
@@ -124,8 +124,8 @@ def test_every_item_can_be_imported_and_gives_lines(name):
     assert callable(import_module(f"tests.benchmarks.{ITEMS[name].module}").lines)
 
 
-def test_ours_from_the_files_of_50_thresholds_is_what_the_baselines_way_counts(tmp_path):
-    """Two ways that share no code, on the same operating points."""
+def test_our_figures_from_50_thresholds_equal_those_of_the_baselines_way(tmp_path):
+    """The two ways share no code and count the same operating points."""
     from recipe_mtlvae.scoring.metrics import score
     from recipe_mtlvae.scoring.operating_points import read_operating_points, step_scores
     from tests.benchmarks import fifty_thresholds, scoring
@@ -138,7 +138,7 @@ def test_ours_from_the_files_of_50_thresholds_is_what_the_baselines_way_counts(t
     scores = step_scores(points, scoring.CLASSES, system.durations)
     ours = score(scores, detected, system.truth, system.durations).macro
     assert {name: ours[name] for name in theirs} == pytest.approx(theirs, abs=1e-6)
-    # and from the scores themselves: the same F1, a PSDS that no threshold misses
+    # From the scores themselves: the same F1, and a PSDS at least as high, because no threshold is left out
     exact = scoring.ours(system).macro
     assert {name: exact[name] for name in theirs if "psds" not in name} == pytest.approx(
         {name: theirs[name] for name in theirs if "psds" not in name}

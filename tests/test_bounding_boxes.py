@@ -1,4 +1,4 @@
-"""Change-detection bounding boxes, by hand; steps of 64 ms, a filter of 6 steps unless another is said."""
+"""Change-detection bounding boxes, computed by hand. Steps last 64 ms, and the filter has 6 steps unless stated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def steps(*runs: tuple[float, int]) -> list[float]:
     return [value for value, count in runs for _ in range(count)]
 
 
-def test_a_step_gives_a_box_at_its_edges():
+def test_a_rectangle_of_scores_gives_a_box_at_its_edges():
     assert found(steps((0, 10), (1, 10), (0, 10))) == [(10, 20, 1.0)]
 
 
@@ -30,7 +30,7 @@ def test_halved_scores_have_the_same_edges_and_half_the_confidence():
 @pytest.mark.parametrize(
     ("first", "gap", "second", "merged"), [(1, 0.9, 1, True), (1, 0.75, 1, False), (1, 0.2, 0.3, False)]
 )
-def test_neighbours_are_merged_where_the_gap_is_shallow_against_both_peaks(first, gap, second, merged):
+def test_neighbours_are_merged_if_the_gap_is_shallow_compared_with_both_peaks(first, gap, second, merged):
     scores = steps((0, 10), (first, 8), (gap, 8), (second, 8), (0, 10))
     assert len(found(scores)) == (1 if merged else 2)
 
@@ -41,7 +41,7 @@ def test_a_relative_threshold_is_a_ratio_of_peak_and_gap(gap, merged):
     assert len(found(scores, BoxParameters(0.384, 1.5, relative=True))) == (1 if merged else 2)
 
 
-def test_a_merged_box_has_the_mean_of_its_gap_too():
+def test_the_confidence_of_a_merged_box_includes_its_gap():
     scores = steps((0, 10), (1, 8), (0.9, 8), (1, 8), (0, 10))
     assert found(scores) == [(10, 34, (16 + 7.2) / 24)]
 
@@ -55,7 +55,7 @@ def test_a_class_that_sounds_throughout_has_one_box(level):
     assert found([level] * 40) == [(0, 40, level)]
 
 
-@pytest.mark.parametrize("length", [0.384, 0.512, 0.64])  # 3 to 5 steps to either side
+@pytest.mark.parametrize("length", [0.384, 0.512, 0.64])  # 3 to 5 steps on either side
 @pytest.mark.parametrize("steps_on", [1, 2, 3, 20])
 def test_short_and_long_events_keep_their_edges(length, steps_on):
     scores = steps((0, 30), (1, steps_on), (0, 30))
@@ -71,8 +71,8 @@ def test_a_gap_of_two_steps_keeps_its_edges(length):
 @pytest.mark.parametrize(
     "scores",
     [
-        steps((0, 10), (0.05, 10), (1, 10), (0, 10)),  # it stirs long before it sounds
-        steps((0, 20), (1, 10), (0.05, 10)),  # and long after
+        steps((0, 10), (0.05, 10), (1, 10), (0, 10)),  # a slight rise long before the event
+        steps((0, 20), (1, 10), (0.05, 10)),  # a slight rest long after the event
         steps((0, 10), (0.3, 10), (0.9, 10), (0.2, 10), (0, 10)),
     ],
 )
@@ -81,7 +81,7 @@ def test_of_several_rises_or_falls_in_a_row_the_steepest_counts(scores):
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.3, 0.4])
-def test_a_threshold_takes_whole_boxes_or_leaves_them(threshold):
+def test_a_threshold_keeps_or_drops_whole_boxes(threshold):
     scores = np.random.default_rng(0).random((200, 1)) ** 2
     above = box_scores(scores, STEP, [ABSOLUTE])[:, 0] > threshold
     borders = np.flatnonzero(np.diff(above.astype(int), prepend=0, append=0)).tolist()
@@ -89,7 +89,7 @@ def test_a_threshold_takes_whole_boxes_or_leaves_them(threshold):
     assert kept and borders == [border for box in kept for border in (box.onset, box.offset)]
 
 
-def test_classes_have_boxes_of_their_own():
+def test_each_class_has_its_own_boxes():
     scores = np.array([steps((0, 10), (1, 10), (0, 10)), steps((0.5, 30))]).T
     found_scores = box_scores(scores, STEP, [ABSOLUTE, ABSOLUTE])
     assert found_scores[:, 0].tolist() == steps((0, 10), (1, 10), (0, 10))

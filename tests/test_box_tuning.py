@@ -1,4 +1,4 @@
-"""Bounding boxes: tuned on selection data, kept in the checkpoint, used by `detect` and beside the official figures."""
+"""Bounding boxes: tuned on the select split, stored in the checkpoint, used by `detect`, scored beside the medians."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CLASSES = ("Cat", "Dog")
 
 
 def clips(count: int = 12) -> StrongClips:
-    """Cat's events sag to 0.72 of 1 for 20 of 50 steps, which only the largest merge thresholds bridge."""
+    """Return clips whose Cat events score 1, but 0.72 in 20 of 50 steps, which only the largest thresholds bridge."""
     rng = np.random.default_rng(0)
     scores, events = np.zeros((count, 156, 2)), []
     for clip in range(count):
@@ -43,21 +43,21 @@ def clips(count: int = 12) -> StrongClips:
     return StrongClips(scores, events, np.full(count, 156 * STEP))
 
 
-def test_the_grid_is_that_of_the_paper_in_steps() -> None:
+def test_the_grid_has_the_18_settings_of_the_paper_in_steps() -> None:
     tried = grid(STEP)
     assert tried[0] == BoxParameters(8, 0.2, relative=False) and len(tried) == 18
     assert {one.length for one in tried} == {6, 8, 10}  # 0.384, 0.512, 0.64 s
 
 
-def test_sagging_events_are_merged_by_either_aim() -> None:
+def test_events_with_a_shallow_gap_are_merged_for_both_aims() -> None:
     tuned = tune_boxes(clips(), CLASSES, STEP)
     for cat, dog in (tuned.psds, tuned.events):
         assert (cat.merge, cat.relative) in {(0.3, False), (1.5, True), (2.0, True), (3.0, True)}
-        assert dog == cat  # it has no events: what suits the others
+        assert dog == cat  # Dog has no events and gets what suits the others
 
 
 def choppy_clips(count: int = 6) -> StrongClips:
-    """Cat's long events have holes of 4 steps, its short ones last 5, and blips of 4 are none."""
+    """Return clips whose long Cat events have gaps of 4 steps and whose short ones last 5; peaks of 4 are no events."""
     scores, events = np.zeros((count, 156, 2)), []
     for clip in range(count):
         scores[clip, 10 + clip : 50 + clip, 0] = 1.0
@@ -69,22 +69,22 @@ def choppy_clips(count: int = 6) -> StrongClips:
     return StrongClips(scores, events, np.full(count, 156 * STEP))
 
 
-def test_a_median_of_9_steps_is_the_only_one_that_fills_holes_drops_blips_and_keeps_short_events() -> None:
-    """It fills up to 4 steps and keeps 5 on; 7 keeps the blips, 13 loses the short events."""
+def test_only_a_median_of_9_steps_fills_gaps_drops_false_peaks_and_keeps_short_events() -> None:
+    """It fills gaps of 4 steps and keeps events of 5; a median of 7 keeps false peaks, and one of 13 loses events."""
     tuned = tune_medians(choppy_clips(), CLASSES, STEP, fixed=7)
-    assert tuned.psds == tuned.events == (9, 9)  # Dog has no events: what suits the other
+    assert tuned.psds == tuned.events == (9, 9)  # Dog has no events and gets what suits Cat
     assert figures(choppy_clips(), tuned) == pytest.approx([1.0] * 5)
     assert figures(choppy_clips(), replace(tuned, psds=(13, 13)))[0] < 0.9
 
 
-def test_of_thresholds_that_are_alike_the_one_nearest_to_the_middle_is_taken() -> None:
+def test_of_equally_good_thresholds_the_one_nearest_to_the_middle_is_chosen() -> None:
     """A box has a confidence of 0.888 (30 steps of 1, 20 of 0.72), so Cat is found at 0.1 to 0.85."""
     assert tune_boxes(clips(), CLASSES, STEP).thresholds == (0.5, 0.5)
     silent = replace(clips(2), scores=np.zeros((2, 156, 2)))
     assert tune_medians(silent, CLASSES, STEP, fixed=7).thresholds == (0.5, 0.5)
 
 
-def test_where_all_median_filters_are_alike_the_fixed_one_stays() -> None:
+def test_if_all_median_filters_are_equally_good_the_fixed_one_is_kept() -> None:
     silent = replace(choppy_clips(), scores=np.zeros((6, 156, 2)))
     assert tune_medians(silent, CLASSES, STEP, fixed=7).psds == (7, 7)
 
@@ -93,7 +93,7 @@ def stored(tuned) -> dict:
     return json.loads(json.dumps(tuned.as_dict()))
 
 
-def test_boxes_in_the_checkpoint_are_what_detect_uses(tmp_path) -> None:
+def test_detect_uses_the_boxes_of_the_checkpoint_and_refuses_what_boxes_cannot_do(tmp_path) -> None:
     path = save_tiny_checkpoint(tmp_path / "x.ckpt")
     tuned = tune_boxes(clips(), CLASSES, STEP)
     fields = {"thresholds": [0.5, 0.5], "median_filters": [3, 1], "bounding_boxes": stored(tuned)}
@@ -107,7 +107,7 @@ def test_boxes_in_the_checkpoint_are_what_detect_uses(tmp_path) -> None:
     assert Detector(load_checkpoint(path), "cpu", threshold=0.3).decoding.boxes == tuned.events
 
 
-def test_a_box_has_one_confidence_and_its_edges_stay_with_every_threshold() -> None:
+def test_confidence_and_edges_of_a_box_do_not_depend_on_the_threshold() -> None:
     data = clips(1)
     found = {}
     for threshold in (0.1, 0.5, 0.8):
@@ -119,13 +119,13 @@ def test_a_box_has_one_confidence_and_its_edges_stay_with_every_threshold() -> N
     assert event.confidence == pytest.approx((30 + 14.4) / 50) and found[0.1][-1] == found[0.8][0] == event
 
 
-def test_figures_by_boxes_are_those_of_the_truth_where_boxes_are_the_truth() -> None:
+def test_boxes_that_equal_the_truth_have_perfect_figures() -> None:
     data = clips()
     assert figures(data, tune_boxes(data, CLASSES, STEP)) == pytest.approx([1.0] * 5)
 
 
 def figures(data: StrongClips, tuned: TunedByAim) -> list[float]:
-    """Of METRICS, by measure_by_aim; Dog has none."""
+    """Return the figures of METRICS by measure_by_aim; assert that Dog, which has no events, has none."""
     tuned = stored(tuned)
     model = {name: dict(zip(CLASSES, values, strict=True)) for name, values in tuned.items()}
     names = [str(i) for i in range(len(data.scores))]
@@ -139,13 +139,13 @@ def figures(data: StrongClips, tuned: TunedByAim) -> list[float]:
     return [found[metric.key] for metric in METRICS]
 
 
-def test_an_aim_s_boxes_come_back_from_the_file() -> None:
+def test_the_boxes_of_an_aim_are_read_back_from_json() -> None:
     tuned = tune_boxes(clips(4), CLASSES, STEP)
     assert decoding_by_aim(stored(tuned), "psds", Decoding((0.5, 0.5), (1, 1))).boxes == tuned.psds
 
 
-def test_stage_1_tunes_boxes_where_the_configuration_says_so(tmp_path: Path) -> None:
-    """A network of random weights: what is chosen says nothing, that it is stored and counted does."""
+def test_stage_1_tunes_boxes_only_if_the_configuration_says_so(tmp_path: Path) -> None:
+    """The weights are random, so the chosen boxes mean nothing; the test is that they are stored and scored."""
     conf = tiny_conf("postprocess.method=bounding_boxes")
     corpus = Corpus(conf, make_tiny_corpus(tmp_path / "corpus", conf))
     data = Data(corpus)

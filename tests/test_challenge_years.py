@@ -1,4 +1,4 @@
-"""The years of the challenge: which one a package is of, the unconfirmed rules of 2023, and a year of your own."""
+"""The years of the challenge: the year of a package, the unconfirmed rules of 2023, and a user's own year."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.package_2024 import (
 )
 
 
-def test_the_rules_of_2023_are_said_to_be_unconfirmed(tmp_path: Path) -> None:
+def test_a_package_of_2023_passes_with_the_notice_that_its_rules_are_unconfirmed(tmp_path: Path) -> None:
     files = {name.replace("task4", "task4a"): text.replace("task4", "task4a") for name, text in good().items()}
     classes = read_profile(profile_file("dcase2023")).rules.classes
     files = {name: scores(classes=classes) if ".tsv" in name else text for name, text in files.items()}
@@ -40,11 +40,11 @@ def test_the_rules_of_2023_are_said_to_be_unconfirmed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lost", ["nothing", "run2", META, "_run"])
-def test_the_year_is_found_from_what_the_package_holds(tmp_path: Path, lost: str) -> None:
+def test_the_year_is_found_from_the_content_of_the_package(tmp_path: Path, lost: str) -> None:
     assert found_profile(write(tmp_path / "package.zip", without(lost)))[0] == "dcase2024"
 
 
-def test_a_year_of_your_own_is_a_yaml(tmp_path: Path) -> None:
+def test_a_users_own_year_is_one_yaml_file(tmp_path: Path) -> None:
     content = yaml.safe_load(profile_file("dcase2024").read_text())
     content["challenge"], content["rules"]["classes"], content["rules"]["clips"] = "DCASE 2031", ["Rain"], 1
     content["package"] |= {"events": "{label}/all.tsv", "runs": 1, "unprocessed": None, "energy": None}

@@ -1,4 +1,4 @@
-"""The check of a corpus: what is counted, what is an error, a warning or a note. Copies: test_copies.py."""
+"""The check of a corpus: its counts, and what is an error, a warning or a note. test_copies.py tests copies."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def validation(root: Path) -> SplitCheck:
     return next(split for split in checked(root).splits if split.name == "validation")
 
 
-def test_a_sound_corpus_has_nothing_to_say(root):
+def test_a_faultless_corpus_has_no_errors_warnings_or_notes(root):
     check = checked(root)
     assert (problems.errors(check), problems.warnings(check), problems.notes(check)) == ([], [], [])
     assert [split.coverage for split in check.splits] == [1.0] * 8
 
 
-def test_events_and_seconds_are_counted_as_trained_on(root):
+def test_events_and_seconds_are_counted_after_the_merging_and_cutting_of_training(root):
     (root / VALIDATION).write_text(
         HEADER
         + "validation_0.wav\t0.0\t1.0\tHum\n"
-        + "validation_0.wav\t0.5\t1.5\tHum\n"  # with the one before: 0.0 to 1.5
+        + "validation_0.wav\t0.5\t1.5\tHum\n"  # merged with the event before: 0.0 to 1.5
         + "validation_0.wav\t1.0\t2.5\tBeep\n"  # cut at 2.0
         + "validation_1.wav\t\t\t\n"
     )
@@ -168,7 +168,7 @@ SAID = {
 
 
 @pytest.mark.parametrize("name", SAID)
-def test_it_is_said_in_one_line_and_is_no_error(root, name):
+def test_unusual_data_gives_a_warning_or_a_note_and_no_error(root, name):
     spoil, level, words = SAID[name]
     spoil(root)
     check = checked(root)
@@ -176,7 +176,7 @@ def test_it_is_said_in_one_line_and_is_no_error(root, name):
     assert words in getattr(problems, level)(check)
 
 
-def test_a_class_of_a_split_whose_task_is_off_is_learned_from_no_clip(root):
+def test_a_class_only_in_a_split_whose_task_is_off_has_no_clip_to_train_on(root):
     for path in LABELLED:
         if path != STRONG:
             write_without(root / path, "Hum")
@@ -199,5 +199,5 @@ def test_a_class_of_a_split_whose_task_is_off_is_learned_from_no_clip(root):
         (["Male speech, man speaking", "Beep", "Hum"], []),
     ],
 )
-def test_labels_that_look_wrong_are_hinted_at(labels, words):
+def test_labels_that_look_wrong_give_a_hint(labels, words):
     assert problems.label_hints(labels) == words

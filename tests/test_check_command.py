@@ -1,4 +1,4 @@
-"""`python -m recipe_mtlvae check-data`: exit codes, what it prints, and the page of what was found."""
+"""`python -m recipe_mtlvae check-data`: exit codes, output, and the page of findings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check(root: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple
     return run
 
 
-def test_with_warnings_alone_the_command_succeeds(root, check):
+def test_with_only_warnings_the_command_succeeds(root, check):
     (root / AUDIO / "validation_3.wav").unlink()
     code, out, err = check()
     assert code == 0
@@ -38,7 +38,7 @@ def test_with_warnings_alone_the_command_succeeds(root, check):
     assert "warning: validation: 1 of 4 clips are not on disk" in err
 
 
-def test_with_errors_it_fails_and_the_report_is_written_all_the_same(root, check, tmp_path):
+def test_with_errors_the_command_fails_but_still_writes_the_report(root, check, tmp_path):
     (root / AUDIO / "validation_3.wav").write_bytes(b"404")
     (root / STRONG).unlink()
     code, _, err = check("--out", str(tmp_path / "out"))
@@ -55,7 +55,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 @pytest.fixture
 def hostile(root: Path) -> CorpusCheck:
-    """Everything that a page can say, with names that are HTML."""
+    """A check with findings of many kinds, in a corpus with names that are HTML."""
     for path, name in ((f"{AUDIO}/validation_2.wav", f"{HOSTILE[:-10]}.wav"), (f"{AUDIO}/validation_2.wav", "<b>.wav")):
         copy(root, path, f"{AUDIO}/{name}")
         append(root / VALIDATION, f"{name}\t0.0\t1.0\t{HOSTILE}")
@@ -66,7 +66,7 @@ def hostile(root: Path) -> CorpusCheck:
     return checked(root, f"data.classes=[Beep, Hum, '{HOSTILE}']")
 
 
-def test_all_that_was_found_is_on_the_page_and_escaped(hostile, tmp_path):
+def test_all_findings_are_on_the_page_and_escaped(hostile, tmp_path):
     page = write_data_report(hostile, tmp_path).read_text()
     for text in (*map(str, problems.errors(hostile)), *problems.warnings(hostile), *problems.notes(hostile)):
         assert html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in page
@@ -74,7 +74,7 @@ def test_all_that_was_found_is_on_the_page_and_escaped(hostile, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_fits_a_phone_asks_for_nothing_and_logs_nothing(hostile, tmp_path, browser, scheme):
+def test_the_page_fits_a_phone_loads_nothing_else_and_logs_nothing(hostile, tmp_path, browser, scheme):
     file = write_data_report(hostile, tmp_path)
     page = browser.new_page(viewport={"width": 360, "height": 700}, color_scheme=scheme)
     asked, logged = [], []
@@ -88,7 +88,7 @@ def test_the_page_fits_a_phone_asks_for_nothing_and_logs_nothing(hostile, tmp_pa
     assert page.locator("#verdict").inner_text().startswith("2 errors, ")
 
 
-def test_a_folder_that_is_not_there_is_named(check, tmp_path):
+def test_a_missing_folder_is_named(check, tmp_path):
     code, _, err = check("--data_root", str(tmp_path / "nowhere"))
     assert code == 1
     assert "nowhere: no such folder; give the folder of a corpus: --data_root DIR" in err

@@ -1,4 +1,4 @@
-"""A good package of 2022 passes; each fault of a damaged one is a line of its own, and none hides another."""
+"""A valid package of 2022 passes; each fault of an invalid one is reported in its own line, and none hides another."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def test_without_a_limit_every_system_is_checked(tmp_path: Path) -> None:
     assert len(found) == 1 and "task4_4.output.tsv:1: expected the tab-separated columns" in found[0]
 
 
-def test_columns_are_found_by_name_and_the_toolkit_s_index_is_harmless(tmp_path: Path) -> None:
+def test_columns_are_found_by_name_and_the_index_column_of_the_toolkit_is_ignored(tmp_path: Path) -> None:
     text = "event_label\tonset\toffset\tfilename\tindex\nDog\t1.024\t2.56\ta.wav\t1\n"
     assert faults(tmp_path, {**good(), OUTPUT: text}) == []
 
 
-def test_windows_line_ends_are_read(tmp_path: Path) -> None:
+def test_windows_line_endings_are_accepted(tmp_path: Path) -> None:
     assert faults(tmp_path, {**good(), OUTPUT: good()[OUTPUT].replace("\n", "\r\n")}) == []
 
 
@@ -178,7 +178,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_a_fault_has_its_line(tmp_path: Path, name: str) -> None:
+def test_each_fault_is_reported_in_one_line_and_nothing_else(tmp_path: Path, name: str) -> None:
     files, line = DAMAGED[name]
     found = faults(tmp_path, files)
     assert [text for text in found if re.search(line, text)], found
@@ -203,7 +203,7 @@ def test_many_rows_with_one_fault_do_not_bury_the_others(tmp_path: Path) -> None
     assert any("output.tsv:1002: label 'Cta'" in line for line in found)
 
 
-def test_a_rehearsal_says_what_is_left_and_passes(tmp_path: Path) -> None:
+def test_a_rehearsal_passes_and_names_what_is_still_to_do(tmp_path: Path) -> None:
     files = edit(lambda m: m["submission"].update(notes="REHEARSAL, not for submission: a trial"))
     del files["Doe_TUX_task4.technical_report.pdf"]
     report = check(tmp_path, files)
@@ -225,7 +225,9 @@ def test_a_rehearsal_may_have_other_classes_but_no_unknown_ones(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("files", "code", "stream", "line"), [(good(), 0, 0, "ok: "), (without(OUTPUT), 1, 1, "error: ")]
 )
-def test_the_command_exits_with_the_verdict(tmp_path: Path, files: Files, code: int, stream: int, line: str) -> None:
+def test_exit_code_and_output_stream_follow_the_verdict(
+    tmp_path: Path, files: Files, code: int, stream: int, line: str
+) -> None:
     check(tmp_path, files)  # writes package.zip
     command = [sys.executable, "-m", "recipe_mtlvae", "check-submission", str(tmp_path / "package.zip")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""A good package of 2024 passes, each fault is reported, and what the public validator lets pass is a warning."""
+"""A valid package of 2024 passes, each fault is reported, and what the public validator accepts is only a warning."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_good_package_of_2024_is_fit_for_submission(tmp_path: Path) -> None:
     assert check(tmp_path, good()) == CheckReport((LABEL,), (), (), None)
 
 
-def test_all_2200_clips_of_three_runs_pass(tmp_path: Path) -> None:
+def test_a_package_with_2200_clips_and_three_runs_passes(tmp_path: Path) -> None:
     report = check(tmp_path, {"report.pdf": "%PDF-1.4\n", **system(clips=2200)}, profile_of("2024", clips=2200))
     assert report == CheckReport((LABEL,), (), (), None)
 
@@ -147,7 +147,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_each_fault_of_2024_has_its_lines_and_there_are_no_others(tmp_path: Path, name: str) -> None:
+def test_each_fault_of_2024_is_reported_and_nothing_else(tmp_path: Path, name: str) -> None:
     files, lines = DAMAGED[name]
     lines = (lines,) if isinstance(lines, str) else lines
     found = [str(fault) for fault in check(tmp_path, files).faults]
@@ -186,7 +186,7 @@ WARNED = {
 
 
 @pytest.mark.parametrize("name", WARNED)
-def test_what_the_validator_of_2024_lets_pass_is_a_warning(tmp_path: Path, name: str) -> None:
+def test_a_fault_that_the_validator_of_2024_accepts_is_a_warning(tmp_path: Path, name: str) -> None:
     files, line = WARNED[name]
     report = check(tmp_path, files)
     assert report.faults == ()
@@ -199,7 +199,7 @@ def test_folders_that_cannot_be_read_are_not_said_to_be_equal(tmp_path: Path) ->
     assert report.warnings == ()
 
 
-def test_a_rehearsal_of_2024_says_what_is_left(tmp_path: Path) -> None:
+def test_a_rehearsal_of_2024_passes_and_names_what_is_still_to_do(tmp_path: Path) -> None:
     files = edit(lambda m: m["submission"].update(notes="REHEARSAL, not for submission: a trial"))
     files = {name: text for name, text in files.items() if "clip2" not in name and "run3" not in name}
     report = check(tmp_path, files)
@@ -209,7 +209,7 @@ def test_a_rehearsal_of_2024_says_what_is_left(tmp_path: Path) -> None:
     assert f"{LABEL}_run3.output/: this score folder is missing" in left
 
 
-def test_thousands_of_faults_are_told_in_a_few_lines(tmp_path: Path) -> None:
+def test_thousands_of_faults_are_summarised_in_a_few_lines(tmp_path: Path) -> None:
     bad = {name: "x\n" for name in system(clips=1500) if name.endswith(".tsv") and "unprocessed" not in name}
     report = check(tmp_path, {**good(), **bad})
     lines = report.lines(Path("p.zip"))

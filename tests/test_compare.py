@@ -1,4 +1,4 @@
-"""Comparing systems: their figures, beside each other and beside published ones, and what is ranked."""
+"""Comparing systems: their figures beside each other and beside published ones, and the ranking."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_figures_are_those_of_the_metrics(tmp_path: Path) -> None:
     assert all(system.results["validation"].intervals[name].low <= expected.macro[name] for name in metric_keys())
 
 
-def test_runs_of_one_name_are_mean_and_standard_deviation(tmp_path: Path) -> None:
+def test_runs_of_the_same_name_give_mean_and_standard_deviation(tmp_path: Path) -> None:
     folders = [simulated_run(tmp_path / str(seed), seed) for seed in (1, 2, 3)]
     alone = [opened(("x", folder))[0].results["validation"].macro["event_f1"] for folder in folders]
     (system,) = opened(*(("seeds", folder) for folder in folders))
@@ -44,16 +44,16 @@ def test_runs_of_one_name_are_mean_and_standard_deviation(tmp_path: Path) -> Non
     assert len(system.runs) == 3
 
 
-def test_a_curve_is_headed_by_its_area_where_it_is_all_that_was_measured(tmp_path: Path) -> None:
-    """Of several runs the first one's curve is shown, and the figure is their mean."""
+def test_a_curve_has_its_area_in_the_title_only_for_a_single_run(tmp_path: Path) -> None:
+    """For several runs, the curve is that of the first run, while the figure is the mean of all."""
     folders = [simulated_run(tmp_path / str(seed), seed) for seed in (1, 2)]
     for runs, is_headed in ((folders[:1], True), (folders, False)):
         section = chart_sections._psd_roc(opened(*(("x", folder) for folder in runs)), "validation")
         assert [" = 0." in chart.svg for chart in section.charts] == [is_headed] * 2
 
 
-def test_of_several_runs_those_count_that_were_measured_on_a_split(tmp_path: Path) -> None:
-    """One of two has public, too; whether it is the first or the second."""
+def test_a_split_counts_only_the_runs_that_were_measured_on_it(tmp_path: Path) -> None:
+    """One of two runs also has the split public; the result does not depend on which of the two it is."""
     both, one = simulated_run(tmp_path / "both"), simulated_run(tmp_path / "one", seed=2)
     shutil.copytree(both / "scores" / "validation", both / "scores" / "public")
     shutil.copyfile(reference_path(both, "validation"), reference_path(both, "public"))
@@ -73,7 +73,7 @@ def test_a_system_does_not_differ_from_itself(tmp_path: Path) -> None:
     assert (found.value, found.interval) == (0.0, Interval(0.0, 0.0))
 
 
-def test_score_folder_borrows_the_truth_of_a_run(tmp_path: Path) -> None:
+def test_a_score_folder_is_scored_with_the_truth_of_the_run_beside_it(tmp_path: Path) -> None:
     run = simulated_run(tmp_path / "run")
     folder = simulated_run(tmp_path / "other", seed=2) / "scores" / "validation"
     alone, run_system = opened(("alone", folder), ("run", run))
@@ -138,7 +138,7 @@ def test_operating_points_and_scores_are_not_ranked_by_psds(tmp_path: Path) -> N
     assert tables.score_groups(systems, [])[0].rows[0].note.endswith("PSDS at 1 thresholds")
 
 
-def test_class_that_is_never_detected_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_class_that_is_never_detected_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = {"a": [Event(1.0, 2.0, "Cat"), Event(3.0, 4.0, "Dog")]}
     reference = Reference(truth, {"a": 10.0}, 1)
     edges = np.arange(11.0)
@@ -148,7 +148,7 @@ def test_class_that_is_never_detected_is_said(tmp_path: Path, capsys: pytest.Cap
     assert "never detected: Dog; F1 of a class that occurs but is never detected counts as 0" in capsys.readouterr().out
 
 
-def test_class_that_one_of_several_runs_detects_is_not_never_detected(tmp_path: Path) -> None:
+def test_a_class_that_one_of_several_runs_detects_is_not_reported_as_undetected(tmp_path: Path) -> None:
     loud, silent = simulated_run(tmp_path / "loud"), simulated_run(tmp_path / "silent")
     for clip, item in read_scores(silent / "scores" / "validation").clips.items():
         write_scores(silent / "scores" / "validation", clip, 0.0 * item.scores, STEP, CLASSES)
@@ -157,7 +157,7 @@ def test_class_that_one_of_several_runs_detects_is_not_never_detected(tmp_path: 
     assert both.results["validation"].undetected == set()
 
 
-def test_one_clip_is_enough(tmp_path: Path) -> None:
+def test_one_clip_is_enough_for_figures_and_intervals(tmp_path: Path) -> None:
     run = simulated_run(tmp_path / "run")
     truth = simulate(CLIPS, seed=1)[1]
     clip = next(clip for clip, events in truth.items() if events)
@@ -167,7 +167,7 @@ def test_one_clip_is_enough(tmp_path: Path) -> None:
     assert set(result.absent_classes) == set(CLASSES) - {event.label for event in truth[clip]}
 
 
-def test_beside_published_figures_stands_psds_without_the_clips_that_their_years_dropped(tmp_path: Path) -> None:
+def test_beside_published_figures_psds_is_also_given_without_event_free_clips(tmp_path: Path) -> None:
     run = simulated_run(tmp_path / "run", seed=2)
     conf = yaml.safe_load((run / "conf.yaml").read_text())
     conf["data"]["name"] = "desed"

@@ -1,4 +1,4 @@
-"""`python -m recipe_mtlvae compare`: the page and the figures that it writes, exit codes."""
+"""`python -m recipe_mtlvae compare`: the page and the figures that it writes, and exit codes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_wrong_usage_exits_with_2(argv: list[str]) -> None:
     assert exit_info.value.code == 2
 
 
-def test_fault_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+def test_a_fault_gives_one_line_and_exit_code_1(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",

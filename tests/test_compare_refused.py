@@ -1,4 +1,4 @@
-"""What cannot be compared, and with which words it is refused."""
+"""What cannot be compared, and the error messages."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_faulty_folder_is_an_error(tmp_path: Path, content: dict[str, str], mess
         opened(("x", tmp_path / "folder"), given=Reference({"a": []}, {"a": 1.0}, 1))
 
 
-def test_no_event_at_all_is_an_error(tmp_path: Path) -> None:
+def test_a_truth_without_any_event_is_an_error(tmp_path: Path) -> None:
     run = simulated_run(tmp_path / "run")
     silent = Reference({f"clip{i}": [] for i in range(CLIPS)}, {f"clip{i}": 10.0 for i in range(CLIPS)}, CLIPS)
     with pytest.raises(RecipeError, match="nothing to measure"):

@@ -29,25 +29,25 @@ def test_a_delta_changes_its_own_keys_only(tmp_path):
     assert conf.vae.layers == load_conf().vae.layers
 
 
-def test_later_files_and_settings_win(tmp_path):
+def test_a_setting_overrides_the_file(tmp_path):
     file = delta(tmp_path, "seed: 1\n")
     assert load_conf(file).seed == 1
     assert load_conf(file, settings=["seed=2"]).seed == 2
 
 
-def test_the_reports_reading_of_the_loss_is_the_default():
+def test_mtlvae_yaml_has_the_loss_of_the_report_and_no_addition():
     conf = load_conf(CONF_DIR / "mtlvae.yaml")
     loss = conf.loss
     assert (loss.strong_synth, loss.strong_real, loss.weak, loss.reconstruction, loss.kld) == (1, 1, 1, 1, 1)
     assert (loss.consistency, conf.vae.clip_gate) == (0.0, False)
 
 
-def test_a_configuration_survives_the_way_through_a_dict():
+def test_a_configuration_survives_a_round_trip_through_a_dict():
     conf = load_conf()
     assert conf_from_dict(conf_to_dict(conf)) == conf
 
 
-def test_a_user_may_add_splits_of_their_own():
+def test_a_user_may_add_splits():
     conf = load_conf(settings=["data.splits.mine={metadata: m.tsv, audio: a, labels: strong, role: test}"])
     assert conf.data.splits["mine"].audio == "a"
 
@@ -64,13 +64,13 @@ def test_an_unknown_key_is_named_with_file_and_line(tmp_path):
         load_conf(delta(tmp_path, "seed: 1\nvae:\n  hiden: 3\n"))
 
 
-def test_yaml_that_is_broken_is_named_with_its_line(tmp_path):
+def test_invalid_yaml_is_reported_with_file_and_line(tmp_path):
     with pytest.raises(RecipeError, match=r"delta.yaml:2: not valid YAML"):
         load_conf(delta(tmp_path, "seed: 1\nvae: ]\n"))
 
 
 @pytest.mark.parametrize("data", ["mini", "desed"])
-def test_a_corpus_that_is_made_elsewhere_is_taken_as_it_is(data):
+def test_a_dataset_that_is_prepared_elsewhere_needs_only_prepare_none(data):
     conf = load_conf(data_file(data), settings=["data.prepare=none"])
     assert conf_from_dict(conf_to_dict(conf)) == conf
 
@@ -85,6 +85,6 @@ def test_changed_keys_are_named_by_their_dotted_path():
     assert changed_keys(old, new) == ["seed", "vae.hidden"]
 
 
-def test_a_configuration_can_be_handed_to_worker_processes():
+def test_a_configuration_can_be_pickled_for_worker_processes():
     conf = load_conf()
     assert pickle.loads(pickle.dumps(conf)) == conf

@@ -1,4 +1,4 @@
-"""Every key of every shipped YAML over its edge values: refused in one line, or one training step runs."""
+"""Every key of every shipped YAML file with edge values: each is refused in one line, or a training step runs."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ EDGES = (
     {},
     {"x": 1},
 )
-# Keys that a training step reads; accepted values of the others need none
+# Keys that a training step reads; for accepted values of all other keys, no step is run
 STEP = ("features.", "vae.", "loss.", "mean_teacher.", "augment.", "tasks", "system", "seed", "train.learning_rate")
 STEP = (*STEP, "train.weight_decay", "train.gradient_clip", "train.schedule", "train.warm")
 
 
 def keys_of(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Dotted keys of all mappings and values."""
+    """Yield the dotted keys of all mappings and values."""
     for key, value in content.items():
         yield f"{prefix}{key}"
         if isinstance(value, dict):
@@ -68,7 +68,10 @@ def with_value(content: dict[str, Any], name: str, value: Any) -> dict[str, Any]
 
 
 def one_step(conf: Conf) -> float:
-    """The loss of a first step on two clips a task, of a tenth of a second or what the features need."""
+    """Return the loss of a first training step on two clips per task.
+
+    A clip lasts a tenth of a second, or longer if the features need it, but never longer than data.clip_seconds.
+    """
     torch.manual_seed(0)
     features = conf.features
     least = max(features.n_fft // 2 + 1, features.hop_length * features.frames_per_step * 4)
@@ -83,7 +86,9 @@ def one_step(conf: Conf) -> float:
     clips = 2 * len(sets)
     sources = inputs_of(conf)
     values = {name: torch.rand(clips, source.width, source.steps(samples)) for name, source in sources.items()}
-    values["log_mel"] = LogMel(features)(torch.rand(clips, samples) - 0.5)  # the others' transforms need weights
+    values["log_mel"] = LogMel(features)(
+        torch.rand(clips, samples) - 0.5
+    )  # the transforms of all other inputs need weights
     steps = values["log_mel"].shape[-1] // features.frames_per_step
     values = {name: source.on_grid(values[name], steps) for name, source in sources.items()}
     spans = {name: slice(2 * i, 2 * i + 2) for i, name in enumerate(sets)}
@@ -108,7 +113,7 @@ def test_every_value_is_refused_in_one_line_or_trains_a_step(file: Path) -> None
     trained, refused = set(), 0
     for key in keys_of(given):
         if key.startswith("data.splits.") and key.split(".")[2] not in base.data.splits:
-            continue  # left out, as a split of which no clips are made
+            continue  # a split that is left out because no clips are made for it
         for value in EDGES:
             try:
                 conf = build(Conf, with_value(content, key, value), [("here", {})])

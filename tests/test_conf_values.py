@@ -1,4 +1,4 @@
-"""Configuration: values that are refused, and the words that name them."""
+"""Configuration: values that are refused, and the error messages."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ from recipe_mtlvae.errors import RecipeError
         (r"data.classes=[]", r"'data.classes': .*expected at least one name"),
     ],
 )
-def test_a_value_that_makes_no_sense_is_refused_in_one_line(setting, words):
+def test_an_invalid_value_is_refused_in_one_line(setting, words):
     with pytest.raises(RecipeError, match=words) as error:
         load_conf(settings=[setting])
     assert len(error.value.faults) == 1
@@ -91,15 +91,15 @@ CONSISTENCY = "loss.consistency': expected 0 without train.weight_average above 
     ],
     ids=str,
 )
-def test_what_needs_another_setting_is_refused_without_it(settings, words):
+def test_a_setting_that_needs_another_is_refused_without_it(settings, words):
     with pytest.raises(RecipeError, match=words):
         load_conf(settings=settings)
 
 
 @pytest.mark.parametrize("file", ["mtlvae_yamnet.yaml", "linear_yamnet.yaml"])
 @pytest.mark.parametrize("key", ["band_gain", "band_shift"])
-def test_the_bands_of_a_log_mel_that_is_not_seen_stay_as_they_are(file, key):
-    """Else the reconstruction would be of bands that the embeddings, which do not change, tell nothing of."""
+def test_augmenting_bands_is_refused_for_a_network_that_sees_embeddings_alone(file, key):
+    """Otherwise the network would have to reconstruct changes of bands that its unchanged embeddings cannot show."""
     with pytest.raises(RecipeError, match=rf"augment.{key}': expected 0 where .* sees embeddings alone, got 0\.5"):
         load_conf(CONF_DIR / file, settings=[f"augment.{key}=0.5"])
 
@@ -124,31 +124,31 @@ def test_the_baseline_s_network_takes_128_bands():
         ("own", "data.prepare=desed", "'fetch': data.prepare=desed needs it, as in conf/data/desed.yaml"),
     ],
 )
-def test_keys_of_another_way_to_get_data_are_refused(data, setting, words):
+def test_keys_of_another_data_preparation_are_refused(data, setting, words):
     with pytest.raises(RecipeError, match=words) as error:
         load_conf(data_file(data), settings=[setting])
     assert len(error.value.faults) == 1
 
 
-def test_the_value_at_fault_is_named_with_the_line_where_it_stands(tmp_path):
+def test_an_invalid_value_is_named_with_its_file_and_line(tmp_path):
     file = tmp_path / "delta.yaml"
     file.write_text("seed: 1\nvae:\n  hidden: 0\n")
     with pytest.raises(RecipeError, match=r"delta.yaml:3: configuration key 'vae.hidden': expected 1 to 65536, got 0$"):
         load_conf(file)
 
 
-def test_a_long_value_is_shown_in_part():
+def test_a_long_value_is_shortened_in_the_message():
     with pytest.raises(RecipeError) as error:
         load_conf(settings=[f"train.max_epochs={list(range(5_000))}"])
     assert len(str(error.value)) < 160
 
 
-def test_a_power_of_ten_without_a_point_is_a_number():
+def test_a_number_in_scientific_notation_needs_no_decimal_point():
     assert load_conf(settings=["train.learning_rate=5e-4"]).train.learning_rate == 5e-4
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", ".x", "", "a\nb", " a", "x" * 101])
-def test_names_that_become_folders_stay_where_they_are(name):
+def test_names_that_are_unfit_for_folders_are_refused(name):
     splits = {"data": {"splits": {name: {"metadata": "m.tsv", "audio": "a", "labels": "strong"}}}}
     for content in (splits, {"data": {"name": name}}):
         with pytest.raises(RecipeError, match=r"'data\.(splits|name)"):

@@ -1,4 +1,4 @@
-"""The same audio twice in a corpus: in training and test an error, elsewhere a warning."""
+"""The same audio twice in a corpus: an error between training and test, a warning elsewhere."""
 
 from __future__ import annotations
 

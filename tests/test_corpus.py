@@ -27,11 +27,11 @@ def build(conf: Conf, root: Path, name: str, skipped: Sequence[str] = ()) -> Non
     build_stores([StoreJob(clips, store_folder(source, root, name), skipped)], source, 1)
 
 
-def test_classes_are_the_configurations(root):
+def test_classes_come_from_the_configuration(root):
     assert Corpus(CONF, root).classes == ("Beep", "Hum")
 
 
-def test_classes_are_else_all_labels_of_all_labeled_splits_sorted(root):
+def test_without_configured_classes_the_sorted_labels_of_all_labeled_splits_are_used(root):
     append(root / "metadata/train/weak.tsv", "weak_x.wav\tWhistle,Air")
     append(root / VALIDATION, "validation_x.wav\t0\t1\tBuzz")
     conf = tiny_conf("data.classes=null")
@@ -46,7 +46,7 @@ def test_classes_of_unreadable_metadata_name_every_file(root):
     assert len(error.value.faults) == 2
 
 
-def test_the_evaluation_set_is_a_split_where_there_is_one(root, tmp_path):
+def test_the_evaluation_set_is_a_split_only_if_it_exists(root, tmp_path):
     assert list(Corpus(CONF, root).splits) == [*COUNTS, EVALUATION]
     assert EVALUATION not in Corpus(CONF, tmp_path).splits
 
@@ -56,7 +56,7 @@ def test_the_evaluation_set_may_be_any_folder(root, tmp_path):
     assert Corpus(conf, root).evaluation == tmp_path / "given"
 
 
-def test_clips_stand_in_the_stores_order_with_their_labels(root):
+def test_clips_have_the_order_of_the_store_and_their_labels(root):
     build(CONF, root, "validation")
     split = open_split(Corpus(CONF, root), "validation")
     assert [clip.name for clip in split.clips] == split.store.names
@@ -73,7 +73,7 @@ def test_an_evaluation_split_has_neither_events_nor_labels(root):
     assert split.truth == {}
 
 
-def test_clips_that_are_not_on_disk_lower_the_coverage_and_leave_the_truth(root):
+def test_clips_that_are_not_on_disk_lower_the_coverage_and_are_not_in_the_truth(root):
     (root / AUDIO / "validation_2.wav").unlink()
     build(CONF, root, "validation")
     split = open_split(Corpus(CONF, root), "validation")
@@ -111,12 +111,12 @@ def test_a_split_that_changed_is_not_opened(root, change, words):
         open_split(Corpus(CONF, root), "validation")
 
 
-def test_a_split_that_is_not_prepared_says_so(root):
+def test_a_split_without_a_feature_store_is_refused(root):
     with pytest.raises(RecipeError, match="no finished feature store for these settings; run stage 0"):
         open_split(Corpus(CONF, root), "validation")
 
 
-def test_other_feature_settings_are_not_prepared(root):
+def test_a_split_prepared_with_other_feature_settings_is_refused(root):
     build(CONF, root, "validation")
     with pytest.raises(RecipeError, match="run stage 0"):
         open_split(Corpus(tiny_conf("features.n_mels=64"), root), "validation")
@@ -164,7 +164,7 @@ def test_training_events_of_one_class_are_merged_where_they_overlap_or_touch():
     )
 
 
-def test_training_events_end_with_their_clip():
+def test_training_events_are_cut_at_the_end_of_their_clip():
     events = [Event(8.0, 10.027, "Dog"), Event(10.0, 10.5, "Cat"), Event(9.5, 12.0, "Cat")]
     assert training_events(events, 10.0) == (Event(8.0, 10.0, "Dog"), Event(9.5, 10.0, "Cat"))
 
@@ -183,7 +183,7 @@ def test_merged_and_cut_events_give_the_same_targets_as_those_written():
 
 
 @pytest.mark.parametrize("seconds", [0.5, 2.03, 10.0, 16.15])
-def test_the_grid_has_the_steps_that_the_stored_frames_make(seconds):
+def test_the_grid_has_as_many_steps_as_the_stored_frames_make(seconds):
     conf = tiny_conf("features.hop_length=160", f"data.clip_seconds={seconds}")
     _, frames = LogMelInput(conf).shape
     assert Grid.of(conf.features, seconds).steps == frames // conf.features.frames_per_step

@@ -1,4 +1,4 @@
-"""What a system costs: the energy to get as far as the baseline, by hand, and how energy and time are written."""
+"""What a system costs: the energy to reach the baseline, computed by hand, and how energy and time are written."""
 
 import math
 from pathlib import Path
@@ -46,14 +46,14 @@ def test_a_training_that_logged_no_selection_score_has_no_best():
     assert best_selection(system("baseline", 2.0, [math.nan, 0.5], [1.0, 1.0])) == 0.5
 
 
-def test_a_system_that_never_gets_there_has_no_energy():
+def test_a_system_that_never_reaches_the_baseline_has_no_such_energy():
     worse = system("ours", 0.4, [0.2, 0.9], [1.0, 1.0])
     assert kwh_to_reach(worse, 1.0) is None
     assert row(worse, BASELINE) == ("not reached", "1 kWh")
 
 
-def test_energy_of_the_baseline_to_pass_a_system_that_stays_below_it():
-    """0.5 is the baseline's after its first of four epochs of 2 kWh, ours after the second of two of 0.4 kWh."""
+def test_the_baselines_energy_to_reach_a_worse_system_is_given_too():
+    """The baseline reaches 0.5 in the first of four epochs, 2 kWh in all; ours in the second of two, 0.4 kWh in all."""
     worse = system("ours", 0.4, [0.2, 0.5], [1.0, 1.0])
     cells = {fact.name: fact.cells for fact in cost_rows([worse, BASELINE]) if fact.name.startswith("Energy to reach")}
     assert cells == {
@@ -62,7 +62,7 @@ def test_energy_of_the_baseline_to_pass_a_system_that_stays_below_it():
     }
 
 
-def test_nothing_is_said_of_systems_that_have_not_converged():
+def test_systems_that_have_not_converged_are_marked_and_have_no_energy():
     young = system("ours", 0.4, [1.1], [1.0], converged=False)
     assert row(young, BASELINE) == ("not converged", "1 kWh")
     half = system("baseline", 2.0, [0.1], [10.0], converged=False)
@@ -74,20 +74,20 @@ def test_nothing_is_said_of_systems_that_have_not_converged():
     [{"energy": {"machine": "another"}}, {"energy": {"kwh": None}}, {"settings": ["data.name=others"]}],
     ids=["machine", "unmeasured", "data"],
 )
-def test_energies_are_held_against_each_other_only_where_measured_alike(other):
+def test_energies_are_compared_only_if_they_were_measured_alike(other):
     assert row(system("ours", 0.4, [1.1], [1.0], **other), BASELINE)[0] == "not measured alike"
 
 
-def test_without_a_baseline_there_is_no_such_line():
+def test_without_a_baseline_there_is_no_energy_to_reach_it():
     assert row(OURS, OURS) is None
 
 
 @pytest.mark.parametrize(("speeds", "shown"), [([1168.2], "1,170"), ([204.0, 206.0], "205"), ([4.267], "4.27")])
-def test_a_speed_is_the_runs_mean_to_three_digits_written_out(speeds, shown):
+def test_a_speed_is_the_mean_over_the_runs_with_three_significant_digits(speeds, shown):
     assert costs._rounded(speeds) == shown
 
 
-def test_unmeasured_energy_is_never_zero():
+def test_unmeasured_energy_is_shown_as_such_and_never_as_zero():
     assert costs.energy({"kwh": None, "reason": "codecarbon is not installed"}).startswith("not measured (codecarbon")
     assert costs.energy({}) == "not measured"
     assert costs.energy({"kwh": 0.00001234, "mode": "CPU measured"}) == "0.0000123 kWh (CPU measured)"

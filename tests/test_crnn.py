@@ -1,4 +1,4 @@
-"""The baseline's network: official names, shapes and size, and its arithmetic against an independent one."""
+"""The baseline's network: official names, shapes and size, and its outputs against an independent computation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ FILTERS = (16, 32, 64, 128, 128, 128, 128)
 
 
 def small_crnn(classes: int = 3) -> CRNN:
-    """Two blocks and 8 bands: the same code in milliseconds."""
+    """Return a network of two blocks for 8 bands, which runs the same code in milliseconds."""
     return CRNN(classes=classes, filters=(4, 6), pooling=((2, 2), (2, 4)), hidden=5)
 
 
 def official_shapes() -> dict[str, tuple[int, ...]]:
-    """Written out from the published configuration, in the official order."""
+    """Return the shapes by name in the official order, written out from the published configuration."""
     shapes: dict[str, tuple[int, ...]] = {}
     for i, (inputs, outputs) in enumerate(zip((1, *FILTERS), FILTERS, strict=False)):
         shapes[f"cnn.cnn.conv{i}.weight"] = (outputs, inputs, 3, 3)
@@ -61,7 +61,7 @@ def test_ten_seconds_give_156_steps_of_probabilities():
 
 
 def test_embeddings_are_fused_before_the_gru_as_in_2023():
-    """Concatenated behind the convolutions' output, brought to its width by one linear layer."""
+    """They are concatenated to the output of the convolutions, and one linear layer maps both to its width."""
     net = CRNN(classes=3, filters=(4, 6), pooling=((2, 2), (2, 4)), hidden=5, embedding_width=7).eval()
     log_mel, embeddings = torch.rand(2, 8, 21), torch.rand(2, 7, 5)
     assert net.cat_tf.weight.shape == (6, 6 + 7)
@@ -77,7 +77,7 @@ def test_embeddings_are_fused_before_the_gru_as_in_2023():
 
 
 def reference(state: dict[str, torch.Tensor], features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """small_crnn(3) in eval mode, from its weights by plain tensor operations; strong (batch, steps, classes)."""
+    """Compute small_crnn(3) in eval mode by plain tensor operations; strong is (batch, steps, classes)."""
     maps = features.transpose(1, 2)[:, None]  # (batch, 1, frames, bands)
     for i, pool in enumerate(((2, 2), (2, 4))):
         maps = functional.conv2d(maps, state[f"cnn.cnn.conv{i}.weight"], state[f"cnn.cnn.conv{i}.bias"], padding=1)
@@ -148,7 +148,7 @@ def test_prediction_of_a_network_in_training_has_no_dropout_and_leaves_it_in_tra
     assert all(module.training for module in net.modules())
 
 
-def test_every_parameter_gets_a_gradient():
+def test_every_weight_matrix_gets_a_gradient():
     net = small_crnn()
     strong, weak = net(torch.rand(2, 8, 20))
     (strong.square().mean() + weak.square().mean()).backward()

@@ -1,4 +1,4 @@
-"""Damaged files: what can be decoded comes at its true time, and one line says what is missing."""
+"""Damaged files: what can be decoded keeps its true time, and one line says what is missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recipe_mtlvae.errors import RecipeError
 RATE = 16000
 SECONDS = 6.0
 TIME = np.arange(round(SECONDS * RATE)) / RATE
-NOISE = 0.02 * np.random.default_rng(0).standard_normal(len(TIME))  # which makes compressed files long
+NOISE = 0.02 * np.random.default_rng(0).standard_normal(len(TIME))  # keeps compressed files large
 SWEEP = (0.3 * np.sin(2 * np.pi * (200 + 100 * TIME) * TIME) + NOISE).astype(np.float32)
 COMPRESSED = ("mp3", "ogg", "opus", "flac")
 PLAIN = ("wav", "rf64", "w64", "aiff", "au", "caf")
@@ -32,7 +32,7 @@ def written(folder: Path, kind: str, samples: np.ndarray = SWEEP) -> Path:
 
 
 def spoilt(path: Path, begin: float, count: int) -> Path:
-    """`count` bytes from that share of the file on are zeros."""
+    """Overwrite `count` bytes by zeros, beginning at the share `begin` of the file."""
     data = bytearray(path.read_bytes())
     first = round(begin * len(data))
     data[first : first + count] = bytes(count)
@@ -50,7 +50,7 @@ def said(path: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", [*COMPRESSED, *PLAIN])
-def test_a_whole_file_is_as_libsndfile_reads_it_and_nothing_is_said(tmp_path, kind):
+def test_an_undamaged_file_is_read_as_by_libsndfile_and_no_damage_is_reported(tmp_path, kind):
     path = written(tmp_path, kind)
     np.testing.assert_allclose(read_audio(path, RATE, None).samples, clean(path), atol=1e-6)
     assert said(path) == ""
@@ -58,7 +58,7 @@ def test_a_whole_file_is_as_libsndfile_reads_it_and_nothing_is_said(tmp_path, ki
 
 @pytest.mark.parametrize("kind", [*COMPRESSED, *PLAIN])
 @pytest.mark.parametrize("share", [0.5, 0.9])
-def test_a_truncated_file_is_what_is_there_and_says_where_it_ends(tmp_path, kind, share):
+def test_a_truncated_file_is_read_as_far_as_it_goes_and_its_end_is_reported(tmp_path, kind, share):
     path = written(tmp_path, kind)
     whole = clean(path)
     path.write_bytes(path.read_bytes()[: round(share * path.stat().st_size)])
@@ -69,7 +69,7 @@ def test_a_truncated_file_is_what_is_there_and_says_where_it_ends(tmp_path, kind
 
 
 @pytest.mark.parametrize("kind", [*COMPRESSED, *PLAIN])
-def test_joined_files_are_heard_one_after_the_other(tmp_path, kind):
+def test_concatenated_files_are_read_one_after_the_other(tmp_path, kind):
     path = written(tmp_path, kind)
     whole = clean(path)
     path.write_bytes(2 * path.read_bytes())
@@ -77,7 +77,7 @@ def test_joined_files_are_heard_one_after_the_other(tmp_path, kind):
     assert said(path) == ""
 
 
-def test_a_recording_of_another_rate_that_is_appended_is_not_read_and_named(tmp_path):
+def test_an_appended_recording_of_another_rate_is_not_read_but_reported(tmp_path):
     path = written(tmp_path, "flac")
     soundfile.write(tmp_path / "b.flac", SWEEP, 8000)
     path.write_bytes(path.read_bytes() + (tmp_path / "b.flac").read_bytes())
@@ -87,7 +87,7 @@ def test_a_recording_of_another_rate_that_is_appended_is_not_read_and_named(tmp_
 
 @pytest.mark.parametrize("kind", COMPRESSED)
 @pytest.mark.parametrize("where", [0.3, 0.55])
-def test_a_hole_is_silent_and_what_follows_keeps_its_time(tmp_path, kind, where):
+def test_a_gap_is_silent_and_what_follows_keeps_its_time(tmp_path, kind, where):
     path = written(tmp_path, kind)
     whole = clean(path)
     samples = read_audio(spoilt(path, where, 300), RATE, None).samples
@@ -95,11 +95,11 @@ def test_a_hole_is_silent_and_what_follows_keeps_its_time(tmp_path, kind, where)
     wrong = np.flatnonzero(np.abs(samples - whole[: len(samples)]) > 0.02) / RATE
     hole = np.flatnonzero(samples == 0)
     assert len(hole) > 0.05 * RATE
-    assert wrong.max() - wrong.min() < 2.5  # a page of an Ogg file is a second, and decoders take some time to begin
+    assert wrong.max() - wrong.min() < 2.5  # s; an Ogg page holds about a second, and decoders need time to start
     assert "is damaged at " in said(path)
 
 
-def test_a_hole_is_there_for_a_stretch_that_begins_after_it_too(tmp_path):
+def test_a_stretch_after_a_gap_keeps_its_time(tmp_path):
     path = written(tmp_path, "ogg")
     whole = clean(path)
     stretch = read_audio(spoilt(path, 0.3, 300), RATE, 1.0, start=4.9).samples
@@ -107,7 +107,7 @@ def test_a_hole_is_there_for_a_stretch_that_begins_after_it_too(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["opus", "ogg", "mp3", "flac"])
-def test_a_hole_at_the_beginning_is_one_too(tmp_path, kind):
+def test_a_gap_at_the_beginning_is_reported_and_what_follows_keeps_its_time(tmp_path, kind):
     path = written(tmp_path, kind)
     whole = clean(path)
     data = path.read_bytes()
@@ -118,14 +118,14 @@ def test_a_hole_at_the_beginning_is_one_too(tmp_path, kind):
     assert said(path).startswith("is damaged at 0.")
 
 
-def test_an_mp3_of_variable_rate_with_two_holes_ends_at_the_first(tmp_path):
+def test_an_mp3_of_variable_bit_rate_with_two_gaps_ends_at_the_first(tmp_path):
     path = spoilt(spoilt(written(tmp_path, "mp3"), 0.4, 300), 0.7, 300)
     assert 0.3 * SECONDS < read_audio(path, RATE, None).duration < 0.45 * SECONDS
     assert "bytes are no audio, and for how long is not known: what follows is not read" in said(path)
 
 
 def without_xing(data: bytes) -> bytes:
-    """An MP3 without its first frame, which holds the length."""
+    """Return an MP3 file without its first frame, which holds the length."""
     place = next(data.index(mark) for mark in (b"Info", b"Xing") if mark in data)
     first = data.rindex(b"\xff", 0, place)
     return data[data.index(data[first : first + 2], place) :]
@@ -144,14 +144,14 @@ def test_an_mp3_without_its_length_is_decoded_to_its_end(tmp_path):
 
 @pytest.mark.parametrize("kind", ["mp3", "ogg", "opus", "flac"])
 @pytest.mark.parametrize("start", [0.7, 2.03, 4.4])
-def test_a_stretch_of_a_compressed_file_is_what_decoding_from_the_start_has_there(tmp_path, kind, start):
+def test_a_stretch_of_a_compressed_file_equals_that_part_decoded_from_the_start(tmp_path, kind, start):
     path = written(tmp_path, kind)
     whole = clean(path)
     stretch = read_audio(path, RATE, 1.0, start=start).samples
     np.testing.assert_allclose(stretch, whole[round(start * RATE) :][:RATE], atol=1e-5)
 
 
-HEADERS = {
+HEADERS = {  # kind: (place of the size of the samples, its format, bytes that it counts besides the samples)
     "wav": (40, "<I", 0),
     "w64": (96, "<Q", 24),
     "aiff": (42, ">I", 8),
@@ -162,7 +162,7 @@ HEADERS = {
 
 @pytest.mark.parametrize("kind", HEADERS)
 @pytest.mark.parametrize("promised", [0, 3200])
-def test_a_header_that_was_never_finished_is_read_to_the_files_end(tmp_path, kind, promised):
+def test_a_file_with_an_unfinished_header_is_read_to_its_end(tmp_path, kind, promised):
     path = written(tmp_path, kind)
     whole = clean(path)
     place, form, more = HEADERS[kind]
@@ -173,16 +173,16 @@ def test_a_header_that_was_never_finished_is_read_to_the_files_end(tmp_path, kin
     assert said(path) == f"is truncated at 6.00 s: its header was never finished, and promises {promised} bytes"
 
 
-def test_a_wav_two_bytes_short_is_read_and_says_so(tmp_path):
+def test_a_wav_two_bytes_short_is_read_and_reported_as_truncated(tmp_path):
     path = written(tmp_path, "wav")
     path.write_bytes(path.read_bytes()[:-2])
     assert len(read_audio(path, RATE, None).samples) == len(SWEEP) - 1
     assert said(path) == "is truncated at 6.00 s: 2 of 192000 bytes are missing"
 
 
-@pytest.mark.parametrize("count", [len(SWEEP), 95_999])  # of the odd one, the byte that pads it is missing
+@pytest.mark.parametrize("count", [len(SWEEP), 95_999])  # an odd number lacks its padding byte
 @pytest.mark.parametrize("more", [b"LIST\x04\0\0\0\x80\x81\x82\x83", b"TAGtitle" + 120 * b"\x80", bytes(4096)])
-def test_what_follows_the_samples_is_no_sound(tmp_path, count, more):
+def test_data_after_the_samples_is_not_read_as_sound(tmp_path, count, more):
     soundfile.write(tmp_path / "a.wav", SWEEP[:count], RATE, subtype="PCM_U8")
     data = (tmp_path / "a.wav").read_bytes()[: 44 + count]
     (tmp_path / "a.wav").write_bytes(data + more)
@@ -198,13 +198,13 @@ def test_a_flac_without_its_length_is_decoded_to_its_end(tmp_path):
     assert (read_audio(path, RATE, None).duration, said(path)) == (SECONDS, "")
 
 
-def test_the_first_seconds_of_a_damaged_recording_are_cut_as_of_a_whole_one(tmp_path):
+def test_the_first_seconds_of_a_damaged_recording_are_those_of_the_undamaged_one(tmp_path):
     path = spoilt(written(tmp_path, "flac"), 0.7, 300)
     audio = read_audio(path, RATE, 2.0)
     np.testing.assert_allclose(audio.samples, SWEEP[: 2 * RATE], atol=1e-4)
 
 
-def test_a_stream_of_a_damaged_file_is_as_long_as_what_it_gives(tmp_path):
+def test_the_duration_of_a_stream_of_a_damaged_file_is_that_of_its_samples(tmp_path):
     path = written(tmp_path, "flac")
     path.write_bytes(path.read_bytes()[:-3000])
     with open_stream(path, RATE, 0.5) as stream:
@@ -213,7 +213,7 @@ def test_a_stream_of_a_damaged_file_is_as_long_as_what_it_gives(tmp_path):
     assert "is truncated" in stream.damage.what
 
 
-def test_what_cannot_be_decoded_at_all_is_refused(tmp_path):
+def test_a_file_that_cannot_be_decoded_at_all_is_refused(tmp_path):
     path = written(tmp_path, "flac")
     spoilt(path, 0.0, path.stat().st_size)
     with pytest.raises(RecipeError, match="is not readable as audio"):
@@ -221,14 +221,14 @@ def test_what_cannot_be_decoded_at_all_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["f" * 200 + "/" + "g" * 200, "\udcff"])
-def test_a_path_that_libsndfile_cannot_take_is_read(tmp_path, name):
+def test_a_path_that_libsndfile_cannot_open_is_read(tmp_path, name):
     folder = tmp_path.joinpath(*[name] * 3)
     folder.mkdir(parents=True)
     path = written(tmp_path, "wav").rename(folder / "a.wav")
     assert read_audio(path, RATE, None).duration == SECONDS
 
 
-def test_samples_beyond_any_level_are_refused(tmp_path):
+def test_samples_far_above_full_scale_are_refused(tmp_path):
     samples = SWEEP.copy()
     samples[100] = 1e18
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
@@ -237,8 +237,8 @@ def test_samples_beyond_any_level_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [*COMPRESSED, *PLAIN])
-def test_no_damage_is_a_traceback(tmp_path, kind):
-    """Cuts, flips and zeros anywhere: either samples, or one line."""
+def test_random_damage_gives_finite_samples_or_one_error(tmp_path, kind):
+    """Bytes are removed, overwritten or cut off at random places: the result is samples or one line."""
     path = written(tmp_path, kind, SWEEP[: 2 * RATE])
     data = path.read_bytes()
     rng = np.random.default_rng(0)
@@ -277,7 +277,7 @@ def test_a_clip_that_begins_after_the_end_is_refused(tmp_path, rate):
         read_audio(written(tmp_path, "wav"), rate, 1.0, 7.0)
 
 
-def test_an_open_recording_is_closed_with_its_damage_still_known(tmp_path):
+def test_the_damage_of_a_recording_is_still_known_after_it_is_closed(tmp_path):
     recording = Recording(spoilt(written(tmp_path, "ogg"), 0.5, 300))
     recording.read(len(SWEEP))
     recording.close()

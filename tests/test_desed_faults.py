@@ -1,4 +1,4 @@
-"""Stage 0 for DESED where clips, tables or archives cannot be had: reported once, and the rest comes."""
+"""Stage 0 for DESED when clips, tables or archives are unavailable: each is reported once, and the rest is fetched."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.tiny_desed import ARCHIVE, EVAL, PUBLIC, REAL, STRONG_TSV, WEAK, aske
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Where fetch_tree makes its tree; not there yet."""
+    """The folder in which fetch_tree makes its tree; it does not exist yet."""
     return tmp_path / "tree"
 
 
@@ -30,7 +30,7 @@ def test_a_vanished_clip_is_listed_with_its_reason_and_does_not_stop_the_run(
     assert "1 clips obtained, 1 not" in said
 
 
-def test_a_clip_that_is_gone_is_not_asked_for_again_and_others_are(
+def test_a_removed_clip_is_not_requested_again_but_a_refused_one_is(
     fetch_tree: Callable, root: Path, site: Site
 ) -> None:
     gone, other = (f"/youtube/{name[1:12]}" for name in REAL["validation"])
@@ -54,14 +54,14 @@ def test_clips_from_a_file_that_is_no_archive_are_refused(fetch_tree: Callable, 
     assert STRONG_TSV not in asked(site)
 
 
-def test_too_many_requests_are_waited_for(fetch_tree: Callable, site: Site) -> None:
+def test_after_too_many_requests_the_run_waits_and_completes_the_split(fetch_tree: Callable, site: Site) -> None:
     site.faults[f"/youtube/{REAL['weak'][1][1:12]}"] = ["429", "503"]
     code, said = fetch_tree("data.splits=[weak]")
     assert code == 0, said
     assert "weak: 3 clips obtained\n" in said
 
 
-def test_refusals_without_end_stop_the_run_with_one_line(fetch_tree: Callable, root: Path, site: Site) -> None:
+def test_endless_refusals_stop_the_run_with_one_line(fetch_tree: Callable, root: Path, site: Site) -> None:
     site.always |= {path: "429" for path in site.files if path.startswith("/youtube/")}
     code, said = fetch_tree("data.splits=[weak]")
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
@@ -74,7 +74,7 @@ def test_refusals_without_end_stop_the_run_with_one_line(fetch_tree: Callable, r
     assert not (root / "missing_files_weak.tsv").exists()
 
 
-def test_a_damaged_clip_is_not_taken(fetch_tree: Callable, root: Path, site: Site) -> None:
+def test_a_damaged_clip_is_not_kept_but_listed(fetch_tree: Callable, root: Path, site: Site) -> None:
     path = f"/youtube/{REAL['weak'][0][1:12]}"
     site.files[path] = b"RIFF" + bytes(1000)
     fetch_tree("data.splits=[weak]")
@@ -82,7 +82,7 @@ def test_a_damaged_clip_is_not_taken(fetch_tree: Callable, root: Path, site: Sit
     assert REAL["weak"][0] in (root / "missing_files_weak.tsv").read_text()
 
 
-def test_a_clip_that_its_archive_lacks_is_listed_and_the_archive_not_fetched_again(
+def test_a_clip_that_its_archive_lacks_is_listed_and_the_archive_is_not_fetched_again(
     fetch_tree: Callable, root: Path, site: Site
 ) -> None:
     table = b"filename\tonset\toffset\tevent_label\n0.wav\t0.1\t0.9\tCat\n1.wav\t0.1\t0.9\tCat\n"
@@ -97,7 +97,7 @@ def test_a_clip_that_its_archive_lacks_is_listed_and_the_archive_not_fetched_aga
     assert site.requests == []
 
 
-def test_a_table_that_cannot_be_had_does_not_keep_the_others(fetch_tree: Callable, root: Path, site: Site) -> None:
+def test_an_unavailable_table_does_not_stop_the_other_splits(fetch_tree: Callable, root: Path, site: Site) -> None:
     site.always[STRONG_TSV] = "404"
     code, said = fetch_tree()
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
@@ -130,19 +130,19 @@ def test_a_fault_of_one_archive_is_reported_once_and_the_next_run_completes_the_
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     assert code == 1
     assert words in errors[0]
-    assert len(errors) == 1 + (words.startswith("dcase_synth"))  # a line a split where it lacks what each wants
+    assert len(errors) == 1 + (words.startswith("dcase_synth"))  # one line for each split whose files it lacks
     assert len(list((root / "audio/eval/public").glob("*.wav"))) == len(PUBLIC)
     site.always.clear()
     site.files.update(published.files)
     site.records[6026841] = dict(published.records[6026841])
     for left in root.glob(".fetch/*.zip"):
-        left.unlink()  # moved away, as the messages say
+        left.unlink()  # the error message asks the user to move it away
     code, said = fetch_tree(chosen)
     assert code == 0, said
     assert set(tree(root)) == {path for path in layout() if "synthetic21" in path or "public" in path}
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(
+def test_a_disk_that_is_too_small_is_reported_before_anything_is_fetched(
     fetch_tree: Callable, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=999))
@@ -153,7 +153,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(
     assert EVAL not in asked(site)
 
 
-def test_what_was_found_out_of_clips_outlives_an_interruption(
+def test_the_list_of_missing_clips_survives_an_interruption(
     fetch_tree: Callable, root: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from local.desed import complete

@@ -26,13 +26,13 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each worker process imports scaper, which takes longer than ten soundscapes."""
+    """Use one process: each worker would import scaper, which takes longer than ten soundscapes."""
     monkeypatch.setattr("recipe_mtlvae.processes.cores", lambda: 1)
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the first test that asks for a generated tree leaves one for the others; not to be changed."""
+    """The folder in which the first test that needs a generated tree keeps one for the others; not to be changed."""
     return tmp_path_factory.mktemp("kept") / "tree"
 
 
@@ -45,7 +45,7 @@ def made(fetch_tree: Callable, root: Path, site: Site, kept: Path) -> Path:
     return shutil.copytree(kept, root, symlinks=True)
 
 
-def test_the_asked_number_of_soundscapes_is_made_with_their_truth(made: Path) -> None:
+def test_the_requested_number_of_soundscapes_is_made_with_their_truth(made: Path) -> None:
     assert {path.name for path in (made / TRAIN).iterdir()} == {f"{i}.wav" for i in range(10)}
     events = read_events(made / TRAIN_TSV, ["Cat", "Dog"])
     assert set(events) == {f"{i}.wav" for i in range(10)}
@@ -61,21 +61,21 @@ def test_a_list_of_validation_sounds_without_its_column_is_named(fetch_tree: Cal
     assert "expected a table with the column filepath; correct fetch.archives.soundbank_validation" in said
 
 
-def test_main_events_have_the_shares_of_the_figures(made: Path) -> None:
-    """60 % Cat, 40 % Dog without an offset, each first in its own clips: Dog's clips hold only Dog."""
+def test_main_events_have_the_shares_of_the_occurrences_file(made: Path) -> None:
+    """Cat is the main event of 60 % of the clips and Dog without an offset of 40 %; clips of Dog hold only Dog."""
     assert Counter(main_event(FIGURES, i, 10) for i in range(10)) == {"Cat": 6, "Dog_nOff": 4}
     labels = {name: {event.label for event in found} for name, found in read_events(made / TRAIN_TSV, None).items()}
     assert all("Cat" in labels[f"{i}.wav"] for i in range(6))
     assert all(labels[f"{i}.wav"] == {"Dog"} for i in range(6, 10))
 
 
-def test_the_soundbank_is_parted_as_published(made: Path) -> None:
+def test_the_soundbank_is_divided_as_published(made: Path) -> None:
     bank = made / "soundbank" / "audio"
     assert {path.name for path in (bank / "train/soundbank/foreground/Cat").iterdir()} == {"0.wav", "1.wav", "2.wav"}
     assert {path.name for path in (bank / "validation/soundbank/foreground/Cat").iterdir()} == {"3.wav"}
 
 
-def test_a_whole_tree_is_left_alone_and_other_wishes_are_refused(
+def test_a_complete_tree_is_left_alone_and_other_settings_are_refused(
     made: Path,
     fetch_tree: Callable,
     site: Site,
@@ -98,7 +98,7 @@ def test_soundscapes_that_were_fetched_are_not_mixed_with_generated_ones(
     assert (code, "holds soundscapes that were not generated here" in said) == (1, True)
 
 
-def test_a_lost_clip_is_made_again_to_the_byte_and_another_soundbank_is_refused(
+def test_a_lost_clip_is_made_again_identically_and_another_soundbank_is_refused(
     made: Path,
     fetch_tree: Callable,
     site: Site,
@@ -113,7 +113,7 @@ def test_a_lost_clip_is_made_again_to_the_byte_and_another_soundbank_is_refused(
     assert (code, "was begun from other sounds or figures" in said) == (1, True)
 
 
-def test_a_class_without_sounds_and_a_lack_of_backgrounds_are_named(
+def test_a_class_without_sounds_and_missing_backgrounds_are_named(
     fetch_tree: Callable,
     site: Site,
     tmp_path: Path,
@@ -129,7 +129,7 @@ def test_a_class_without_sounds_and_a_lack_of_backgrounds_are_named(
 
 
 @pytest.mark.parametrize("figures", [{}, [], {"Cat": {"proba": 1.0}}, {"Cat": {**FIGURES["Cat"], "proba": 0}}])
-def test_figures_of_another_form_are_refused(
+def test_an_occurrences_file_of_another_form_is_refused(
     figures: object,
     fetch_tree: Callable,
     site: Site,

@@ -1,4 +1,4 @@
-"""Stage 0 for DESED killed at random moments, out of room, and twice at once: nothing is lost, nothing is half."""
+"""Stage 0 for DESED killed at random moments, on a full disk, and twice at once: nothing is lost or half-written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def conf_for(site: Site, *more: str) -> Conf:
 
 
 def start(action: Callable[[], object]) -> int:
-    """Run `action` in a forked process; its id. Its exit code is 0 where the action returned."""
+    """Run `action` in a forked process and return its process ID. The exit code is 0 if the action returns."""
     pid = os.fork()
     if pid:
         return pid
@@ -40,7 +40,7 @@ def start(action: Callable[[], object]) -> int:
 
 
 def kill_after(seconds: float, action: Callable[[], object]) -> bool:
-    """Start `action`, kill it with SIGKILL after so long; whether it was still at work."""
+    """Start `action`, kill it with SIGKILL after `seconds`, and return whether it was still at work."""
     pid = start(action)
     time.sleep(seconds)
     os.kill(pid, signal.SIGKILL)
@@ -48,7 +48,7 @@ def kill_after(seconds: float, action: Callable[[], object]) -> bool:
 
 
 def whole(site: Site, root: Path, conf: Conf) -> tuple[dict[str, str], float]:
-    """The tree of an undisturbed run, and how long it took."""
+    """Return the tree of an undisturbed run, and the seconds that it took."""
     begin = time.monotonic()
     root.mkdir()
     complete(conf, root)
@@ -56,10 +56,10 @@ def whole(site: Site, root: Path, conf: Conf) -> tuple[dict[str, str], float]:
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_of_a_download_the_tree_is_the_same_to_the_byte(site: Site, tmp_path: Path) -> None:
+def test_a_download_killed_at_random_moments_ends_in_the_same_tree_to_the_byte(site: Site, tmp_path: Path) -> None:
     del site.files[f"/youtube/{REAL['validation'][0][1:12]}"]
     site.always |= {path: "slow" for path in site.files if not path.startswith("/youtube/")}
-    site.pause = 0.01  # s for 4 kB: the archives take a good second
+    site.pause = 0.01  # s per 4 kB, so that the archives take more than a second
     conf = conf_for(site, "fetch.clips_per_second=20", "fetch.clips_at_once=2")
     complete(conf_for(site, "data.splits=[weak]"), _made(tmp_path / "imports"))
     expected, seconds = whole(site, tmp_path / "undisturbed", conf)
@@ -77,7 +77,7 @@ def test_killed_at_random_moments_of_a_download_the_tree_is_the_same_to_the_byte
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_of_generation_the_tree_is_the_same_to_the_byte(site: Site, tmp_path: Path) -> None:
+def test_a_generation_killed_at_random_moments_ends_in_the_same_tree_to_the_byte(site: Site, tmp_path: Path) -> None:
     add_soundbank(site)
     conf = conf_for(site, *generation(site), "fetch.soundscapes.synthetic_train=40")
     expected, seconds = whole(site, tmp_path / "undisturbed", conf)
@@ -108,12 +108,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(root)], check=True)
 
 
-# the archive has some 60 kB, and unpacks to as much
+# the archive has about 60 kB, and so have its unpacked files
 @pytest.mark.parametrize(("free", "part"), [(30_000, True), (90_000, False)], ids=["download", "unpacking"])
-def test_a_full_disk_is_one_line_and_the_next_run_goes_on(
+def test_a_full_disk_is_reported_in_one_line_and_the_next_run_resumes(
     free: int, part: bool, site: Site, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("local.desed.complete.require_room", lambda root, needed: None)  # as if others filled the disk
+    monkeypatch.setattr(
+        "local.desed.complete.require_room", lambda root, needed: None
+    )  # as if others filled the disk later
     conf = conf_for(site, "data.splits=[public]")
     (small_disk / "filler").write_bytes(bytes(2**20 - free - 2**13))
     with pytest.raises(RecipeError, match="disk: the disk is full; make room and run the same again: what is there"):
@@ -133,7 +135,7 @@ def test_of_two_runs_at_once_the_second_waits_and_fetches_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    def first_run() -> None:  # it shares the file in which pytest keeps the output, and must not take the second's
+    def first_run() -> None:  # shares pytest's file of output, and must not read that of the second run
         monkeypatch.setattr(capfd, "readouterr", lambda: SimpleNamespace(out="", err=""))
         fetch_tree("data.splits=[public]")
 

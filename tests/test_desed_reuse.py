@@ -1,4 +1,4 @@
-"""Stage 0 for DESED with clips that are somewhere else already: found, linked, and fetched where they are no audio."""
+"""Stage 0 for DESED with clips that exist elsewhere: they are found and linked, or fetched if they are no audio."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.tiny_desed import REAL, STRONG_TSV, WEAK, asked, wav
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Where fetch_tree makes its tree; not there yet."""
+    """The folder in which fetch_tree makes its tree; it does not exist yet."""
     return tmp_path / "tree"
 
 
@@ -70,13 +70,13 @@ def no_hard_links(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def twin(site: Site) -> str:
-    """A clip that two splits name, weak and strong_real."""
+    """A clip that both weak and strong_real name."""
     name = REAL["weak"][0]
     site.files[STRONG_TSV] = f"filename\tonset\toffset\tevent_label\n{name}\t0.1\t0.9\tCat\n".encode()
     return name
 
 
-def test_where_no_hard_link_can_be_made_symbolic_ones_serve_all_stages_that_name_the_folder(
+def test_without_hard_links_symbolic_ones_are_made_which_need_data_reuse_in_all_stages(
     fetch_tree: Callable, root: Path, tmp_path: Path, no_hard_links: None
 ) -> None:
     mirror = other_tree(tmp_path / "mirror", REAL["weak"])
@@ -88,13 +88,15 @@ def test_where_no_hard_link_can_be_made_symbolic_ones_serve_all_stages_that_name
     assert "is a link out of the corpus; put the file there, or name the folder that it leads to" in said
 
 
-def test_a_clip_that_another_split_has_is_linked(fetch_tree: Callable, root: Path, site: Site, twin: str) -> None:
+def test_a_clip_of_two_splits_is_fetched_once_and_linked(
+    fetch_tree: Callable, root: Path, site: Site, twin: str
+) -> None:
     _, said = fetch_tree("data.splits=[weak, strong_real]", "data.skip_bad=true")
     assert asked(site).count(f"/youtube/{twin[1:12]}") == 1, said
     assert os.path.samefile(root / WEAK / twin, root / "audio/train/strong_label_real" / twin)
 
 
-def test_a_clip_of_another_split_may_be_a_symbolic_link(
+def test_without_hard_links_a_clip_of_two_splits_is_linked_symbolically(
     fetch_tree: Callable, root: Path, twin: str, no_hard_links: None
 ) -> None:
     _, said = fetch_tree("data.splits=[weak, strong_real]", "data.skip_bad=true")
@@ -102,6 +104,6 @@ def test_a_clip_of_another_split_may_be_a_symbolic_link(
     assert "is a link out of" not in said
 
 
-def test_a_reuse_folder_that_is_not_there_is_an_error(fetch_tree: Callable, tmp_path: Path) -> None:
+def test_a_missing_reuse_folder_is_an_error(fetch_tree: Callable, tmp_path: Path) -> None:
     code, said = fetch_tree("data.splits=[weak]", f"data.reuse=[{tmp_path / 'nowhere'}]")
     assert (code, "nowhere: data.reuse: no such folder" in said) == (1, True)

@@ -1,4 +1,4 @@
-"""Stage 0 for DESED against a local server: layout, what is kept, what is fetched again."""
+"""Stage 0 for DESED against a local server: the layout, what is kept, and what is fetched again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.tiny_desed import EVAL, PUBLIC, REAL, WEAK, asked, layout, tree, wav
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Where fetch_tree makes its tree; not there yet."""
+    """The folder in which fetch_tree makes its tree; it does not exist yet."""
     return tmp_path / "tree"
 
 
@@ -23,7 +23,7 @@ def test_an_empty_folder_becomes_the_whole_tree_and_nothing_else(fetch_tree: Cal
     assert set(tree(root)) == layout()
 
 
-def test_a_whole_tree_needs_no_network(fetch_tree: Callable, site: Site) -> None:
+def test_a_complete_tree_needs_no_network(fetch_tree: Callable, site: Site) -> None:
     fetch_tree()
     site.requests.clear()
     code, said = fetch_tree()
@@ -39,7 +39,7 @@ def test_a_clip_of_ten_seconds_is_cut_from_its_video(fetch_tree: Callable, root:
     assert (info.duration, info.samplerate) == (10.0, 44_100)
 
 
-def test_splits_can_be_chosen_and_only_theirs_is_fetched(fetch_tree: Callable, root: Path, site: Site) -> None:
+def test_only_the_files_of_chosen_splits_are_fetched(fetch_tree: Callable, root: Path, site: Site) -> None:
     code, said = fetch_tree("data.splits=[weak, public]")
     assert code == 0, said
     present = set(tree(root))
@@ -58,7 +58,7 @@ def test_a_second_run_fetches_only_what_is_missing(fetch_tree: Callable, root: P
     assert sorted(path for path in asked(site) if "/api/" not in path) == [EVAL, "/youtube/bbbbbbbbbb0"]
 
 
-def test_what_is_there_is_kept_as_it_is(fetch_tree: Callable, root: Path) -> None:
+def test_existing_files_are_kept_unchanged(fetch_tree: Callable, root: Path) -> None:
     mine = root / "audio/eval/public" / PUBLIC[0]
     mine.parent.mkdir(parents=True)
     mine.write_bytes(wav("of my own"))
@@ -66,7 +66,9 @@ def test_what_is_there_is_kept_as_it_is(fetch_tree: Callable, root: Path) -> Non
     assert mine.read_bytes() == wav("of my own")
 
 
-def test_a_tree_with_prepare_none_is_taken_as_it_is(fetch_tree: Callable, root: Path, site: Site) -> None:
+def test_with_prepare_none_nothing_is_fetched_and_missing_clips_are_reported(
+    fetch_tree: Callable, root: Path, site: Site
+) -> None:
     fetch_tree("data.splits=[weak]")
     (root / WEAK / REAL["weak"][0]).unlink()
     site.requests.clear()

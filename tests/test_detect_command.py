@@ -1,4 +1,4 @@
-"""`python -m recipe_mtlvae detect`: what it writes, how it meets bad input, and the forms of its options."""
+"""`python -m recipe_mtlvae detect`: what it writes, how it handles bad input, and the syntax of its options."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.tiny import RATE, recording, tiny_conf
 
 @pytest.fixture
 def detect(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs the command into tmp_path / "out"; every class is above the threshold everywhere. Returns the exit code."""
+    """Run the command into tmp_path / "out" and return the exit code; every class is above the threshold everywhere."""
 
     def run(*arguments: object, out: Path = tmp_path / "out", threshold: str = "0.1") -> int:
         options = ["detect", "--checkpoint", checkpoint, "--out", out, "--threshold", threshold, *arguments]
@@ -72,7 +72,7 @@ def test_raven_table_holds_ravens_required_columns():
     assert second == "2\tSpectrogram 1\t1\t3661.500000\t3662.000000\t0.0\t8000.0\tMale speech, man speaking\t0.9877"
 
 
-def test_results_of_earlier_runs_stay_and_a_repeated_recording_replaces_its_own(detect, tmp_path):
+def test_results_of_earlier_runs_are_kept_and_a_repeated_recording_replaces_its_own(detect, tmp_path):
     one, two = recording(tmp_path / "x" / "a.wav"), recording(tmp_path / "y" / "a.wav")
     assert detect(one) == 0 and detect(two) == 0
     recording(one, 0.5)
@@ -104,17 +104,17 @@ def test_a_table_that_detect_did_not_write_is_not_overwritten(detect, tmp_path, 
     assert (tmp_path / "out" / name).read_text() == content
 
 
-def test_plot_draws_a_picture_a_recording_and_more_of_a_long_one(detect, tmp_path):
+def test_plot_draws_one_picture_per_recording_and_several_of_a_long_one(detect, tmp_path):
     short, long = recording(tmp_path / "a.wav", 0.1), recording(tmp_path / "b.wav", 400.0)
     assert detect(short, long, "--plot") == 0
     names = sorted(path.name for path in (tmp_path / "out" / "plots").iterdir())
     assert names == ["a.png", "b_01.png", "b_02.png"]
 
 
-# --- what goes wrong
+# --- faults
 
 
-def test_bad_recordings_are_told_at_the_end_and_do_not_stop_the_others(detect, tmp_path, capsys):
+def test_bad_recordings_are_reported_at_the_end_and_do_not_stop_the_others(detect, tmp_path, capsys):
     recording(tmp_path / "in" / "a.wav"), recording(tmp_path / "in" / "d.wav")
     (tmp_path / "in" / "b.wav").write_text("no audio")
     (tmp_path / "in" / "c.wav").touch()
@@ -125,7 +125,7 @@ def test_bad_recordings_are_told_at_the_end_and_do_not_stop_the_others(detect, t
     assert [row[0] for row in lines(tmp_path / "out" / "recordings.tsv")[1:]] == ["a.wav", "d.wav"]
 
 
-def test_one_recording_of_no_sound_and_one_in_an_unfit_folder_stop_no_other(detect, tmp_path, capsys):
+def test_impossible_samples_and_an_unfit_folder_name_do_not_stop_the_others(detect, tmp_path, capsys):
     recording(tmp_path / "in" / "a.wav"), recording(tmp_path / "in" / "d.wav")
     (tmp_path / "in" / "\udcff").mkdir()
     recording(tmp_path / "b.wav").rename(tmp_path / "in" / "\udcff" / "b.wav")
@@ -148,7 +148,7 @@ def test_damaged_recordings_are_scored_with_a_warning(detect, tmp_path, capsys):
     assert lines(tmp_path / "out" / "recordings.tsv")[1][:2] == ["a.wav", "1.500000"]
 
 
-def test_two_at_once_into_one_folder_are_refused(detect, tmp_path, capsys):
+def test_a_second_detect_into_the_same_folder_is_refused_while_the_first_runs(detect, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     with detections.only_writer(tmp_path / "out"):
         assert detect(recording(tmp_path / "a.wav")) == 1
@@ -159,7 +159,7 @@ def test_two_at_once_into_one_folder_are_refused(detect, tmp_path, capsys):
     assert detect(tmp_path / "a.wav") == 0
 
 
-def test_an_interrupt_leaves_what_was_finished(detect, tmp_path, monkeypatch):
+def test_an_interrupt_keeps_finished_results(detect, tmp_path, monkeypatch):
     for name in ("a", "b", "c"):
         recording(tmp_path / "in" / f"{name}.wav")
     write, written = detections.write_detection, []
@@ -176,7 +176,7 @@ def test_an_interrupt_leaves_what_was_finished(detect, tmp_path, monkeypatch):
     assert (tmp_path / "out" / "summary.html").exists()
 
 
-def test_an_output_folder_that_cannot_be_is_refused_before_any_work(detect, tmp_path, capsys):
+def test_an_output_folder_that_cannot_be_created_is_refused(detect, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert detect(recording(tmp_path / "a.wav"), out=tmp_path / "file" / "out") == 1
     assert "cannot be written to" in capsys.readouterr().err
@@ -191,7 +191,7 @@ def test_an_output_folder_that_cannot_be_is_refused_before_any_work(detect, tmp_
         (["--median_filter", "-1"], "median_filter -1: expected 0 or more"),
     ],
 )
-def test_choices_that_the_checkpoint_does_not_know_are_refused(detect, tmp_path, capsys, options, words):
+def test_options_that_do_not_fit_the_checkpoint_are_refused(detect, tmp_path, capsys, options, words):
     assert detect(recording(tmp_path / "a.wav"), *options) == 1
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out" / "events").exists()
@@ -208,7 +208,7 @@ def test_choices_that_the_checkpoint_does_not_know_are_refused(detect, tmp_path,
         ["--min_duration=-1"],
     ],
 )
-def test_choices_in_no_form_are_wrong_usage(detect, tmp_path, options):
+def test_malformed_options_are_wrong_usage(detect, tmp_path, options):
     with pytest.raises(SystemExit) as error:
         detect(recording(tmp_path / "a.wav"), *options)
     assert error.value.code == 2
@@ -220,7 +220,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(detect, tmp_path, capsys):
     assert "not a checkpoint" in capsys.readouterr().err
 
 
-# --- the forms of choices
+# --- syntax of options
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(detect, tmp_path, capsys):
         ("Male speech, man speaking=1e-1,a=b=0.5", {"Male speech, man speaking": 0.1, "a=b": 0.5}),
     ],
 )
-def test_values_by_class(text, expected):
+def test_an_option_takes_one_value_or_values_by_class(text, expected):
     assert by_class(text) == expected
 
 

@@ -1,4 +1,4 @@
-"""From audio to events: windows, their joining, what is chosen, arrays."""
+"""From audio to events: windows, how they are joined, arrays, and the user's options."""
 
 import doctest
 import re
@@ -26,7 +26,7 @@ STEP = 1024  # samples
 
 
 class Constant(torch.nn.Module):
-    """A network that scores every step alike, and counts its windows."""
+    """A network that gives every step the same score and counts its windows."""
 
     windows = 0
 
@@ -61,8 +61,8 @@ def test_no_event_ends_after_its_recording(detector, tmp_path):
     assert {event.offset for event in detector.detect(recording(tmp_path / "a.wav", 1.0)).events} == {1.0}
 
 
-def test_a_checkpoint_s_own_decoding_takes_the_place_of_the_fixed_one(tmp_path):
-    """Every step scores 0.75: above Hum's threshold alone."""
+def test_the_decoding_of_a_checkpoint_replaces_the_fixed_one(tmp_path):
+    """Every step scores 0.75, which is above the threshold of Hum only."""
     decoding = {"thresholds": [0.8, 0.7], "median_filters": [1, 5]}
     checkpoint = Checkpoint(Constant(), tiny_conf(), ("Beep", "Hum"), 0, 0, decoding)
     detection = Detector(checkpoint, device="cpu").detect(recording(tmp_path / "a.wav", 2.0))
@@ -79,7 +79,7 @@ def test_a_long_recording_runs_in_half_overlapping_windows_without_seams(detecto
 
 
 @pytest.mark.parametrize(("seconds", "steps"), [(2.03, 51), (5.0, 125)])
-def test_a_clip_length_that_is_no_whole_number_as_a_float_has_one_count_of_frames(tmp_path, seconds, steps):
+def test_a_clip_length_with_a_rounding_error_has_the_same_frames_everywhere(tmp_path, seconds, steps):
     """2.03 * 16000 is 32479.999999999996: 32480 samples, 204 frames, 51 steps of 40 ms."""
     conf = tiny_conf("features.hop_length=160", "data.clip_seconds=2.03")
     detector = Detector(Checkpoint(Constant(), conf, ("Beep", "Hum"), 0, 0), device="cpu")
@@ -94,7 +94,7 @@ def test_windows_of_several_recordings_share_batches_and_come_back_in_order(dete
     assert [round(detection.duration) for detection in found] == [5, 1, 2, 7]
 
 
-def test_an_unreadable_recording_stops_the_others_only_where_nobody_collects_faults(detector, tmp_path):
+def test_an_unreadable_recording_stops_the_others_only_if_faults_are_not_collected(detector, tmp_path):
     paths = [tmp_path / "bad.wav", recording(tmp_path / "good.wav", 2.0)]
     paths[0].write_text("not audio")
     with pytest.raises(RecipeError, match=r"bad\.wav"):
@@ -105,7 +105,7 @@ def test_an_unreadable_recording_stops_the_others_only_where_nobody_collects_fau
 
 
 class Loudness(torch.nn.Module):
-    """A network that scores a step by its loudest frame, as scaled, so that scores tell where they come from."""
+    """A network whose score of a step is its loudest frame after scaling, so that scores show where they come from."""
 
     def predict(self, log_mel: torch.Tensor) -> Prediction:
         frames = log_mel.amax(dim=1)[:, : log_mel.shape[2] // 4 * 4]
@@ -140,7 +140,7 @@ def test_streamed_windows_are_stretches_of_the_whole_log_mel(tmp_path, seconds):
 
 
 def test_neighbouring_windows_are_weighted_by_triangles():
-    """Windows of 4 steps at 0 and 2, weights 0.4, 0.8, 0.8, 0.4: at step 2, 0.8 * 1 and 0.4 * 0 of 1.2 in all."""
+    """Windows of 4 steps at 0 and 2 have the weights 0.4, 0.8, 0.8, 0.4; step 2 is (0.8 * 1 + 0.4 * 0) / 1.2."""
     joined = JoinedScores(classes=1, width=4)
     joined.add(0, np.ones((4, 1), np.float32), np.array([0.2], np.float32))
     joined.add(2, np.zeros((4, 1), np.float32), np.array([0.1], np.float32))
@@ -149,7 +149,7 @@ def test_neighbouring_windows_are_weighted_by_triangles():
 
 
 def test_an_event_across_a_window_border_is_one_event(tmp_path):
-    """A tone from 3.5 to 5.5 s, over the borders at 3.84 and 4.8 s, of windows every 0.96 s."""
+    """A tone from 3.5 to 5.5 s crosses the borders at 3.84 and 4.8 s of windows that begin every 0.96 s."""
     time = np.arange(10 * RATE) / RATE
     tone = 0.5 * np.sin(2 * np.pi * 440 * time) * ((time >= 3.5) & (time < 5.5))
     noise = 0.001 * np.random.default_rng(0).standard_normal(len(time))
@@ -162,7 +162,7 @@ def test_an_event_across_a_window_border_is_one_event(tmp_path):
     assert (near[0].onset, near[0].offset) == (pytest.approx(3.5, abs=0.13), pytest.approx(5.5, abs=0.13))
 
 
-def test_a_recording_that_turns_out_damaged_leaves_the_others_whole(detector, tmp_path):
+def test_a_recording_that_turns_out_damaged_does_not_affect_the_others(detector, tmp_path):
     paths = [recording(tmp_path / f"{i}.wav", 2.0) for i in range(3)]
     samples = np.zeros(90 * RATE, np.float32)
     samples[-1] = np.nan
@@ -173,7 +173,7 @@ def test_a_recording_that_turns_out_damaged_leaves_the_others_whole(detector, tm
     assert len(faults) == 1 and "NaN" in str(faults[0])
 
 
-def test_progress_tells_the_seconds_done_of_each_recording(detector, tmp_path):
+def test_progress_reports_the_seconds_done_of_each_recording(detector, tmp_path):
     path, seen = recording(tmp_path / "a.wav", 10.0), []
     list(detector.detect_all([path], batch_size=4, progress=lambda *call: seen.append(call)))
     assert len(seen) == 10 and seen[0] == (path, pytest.approx(31 * 0.064), 10.0)
@@ -183,7 +183,7 @@ def test_progress_tells_the_seconds_done_of_each_recording(detector, tmp_path):
 # --- arrays
 
 
-def test_an_array_gives_what_its_file_gives(tmp_path):
+def test_an_array_gives_the_same_result_as_its_file(tmp_path):
     path = recording(tmp_path / "a.wav", 5.0)
     samples, rate = soundfile.read(path, dtype="float32")
     from_array, from_file = loudness().detect(samples, rate), loudness().detect(path)
@@ -191,7 +191,7 @@ def test_an_array_gives_what_its_file_gives(tmp_path):
     assert (from_array.events, from_array.duration, from_array.path) == (from_file.events, 5.0, None)
 
 
-def test_integers_and_channels_are_brought_to_one_scale():
+def test_integers_are_scaled_to_1_and_channels_are_averaged():
     np.testing.assert_allclose(mono(np.array([16384, -32768], np.int16)), [0.5, -1.0])
     np.testing.assert_allclose(mono(np.array([[0.5, -0.25], [1.0, 0.0]])), [0.125, 0.5])
 
@@ -217,7 +217,7 @@ def test_an_array_with_nan_is_refused(detector):
 
 
 @pytest.mark.parametrize("rate", [None, 0, 10**9])
-def test_an_array_wants_its_rate(detector, rate):
+def test_an_array_needs_a_valid_sample_rate(detector, rate):
     with pytest.raises(ValueError, match="sample_rate: expected 1000 to 384000 Hz"):
         detector.detect(np.zeros(100), rate)
 
@@ -230,14 +230,14 @@ def test_the_docstrings_example_runs(tmp_path, monkeypatch, capsys):
     assert re.search(r"^0\.00 to 2\.9\d s: Dog, 0\.\d\d$", capsys.readouterr().out, re.MULTILINE)
 
 
-# --- what the user chooses
+# --- the user's options
 
 
 def choosing(**choices) -> Detector:
     return Detector(Checkpoint(Constant(), tiny_conf(), ("Beep", "Hum"), 0, 0), device="cpu", **choices)
 
 
-def test_a_threshold_by_class_leaves_the_others_their_own():
+def test_a_threshold_for_one_class_keeps_those_of_the_others():
     assert choosing(threshold={"Hum": 0.9}).decoding.thresholds == (0.5, 0.9)
     assert choosing(threshold=0.2).decoding.thresholds == (0.2, 0.2)
 
@@ -248,13 +248,13 @@ def test_median_filters_are_given_in_seconds():
     assert choosing(median_filter=0.0).decoding.median_filters == (1, 1)
 
 
-def test_only_the_classes_asked_for_are_reported(tmp_path):
+def test_only_the_requested_classes_are_reported(tmp_path):
     found = choosing(classes=["Hum"]).detect(recording(tmp_path / "a.wav", 2.0))
     assert [event.label for event in found.events] == ["Hum"] and found.scores.shape == (31, 2)
 
 
 def test_events_shorter_than_the_least_duration_are_left_out(tmp_path):
-    path = recording(tmp_path / "a.wav", 2.0)  # one event of 1.984 s a class
+    path = recording(tmp_path / "a.wav", 2.0)  # one event of 1.984 s for each class
     assert choosing(min_duration=1.98).detect(path).events and not choosing(min_duration=1.99).detect(path).events
 
 
@@ -268,13 +268,13 @@ def test_events_shorter_than_the_least_duration_are_left_out(tmp_path):
         ({"median_filter": {"Hum": -1.0}}, "median_filter -1: expected 0 or more"),
     ],
 )
-def test_choices_that_cannot_be_are_refused(choices, words):
+def test_invalid_options_are_refused(choices, words):
     with pytest.raises(RecipeError, match=words):
         choosing(**choices)
 
 
 def test_confidence_is_the_highest_filtered_score_of_the_event():
-    """Median of 3: 0, 0.6, 0.7, 0.7, 0.6, 0 - the lone 0.95 is gone."""
+    """After a median of 3 the scores are 0, 0.6, 0.7, 0.7, 0.7, 0: the single 0.95 is gone."""
     scores = np.array([[0.0], [0.7], [0.6], [0.95], [0.7], [0.0]], np.float32)
     (event,) = Decoding((0.5,), (3,)).detected(scores, 0.064, ["Dog"], 10.0)
     assert event == DetectedEvent(pytest.approx(0.064), pytest.approx(0.32), "Dog", pytest.approx(0.7))

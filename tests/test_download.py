@@ -1,4 +1,4 @@
-"""The fetcher of archives, against a server that misbehaves on demand."""
+"""Downloads of archives from a server that misbehaves on request."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def ranges(site: Site, path: str) -> list[str | None]:
     return [asked for place, asked in site.requests if place == path]
 
 
-def test_a_record_tells_size_checksum_and_address(fetch: FetchConf, site: Site, path: str) -> None:
+def test_a_record_gives_size_checksum_and_address(fetch: FetchConf, site: Site, path: str) -> None:
     md5 = hashlib.md5(CONTENT).hexdigest()
     expected = RemoteFile(NAME, f"{site.address}{path}", len(CONTENT), md5)
     assert find_file(ArchiveConf(record=RECORD, file=NAME), fetch) == expected
 
 
-# What passes by itself, one after another, and the ranges that are asked for
+# name: (temporary faults, one per request; the header Range of each request)
 PASSING = {
     "cut": (["cut"], [None, f"bytes={HALF}-"]),
     "cut twice": (["cut", "cut"], [None, f"bytes={HALF}-", f"bytes={HALF + HALF // 2}-"]),
@@ -75,7 +75,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize(("faults", "asked"), PASSING.values(), ids=PASSING)
-def test_what_passes_by_itself_is_waited_for_and_resumed(
+def test_after_temporary_faults_the_download_is_resumed_and_completed(
     faults: list[str], asked: list[str | None], fetch: FetchConf, site: Site, path: str, target: Path
 ) -> None:
     site.faults[path] = faults.copy()
@@ -85,7 +85,7 @@ def test_what_passes_by_itself_is_waited_for_and_resumed(
     assert ranges(site, path) == asked
 
 
-# What stays, and the words for it
+# permanent fault: words of the error
 STAYING = {
     "404": r"HTTP 404 \(Not Found\); it may have moved: correct its record and file under fetch.archives",
     "403": "HTTP 403",
@@ -98,7 +98,7 @@ STAYING = {
 
 
 @pytest.mark.parametrize(("fault", "words"), STAYING.items(), ids=STAYING)
-def test_what_stays_is_one_line_and_never_taken_for_the_file(
+def test_a_permanent_fault_is_one_error_and_leaves_no_file(
     fault: str, words: str, fetch: FetchConf, site: Site, path: str, target: Path
 ) -> None:
     site.always[path] = fault
@@ -108,7 +108,7 @@ def test_what_stays_is_one_line_and_never_taken_for_the_file(
     assert not target.exists()
 
 
-def test_attempts_are_counted_anew_after_every_byte_of_progress(
+def test_attempts_are_counted_from_zero_after_any_progress(
     fetch: FetchConf, site: Site, path: str, target: Path
 ) -> None:
     site.faults[path] = ["cut"] * 12  # four times the attempts
@@ -116,7 +116,7 @@ def test_attempts_are_counted_anew_after_every_byte_of_progress(
     assert target.read_bytes() == CONTENT
 
 
-def test_another_run_goes_on_where_this_one_gave_up(fetch: FetchConf, site: Site, path: str, target: Path) -> None:
+def test_another_run_resumes_where_this_one_gave_up(fetch: FetchConf, site: Site, path: str, target: Path) -> None:
     site.faults[path] = ["cut", "500", "500"]
     with pytest.raises(RecipeError, match="in 3 attempts"):
         get(fetch, target)
@@ -126,19 +126,21 @@ def test_another_run_goes_on_where_this_one_gave_up(fetch: FetchConf, site: Site
     assert target.read_bytes() == CONTENT
 
 
-def test_the_rest_of_another_version_is_thrown_away(fetch: FetchConf, site: Site, path: str, target: Path) -> None:
+def test_a_partial_download_of_another_version_is_discarded(
+    fetch: FetchConf, site: Site, path: str, target: Path
+) -> None:
     part_of(target).write_bytes(b"of last year" * 1000)
     get(fetch, target)
     assert target.read_bytes() == CONTENT
 
 
-def test_a_part_longer_than_the_file_is_thrown_away(fetch: FetchConf, target: Path) -> None:
+def test_a_partial_download_longer_than_the_file_is_discarded(fetch: FetchConf, target: Path) -> None:
     part_of(target).write_bytes(CONTENT * 2)
     get(fetch, target)
     assert target.read_bytes() == CONTENT
 
 
-def test_the_wait_that_a_server_asks_for_is_kept(
+def test_the_wait_that_a_server_requests_is_kept(
     fetch: FetchConf, site: Site, path: str, target: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.faults[path] = ["429:1"]
@@ -146,7 +148,7 @@ def test_the_wait_that_a_server_asks_for_is_kept(
     assert "HTTP 429 (Too Many Requests); again in 1 s" in capsys.readouterr().err
 
 
-def test_a_server_that_is_not_there_is_named(site: Site, fetch: FetchConf) -> None:
+def test_an_unreachable_server_is_named(site: Site, fetch: FetchConf) -> None:
     with pytest.raises(RecipeError, match=r"127.0.0.1:9/records/7: no connection \(.*refused"):
         find_file(ArchiveConf(record=RECORD, file=NAME), replace(fetch, records="http://127.0.0.1:9/records"))
 
@@ -164,7 +166,7 @@ def test_a_record_of_another_form_is_refused(answer: bytes, fetch: FetchConf, si
         find_file(ArchiveConf(record=RECORD, file=NAME), fetch)
 
 
-def test_json_nested_without_end_is_a_damaged_answer(fetch: FetchConf, site: Site) -> None:
+def test_extremely_nested_json_is_a_damaged_answer(fetch: FetchConf, site: Site) -> None:
     site.records.clear()
     site.files[f"/api/records/{RECORD}"] = b"[" * 1_000_000
     with pytest.raises(RecipeError, match="a web page or a damaged answer instead of JSON, in 3 attempts"):
@@ -172,7 +174,7 @@ def test_json_nested_without_end_is_a_damaged_answer(fetch: FetchConf, site: Sit
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64, "[::1", "a:\u00b2", "a b"])
-def test_a_host_that_is_none_is_refused_at_once(host: str, fetch: FetchConf) -> None:
+def test_an_invalid_host_is_refused_at_once(host: str, fetch: FetchConf) -> None:
     with pytest.raises(RecipeError, match=r"no address: 'http://.*; check fetch\.records"):
         find_file(ArchiveConf(record=RECORD, file=NAME), replace(fetch, records=f"http://{host}/records"))
 
@@ -181,7 +183,7 @@ def test_a_host_that_is_none_is_refused_at_once(host: str, fetch: FetchConf) -> 
     ("text", "value"),
     [("120", 120), (" 7 ", 7), ("\u00b2", None), ("\u0661\u0662", None), ("-1", None), ("1" * 5000, None), ("", None)],
 )
-def test_a_number_in_a_header_is_of_ascii_digits(text: str, value: int | None) -> None:
+def test_a_number_in_a_header_consists_of_ascii_digits(text: str, value: int | None) -> None:
     assert number(text) == value
     assert _offered(200, {"Content-Length": text}) == (0, value)
     assert _offered(206, {"Content-Range": f"bytes 0-1/{text}"})[1] == (None if text == " 7 " else value)
@@ -192,7 +194,7 @@ def test_a_wait_that_is_no_date_is_as_if_none_were_asked_for(date: str) -> None:
     assert _asked_wait(date) in (None, 0.0) or _asked_wait(date) > 1e9
 
 
-def test_a_page_instead_of_a_record_is_told(fetch: FetchConf, site: Site) -> None:
+def test_a_web_page_instead_of_a_record_is_reported(fetch: FetchConf, site: Site) -> None:
     site.always[f"/api/records/{RECORD}"] = "page"
     with pytest.raises(RecipeError, match="a web page or a damaged answer instead of JSON"):
         find_file(ArchiveConf(record=RECORD, file=NAME), fetch)

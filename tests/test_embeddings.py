@@ -44,7 +44,7 @@ def test_a_row_holds_four_two_and_one_steps_of_the_layers(conf):
 
 
 def test_on_the_grid_each_layer_is_interpolated_between_its_true_centres(conf):
-    """Every layer's values are its steps' own times, so on the grid all channels tell the time of the step."""
+    """Each layer holds the times of its steps, so on the grid every channel has the time of the grid step."""
     source, rows = source_of(conf), 8
     layers = []
     for first, step, repeats, channels in ((0.0825, 0.08, 4, 256), (0.1625, 0.16, 2, 512), (0.3225, 0.32, 1, 1024)):
@@ -67,31 +67,31 @@ def test_a_long_recording_in_pieces_has_the_rows_of_the_whole(conf):
     assert torch.allclose(pieces, whole, atol=1e-3 * whole.abs().max())
 
 
-def test_without_complex_numbers_they_are_the_same(conf):
+def test_the_transform_without_complex_numbers_gives_the_same_embeddings(conf):
     source, waveform = source_of(conf), torch.randn(1, 12_345) * 0.1
     assert torch.allclose(source.transform(real=True)(waveform), source.transform()(waveform), rtol=1e-3, atol=1e-4)
 
 
 def test_windows_of_a_long_recording_are_stretches_of_the_whole(conf):
-    """They begin within rows of 320 ms: every layer is still interpolated at its own centres."""
+    """Windows may begin within a row of 320 ms; every layer is still interpolated between its own centres."""
     source, transforms = source_of(conf), Transforms(conf)
     samples = np.random.default_rng(0).normal(0, 0.1, 5 * RATE).astype(np.float32)
     whole = source.on_grid(source.transform()(torch.from_numpy(samples)[None]), 78)[0]
     windows = list(cut_windows([samples], transforms, 31))
     assert [window.first_step for window in windows] == [0, 15, 30, 45, 46]
     for window in windows[1:]:
-        inner = window.values["embeddings"][:, 5:-5]  # beyond the ends a layer's outermost step goes on
+        inner = window.values["embeddings"][:, 5:-5]  # near the ends, a layer repeats its outermost step
         expected = whole[:, window.first_step + 5 : window.first_step + 26]
         assert torch.allclose(inner, expected, atol=1e-3 * whole.abs().max())
 
 
-def test_two_sounds_mixed_show_what_either_shows_and_by_factors_their_sum(conf):
+def test_mixing_embeddings_takes_their_maximum_or_with_factors_their_weighted_sum(conf):
     one, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.5, 2.0]])
     assert source_of(conf).mix(one, other).tolist() == [[1.0, 2.0]]
     assert source_of(conf).mix(one, other, 0.75, 0.25).tolist() == [[0.875, 0.5]]
 
 
-def test_a_checkpoint_that_carries_other_weights_is_one_line(conf):
+def test_a_checkpoint_that_carries_other_weights_is_refused(conf):
     for carried in ({"layers.0.weight": torch.zeros(3)}, [1], {"classifier.bias": "x"}):
         source = inputs_of(conf, carried)["embeddings"]
         with pytest.raises(RecipeError, match="the checkpoint carries other weights than YAMNet's"):
@@ -107,7 +107,7 @@ def test_damaged_weights_stop_stage_0_before_it_looks_for_the_corpus(tmp_path, m
     assert not (tmp_path / "none").exists()
 
 
-def test_stores_are_named_by_the_weights(conf, tmp_path):
+def test_the_key_of_a_store_depends_on_the_weights(conf, tmp_path):
     other = tmp_path / "other.h5"
     torch.manual_seed(1)
     keras_file(other, YAMNet())

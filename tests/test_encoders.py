@@ -1,4 +1,4 @@
-"""Encoders of one's own as ONNX files, and the toolkit's embeddings out of its HDF5 files."""
+"""A user's own encoders as ONNX files, and embeddings from the HDF5 files of the baseline's toolkit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FRAME = 640  # samples: 25 frames a second
 
 
 class Frames(nn.Module):
-    """The mean of each whole frame and its mean square; a frame's middle is its own."""
+    """An encoder that gives the mean and the mean square of each whole frame of FRAME samples."""
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         frames = waveform[..., : waveform.shape[-1] // FRAME * FRAME].unflatten(-1, (-1, FRAME))
@@ -57,11 +57,11 @@ def source_of(*settings: str):
 
 
 @pytest.mark.parametrize("dimensions", [1, 2])
-def test_an_own_encoder_gives_its_frames_at_their_centres(tmp_path, dimensions):
+def test_a_users_encoder_gives_its_frames_at_their_centres(tmp_path, dimensions):
     file = exported(tmp_path / "own.onnx", Frames(), torch.zeros(*(1,) * (dimensions - 1), 32_000))
     source = source_of(*onnx_settings(file))
     level = (torch.arange(50).repeat_interleave(FRAME) * 0.01)[None].float()  # frame n is 0.01 n
-    values = source.transform()(level[:, :-100])  # the last frame is begun alone: the one before goes on
+    values = source.transform()(level[:, :-100])  # the last frame is incomplete: the one before is repeated
     assert values.shape == (1, 2, 50) == (1, *source.shape)
     assert values[0, 0].tolist() == pytest.approx([*(0.01 * n for n in range(49)), 0.48], abs=1e-6)
     grid = source.on_grid(values, 31)
@@ -69,7 +69,7 @@ def test_an_own_encoder_gives_its_frames_at_their_centres(tmp_path, dimensions):
     assert grid[0, 0].tolist()[1:-1] == pytest.approx([0.01 * (t - 0.02) / 0.04 for t in middles[1:-1]], abs=1e-6)
 
 
-def test_a_system_on_an_own_encoder_trains_and_detects_with_that_file_alone(own, tmp_path):
+def test_a_system_on_a_users_encoder_trains_and_detects_with_that_file_only(own, tmp_path):
     file = tmp_path / "own.onnx"
     file.write_bytes(own.read_bytes())
     conf = tiny_conf(*onnx_settings(file))
@@ -116,7 +116,7 @@ class Clipwise(nn.Module):
         (Frames(), ["encoder.sample_rate=32000"], "features.sample_rate: expected 32000 with embeddings"),
     ],
 )
-def test_what_does_not_fit_an_own_encoder_is_one_line(tmp_path, net, settings, words):
+def test_a_users_encoder_that_does_not_fit_its_settings_is_refused_in_one_line(tmp_path, net, settings, words):
     given = (torch.zeros(1, 32_000),) * (2 if isinstance(net, Pairs) else 1)
     file = exported(tmp_path / "own.onnx", net, *given)
     with pytest.raises(RecipeError, match=words) as error:
@@ -137,7 +137,7 @@ def test_weights_in_a_file_beside_an_onnx_file_are_part_of_the_key(tmp_path, bes
     assert len(keys) == 3
 
 
-def test_a_file_that_is_no_onnx_is_one_line(tmp_path):
+def test_an_invalid_or_missing_onnx_file_is_refused(tmp_path):
     pytest.importorskip("onnxruntime")
     (tmp_path / "own.onnx").write_bytes(b"\x08\x07 not a graph")
     with pytest.raises(RecipeError, match="not an ONNX file, or a damaged one"):
@@ -146,7 +146,7 @@ def test_a_file_that_is_no_onnx_is_one_line(tmp_path):
         source_of(*onnx_settings(tmp_path / "none.onnx")).check()
 
 
-def test_an_own_encoder_without_its_rate_is_refused():
+def test_a_users_encoder_without_its_frame_rate_is_refused():
     with pytest.raises(RecipeError, match=r"encoder.frame_rate': expected a value with encoder.name=onnx"):
         tiny_conf("encoder.name=onnx", "encoder.weights=x.onnx", "encoder.width=2")
 
@@ -164,7 +164,7 @@ TOOLKIT = {
 
 
 def write_hdf5(path: Path, stems: list[str], frames: int, ragged: bool = False, width: int = 6) -> None:
-    """Each clip's frames are filled with the digit that its name ends in; channel c adds 0.1 c."""
+    """Write embeddings whose frames hold the last digit of the name of their clip, plus 0.1 c in channel c."""
     h5py = pytest.importorskip("h5py")
     values = np.stack([np.full((width, frames), int(stem[-1])) for stem in stems]).astype(np.float32)
     values += 0.1 * np.arange(width, dtype=np.float32)[:, None]
@@ -227,7 +227,7 @@ def test_beats_patches_of_one_time_are_averaged(tmp_path):
     assert (source.layers[0].step, source.layers[0].centre) == (0.16, 0.0875)
 
 
-def weak_files(tmp_path: Path, **changes) -> None:
+def toolkit_files(tmp_path: Path, **changes) -> None:
     for names in TOOLKIT.values():
         for name in names:
             given = {"stems": [f"{name}_{n}" for n in range(3)], "frames": 12}
@@ -241,22 +241,22 @@ def weak_files(tmp_path: Path, **changes) -> None:
         ({"devtest": {"frames": 11}}, r"devtest.hdf5: expected 12 frames a clip, as in the other files, got 11"),
     ],
 )
-def test_files_of_another_width_or_length_are_one_line(tmp_path, changes, words):
-    weak_files(tmp_path, **changes)
+def test_files_of_another_width_or_length_are_refused(tmp_path, changes, words):
+    toolkit_files(tmp_path, **changes)
     with pytest.raises(RecipeError, match=words):
         source_of(*toolkit_settings(tmp_path)).check()
 
 
-def test_a_clip_that_is_missing_is_named_and_so_are_others(tmp_path):
-    weak_files(tmp_path)
+def test_missing_clips_are_named_beside_the_clips_that_the_file_has(tmp_path):
+    toolkit_files(tmp_path)
     faults = source_of(*toolkit_settings(tmp_path)).lacking("weak", ["weak_val_1.wav", "a.wav", "b.wav"])
     assert len(faults) == 1
     expected = "weak_val.hdf5: lacks 2 of the 3 clips of split 'weak': a.wav, b.wav; it has 5 others: weak_train_0, "
     assert expected in str(faults[0])
 
 
-def test_a_missing_or_damaged_file_is_one_line(tmp_path):
-    weak_files(tmp_path)
+def test_a_missing_or_damaged_file_is_refused(tmp_path):
+    toolkit_files(tmp_path)
     (tmp_path / "devtest.hdf5").unlink()
     with pytest.raises(RecipeError, match=r"devtest.hdf5: no file of the toolkit's embeddings of split 'validation'"):
         source_of(*toolkit_settings(tmp_path)).check()

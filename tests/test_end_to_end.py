@@ -21,7 +21,7 @@ SETTINGS = [*SMALL, *(f"mini.{split}={clips}" for split, clips in SIZES.items())
 
 
 def run_sh(folder: Path, root: Path, *options: str) -> subprocess.CompletedProcess:
-    """./run.sh from another folder, with a relative path to the data."""
+    """Run ./run.sh from another folder, with a relative path to the data."""
     command = [str(PROJECT / "run.sh"), "--tag", TAG, "--exp_dir", "my runs", "--data_root", root.name]
     for setting in SETTINGS:
         command += ["--set", setting]
@@ -42,7 +42,7 @@ def run_dir(finished) -> Path:
     return finished[0] / "my runs" / TAG
 
 
-def test_all_six_stages_run_and_say_so(finished):
+def test_all_six_stages_run_and_report_their_end(finished):
     _, result = finished
     for number, name in enumerate(["prepare", "train", "predict", "score", "compare", "submit"]):
         assert f"== stage {number}: {name} done" in result.stdout
@@ -76,7 +76,7 @@ def test_the_package_holds_the_evaluation_set(finished, run_dir):
         assert sum("predictions_th_" in name for name in content.namelist()) == 50
 
 
-def test_a_second_run_does_nothing_again(finished, run_dir):
+def test_a_second_run_repeats_nothing(finished, run_dir):
     folder, _ = finished
     before = {
         path: path.stat().st_mtime_ns

@@ -1,4 +1,4 @@
-"""The energy of a phase: what is measured and written, what adds up, and what codecarbon is asked for."""
+"""The energy of a phase: what is measured, written and added up, and the arguments that codecarbon gets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recipe_mtlvae.scoring.energy import measured
 from tests.fake_tracker import CONF, CPU, FIGURES, RAM, FakeTracker, read
 
 
-def test_figures_split_mode_and_version_are_written(tracker, energy_file):
+def test_energy_by_component_mode_and_version_are_written(tracker, energy_file):
     with measured(energy_file, "validation", CONF):
         pass
     entry = read(energy_file)["validation"]
@@ -24,7 +24,7 @@ def test_figures_split_mode_and_version_are_written(tracker, energy_file):
     assert 0 <= entry["seconds"] < 5
 
 
-def test_a_cpu_with_a_counter_is_called_measured(tracker, energy_file, monkeypatch):
+def test_a_cpu_with_an_energy_counter_is_reported_as_measured(tracker, energy_file, monkeypatch):
     monkeypatch.setattr(FakeTracker, "hardware", (CPU("intel_rapl"), RAM()))
     with measured(energy_file, "validation", CONF):
         pass
@@ -32,7 +32,7 @@ def test_a_cpu_with_a_counter_is_called_measured(tracker, energy_file, monkeypat
 
 
 class Cuda:
-    """torch.cuda of a process that sees the driver's devices 3 and 1."""
+    """A stand-in for torch.cuda in a process that sees the driver's devices 3 and 1."""
 
     uuids = ("uuid-c", "uuid-a")
 
@@ -58,7 +58,7 @@ def test_the_gpus_that_the_process_sees_are_measured_and_no_others(tracker, ener
     assert FakeTracker.arguments["gpu_ids"] == [3, 1]
 
 
-def test_a_gpu_that_codecarbon_does_not_find_is_said_not_to_be_measured(tracker, energy_file, monkeypatch):
+def test_a_gpu_that_codecarbon_does_not_find_is_reported_as_not_measured(tracker, energy_file, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
     monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=Cuda()))
     with measured(energy_file, "training", CONF):
@@ -75,7 +75,7 @@ def test_the_country_of_the_configuration_reaches_the_offline_tracker(tracker, e
     assert FakeTracker.arguments["save_to_file"] is False
 
 
-def test_phases_stand_side_by_side_and_a_repeated_prediction_replaces(tracker, energy_file):
+def test_phases_are_kept_apart_and_a_repeated_prediction_replaces_its_energy(tracker, energy_file):
     for phase in ("training", "validation", "public", "public"):
         with measured(energy_file, phase, CONF):
             pass
@@ -86,7 +86,7 @@ def test_phases_stand_side_by_side_and_a_repeated_prediction_replaces(tracker, e
     }
 
 
-def test_resumed_training_adds_up(tracker, energy_file):
+def test_the_energies_of_a_resumed_training_are_added_up(tracker, energy_file):
     for _ in range(3):
         with measured(energy_file, "training", CONF):
             pass
@@ -112,7 +112,7 @@ def test_energy_so_far_is_saved_while_the_phase_runs(tracker, energy_file):
 
 
 class Recorded(FakeTracker):
-    """Its figures stand in a row of its CSV too."""
+    """A tracker that also gives its figures as a row of its CSV."""
 
     row: ClassVar[dict] = {"run_id": "one", "energy_consumed": 3.0, "latitude": float("nan")}
 
@@ -120,7 +120,7 @@ class Recorded(FakeTracker):
         self.final_emissions_data = types.SimpleNamespace(**FIGURES, values=self.row)
 
 
-def test_a_resumed_training_keeps_a_record_a_part_and_a_repeated_prediction_only_its_own(tracker, energy_file):
+def test_a_resumed_training_keeps_a_record_per_part_and_a_repeated_prediction_only_one(tracker, energy_file):
     tracker(Recorded)
     for phase in ("training", "validation") * 2:
         with measured(energy_file, phase, CONF):
@@ -132,7 +132,7 @@ def test_a_resumed_training_keeps_a_record_a_part_and_a_repeated_prediction_only
     }
 
 
-def test_codecarbon_itself_is_understood(energy_file, monkeypatch, capfd):
+def test_the_figures_of_codecarbon_itself_are_read(energy_file, monkeypatch, capfd):
     pytest.importorskip("codecarbon")
     monkeypatch.setattr(energy, "node_begun", lambda: 0)
     with measured(energy_file, "training", CONF):

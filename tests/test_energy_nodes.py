@@ -1,4 +1,4 @@
-"""Energy of several processes and nodes: which of them measure, and that nothing is counted twice."""
+"""Energy of several processes and nodes: which processes measure, and that nothing is counted twice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.fake_tracker import CONF, read
         {"SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURM_NODEID": "0"},
     ],
 )
-def test_other_processes_of_a_node_do_not_measure(tracker, energy_file, monkeypatch, variables):
+def test_processes_after_the_first_of_a_node_do_not_measure(tracker, energy_file, monkeypatch, variables):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with measured(energy_file, "training", CONF):
@@ -39,7 +39,7 @@ def test_rank_zero_measures(tracker, energy_file, monkeypatch):
 
 NODES = [
     {"LOCAL_RANK": "0", "NODE_RANK": "1"},  # Lightning's own launcher
-    {"NODE_RANK": "1"},  # its process that starts the others
+    {"NODE_RANK": "1"},  # the launcher's process, which starts the others
     {"RANK": "2", "LOCAL_RANK": "0", "GROUP_RANK": "1"},  # torchrun
     {"SLURM_PROCID": "2", "SLURM_LOCALID": "0", "SLURM_NODEID": "1"},
 ]
@@ -50,7 +50,7 @@ NODES = [
 def test_the_first_process_of_each_node_measures_and_nodes_are_added_up(
     tracker, energy_file, monkeypatch, second, first_ends
 ):
-    """Training goes on once: two parts of 3 kWh on each of two nodes."""
+    """The training is resumed once: there are two parts of 3 kWh on each of two nodes."""
     for _ in range(2):
         for variables in ({}, second) if first_ends == "first" else (second, {}):
             with monkeypatch.context() as node:
@@ -99,7 +99,7 @@ def record(start: float, seconds: float, kwh: float | None, machine: str = "a") 
         ([record(0, 10, 4.0), record(0, 10, None)], None),
     ],
 )
-def test_what_processes_of_one_machine_measured_at_the_same_time_counts_once(records, kwh):
+def test_what_several_processes_of_a_machine_measured_at_the_same_time_counts_once(records, kwh):
     total = joined(records)
     assert total["kwh"] == (None if kwh is None else pytest.approx(kwh))
     assert total["seconds"] == sum(figures["seconds"] for _, figures in records)

@@ -1,4 +1,4 @@
-"""Energy that cannot be measured, kept or read: a warning, never a figure, and the run goes on."""
+"""Energy that cannot be measured, stored or read gives a warning and never a figure, and the run goes on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recipe_mtlvae.scoring.energy import measured
 from tests.fake_tracker import CONF, FakeTracker, read
 
 
-def test_training_resumed_without_a_tracker_is_of_unknown_energy(tracker, energy_file, monkeypatch, capsys):
+def test_training_resumed_without_a_tracker_has_unknown_energy(tracker, energy_file, monkeypatch, capsys):
     with measured(energy_file, "training", CONF):
         pass
     monkeypatch.setitem(sys.modules, "codecarbon", None)
@@ -37,7 +37,7 @@ class NoConstructor(FakeTracker):
 
 
 class HalfAnObject(FakeTracker):
-    def start(self) -> None: ...  # swallowed its exception
+    def start(self) -> None: ...  # as if it had swallowed an exception
 
 
 class NoStop(FakeTracker):
@@ -96,7 +96,7 @@ def test_an_unwritable_file_does_not_end_the_run(tracker, tmp_path, capsys):
         '{"training": {"nodes": {"0": 3}}}',
     ],
 )
-def test_of_a_damaged_energy_file_a_training_that_goes_on_is_unknown(tracker, energy_file, capsys, content):
+def test_after_a_damaged_energy_file_the_energy_of_a_resumed_training_is_unknown(tracker, energy_file, capsys, content):
     energy_file.parent.mkdir()
     energy_file.write_text(content)
     for phase in ("training", "validation"):

@@ -1,4 +1,4 @@
-"""Energy-weighted PSDS: by hand, and only between systems whose energy was measured alike."""
+"""Energy-weighted PSDS: computed by hand, and given only for systems whose energy was measured alike."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_energy_weighted_psds_by_hand(tmp_path: Path) -> None:
     assert energy_weighted(ours, baseline, "training", "psds1") == pytest.approx(expected)
 
 
-def test_where_energy_is_weighed_the_baseline_its_energy_and_the_network_are_named(tmp_path: Path) -> None:
+def test_energy_weighted_psds_names_the_baseline_its_energy_and_the_networks(tmp_path: Path) -> None:
     baseline = measured_run(tmp_path / "b", 2.0)
     shutil.copytree(baseline, baseline / "teacher")
     folders = (
@@ -70,12 +70,12 @@ def test_where_energy_is_weighed_the_baseline_its_energy_and_the_network_are_nam
     ],
     ids=str,
 )
-def test_energy_is_weighed_only_where_it_was_measured_alike(tmp_path: Path, other: dict) -> None:
+def test_psds_is_weighted_only_if_the_energies_were_measured_alike(tmp_path: Path, other: dict) -> None:
     ours, baseline = opened(("ours", measured_run(tmp_path / "a", 0.5)), ("b", measured_run(tmp_path / "b", **other)))
     assert energy_weighted(ours, baseline, "training", "psds1") is None
 
 
-def test_energy_of_a_training_on_two_machines_is_not_weighed(tmp_path: Path) -> None:
+def test_psds_is_not_weighted_by_the_energy_of_a_training_on_two_machines(tmp_path: Path) -> None:
     a, b = (measured_run(tmp_path / name, 1.0, machine="m + n") for name in "ab")
     ours, baseline = opened(("ours", a), ("baseline", b))
     assert energy_weighted(ours, baseline, "training", "psds1") is None

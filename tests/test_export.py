@@ -1,4 +1,4 @@
-"""A network as one file for other runtimes, held against Python."""
+"""A network exported as one file for other runtimes, compared with Python."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ formats = pytest.mark.parametrize("kind", ["torchscript", pytest.param("onnx", m
 
 
 def detector_of(conf: Conf) -> Detector:
-    """A network that was not trained, with weights large enough for scores that differ."""
+    """Return a detector with an untrained network, whose weights are large enough for scores that vary."""
     torch.manual_seed(0)
     net = build_network(conf, len(CLASSES)).eval()
     with torch.no_grad():
@@ -47,7 +47,7 @@ def detector_of(conf: Conf) -> Detector:
 
 
 def run_file(kind: str, file: Path, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The file alone, as another program would."""
+    """Run the exported file without the recipe, as another program would."""
     if kind == "torchscript":
         return tuple(output.detach().numpy() for output in torch.jit.load(str(file))(torch.from_numpy(samples)))
     import onnxruntime
@@ -73,7 +73,7 @@ def test_the_file_agrees_with_python_at_any_length(kind, system, tmp_path):
 
 
 @formats
-def test_silence_gives_numbers(kind, tmp_path):
+def test_silence_gives_finite_scores(kind, tmp_path):
     export.export(detector_of(tiny_conf()), kind, tmp_path / "model")
     scores, weak = run_file(kind, tmp_path / "model", np.zeros(16000, np.float32))
     assert np.isfinite(scores).all() and np.isfinite(weak).all()
@@ -89,7 +89,7 @@ EXPECTED = {
 }
 
 
-def test_torchscript_says_what_its_scores_are_of(tmp_path):
+def test_a_torchscript_file_describes_its_scores(tmp_path):
     export.export(detector_of(tiny_conf()), "torchscript", tmp_path / "model.pt")
     files = {"recipe.json": ""}
     torch.jit.load(str(tmp_path / "model.pt"), _extra_files=files)
@@ -97,7 +97,7 @@ def test_torchscript_says_what_its_scores_are_of(tmp_path):
 
 
 @needs_onnx
-def test_onnx_says_what_its_scores_are_of(tmp_path):
+def test_an_onnx_file_describes_its_scores(tmp_path):
     import onnxruntime
 
     export.export(detector_of(tiny_conf()), "onnx", tmp_path / "model.onnx")
@@ -106,13 +106,13 @@ def test_onnx_says_what_its_scores_are_of(tmp_path):
     assert {key: json.loads(value) for key, value in found.items()} == EXPECTED
 
 
-def test_the_message_tells_size_speed_and_agreement(tmp_path):
+def test_the_message_gives_size_speed_and_agreement(tmp_path):
     text = export.export(detector_of(tiny_conf()), "torchscript", tmp_path / "model.pt")
     size = (tmp_path / "model.pt").stat().st_size / 1e6
     assert f"{size:.1f} MB" in text and "times real time" in text and "of Python on 4 lengths" in text
 
 
-def test_a_file_that_disagrees_is_not_written_and_an_earlier_one_stays(tmp_path, monkeypatch):
+def test_a_file_that_disagrees_is_not_written_and_an_earlier_one_is_kept(tmp_path, monkeypatch):
     (tmp_path / "model.pt").write_text("earlier")
     right = export._load_torchscript
     monkeypatch.setattr(export, "_load_torchscript", lambda file: lambda x: [y + 2e-4 for y in right(file)(x)])
@@ -133,7 +133,7 @@ def test_a_folder_as_the_file_is_refused(tmp_path):
         main(["--checkpoint", "none.ckpt", "--format", "torchscript", "--out", str(tmp_path)])
 
 
-def test_the_dft_in_real_numbers_is_the_log_mel():
+def test_the_log_mel_in_real_numbers_equals_that_by_the_fft():
     conf = tiny_conf().features
     waveform = torch.from_numpy(np.random.default_rng(0).normal(0.0, 0.1, (2, 20_000)).astype(np.float32))
     difference = RealLogMel(conf)(waveform) - LogMel(conf)(waveform)

@@ -1,4 +1,4 @@
-"""The page's first lines and where a system fails, counted by hand."""
+"""The headline of the report page, and where a system fails, counted by hand."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ def by_class(**figures: float | None) -> dict[str, dict[str, float | None]]:
 
 
 def output_of(truth: dict[str, list[Event]], detected: dict[str, list[int]]):
-    """4-s clips in steps of 1 s; detected: the column of the class that fires in each second, -1 for none."""
+    """Return the output for clips of 4 s in steps of 1 s.
+
+    `detected` has the column of the detected class in each second, or -1 for none.
+    """
     scores = {
         clip: ClipScores(np.arange(5.0), np.array([[column == i for i in range(2)] for column in columns]) * 1.0)
         for clip, columns in detected.items()
@@ -58,7 +61,7 @@ def test_worst_class_is_first_and_one_without_truth_is_last() -> None:
     assert [row.name for row in group.rows] == ["Worse", "Bad", "Good", "Absent"]
 
 
-def test_clips_that_are_most_wrong_are_told_with_what_was_true_and_what_fired() -> None:
+def test_the_worst_clips_are_shown_with_their_true_and_detected_events() -> None:
     truth = {"right": [Event(0.0, 4.0, "Dog")], "wrong": [Event(1.0, 2.0, "Cat")], "silent": []}
     output = output_of(truth, {"right": [1, 1, 1, 1], "wrong": [1, 1, -1, 1], "silent": [-1] * 4})
     (found,) = failures.failures([system("x", by_class(Cat=0.0, Dog=0.5), output)], "validation")

@@ -20,12 +20,12 @@ CONF: FeatureConf = load_conf().features
 
 
 def hertz_to_mel(hertz: np.ndarray | float) -> np.ndarray | float:
-    """HTK's scale."""
+    """Convert to mel, on HTK's scale."""
     return 2595.0 * np.log10(1.0 + np.asarray(hertz) / 700.0)
 
 
 def triangles() -> np.ndarray:
-    """Triangles of height 1 between points that are equally far apart in mel: (mels, 1025)."""
+    """Return triangles of height 1 between points at equal distances in mel: (mels, 1025)."""
     points = 700.0 * (10.0 ** (np.linspace(hertz_to_mel(0.0), hertz_to_mel(8000.0), 130) / 2595.0) - 1.0)
     bins = np.arange(1025) * 16000 / 2048
     rising = (bins - points[:-2, None]) / (points[1:-1] - points[:-2])[:, None]
@@ -34,7 +34,7 @@ def triangles() -> np.ndarray:
 
 
 def reference_frame(samples: np.ndarray, frame: int) -> np.ndarray:
-    """One frame (mels,) in dB by a plain DFT: symmetric Hamming window, centred, ends mirrored."""
+    """Return one frame (mels,) in dB by a plain DFT: symmetric Hamming window, centred, ends mirrored."""
     mirrored = np.concatenate([samples[1024:0:-1], samples, samples[-2:-1026:-1]])
     window = 0.54 - 0.46 * np.cos(2 * np.pi * np.arange(2048) / 2047)
     piece = mirrored[256 * frame : 256 * frame + 2048] * window
@@ -70,7 +70,7 @@ def test_the_store_expects_the_frames_that_are_computed(seconds):
     assert LogMel(CONF)(waveform).shape[1:] == source.shape
 
 
-def test_silence_is_the_lowest_level():
+def test_silence_has_the_lowest_level():
     assert (LogMel(CONF)(torch.zeros(1, 16000)) == -50.0).all()
 
 
@@ -78,7 +78,7 @@ def test_levels_above_the_highest_are_clamped():
     assert LogMel(CONF)(1e6 * torch.ones(1, 16000)).max() == 80.0
 
 
-def test_clips_of_a_batch_do_not_touch_each_other(recording):
+def test_clips_of_a_batch_do_not_affect_each_other(recording):
     batch = torch.tensor(recording, dtype=torch.float32).reshape(10, 16000)
     together = LogMel(CONF)(batch)
     torch.testing.assert_close(LogMel(CONF)(batch[3:4])[0], together[3])
@@ -97,13 +97,13 @@ def test_other_shapes_are_refused(shape, words):
         ((0.0, 1.0), [[[0.0, 0.5], [0.75, 1.0]], [[0.0, 0.25], [0.5, 1.0]]]),
     ],
 )
-def test_scaling_takes_each_clip_to_the_whole_range(scale_range, expected):
+def test_scaling_maps_each_clip_to_the_whole_range(scale_range, expected):
     log_mel = torch.tensor([[[-50.0, 0.0], [25.0, 50.0]], [[10.0, 20.0], [30.0, 50.0]]])
     torch.testing.assert_close(scale(log_mel, scale_range), torch.tensor(expected))
 
 
 def test_both_ranges_are_the_toolkits_formulas_to_the_last_bit():
-    """Of its commits 63d8b3b and 471c35a, written out."""
+    """The formulas of the toolkit's commits 63d8b3b and 471c35a, written out."""
     log_mel = torch.rand(3, 128, 626, generator=torch.Generator().manual_seed(0)) * 130 - 50
     for clip, older, newer in zip(log_mel, scale(log_mel, (0.0, 1.0)), scale(log_mel, (-1.0, 1.0)), strict=True):
         share = (clip - clip.min()) / (clip.max() - clip.min() + 1e-8)

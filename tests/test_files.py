@@ -1,4 +1,4 @@
-"""Files that appear whole: their modes, their names in errors, and what is no file."""
+"""Files that are written whole or not at all: their modes, their names in errors, and paths that are no plain files."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ def test_an_error_about_another_file_keeps_its_name(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["folder", "device or pipe"])
-def test_what_is_no_file_is_not_replaced(tmp_path, kind):
+def test_a_folder_a_pipe_and_a_device_are_not_replaced(tmp_path, kind):
     place = tmp_path / "x"
     place.mkdir() if kind == "folder" else os.mkfifo(place)
     for path in (place, tmp_path / "link"):
@@ -54,20 +54,20 @@ def test_a_link_stays_and_its_target_is_written(tmp_path):
     assert (tmp_path / "target").read_text() == "x"
 
 
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
     os.mkfifo(tmp_path / "x")
     with pytest.raises(RecipeError, match="x: is a pipe"):
         refuse_pipe(tmp_path / "x")
     refuse_pipe(tmp_path / "missing")
 
 
-def test_a_missing_file_has_a_stamp_of_its_own(tmp_path):
+def test_a_missing_file_has_its_own_stamp(tmp_path):
     (tmp_path / "x").write_text("abc")
     assert file_stamp(tmp_path / "x") == (3, (tmp_path / "x").stat().st_mtime_ns)
     assert file_stamp(tmp_path / "y") == (-1, -1)
 
 
-def test_what_a_terminal_would_act_on_is_escaped(capsys):
+def test_characters_that_a_terminal_would_act_on_are_escaped(capsys):
     assert printable("a\x1b[31m\n\u202e\udcff") == "a\\x1b[31m\\n\\u202e\\udcff"
     assert printable("Hund, 犬, 10\u00a0s") == "Hund, 犬, 10\u00a0s"
 
@@ -78,7 +78,7 @@ def test_what_a_terminal_would_act_on_is_escaped(capsys):
     assert capsys.readouterr().err == "error: a\\nb: label \\x1b]0;x\\x07\n"
 
 
-def test_full_standard_output_is_one_line():
+def test_a_full_standard_output_is_reported_in_one_line():
     code = "import sys; from recipe_mtlvae.errors import exit_code_of; sys.exit(exit_code_of(lambda: print(1)))"
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)

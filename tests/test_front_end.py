@@ -30,7 +30,7 @@ def test_ten_seconds_give_the_baselines_156_steps_of_4_bands_and_128_channels():
         (False, 25 * 16 + 9 * (16 * 32 + 32 * 64 + 64 * 96 + 96 * 128)),
     ],
 )
-def test_weights_are_those_of_the_convolutions_and_two_a_channel_of_the_batch_norms(separable, weights):
+def test_weights_are_those_of_the_convolutions_and_two_per_channel_of_the_batch_norms(separable, weights):
     assert sum(weight.numel() for weight in front_end(separable).parameters()) == weights + 2 * sum(WIDTHS)
 
 
@@ -47,7 +47,7 @@ def test_a_click_moves_with_its_step(separable):
     moved = change.abs().sum(1)
     assert moved.argmax() in (24, 25, 26)  # frames 100 to 103 are step 25
     reach = moved.nonzero().flatten()
-    assert reach.min() >= 21 and reach.max() <= 29  # four steps to either side at most
+    assert reach.min() >= 21 and reach.max() <= 29  # at most four steps on either side
 
 
 def test_frames_beyond_the_last_whole_step_change_nothing():
@@ -55,6 +55,6 @@ def test_frames_beyond_the_last_whole_step_change_nothing():
     assert torch.equal(net(features), net(features[..., :40]))
 
 
-def test_steps_that_are_no_power_of_two_of_frames_are_refused():
+def test_frames_per_step_must_be_a_power_of_two():
     with pytest.raises(ValueError, match=r"frames_per_step: expected a power of two, at most 2\^5"):
         front_end(frames_per_step=6)

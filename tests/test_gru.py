@@ -19,7 +19,7 @@ def pair(width: int = 12, hidden: int = 8, layers: int = 2) -> tuple[Bidirection
 
 
 def gradients(net: nn.Module, steps: Tensor) -> dict[str, Tensor]:
-    """Of each weight, and of the input, for one fixed weighting of the outputs."""
+    """Return the gradients of each weight and of the input, for one fixed weighting of the outputs."""
     steps = steps.clone().requires_grad_()
     output = net(steps)
     output = output if isinstance(output, Tensor) else output[0]
@@ -49,7 +49,7 @@ def test_gradients_are_those_of_torchs_gru(batch: int, steps: int) -> None:
 
 def test_gradients_are_those_of_finite_differences() -> None:
     torch.manual_seed(0)
-    shapes = [(6, 3)] * 2 + [(6, 2)] * 2 + [(6,)] * 4  # two cells of three inputs
+    shapes = [(6, 3)] * 2 + [(6, 2)] * 2 + [(6,)] * 4  # two directions, two units, three inputs
     weights = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
     steps = torch.randn(gru.BLOCK + 2, 2, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(gru._Layer.apply, (steps, *weights))

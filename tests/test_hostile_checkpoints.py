@@ -1,4 +1,4 @@
-"""Checkpoints from others: whatever they hold, opening one is a line, soon, and never builds what they ask for."""
+"""Checkpoints from others: whatever a bad one holds, opening it soon fails with one line and builds nothing huge."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHARED = "not a checkpoint of this recipe"
 
 
 def opened(path: Path, content: Any) -> str:
-    """What is said of it, in one line."""
+    """Save `content`, assert that loading it fails with one short fault, and return the fault."""
     torch.save(content, path)
     with pytest.raises(RecipeError) as error:
         load_checkpoint(path)
@@ -49,12 +49,12 @@ def content(tmp_path_factory) -> dict[str, Any]:
         ("recipe", {"format": 1, "conf": {}, "classes": 3}),
     ],
 )
-def test_an_entry_of_another_kind_is_one_line(content, tmp_path, key, value):
+def test_an_entry_of_another_type_is_refused_in_one_line(content, tmp_path, key, value):
     assert "checkpoint" in opened(tmp_path / "x.ckpt", {**content, key: value})
 
 
 @pytest.mark.parametrize("value", [[1.0], 3, "text", None, torch.zeros(2, 2), torch.tensor(float("nan"))])
-def test_a_weight_of_another_kind_is_one_line(content, tmp_path, value):
+def test_a_weight_of_another_type_shape_or_value_is_refused_in_one_line(content, tmp_path, value):
     name = next(iter(content["state_dict"]))
     weights = {**content["state_dict"], name: value}
     assert "do not fit" in opened(tmp_path / "x.ckpt", {**content, "state_dict": weights})
@@ -78,7 +78,7 @@ def test_a_weight_of_another_kind_is_one_line(content, tmp_path, value):
         ("median_reference", {"psds": [7, 4], "events": [7, 7], "thresholds": [0.5, 0.5]}),
     ],
 )
-def test_a_decoding_out_of_range_is_one_line(content, tmp_path, field, values):
+def test_a_decoding_out_of_range_is_refused_in_one_line(content, tmp_path, field, values):
     recipe = {**content["recipe"], "decoding": {"net": {**FINE, field: values}}}
     assert SHARED in opened(tmp_path / "x.ckpt", {**content, "recipe": recipe})
 
@@ -102,7 +102,7 @@ def test_a_huge_size_is_refused_before_anything_is_built(content, tmp_path, sect
 
 
 @pytest.mark.parametrize("value", [{"recipe": {"format": 9}}, {"state_dict": {}}, [1], {"recipe": []}])
-def test_writing_into_a_file_that_is_no_checkpoint_is_refused_and_leaves_it(tmp_path, value):
+def test_writing_into_a_file_that_is_no_checkpoint_is_refused_and_leaves_it_unchanged(tmp_path, value):
     path = tmp_path / "x.ckpt"
     torch.save(value, path)
     before = path.read_bytes()
@@ -131,7 +131,7 @@ def official(changes: dict[Any, Any]) -> dict[Any, Any]:
         official({"sed_student.new": torch.zeros(1)}),
     ],
 )
-def test_a_hostile_official_checkpoint_is_one_line(tmp_path, state):
+def test_a_hostile_official_checkpoint_is_refused_in_one_line(tmp_path, state):
     torch.save({"state_dict": state}, tmp_path / "x.ckpt")
     with pytest.raises(RecipeError) as error:
         load_official(tmp_path / "x.ckpt")

@@ -11,7 +11,7 @@ from recipe_mtlvae.errors import RecipeError
 
 
 def bomb(levels: int = 9) -> str:
-    """YAML of some 300 bytes that stands for 9 ** levels values."""
+    """Return YAML of about 300 bytes that stands for 9 ** levels values."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, levels)]
     return "\n".join(lines)
@@ -37,7 +37,7 @@ def test_a_setting_of_aliases_is_refused():
         load_conf(settings=["data.classes={" + bomb().replace("\n", ", ") + "}"])
 
 
-def test_a_dict_that_holds_itself_over_and_over_is_refused():
+def test_a_dict_whose_shared_lists_stand_for_too_many_values_is_refused():
     content: list = ["x"]
     for _ in range(40):
         content = [content, content]

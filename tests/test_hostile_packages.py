@@ -1,4 +1,4 @@
-"""Packages that mean harm or are damaged: a fault each, nothing outside is touched, nothing grows."""
+"""Malicious and damaged packages: each is a fault, nothing outside the package is touched, and memory stays small."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_zip_bomb_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert any("bytes, at most 10000 are read" in line for line in found)
 
 
-def test_a_zip_that_lies_about_a_size_is_a_fault(tmp_path: Path) -> None:
+def test_a_zip_with_a_wrong_size_is_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "package.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in good().items():
@@ -74,7 +74,7 @@ def test_a_file_twice_in_a_zip_is_a_fault(tmp_path: Path) -> None:
     assert ["more than once" in str(fault) for fault in check_package(path, read_profile()).faults] == [True]
 
 
-def test_text_that_is_not_utf8_or_endless_is_a_fault(tmp_path: Path) -> None:
+def test_text_that_is_not_utf8_or_has_an_endless_line_is_a_fault(tmp_path: Path) -> None:
     assert "output.tsv:1: expected UTF-8" in faults(tmp_path, {**good(), OUTPUT: b"\xff\xfe"})[0]
     assert "output.tsv:1: a line of over" in faults(tmp_path, {**good(), OUTPUT: "x" * 100_000})[0]
 
@@ -112,7 +112,7 @@ def test_thirty_thousand_events_of_one_clip_are_compared_in_seconds(tmp_path: Pa
     assert len(found) == 21 and "not nested: and 29980 more rows" in found[-1]
 
 
-def test_what_is_no_package_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_invalid_package_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_text("not a zip")
     with pytest.raises(RecipeError, match=r"a\.zip: expected a zip file or a folder"):
         check_package(tmp_path / "a.zip", read_profile())

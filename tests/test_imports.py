@@ -1,4 +1,4 @@
-"""What is imported for what: the start of a command and of the library stays short."""
+"""Heavy packages are imported only where they are needed, so that commands and the library start quickly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEAVY = {
 
 
 def imported_by(code: str) -> set[str]:
-    """Those of HEAVY that a fresh Python has imported after `code`."""
+    """Return those of HEAVY that a fresh Python has imported after `code`."""
     code += f"; import sys; print(*({HEAVY!r} & sys.modules.keys()), file=sys.stderr)"
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split())
 
@@ -47,7 +47,7 @@ def test_the_detector_needs_neither_the_trainer_nor_the_metric_packages():
         ["detect", "--stream", "-", "--help"],
     ],
 )
-def test_a_command_s_help_waits_for_nothing_heavy(argv):
+def test_the_help_of_a_command_imports_at_most_numpy_scipy_and_pydantic(argv):
     code = f"import sys, contextlib\nfrom recipe_mtlvae.__main__ import main\nsys.argv[1:] = {argv!r}\n"
     code += "with contextlib.suppress(SystemExit): main()\nNone"
     assert imported_by(code) <= {"numpy", "scipy", "pydantic"}

@@ -1,4 +1,4 @@
-"""Another input than log-mel, at another rate and width: one file, a line in the registry, its name at the network."""
+"""A new input with its own rate and width needs one file, one line in the registry and its name in the network."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from recipe_mtlvae.nets.vae import MTLVAE, VAEOutput
 from tests.tiny import AUDIO, RATE, make_tiny_corpus, tiny_conf
 
 CONF = tiny_conf("train.max_epochs=1", "train.epoch_steps=1", "vae.hidden=8", "vae.latent=4")
-FRAMES = 4  # to an output step
+FRAMES = 4  # per output step
 
 
 class WithEnergy(MTLVAE):
-    """Adds a step's energy to its log-mel frames."""
+    """A network that adds the energy of each step to its log-mel frames."""
 
     def forward(self, log_mel: Tensor, energy: Tensor, rows: dict[str, slice] | None = None) -> VAEOutput:
         return super().forward(louder(log_mel, energy), rows)
@@ -59,7 +59,7 @@ def root(tmp_path: Path) -> Path:
     return make_tiny_corpus(tmp_path / "corpus", CONF)
 
 
-def test_each_input_has_a_store_of_its_own(root):
+def test_each_input_has_its_own_store(root):
     split = open_split(Corpus(CONF, root), "validation")
     assert [store.shape for store in split.stores.values()] == [(128, 126), (1, 7)]
     assert len({store.folder.parent for store in split.stores.values()}) == 2
@@ -68,7 +68,7 @@ def test_each_input_has_a_store_of_its_own(root):
     np.testing.assert_allclose(split.stores["energy"].read([1])[0, 0, :6], expected, rtol=1e-3)
 
 
-def test_a_system_that_takes_it_trains_detects_and_is_exported(root, tmp_path):
+def test_a_system_with_the_new_input_trains_detects_and_is_exported(root, tmp_path):
     train(Stage(1, CONF, root, tmp_path / "run"))
     detector = Detector.load(tmp_path / "run" / "best.ckpt", device="cpu")
     clip = root / AUDIO / "validation_1.wav"
@@ -78,7 +78,7 @@ def test_a_system_that_takes_it_trains_detects_and_is_exported(root, tmp_path):
     expected = detector.net.predict(**inputs).strong[0].numpy()
     np.testing.assert_array_equal(detector.detect(clip).scores, expected)
     with_others = detector.net.predict(inputs["log_mel"], 0.0 * inputs["energy"]).strong[0].numpy()
-    assert not np.allclose(expected, with_others)  # it is in the scores
+    assert not np.allclose(expected, with_others)  # the energy changes the scores
     assert np.isfinite(detector.detect(np.tile(waveform[0].numpy(), 4), RATE).scores).all()
     assert "within" in export.export(detector, "torchscript", tmp_path / "model.pt")
     live = LiveDetector(detector, RATE, 0.5)
@@ -87,7 +87,7 @@ def test_a_system_that_takes_it_trains_detects_and_is_exported(root, tmp_path):
 
 
 def test_a_window_of_a_long_recording_begins_between_the_steps_of_a_slower_input(tmp_path):
-    """Energy that grows by 0.01 every 320 ms, linear in between: a window holds it at its own 64-ms steps."""
+    """The energy grows by 0.01 every 320 ms, linearly in between; a window has its value at its own steps of 64 ms."""
     levels = np.sqrt(0.01 * np.arange(20)).astype(np.float32).repeat(5120)
     windows = {window.first_step: window.values["energy"][0] for window in cut_windows([levels], Transforms(CONF), 31)}
     firsts = sorted(windows)
@@ -97,7 +97,7 @@ def test_a_window_of_a_long_recording_begins_between_the_steps_of_a_slower_input
         assert windows[first].tolist()[2:-2] == pytest.approx(expected[2:-2], abs=1e-6)
 
 
-def test_an_augmentation_turns_all_inputs_alike(root):
+def test_shift_rotates_all_inputs_alike(root):
     from recipe_mtlvae.inputs.augment import augment
     from recipe_mtlvae.inputs.batches import MultiTaskData, TaskData
     from recipe_mtlvae.labels import Grid

@@ -1,4 +1,4 @@
-"""What `detect` writes, opened by the programs that users open it with."""
+"""The files that `detect` writes, opened by the programs that users open them with."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_crowsetta_opens_raven_tables_and_audacity_labels(out):
         assert [(segment.onset_s, segment.offset_s, segment.label) for segment in segments] == SEGMENTS
 
 
-def test_programs_refuse_label_files_without_labels_so_there_are_none(out):
+def test_a_recording_without_events_has_no_label_files_as_programs_refuse_empty_ones(out):
     assert [file.name for file in (out / "raven").iterdir()] == ["a.Table.1.selections.txt"]
     assert [file.name for file in (out / "audacity").iterdir()] == ["a.txt"]
     scores = np.zeros((62, 2), np.float32)

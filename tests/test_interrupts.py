@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP at any moment, closed standard streams, foreign modules in the caller's folder."""
+"""Ctrl-C, SIGTERM and SIGHUP at any moment, closed standard streams, and modules in the caller's folder."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ DETECT = (sys.executable, "-m", "recipe_mtlvae", "detect", "--checkpoint", "none
 
 
 def sends(number: int) -> None:
-    """What a command does that gets a signal while it works."""
+    """Act as a command that gets a signal while it works."""
     os.kill(os.getpid(), number)
     pytest.fail("went on")
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_at_work_is_one_line_and_exit_code_1(number, capfd):
+def test_a_signal_gives_one_line_and_exit_code_1(number, capfd):
     assert exit_code_of(lambda: sends(number)) == 1
     assert capfd.readouterr().err == LINE
 
 
-def test_handlers_are_as_before_afterwards():
+def test_signal_handlers_are_restored():
     before = [signal.getsignal(number) for number in SIGNALS]
     exit_code_of(lambda: None)
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
-def test_an_error_that_an_interrupt_made_is_not_told(capfd):
+def test_an_error_that_an_interrupt_caused_is_not_reported(capfd):
     def main() -> None:
         try:
             sends(signal.SIGTERM)
-        except KeyboardInterrupt:  # C code does so with an import that is interrupted
+        except KeyboardInterrupt:  # as C code does when its import is interrupted
             raise ImportError("numpy failed to import") from None
 
     assert exit_code_of(main) == 1
     assert capfd.readouterr().err == LINE
 
 
-def test_of_several_processes_the_first_one_says_it(monkeypatch):
+def test_of_several_processes_only_the_first_reports_an_interrupt(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     with child(sys.executable, "-c", "from tests.test_interrupts import *\nexit_code_of(lambda: sends(15))") as process:
         assert process.communicate(timeout=LIMIT) == ("", "")
@@ -56,7 +56,7 @@ def test_of_several_processes_the_first_one_says_it(monkeypatch):
 
 
 def test_a_second_signal_within_a_second_changes_nothing(capfd):
-    """Ctrl-C in a terminal comes to run.sh, which hands it on, and to the stage."""
+    """Ctrl-C in a terminal reaches the stage twice: directly and through run.sh."""
     saved = []
 
     def main() -> None:
@@ -74,7 +74,7 @@ def test_a_second_signal_within_a_second_changes_nothing(capfd):
     ("module", "error"),
     [("torch", "MemoryError()"), ("torch", "ImportError('libtorch.so: failed to map segment from shared object')")],
 )
-def test_too_little_memory_for_an_import_is_one_line(tmp_path, module, error):
+def test_too_little_memory_for_an_import_is_reported_in_one_line(tmp_path, module, error):
     (tmp_path / f"{module}.py").write_text(f"raise {error}\n")
     environment = python(PYTHONPATH=f"{tmp_path}:{PROJECT}")
     for command in ((*DETECT, "a.wav"), (sys.executable, "-m", "local.train")):
@@ -84,7 +84,7 @@ def test_too_little_memory_for_an_import_is_one_line(tmp_path, module, error):
         assert done.stderr.startswith("error: too little memory") and done.stderr.count("\n") == 1
 
 
-def test_too_little_memory_at_work_is_one_line(capfd):
+def test_too_little_memory_at_work_is_reported_in_one_line(capfd):
     def main() -> None:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
@@ -92,7 +92,7 @@ def test_too_little_memory_at_work_is_one_line(capfd):
     assert capfd.readouterr().err.startswith("error: too little memory (")
 
 
-def test_output_that_cannot_be_written_is_one_line():
+def test_output_that_cannot_be_written_is_reported_in_one_line():
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "recipe_mtlvae", "--help"],
@@ -106,7 +106,7 @@ def test_output_that_cannot_be_written_is_one_line():
 
 @pytest.fixture
 def slow_import(tmp_path: Path) -> dict[str, str]:
-    """Variables for a Python in which torch takes for ever to import; tmp_path/importing is there once it begins."""
+    """Variables for a Python in which importing torch takes very long; tmp_path/importing exists once it has begun."""
     text = f"import time\nopen({str(tmp_path / 'importing')!r}, 'w').close()\ntime.sleep({LIMIT})\n"
     (tmp_path / "slow").mkdir()
     (tmp_path / "slow" / "torch.py").write_text(text)
@@ -119,7 +119,7 @@ def slow_import(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     "command", [(*DETECT, "a.wav"), (sys.executable, "-m", "local.train")], ids=("detect", "stage")
 )
-def test_a_signal_while_packages_import_is_one_line(tmp_path, slow_import, command, number):
+def test_a_signal_during_imports_gives_one_line(tmp_path, slow_import, command, number):
     with child(*command, cwd=tmp_path, env=slow_import) as process:
         wait_for((tmp_path / "importing").exists, process)
         process.send_signal(number)
@@ -127,8 +127,8 @@ def test_a_signal_while_packages_import_is_one_line(tmp_path, slow_import, comma
     assert process.returncode == 1
 
 
-def test_a_signal_that_is_ignored_from_the_start_stays_so(tmp_path, slow_import):
-    """`nohup python -m recipe_mtlvae ...` goes on when the terminal closes."""
+def test_a_signal_that_is_ignored_from_the_start_stays_ignored(tmp_path, slow_import):
+    """`nohup python -m recipe_mtlvae ...` keeps running when the terminal closes."""
     command = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh", *DETECT, "a.wav")
     with child(*command, cwd=tmp_path, env=slow_import) as process:
         wait_for((tmp_path / "importing").exists, process)
@@ -146,7 +146,7 @@ def test_a_signal_that_is_ignored_from_the_start_stays_so(tmp_path, slow_import)
         ("--help", ">&-"),
     ],
 )
-def test_closed_streams_make_no_traceback(tmp_path, arguments, closed):
+def test_closed_streams_cause_no_traceback(tmp_path, arguments, closed):
     checkpoint = save_tiny_checkpoint(tmp_path / "best.ckpt")
     line = f"{sys.executable} -m recipe_mtlvae {arguments.format(checkpoint)} {closed}"
     with child("sh", "-c", line, cwd=tmp_path, env=python()) as process:
@@ -154,7 +154,7 @@ def test_closed_streams_make_no_traceback(tmp_path, arguments, closed):
     assert out == "" and "Traceback" not in err and len(err.splitlines()) <= 2
 
 
-def test_a_module_of_the_callers_folder_is_not_run(tmp_path):
+def test_a_module_in_the_callers_folder_is_not_imported(tmp_path):
     for name in ("numpy", "torch", "signal", "yaml"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('run')\n")
     done = subprocess.run(
@@ -171,7 +171,7 @@ for ((i = 0; i < 1200; i++)); do sleep 0.1; done
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_run_sh_hands_a_signal_on_and_waits_for_the_stage(tmp_path, number):
+def test_run_sh_passes_a_signal_on_and_waits_for_the_stage(tmp_path, number):
     (tmp_path / "local").mkdir()
     for name in ("run.sh", "local/parse_options.sh", "local/run_child.sh"):
         (tmp_path / name).write_bytes((PROJECT / name).read_bytes())
@@ -198,7 +198,7 @@ train: {batch_size: 8, epoch_steps: null, accelerator: cpu, devices: 2, strategy
 
 @pytest.mark.slow
 @pytest.mark.parametrize("to_all", [False, True])
-def test_two_processes_in_an_epoch_end_in_one_line(tmp_path, to_all):
+def test_a_signal_to_a_training_in_two_processes_gives_one_line(tmp_path, to_all):
     corpus = make_tiny_corpus(tmp_path / "corpus", tiny_conf())
     (tmp_path / "tiny.yaml").write_text(TINY)
     command = [sys.executable, "-m", "local.train", "--data", tmp_path / "tiny.yaml", "--data_root", corpus]
@@ -213,7 +213,7 @@ def test_two_processes_in_an_epoch_end_in_one_line(tmp_path, to_all):
     assert [line for line in err.splitlines() if "features:" not in line] == [LINE.strip()]
 
 
-def test_bad_input_is_told_as_ever(capsys):
+def test_an_error_about_bad_input_is_reported_as_usual(capsys):
     def main() -> None:
         raise fail("wrong")
 

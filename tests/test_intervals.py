@@ -1,4 +1,4 @@
-"""The bootstrap over clips: against doubled clips, and against the truth of simulated data."""
+"""The bootstrap over clips, compared with scoring the drawn clips and with the truth of simulated data."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_draws_are_multinomial_and_seeded() -> None:
     weights = draw(30, samples=2000, seed=0)
     assert (weights.sum(axis=1) == 30).all()
     assert weights.mean() == 1.0
-    assert weights.var() == pytest.approx(1 - 1 / 30, rel=0.05)  # that of a multinomial's cell
+    assert weights.var() == pytest.approx(1 - 1 / 30, rel=0.05)  # the variance of a multinomial's cell
     assert (weights == draw(30, samples=2000, seed=0)).all()
 
 
@@ -87,7 +87,7 @@ def test_f1_by_hand() -> None:
 
 
 def _simulate_counts(rng: np.random.Generator, clips: int, skill: float, difficulty: np.ndarray) -> tuple:
-    """Of each clip and class: found, false and true events; `difficulty` (clips, 1) is common to its events."""
+    """Return found, false and true events of each clip and class; all events of a clip share its `difficulty`."""
     shape = (clips, 4)
     references = rng.poisson([1.5, 1.0, 0.7, 0.4], size=shape)
     tps = rng.binomial(references, np.clip(skill - difficulty, 0.02, 0.98))
@@ -109,7 +109,8 @@ def test_interval_covers_the_truth_as_often_as_it_says() -> None:
         weights = draw(150, samples=300, seed=repetition)
         found = interval(macro(f1(*(weights @ count for count in counts))))
         covered += found.low <= truth <= found.high
-    assert 0.91 <= covered / 200 <= 0.98  # 0.95 less what a percentile interval lacks at 150 clips; error of 200: 0.015
+    # A percentile interval over 150 clips covers slightly less than 0.95; the standard error of the share is 0.015
+    assert 0.91 <= covered / 200 <= 0.98
 
 
 def test_paired_interval_covers_the_difference_and_is_narrower_than_unpaired() -> None:
@@ -137,4 +138,4 @@ def test_interval_of_every_figure_covers_the_truth() -> None:
         for name in covered:
             found = interval(samples.macro[name])
             covered[name] += found.low <= truth[name] <= found.high
-    assert all(times / 40 >= 0.85 for times in covered.values()), covered  # error of 40: 0.034
+    assert all(times / 40 >= 0.85 for times in covered.values()), covered  # standard error: 0.034

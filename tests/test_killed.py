@@ -1,4 +1,4 @@
-"""kill -9 in the middle of feature extraction, at any moment: nothing is lost, nothing is half."""
+"""kill -9 at any moment of feature extraction: nothing is lost, and nothing is left half-written."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def audio(tmp_path_factory) -> Path:
-    """400 clips: 100 parts."""
+    """400 clips, which make 100 parts."""
     folder = tmp_path_factory.mktemp("audio")
     for number in range(400):
         soundfile.write(folder / f"{number:03d}.wav", np.random.default_rng(number).uniform(-0.1, 0.1, 4000), 16000)
@@ -67,7 +67,7 @@ def undisturbed(audio, tmp_path_factory) -> dict[str, bytes]:
 
 
 def kill_after(process: subprocess.Popen[str], store: Path, written: int, seconds: float) -> None:
-    """kill -9 some time after a number of parts were there, unless it has ended before."""
+    """Kill the process with SIGKILL `seconds` after `written` parts exist, unless it has ended before."""
     assert process.stdout.readline() == "begun\n"
     deadline = time.monotonic() + 120
     while len(list(store.glob("part-*.npy"))) < written and process.poll() is None:
@@ -79,7 +79,7 @@ def kill_after(process: subprocess.Popen[str], store: Path, written: int, second
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_it_ends_in_the_same_bytes(audio, undisturbed, tmp_path):
+def test_extraction_killed_at_random_moments_ends_in_the_same_bytes(audio, undisturbed, tmp_path):
     chance = random.Random(1)
     for moment in range(MOMENTS):
         process = start(audio, tmp_path / "store")
@@ -89,7 +89,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(audio, undisturbed, 
 
 
 @pytest.mark.slow
-def test_of_three_shares_side_by_side_a_killed_one_alone_is_done_again(audio, undisturbed, tmp_path):
+def test_of_three_parallel_shares_only_the_killed_one_is_repeated(audio, undisturbed, tmp_path):
     store = tmp_path / "store"
     first, second, third = (start(audio, store, f"{index}/3") for index in range(3))
     kill_after(second, store, 10, 0.0)

@@ -1,4 +1,4 @@
-"""The output grid at its edges."""
+"""The output grid: its steps, how times are rounded to them, and targets."""
 
 import numpy as np
 import pytest
@@ -27,14 +27,14 @@ def test_a_tenth_of_a_second_still_has_a_step():
     ("onset", "offset", "steps"),
     [
         (0.0, 0.064, [0]),
-        (0.0, 0.065, [0, 1]),  # the offset is ceiled
-        (0.063, 0.128, [0, 1]),  # the onset is floored
+        (0.0, 0.065, [0, 1]),  # the offset is rounded up
+        (0.063, 0.128, [0, 1]),  # the onset is rounded down
         (0.064, 0.128, [1]),
         (0.3, 99.0, [4]),  # beyond the clip's end: cut
-        (0.1, 0.101, [1]),  # shorter than a step: still seen
+        (0.1, 0.101, [1]),  # shorter than a step: one step is active
     ],
 )
-def test_onsets_are_floored_and_offsets_ceiled(onset, offset, steps):
+def test_onsets_are_rounded_down_and_offsets_up(onset, offset, steps):
     assert active(onset, offset) == steps
 
 
@@ -47,5 +47,5 @@ def test_edges_are_one_more_than_steps():
     np.testing.assert_allclose(GRID.edges(), [0, 0.064, 0.128, 0.192, 0.256, 0.32])
 
 
-def test_weak_targets_are_many_hot():
+def test_weak_targets_are_multi_hot():
     assert encode_weak({"c", "a"}, ["a", "b", "c"]).tolist() == [1.0, 0.0, 1.0]

@@ -1,4 +1,4 @@
-"""What prediction keeps of the latent space for the report page."""
+"""What prediction stores of the latent space for the report page."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_each_point_is_mu_at_a_step_of_its_class(split_and_grid):
     assert latents.label.tolist() == ["Beep"] * 10 + ["Hum"] * 10 + ["Beep"] * 10 + ["Hum"] * 10
 
 
-def test_the_traversal_is_a_spectrum_a_position(split_and_grid):
+def test_the_traversal_has_one_spectrum_per_position(split_and_grid):
     split, grid = split_and_grid
     latents = latent_space(network(), split, grid, ("Beep", "Hum"))
     assert latents.traversal.shape == (len(POSITIONS), 128)

@@ -1,4 +1,4 @@
-"""YAMNet with a linear layer, and YAMNet untrained: what a system on its embeddings is held against."""
+"""YAMNet with a trained linear layer, and YAMNet without training: the references for systems on its embeddings."""
 
 from __future__ import annotations
 
@@ -43,12 +43,14 @@ def test_the_linear_layer_trains_and_detects(weights, tmp_path):
     assert found.scores.shape == (31, 2) and np.isfinite(found.scores).all()
 
 
-def test_it_has_no_use_for_unlabeled_clips(weights):
+def test_the_linear_layer_refuses_unlabeled_clips(weights):
     with pytest.raises(RecipeError, match=r"tasks.*: a linear layer learns from labels alone, got reconstruction"):
         conf_of(weights, "tasks=[weak, strong_real, reconstruction]")
 
 
-def test_untrained_a_step_has_its_nearest_windows_highest_score_of_a_classs_sounds(weights, monkeypatch, tmp_path):
+def test_without_training_a_step_has_the_highest_score_of_its_class_in_the_nearest_window(
+    weights, monkeypatch, tmp_path
+):
     classes = tmp_path / "classes.yaml"
     classes.write_text("Beep: {Sine wave: 495, Ping: 476}\nHum: {Hum: 487}\n")
     monkeypatch.setattr(untrained, "CLASSES", classes)
@@ -56,13 +58,13 @@ def test_untrained_a_step_has_its_nearest_windows_highest_score_of_a_classs_soun
     net.logits = lambda windows: torch.arange(len(windows))[:, None] + torch.arange(521) / 1000 - 2
     scorer = untrained.Untrained(conf_of(weights), ("Beep", "Hum"), net)
     scores = scorer.scores(torch.zeros(32_000), 31)  # 224 frames: windows at 0, 48, 96, 144 and one more of silence
-    # window k's middle is 0.4875 + 0.48 k s; step 11's, 0.736 s, lies behind half-way from the first to the second
+    # The middle of window k is 0.4875 + 0.48 k s; that of step 11, 0.736 s, is nearer to window 1 than to window 0
     for step, window in ((0, 0), (10, 0), (11, 1), (18, 1), (19, 2)):
         expected = [1 / (1 + np.exp(-(window - 2 + number / 1000))) for number in (495, 487)]
         assert scores[step].tolist() == pytest.approx(expected, abs=1e-5), step
 
 
-def test_untrained_scores_are_a_score_folder(weights, tmp_path, monkeypatch):
+def test_scores_without_training_are_a_score_folder(weights, tmp_path, monkeypatch):
     conf = conf_of(weights)
     root = make_tiny_corpus(tmp_path / "corpus", conf)
     classes = tmp_path / "classes.yaml"

@@ -1,4 +1,4 @@
-"""Events in sound as it comes in."""
+"""Live detection: events in a stream of sound while it arrives."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STEP = 0.064  # s
 
 
 class Ears(torch.nn.Module):
-    """Scores 0.9 for a class in each step in which its tone is loud, whatever stands around it."""
+    """A network that scores 0.9 for a class in each step in which its tone is loud, whatever the other steps hold."""
 
     def predict(self, log_mel: torch.Tensor) -> Prediction:
         steps = log_mel.shape[2] // 4
@@ -38,7 +38,7 @@ class Ears(torch.nn.Module):
 
 
 def band(hz: float) -> int:
-    """The HTK mel band of a tone, of 128 up to 8 kHz."""
+    """Return the mel band of a tone, of 128 bands up to 8 kHz on HTK's scale."""
     mel = [2595 * np.log10(1 + f / 700) for f in (hz, 8000.0)]
     return round(mel[0] / mel[1] * 129) - 1
 
@@ -54,7 +54,7 @@ def detector() -> Detector:
 def tone(seconds: float, events: list[tuple[float, float, str]], rate: int = RATE) -> np.ndarray:
     time = np.arange(round(seconds * rate)) / rate
     samples = 0.001 * np.random.default_rng(0).standard_normal(len(time))
-    samples += 0.5 * np.sin(2 * np.pi * 100 * time)  # so that the window's maximum stays where it is
+    samples += 0.5 * np.sin(2 * np.pi * 100 * time)  # keeps the maximum of every window the same
     for onset, offset, label in events:
         samples += 0.5 * np.sin(2 * np.pi * TONES[label] * time) * ((time >= onset) & (time < offset))
     return samples.astype(np.float32)
@@ -67,7 +67,7 @@ def listen(live: LiveDetector, samples: np.ndarray, piece: int) -> list[LiveEven
 
 @pytest.mark.parametrize("rate", [16000, 44100])
 @pytest.mark.parametrize("piece", [100, 1600, 50_000])
-def test_each_event_is_said_as_it_begins_and_as_it_ends_however_the_sound_comes(detector, rate, piece):
+def test_each_event_is_reported_when_it_begins_and_when_it_ends_for_any_size_of_pieces(detector, rate, piece):
     samples = tone(8.0, [(3.2, 3.84, "Hum"), (5.0, 6.5, "Beep")], rate)
     said = listen(LiveDetector(detector, rate, 0.5), samples, piece)
     assert [(event.label, event.offset is None) for event in said] == [
@@ -90,7 +90,7 @@ def test_every_line_comes_within_the_stated_latency(detector, latency):
     said = listen(live, tone(10.0, events), piece)
     delays = [event.heard - (event.onset if event.offset is None else event.offset) for event in said]
     assert len(said) == 12
-    assert max(delays) <= live.latency + STEP + piece / RATE  # a step begins before it is over
+    assert max(delays) <= live.latency + STEP + piece / RATE  # an onset is the beginning of its step
 
 
 def test_an_event_under_way_at_the_end_of_the_stream_ends_there(detector):
@@ -114,7 +114,7 @@ def test_memory_does_not_grow_with_the_stream(detector):
 
 
 class Recorded(LiveDetector):
-    """Keeps every window that the network is given, and decides nothing."""
+    """A detector that keeps every window given to the network, and detects nothing."""
 
     windows: list[tuple[int, int, np.ndarray]]
 
@@ -128,14 +128,14 @@ class Recorded(LiveDetector):
 
 @pytest.fixture(scope="module")
 def long_detector() -> Detector:
-    """Of windows of 10 s."""
+    """A detector with windows of 10 s."""
     conf = tiny_conf("postprocess.median_filter=1", "data.clip_seconds=10.0")
     return Detector(Checkpoint(Ears(), conf, tuple(TONES), 0, 0), device="cpu")
 
 
 @pytest.mark.parametrize("latency", [1.0, 4.0])
-def test_every_window_of_a_stream_of_any_length_holds_what_was_heard(long_detector, latency):
-    """0.1 to 25 s in steps of 0.1: no sample is missing or moved, zeros stand past the end alone."""
+def test_every_window_of_a_stream_of_any_length_holds_the_samples_of_the_stream(long_detector, latency):
+    """Streams of 0.1 to 25 s in steps of 0.1 s: no sample is missing or moved, and zeros follow only after the end."""
     stream = np.random.default_rng(0).standard_normal(25 * RATE).astype(np.float32)
     padded = np.pad(stream, (0, RATE))
     for tenths in range(1, 251):
@@ -153,7 +153,7 @@ def test_every_window_of_a_stream_of_any_length_holds_what_was_heard(long_detect
 
 
 @pytest.mark.parametrize("seconds", np.arange(2.1, 7.0, 0.7).round(1))
-def test_the_last_steps_are_decided_as_those_of_the_last_seconds_at_once(detector, seconds):
+def test_the_last_steps_are_scored_like_a_recording_of_the_last_seconds(detector, seconds):
     decided = []
 
     class Last(LiveDetector):
@@ -175,7 +175,7 @@ def test_a_latency_out_of_range_is_refused(detector, latency):
         LiveDetector(detector, RATE, latency)
 
 
-def test_pcm_is_cut_anywhere_and_its_channels_are_averaged():
+def test_pcm_may_be_cut_anywhere_and_its_channels_are_averaged():
     class Dribble(io.BytesIO):
         def read1(self, size: int = -1) -> bytes:
             return self.read(3)
@@ -207,7 +207,7 @@ def test_an_mp3_without_any_header_is_refused():
         list(pcm(io.BytesIO(data[second:]), "s16le", 1))
 
 
-def test_sound_that_begins_as_an_mp3_frame_by_chance_is_sound():
+def test_pcm_that_begins_like_an_mp3_frame_by_chance_is_accepted():
     samples = np.array([-1025, *range(5000)], "<i2")  # FF FB
     assert sum(map(len, pcm(io.BytesIO(samples.tobytes()), "s16le", 1))) == 5001
 
@@ -219,7 +219,7 @@ def test_floats_that_are_no_numbers_are_refused():
 
 @pytest.fixture
 def command(tmp_path) -> list[str]:
-    """`detect --stream -` with a network that was not trained: it detects everything everywhere."""
+    """`detect --stream -` with an untrained network, which detects everything everywhere."""
     conf = tiny_conf("postprocess.threshold=0.01")
     weights = {f"net.{name}": value for name, value in build_network(conf, len(TONES)).state_dict().items()}
     entry = recipe_entry(conf, tuple(TONES))
@@ -229,7 +229,7 @@ def command(tmp_path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_command_prints_json_lines_until_its_input_ends_it_is_interrupted_or_its_reader_goes(command):
+def test_the_command_prints_json_lines_until_end_of_input_interrupt_or_closed_output(command):
     sound = (32767 * tone(6.0, [])).astype("<i2").tobytes()
     done = subprocess.run(command, input=sound, capture_output=True, check=True, timeout=LIMIT)
     lines = [json.loads(line) for line in done.stdout.splitlines()]

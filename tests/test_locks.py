@@ -1,4 +1,4 @@
-"""Locks: who holds a run's folder, who is refused, and that no lock outlives its process."""
+"""Locks: who holds the folder of a run, who is refused, and that no lock outlives its process."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_second_run_in_a_folder_is_refused_in_one_line_that_names_the_first(st
         assert (stage.run_dir / "conf.yaml").exists()
 
 
-def test_shares_of_a_stage_hold_a_folder_together_and_no_other_run_comes_between(stage):
+def test_shares_of_a_stage_hold_a_folder_together_and_any_other_run_is_refused(stage):
     one, two = (replace(stage, shard=Shard(index, 2)) for index in (0, 1))
     with one.begun(), two.begun(), pytest.raises(RecipeError, match="another run is at work"), stage.begun():
         pytest.fail("a whole run among shares")
@@ -56,7 +56,7 @@ def test_processes_that_train_together_are_one_run(stage, monkeypatch):
             pass
 
 
-def test_a_lock_ends_with_its_process_also_when_that_is_killed(tmp_path):
+def test_a_lock_ends_with_its_process_even_if_it_is_killed(tmp_path):
     path = tmp_path / ".lock"
     with child(sys.executable, "-c", HOLD, path, env=python()) as process:
         assert process.stdout.readline() == "held\n"
@@ -68,7 +68,7 @@ def test_a_lock_ends_with_its_process_also_when_that_is_killed(tmp_path):
             pass
 
 
-def test_a_file_system_without_locks_goes_on(tmp_path, monkeypatch):
+def test_on_a_file_system_without_locks_the_run_goes_on(tmp_path, monkeypatch):
     def flock(*_) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 

@@ -54,8 +54,8 @@ def test_reconstruction_leaves_out_frames_beyond_the_last_whole_step():
     assert reconstruction_mse(torch.full((1, 2, 4), 0.5), features).item() == pytest.approx(0.25)
 
 
-def test_of_masked_spans_the_error_is_counted_there_alone():
-    """Error 1 in frame 1 of the first clip, 3 in frame 0 of the second, 100 elsewhere: (1 + 9) / 2."""
+def test_the_error_of_masked_spans_is_counted_in_them_only():
+    """The error is 1 in frame 1 of the first clip, 3 in frame 0 of the second, and 100 elsewhere: (1 + 9) / 2."""
     features = torch.full((2, 3, 5), 100.0)
     features[0, :, 1], features[1, :, 0] = 1.0, 3.0
     mask = torch.zeros(2, 1, 5, dtype=torch.bool)
@@ -63,20 +63,20 @@ def test_of_masked_spans_the_error_is_counted_there_alone():
     assert masked_mse(torch.zeros(2, 3, 4), features, mask).item() == pytest.approx(5.0)
 
 
-def test_spans_are_hidden_behind_the_clips_mean():
+def test_hidden_spans_hold_the_mean_of_their_clip():
     log_mel = torch.tensor([[[0.0, 6.0, 3.0], [0.0, 6.0, 9.0]]])
     mask = torch.tensor([[[False, True, False]]])
     assert hidden(log_mel, mask).tolist() == [[[0.0, 4.0, 3.0], [0.0, 4.0, 9.0]]]
 
 
 def test_consistency_adds_the_mean_over_steps_and_the_mean_over_clips():
-    """Steps: 0.5 in one of 2 x 2 and 0 else, 0.25 / 4; clips: 0.1 and 0.3, (0.01 + 0.09) / 2."""
+    """Steps differ by 0.5 once and by 0 three times: 0.25 / 4. Clips differ by 0.1 and 0.3: (0.01 + 0.09) / 2."""
     average = Prediction(strong=torch.full((1, 2, 2), 0.25), weak=torch.tensor([[0.5, 0.5]]))
     ours = Prediction(strong=torch.tensor([[[0.75, 0.25], [0.25, 0.25]]]), weak=torch.tensor([[0.6, 0.2]]))
     assert consistency_mse(ours, average).item() == pytest.approx(0.0625 + 0.05)
 
 
-def test_random_spans_are_whole_and_no_more_than_their_share():
+def test_random_spans_are_whole_and_cover_at_most_their_share():
     mask = random_spans(50, 626, 0.3)  # 5 spans of 32 frames
     assert mask.shape == (50, 1, 626)
     counts = mask.sum(dim=2)
@@ -96,14 +96,14 @@ def test_a_term_without_a_weight_is_an_error():
 
 
 def run(net: MTLVAE, batch: Batch) -> tuple[VAEOutput, torch.Tensor, Batch]:
-    """Arguments of mtlvae_losses."""
+    """Run the network and return the arguments of mtlvae_losses."""
     log_mel = batch.inputs["log_mel"]
     return net(log_mel, batch.spans), log_mel, batch
 
 
 @pytest.fixture
 def batch() -> Batch:
-    """Two clips a task: synthetic, weak, unlabeled, real."""
+    """Two clips for each task: synthetic, weak, unlabeled, real."""
     spans = {name: slice(2 * i, 2 * i + 2) for i, name in enumerate(("strong_synth", "weak", "reconstruction"))}
     spans["strong_real"] = slice(6, 8)
     features = torch.rand(8, 128, 626) * 2 - 1
@@ -129,7 +129,7 @@ def test_the_deterministic_encoder_has_no_kl_term(batch):
     assert "kld" not in mtlvae_losses(*run(net, batch), variational=False)
 
 
-def test_labels_of_other_tasks_clips_do_not_move_a_term(batch):
+def test_labels_of_other_tasks_clips_do_not_change_a_term(batch):
     net = MTLVAE(classes=3, hidden=4, latent=2).eval()
     before = mtlvae_losses(*run(net, batch))["strong_synth"].item()
     batch.strong[2:] = 1.0

@@ -1,4 +1,4 @@
-"""Hits of detections: hand-counted clips, and sed_scores_eval as the reference."""
+"""Hits of detections: hand-counted clips, and counts compared with sed_scores_eval."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def hits(detected: list[list[Event]], truth: list[list[Event]]) -> tuple[list[in
     return found.true.tolist(), found.false.tolist()
 
 
-def test_an_event_is_found_where_onset_and_offset_are_within_their_collars():
-    """A long event's offset may be 20 % of its length off: 1 s of 5 s."""
+def test_an_event_is_found_if_onset_and_offset_are_within_their_collars():
+    """The offset of a long event may be off by 20 % of its length: 1 s of 5 s."""
     truth = [[Event(1.0, 6.0, "Cat")]]
     assert hits([[Event(1.2, 7.0, "Cat")]], truth) == ([1, 0], [0, 0])
     assert hits([[Event(1.21, 6.0, "Cat")]], truth) == ([0, 0], [1, 0])

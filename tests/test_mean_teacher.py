@@ -43,7 +43,7 @@ def batch_of(conf) -> Batch:
     return Batch({"log_mel": features.half()}, strong, strong.amax(dim=1), spans)
 
 
-def test_mixup_mixes_labelled_clips_among_their_own_kind_and_leaves_unlabeled_ones():
+def test_mixup_mixes_labelled_clips_within_their_own_set_and_leaves_unlabeled_ones():
     conf = conf_of("augment.mixup=1.0", "augment.mixup_beta=5.0")
     batch, before = batch_of(conf), batch_of(conf)
     MeanTeacherTraining(conf, ("Beep", "Hum")).on_train_batch_start(batch, 0)
@@ -54,7 +54,7 @@ def test_mixup_mixes_labelled_clips_among_their_own_kind_and_leaves_unlabeled_on
 
 
 def test_mixup_has_one_order_and_one_ratio_for_all_inputs_and_labels():
-    """Every input and label of a clip holds the clip's own number, linear in the mixture: they stay alike."""
+    """Every input and label of a clip holds the number of the clip and is mixed linearly, so that they stay equal."""
     conf = conf_of("augment.mixup=1.0", "augment.mixup_beta=5.0", file="mean_teacher_yamnet.yaml")
     batch = batch_of(conf)
     numbers = torch.arange(1.0, 13.0)
@@ -81,7 +81,7 @@ def test_the_fused_network_takes_a_step_on_both_inputs():
 
 
 def test_the_first_teacher_is_the_mean_of_the_first_two_students():
-    """Factor min(1 - 1 / (step + 1), 0.999): after the first step, a half."""
+    """The factor is min(1 - 1 / (step + 1), 0.999): one half after the first step."""
     module = MeanTeacherTraining(conf_of(), ("Beep", "Hum"))
     teacher = next(module.teacher.parameters())
     before = teacher.clone()
@@ -96,7 +96,7 @@ def test_the_first_teacher_is_the_mean_of_the_first_two_students():
 
 
 @pytest.mark.parametrize("file", ["mean_teacher.yaml", "mean_teacher_without_real.yaml"])
-def test_both_baselines_train_and_leave_student_and_teacher(file, tmp_path):
+def test_both_baselines_train_and_store_student_and_teacher(file, tmp_path):
     conf = conf_of("train.max_epochs=1", "train.epoch_steps=1", file=file)
     root = make_tiny_corpus(tmp_path / "corpus", conf)
     train(Stage(1, conf, root, tmp_path / "run"))
@@ -108,7 +108,7 @@ def test_both_baselines_train_and_leave_student_and_teacher(file, tmp_path):
 
 
 def test_patience_begins_once_the_warm_up_is_over(tmp_path, monkeypatch):
-    """Two epochs of warm-up, the first one after it to compare with, and one that is not better: four of eight."""
+    """Four of eight epochs run: two of warm-up, a first one to compare with, and one that is not better."""
     conf = conf_of("train.max_epochs=8", "train.epoch_steps=1", "train.patience=1", "mean_teacher.warmup_epochs=9")
     root = make_tiny_corpus(tmp_path / "corpus", conf)
     monkeypatch.setattr(Selection, "_intersection_f1", lambda *_: 0.0)

@@ -1,4 +1,4 @@
-"""What the meta file of a package says of a system, out of its configuration."""
+"""What the meta file of a package states about a system, taken from its configuration."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from tests.tiny import tiny_conf
     ],
     ids=str,
 )
-def test_what_the_meta_file_says_of_a_system_comes_from_its_configuration(
+def test_the_statements_of_the_meta_file_follow_from_the_configuration(
     profile: Profile, tmp_path: Path, settings: tuple[str, ...], key: str, value: object
 ) -> None:
     conf = tiny_conf(*settings)
@@ -51,7 +51,7 @@ def test_what_the_meta_file_says_of_a_system_comes_from_its_configuration(
     assert meta_values([run], conf, profile, "evaluation")[key] == value
 
 
-def test_pretrained_embeddings_are_named_and_count_as_external(profile: Profile) -> None:
+def test_pretrained_embeddings_are_named_and_count_as_external_data(profile: Profile) -> None:
     conf = tiny_conf("tasks=[strong_synth]", "vae.sees=[embeddings]")
     assert embeddings(conf) == "yamnet"
     assert external_data(conf, profile) == ["pretrained weights of yamnet"]

@@ -1,4 +1,4 @@
-"""Metadata TSVs: what is accepted, what is refused, and with which words. Other formats: test_table_formats.py."""
+"""Metadata TSVs: what is accepted, what is refused, and the error messages. Other formats: test_table_formats.py."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def test_other_columns_of_an_unlabeled_set_are_ignored(tmp_path):
 
 
 @pytest.mark.parametrize("label", ["dog", "Dog\u00a0", "DOG"])
-def test_a_label_that_differs_in_case_or_spaces_alone_is_told_which_it_may_be(tmp_path, label):
+def test_for_a_label_that_differs_only_in_case_or_spaces_the_right_one_is_suggested(tmp_path, label):
     (fault,) = faults(tsv(tmp_path, STRONG + f"a.wav\t0\t1\t{label}\n"))
     assert "is not in the class list; 'Dog' is, which differs in case or spaces alone" in fault
 
 
 @pytest.mark.parametrize("name", ["a\u3000b.wav", "a\u00a0b.wav", "\U0001f469\u200d\U0001f466.wav", "\u05d0\u200f.wav"])
-def test_names_with_other_spaces_joiners_and_marks_of_direction_are_names(tmp_path, name):
+def test_names_may_hold_other_spaces_joiners_and_direction_marks(tmp_path, name):
     assert list(read_events(tsv(tmp_path, STRONG + f"{name}\t0\t1\tDog\n"), CLASSES)) == [name]
 
 
@@ -105,7 +105,7 @@ def test_a_faulty_strong_row_is_named_with_its_line(tmp_path, row, words):
 
 
 @pytest.mark.parametrize("row", ["0\t1\t\tDog\ta.wav", "0\t1\ta.wav"])
-def test_a_row_of_another_length_is_of_the_clip_that_it_names(tmp_path, row):
+def test_a_row_with_a_wrong_number_of_fields_makes_the_clip_that_it_names_faulty(tmp_path, row):
     path = tsv(tmp_path, f"onset\toffset\tevent_label\tfilename\n2\t3\tDog\ta.wav\n{row}\n")
     metadata = read_metadata(path, "strong", CLASSES)
     assert (metadata.faulty, metadata.events, metadata.expected) == ({"a.wav"}, {}, 1)
@@ -141,7 +141,7 @@ def test_a_clip_that_contradicts_itself_is_refused(tmp_path, rows, words):
     assert words in fault
 
 
-def test_an_unlabeled_clip_stands_once(tmp_path):
+def test_an_unlabeled_clip_that_stands_twice_is_refused(tmp_path):
     assert "'a.wav' stands already in line 2" in faults(tsv(tmp_path, "filename\na.wav\na.wav\n"), "none")[0]
 
 
@@ -158,7 +158,7 @@ def test_an_unlabeled_clip_stands_once(tmp_path):
         ("none", ""),
     ],
 )
-def test_other_columns_are_refused_by_name(tmp_path, kind, header):
+def test_wrong_columns_are_refused_with_the_expected_ones(tmp_path, kind, header):
     with pytest.raises(RecipeError, match=r"split\.tsv:1: expected the columns filename.* got "):
         read_metadata(tsv(tmp_path, header + "\n"), kind, CLASSES)
 
@@ -178,7 +178,7 @@ def test_a_clip_with_a_faulty_row_is_left_out_but_expected(tmp_path):
     assert metadata.expected == 2
 
 
-def test_a_row_cut_short_takes_its_clip_out(tmp_path):
+def test_a_row_that_is_cut_short_excludes_its_clip(tmp_path):
     metadata = read_metadata(tsv(tmp_path, STRONG + "a.wav\t0\t1\tDog\na.wav\t5\n"), "strong", CLASSES)
     assert (list(metadata.events), metadata.expected) == ([], 1)
 

@@ -1,3 +1,5 @@
+"""All figures: clips counted by hand, sed_eval and sed_scores_eval as references, and edge cases."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -14,7 +16,7 @@ CLASSES = ("Cat", "Dog")
 
 
 def steps(detected: dict[str, list[Event]], durations: dict[str, float], classes=CLASSES) -> ScoreFolder:
-    """Score 1 where an event was detected, else 0, in windows of 0.1 s."""
+    """Return scores in windows of 0.1 s: 1 where an event was detected, 0 elsewhere."""
     clips = {}
     for clip, duration in durations.items():
         edges = np.arange(round(10 * duration) + 1) / 10
@@ -58,7 +60,8 @@ def test_segment_f1_of_a_hand_counted_clip():
 
 
 def test_intersection_f1_of_a_hand_counted_clip():
-    # 1 s of the 2-s detection lies in truth: relevant; it covers 1 of 4 s: nothing found. The other is found and false
+    # Half of the first detection is true, so it is not false; but it covers 1 of 4 s, which is no hit. Of the others,
+    # one is a hit and one is false
     truth = {"a": [Event(0.0, 4.0, "Cat"), Event(6.0, 7.0, "Cat")]}
     detected = {"a": [Event(3.0, 5.0, "Cat"), Event(6.0, 7.0, "Cat"), Event(8.0, 9.0, "Cat")]}
     assert measure(detected, truth).per_class["Cat"]["intersection_f1"] == pytest.approx(2 * 1 / (1 + 1 + 2))
@@ -92,7 +95,7 @@ def test_psds2_counts_cross_triggers_by_hand():
     assert metrics.per_class["Cat"]["psds2"] == pytest.approx((51 * 0.5 + 49 * 1.0) / 100)
     assert metrics.per_class["Cat"]["psds1"] == pytest.approx((1 * 0.5 + 99 * 1.0) / 100)
     assert metrics.per_class["Dog"]["psds2"] == 0.0
-    # mean and standard deviation over the two classes are the same
+    # the mean over the two classes equals their standard deviation, which is subtracted
     assert metrics.macro["psds2"] == pytest.approx(0.0)
 
 
@@ -134,7 +137,7 @@ def _as_dicts(clip: str, events: dict[str, list[Event]]) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def noisy():
-    """60 clips of three classes: scores that follow the truth, (folder, truth, durations)."""
+    """(folder, truth, durations) of 60 clips of three classes with scores that follow the truth."""
     random = np.random.default_rng(3)
     classes = ("Cat", "Dog", "Speech")
     edges = (np.arange(157) * 0.064).round(6)
@@ -230,13 +233,13 @@ def test_no_detection_at_all_scores_zero():
     assert metrics.macro == dict.fromkeys(metric_keys(), 0.0)
 
 
-def test_scores_that_are_never_detected_score_zero():
+def test_scores_of_minus_infinity_are_never_detected_and_score_zero():
     folder = ScoreFolder(CLASSES, {"a": ClipScores(np.array([0.0, 10.0]), np.full((1, 2), -np.inf))})
     truth = {"a": [Event(1.0, 3.0, "Cat"), Event(1.0, 3.0, "Dog")]}
     assert score(folder, {}, truth, {"a": 10.0}).macro == dict.fromkeys(metric_keys(), 0.0)
 
 
-def test_events_past_the_duration_stay():
+def test_events_that_end_after_their_clip_are_not_cut():
     truth = {"a": [Event(9.0, 10.8, "Cat"), Event(1.0, 2.0, "Cat")]}
     detected = {"a": [Event(9.0, 10.0, "Cat"), Event(1.0, 2.0, "Cat")]}
     metrics = measure(detected, truth)

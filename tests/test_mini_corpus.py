@@ -1,4 +1,4 @@
-"""The mini corpus: layout, formats, which sounds go where, and that it is made once and the same on any day."""
+"""The mini corpus: layout, formats, the sounds of each split, and that it is made once and is always the same."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ---- layout and formats ----
 
 
-def test_every_split_has_the_asked_number_of_clips_and_each_is_in_its_metadata(corpus: Path) -> None:
+def test_every_split_has_the_requested_number_of_clips_and_each_is_in_its_metadata(corpus: Path) -> None:
     for split, paths in small_conf().data.splits.items():
         audio = {path.name for path in (corpus / paths.audio).iterdir()}
         named = {row[0] for row in rows(corpus / paths.metadata)[1:]}
@@ -96,7 +96,7 @@ def test_events_are_inside_the_clip_in_milliseconds_and_of_the_ten_classes(corpu
                 assert label in FOREGROUNDS
 
 
-def test_soundscapes_have_one_to_five_events_and_none_of_a_class_that_touch(corpus: Path) -> None:
+def test_soundscapes_have_one_to_five_events_and_those_of_a_class_never_touch(corpus: Path) -> None:
     conf = small_conf()
     for split in ("synthetic_train", "strong_real", "synthetic_validation"):
         for name, events in read_events(corpus / conf.data.splits[split].metadata, conf.data.classes).items():
@@ -116,14 +116,14 @@ def test_weak_labels_are_sorted_and_name_what_is_in_the_clip(corpus: Path) -> No
     assert weak == {name: ",".join(sorted(labels)) for name, labels in sounding.items()}
 
 
-def test_some_validation_clips_are_free_of_events() -> None:
+def test_some_test_and_unlabeled_clips_but_no_labelled_training_clips_are_event_free() -> None:
     free = [mini_corpus.ORIGINS[split].event_free for split in ("validation", "public", "unlabeled", "evaluation")]
     trained = [mini_corpus.ORIGINS[split].event_free for split in ("synthetic_train", "strong_real", "weak")]
     assert min(free) > 0
     assert max(trained) == 0
 
 
-# ---- which sounds go where ----
+# ---- the sounds of each split ----
 
 
 def test_the_domains_and_the_test_splits_share_no_sound(corpus: Path) -> None:
@@ -135,9 +135,7 @@ def test_the_domains_and_the_test_splits_share_no_sound(corpus: Path) -> None:
     assert all(len(names) >= 2 for names in used.values())  # at least a background and an event
 
 
-def test_real_validation_is_of_held_out_sounds_and_leaves_the_other_splits_as_they_are(
-    corpus: Path, tmp_path: Path
-) -> None:
+def test_real_validation_uses_held_out_sounds_and_changes_no_other_split(corpus: Path, tmp_path: Path) -> None:
     assert "real_validation" not in small_conf().data.splits
     used = with_real_validation(tmp_path / "corpus", corpus)
     assert {source.split("/")[0] for source in used} == {"held_out-real"}
@@ -164,7 +162,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_killed_and_started_again_it_ends_in_the_same_tree(corpus: Path, tmp_path: Path) -> None:
+def test_a_corpus_that_is_killed_and_started_again_ends_in_the_same_tree(corpus: Path, tmp_path: Path) -> None:
     root, script = tmp_path / "killed", tmp_path / "make.py"
     script.write_text(MAKE)
     with child(sys.executable, script, root, env=python()) as process:
@@ -198,12 +196,12 @@ def test_a_complete_corpus_is_not_made_again(corpus: Path, monkeypatch: pytest.M
     make_corpus(small_conf(), corpus)
 
 
-def test_another_configuration_does_not_go_into_the_same_folder(corpus: Path) -> None:
+def test_another_configuration_in_the_same_folder_is_refused(corpus: Path) -> None:
     with pytest.raises(RecipeError, match="holds a mini corpus of another configuration"):
         make_corpus(small_conf("data.seed=43"), corpus)
 
 
-def test_a_folder_whose_note_is_damaged_is_not_taken_for_this_corpus(tmp_path: Path) -> None:
+def test_a_folder_with_a_damaged_corpus_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mini_corpus.json").write_text('{"key": ')
     with pytest.raises(RecipeError, match="holds a mini corpus of another configuration"):
         make_corpus(small_conf(), tmp_path)
@@ -230,7 +228,9 @@ def test_the_key_changes_with_what_determines_the_corpus(setting: str) -> None:
         ("data.seed=-1", "'data.seed': expected 0 to 4294967295, got -1"),
     ],
 )
-def test_what_cannot_be_made_is_refused_before_anything_is_written(tmp_path: Path, setting: str, message: str) -> None:
+def test_a_corpus_that_cannot_be_made_is_refused_before_anything_is_written(
+    tmp_path: Path, setting: str, message: str
+) -> None:
     with pytest.raises(RecipeError, match=message):
         make_corpus(small_conf(setting), tmp_path / "corpus")
     assert not (tmp_path / "corpus").exists()

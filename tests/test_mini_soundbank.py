@@ -1,4 +1,4 @@
-"""A mini corpus of recordings: which split takes which, what their names and folders say, bad soundbanks."""
+"""A mini corpus of recordings: which split uses which, what file and folder names mean, and bad soundbanks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_sound(path: Path, seconds: float, rate: int = 16_000, channels: int = 
 
 @pytest.fixture(scope="module")
 def soundbank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """DESED's own layout: two classes, one with marks of cut onsets; takes; other rates, channels and formats."""
+    """A soundbank in DESED's layout: two classes, one marked _nOn and _nOff; takes; various rates and formats."""
     bank = tmp_path_factory.mktemp("bank")
     for part in ("train", "validation"):
         place = bank / "audio" / part / "soundbank"
@@ -45,7 +45,7 @@ def recorded_corpus(soundbank: Path, tmp_path_factory: pytest.TempPathFactory) -
     return root
 
 
-def test_each_split_takes_its_sounds_from_its_own_recordings(recorded_corpus: Path) -> None:
+def test_each_split_uses_its_own_recordings(recorded_corpus: Path) -> None:
     used = {split: sources(recorded_corpus, split) for split in small_conf().data.splits}
     held_out = used["synthetic_validation"]
     for split in ("synthetic_train", "strong_real", "weak", "unlabeled", "synthetic_validation"):
@@ -63,7 +63,7 @@ def test_sources_name_the_recordings_as_the_soundbank_does(recorded_corpus: Path
             assert (soundbank / "audio" / part / "soundbank" / rest).is_file()
 
 
-def test_real_validation_of_recordings_leaves_the_other_splits_as_they_are(
+def test_real_validation_of_recordings_changes_no_other_split(
     recorded_corpus: Path, soundbank: Path, tmp_path: Path
 ) -> None:
     settings = (f"data.soundbank='{soundbank}'", "data.classes=null")
@@ -100,7 +100,7 @@ def test_takes_of_one_recording_share_its_id(name: str, source: str) -> None:
     assert source_of(Path(f"foreground/Dog_nOn/{name}.wav")) == source
 
 
-def test_labels_whose_files_have_the_same_names_each_hold_a_fifth_out(tmp_path: Path) -> None:
+def test_a_fifth_of_each_label_is_held_out_even_if_labels_share_file_names(tmp_path: Path) -> None:
     for part in ("train", "validation"):
         for label, files in (("Cat", 10), ("Dog", 4)):
             for i in range(files):
@@ -123,7 +123,7 @@ def test_takes_of_one_recording_in_training_and_validation_are_warned_of(
     assert "1 source recordings have takes in train and in validation, such as 42958" in capsys.readouterr().err
 
 
-def test_the_key_follows_the_recordings_not_their_place(soundbank: Path, tmp_path: Path) -> None:
+def test_the_key_depends_on_the_recordings_not_on_their_folder(soundbank: Path, tmp_path: Path) -> None:
     def key_of(folder: Path) -> str:
         return corpus_key(small_conf(f"data.soundbank='{folder}'"))
 
@@ -138,7 +138,7 @@ def test_a_folder_that_is_no_soundbank_is_refused(tmp_path: Path) -> None:
         corpus_key(small_conf(f"data.soundbank='{tmp_path}'"))
 
 
-def test_all_faults_of_the_folders_are_told_together(soundbank: Path, tmp_path: Path) -> None:
+def test_all_faults_of_the_folders_are_reported_together(soundbank: Path, tmp_path: Path) -> None:
     bank = tmp_path / "bank"
     shutil.copytree(soundbank, bank)
     (bank / "audio/train/soundbank/foreground/Empty").mkdir()
@@ -150,7 +150,7 @@ def test_all_faults_of_the_folders_are_told_together(soundbank: Path, tmp_path: 
     assert "No, label: a label cannot hold" in second
 
 
-def test_unfit_recordings_are_all_named_and_nothing_is_left(soundbank: Path, tmp_path: Path) -> None:
+def test_all_unfit_recordings_are_named_and_no_file_is_left(soundbank: Path, tmp_path: Path) -> None:
     bank, root = tmp_path / "bank", tmp_path / "corpus"
     shutil.copytree(soundbank, bank)
     folder = bank / "audio/train/soundbank/foreground/Owl"

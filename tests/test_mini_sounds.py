@@ -1,4 +1,4 @@
-"""The mini corpus's own sounds, and the microphone that records them."""
+"""The synthesised sounds of the mini corpus, and the simulated microphone that records them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def test_events_last_from_a_tenth_of_a_second_to_ten(label: str, real: bool) -> 
 
 def test_a_tone_has_its_harmonics_and_nothing_between() -> None:
     sound = tone(np.full(SAMPLE_RATE, 500.0), lambda f, k: np.full_like(f, 1.0 / k), top=1600)
-    spectrum = 2 * np.abs(np.fft.rfft(sound)) / SAMPLE_RATE  # a line each Hz
+    spectrum = 2 * np.abs(np.fft.rfft(sound)) / SAMPLE_RATE  # one line per Hz
     assert spectrum[[500, 1000, 1500]] == pytest.approx([1.0, 0.5, 1 / 3], abs=1e-6)
     assert np.sum(spectrum > 1e-3) == 3
 
 
-def test_a_recording_keeps_length_stays_below_full_scale_and_has_a_noise_floor() -> None:
+def test_a_recording_keeps_its_length_stays_below_full_scale_and_has_a_noise_floor() -> None:
     clip = np.zeros(SAMPLE_RATE * 2)
     clip[SAMPLE_RATE : SAMPLE_RATE + 4000] = 0.5 * np.sin(np.arange(4000))
     recorded = record(clip, SAMPLE_RATE, np.random.default_rng(3))

@@ -1,4 +1,4 @@
-"""The baseline's official checkpoint: weights come out, code never runs."""
+"""The baseline's official checkpoint: its weights are loaded, and code in it never runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recipe_mtlvae.nets.official import in_words, load_official
 
 
 def official_content(student: CRNN, teacher: CRNN) -> dict:
-    """The entries of the official file, in its places."""
+    """Return the entries of an official file."""
     state = OrderedDict({"mel_spec.spectrogram.window": torch.ones(4), "mel_spec.mel_scale.fb": torch.ones(4, 2)})
     for name, net in (("sed_student", student), ("sed_teacher", teacher)):
         state.update({f"{name}.{key}": value for key, value in net.state_dict().items()})
@@ -39,7 +39,7 @@ def save(path: Path, classes: int = 10, **entries: object) -> tuple[Path, CRNN, 
 
 
 class Call:
-    """Pickles as a call that unpickling would make."""
+    """An object that pickles as a call, which unpickling would make."""
 
     def __init__(self, function: object, *arguments: object) -> None:
         self.call = (function, arguments)
@@ -49,7 +49,7 @@ class Call:
 
 
 class Foreign:
-    """A class of the trainer's: building it here would leave a mark."""
+    """A class like those of the trainer; unpickling an object of it would set `built`."""
 
     built = False
 
@@ -66,7 +66,7 @@ def one_line(error: pytest.ExceptionInfo) -> bool:
 
 
 @pytest.mark.parametrize("which", ["student", "teacher"])
-def test_the_network_asked_for_comes_out_with_its_own_weights_ready_to_predict(tmp_path, which):
+def test_the_requested_network_is_loaded_with_its_own_weights_ready_to_predict(tmp_path, which):
     path, student, teacher = save(tmp_path / "official.ckpt")
     loaded = load_official(path, which)
     expected = {"student": student, "teacher": teacher}[which].state_dict()
@@ -84,7 +84,7 @@ def test_classes_are_counted_from_the_weights(tmp_path):
     assert load_official(path).dense.out_features == 3
 
 
-def test_what_else_the_trainer_pickled_does_not_hinder_and_is_not_built(tmp_path):
+def test_other_objects_that_the_trainer_pickled_are_ignored_and_not_built(tmp_path):
     foreign = Foreign()
     foreign.setting = 1
     hyper_parameters = {
@@ -114,7 +114,7 @@ def test_what_else_the_trainer_pickled_does_not_hinder_and_is_not_built(tmp_path
         ({}, None),
     ],
 )
-def test_the_range_taken_is_said_and_a_hint_at_the_other_one_asks_for_the_key(tmp_path, entries, hint):
+def test_the_feature_range_is_stated_with_a_hint_if_the_file_suggests_the_other_one(tmp_path, entries, hint):
     path, *_ = save(tmp_path / "official.ckpt", **entries)
     taken = "features scaled to [0, 1] (baseline_checkpoint.scale_range)"
     key = "--set baseline_checkpoint.scale_range=[-1,1]"
@@ -139,7 +139,7 @@ def test_a_file_that_names_the_operating_system_is_refused_and_not_run(tmp_path)
     assert not mark.exists()
 
 
-def test_weights_made_by_a_call_are_missing_not_run(tmp_path):
+def test_weights_made_by_a_call_count_as_missing_and_the_call_is_not_made(tmp_path):
     mark = tmp_path / "mark"
     state = official_content(CRNN(), CRNN())["state_dict"]
     state["sed_student.dense.bias"] = Call(builtins.eval, f"open({str(mark)!r}, 'w')")
@@ -205,7 +205,7 @@ def test_a_truncated_file_is_refused(tmp_path):
         load_official(path)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(RecipeError, match=r"absent\.ckpt: no such checkpoint"):
         load_official(tmp_path / "absent.ckpt")
 

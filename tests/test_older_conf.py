@@ -10,7 +10,7 @@ from recipe_mtlvae.conf import CONF_DIR, conf_from_dict, conf_to_dict, data_file
 from recipe_mtlvae.conf_files import _hint_renamed
 
 
-def test_a_configuration_written_before_a_key_came_has_its_default():
+def test_a_configuration_older_than_a_key_gets_its_default():
     older = conf_to_dict(load_conf(settings=["vae.latent=32"]))
     del older["vae"]["outputs_per_step"]
     assert conf_from_dict(older) == load_conf(settings=["vae.latent=32"])
@@ -36,8 +36,8 @@ def test_keys_by_their_earlier_names_are_read_with_a_hint(tmp_path, capsys):
     ]
 
 
-def test_the_mean_teachers_mixup_is_read_as_an_augmentation_of_that_system_alone():
-    """A whole configuration of another system had the key too, without effect."""
+def test_the_mean_teachers_former_mixup_is_read_as_an_augmentation_of_that_system_only():
+    """Complete configurations of other systems had the key, too, without any effect."""
     earlier = conf_to_dict(load_conf(settings=["system=mean_teacher"]))
     del earlier["augment"]
     earlier["mean_teacher"] |= {"mixup": 0.25, "mixup_beta": 0.3}

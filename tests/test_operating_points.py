@@ -1,3 +1,5 @@
+"""Operating points: one TSV of events per threshold, and the scores that they stand for."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -18,7 +20,7 @@ def test_columns_are_read_by_name_and_clips_by_stem(tmp_path):
     assert points.events == {0.49: {"b.c": (Event(0.5, 2.5, "Cat"),)}}
 
 
-def test_thresholds_rise_whatever_the_files_are_called(tmp_path):
+def test_thresholds_are_sorted_as_numbers(tmp_path):
     for threshold in ("0.9", "0.10", "0.5"):
         write(tmp_path, threshold)
     assert list(read_operating_points(tmp_path).events) == [0.1, 0.5, 0.9]
@@ -47,7 +49,7 @@ def test_a_clip_that_no_file_names_is_never_detected():
     assert scores.clips["a"].scores.tolist() == [[-np.inf]]
 
 
-def test_clips_outside_the_list_are_left_out():
+def test_clips_without_a_duration_are_left_out():
     points = OperatingPoints({0.5: {"a": (), "b": (Event(0.0, 1.0, "Cat"),)}})
     assert list(step_scores(points, ("Cat",), {"a": 10.0}).clips) == ["a"]
 
@@ -56,7 +58,7 @@ def test_clips_outside_the_list_are_left_out():
     ("thresholds", "nearest"),
     [((0.01, 0.49, 0.51, 0.99), 0.51), ((0.1, 0.5, 0.51), 0.5), ((0.2, 0.4), 0.4), ((0.3,), 0.3)],
 )
-def test_of_two_thresholds_as_near_the_higher_is_taken(thresholds, nearest):
+def test_of_two_equally_near_thresholds_the_higher_is_taken(thresholds, nearest):
     # the higher one holds exactly the events with scores above the middle
     assert OperatingPoints({threshold: {} for threshold in thresholds}).nearest(0.5) == nearest
 

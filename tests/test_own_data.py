@@ -1,4 +1,4 @@
-"""Data of one's own, with the example configuration: other classes, lengths, rates and tables."""
+"""A user's own data with the example configuration: other classes, lengths, sample rates and tables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TONES = {"Robin": 2000.0, "Wren": 3000.0}
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three tables of recordings of 3 to 13 s at 8 to 48 kHz in one folder, no header, commas."""
+    """Three tables without header, separated by commas, of recordings of 3 to 13 s at 8 to 48 kHz in one folder."""
     folder = tmp_path_factory.mktemp("own")
     rng = np.random.default_rng(0)
     (folder / "recordings").mkdir()
@@ -55,7 +55,7 @@ def run(module, root: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> i
 
 @pytest.fixture(scope="module")
 def done(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run's folder after stages 0 to 3."""
+    """The folder of the run after stages 0 to 3."""
     project = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as monkeypatch:
         for module in (prepare, train, predict, score):
@@ -68,7 +68,7 @@ def test_the_readme_shows_the_example_as_it_is() -> None:
     assert EXAMPLE.read_text(encoding="utf-8").partition("\n")[2] in shown
 
 
-def test_the_example_is_ten_lines():
+def test_the_example_has_ten_lines():
     lines = [line for line in EXAMPLE.read_text().splitlines() if not line.startswith("#")]
     assert len(lines) == 10
 
@@ -92,11 +92,11 @@ def test_long_recordings_are_cut_for_training_with_their_labels(root, done):
 def test_long_recordings_are_scored_whole(done):
     scores = read_scores(done / "scores" / "validation")
     ends = {clip: float(item.edges[-1]) for clip, item in scores.clips.items()}
-    assert ends == pytest.approx({"test, 0": 3.0, "test, 1": 9.0, "test, 2": 13.0}, abs=0.13)  # of two steps at most
+    assert ends == pytest.approx({"test, 0": 3.0, "test, 1": 9.0, "test, 2": 13.0}, abs=0.13)  # at most two steps
 
 
 @pytest.mark.slow
-def test_scores_tell_their_coverage_and_clip_list(done):
+def test_metrics_state_their_coverage_and_the_hash_of_their_clip_list(done):
     metrics = json.loads((done / "metrics.json").read_text())
     assert metrics["coverage"] == {"scored": 3, "expected": 3}
     assert len(metrics["clip_list_hash"]) == 12
@@ -109,6 +109,6 @@ def test_scores_tell_their_coverage_and_clip_list(done):
         ("data.splits.synthetic_validation=null", "there is no strongly labelled split to select by; give one"),
     ],
 )
-def test_training_says_which_split_it_lacks(setting, words):
+def test_training_names_the_split_that_it_lacks(setting, words):
     with pytest.raises(RecipeError, match=words):
         require_splits(load_conf(EXAMPLE, settings=[setting]))

@@ -1,4 +1,4 @@
-"""A data set in one YAML, its splits under names of its own: what each is for follows from its role and its task."""
+"""A data set in one YAML file with splits of any name: the use of each follows from its role and its task."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ CLIPS = {"kitchen": 3, "garden": 2, "studio": 4, "field": 3, "tagged": 8, "choic
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The YAML, with the data beside it."""
+    """The YAML file, with the data beside it."""
     folder = tmp_path_factory.mktemp("made")
     file = folder / "made.yaml"
     file.write_text(yaml.safe_dump(MADE, sort_keys=False))
@@ -67,7 +67,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run's folder after stages 0 to 4."""
+    """The folder of the run after stages 0 to 4."""
     exp = tmp_path_factory.mktemp("exp")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local.stage, "PROJECT", exp)
@@ -116,7 +116,7 @@ def test_epochs_are_selected_on_all_select_splits_and_the_held_out_weak_clips(da
 
 
 def test_the_selection_score_is_the_mean_of_the_strong_splits_and_the_weak_f1(data: Data) -> None:
-    """One strong split is answered rightly, one with silence: 0.5; of the weak clips every other one: see below."""
+    """One of two strong splits is answered correctly and one with silence: 0.5. Half of the weak clips are found."""
     right, silent = data.strong_selection[0], data.strong_selection[0]
     selection = Selection([right, silent], data.weak_selection, load_conf().postprocess)
     logged: dict[str, float] = {}
@@ -144,7 +144,7 @@ def test_the_selection_score_is_the_mean_of_the_strong_splits_and_the_weak_f1(da
         for i in range(2)
         for label in np.flatnonzero(part.targets(i)[1])
     ]
-    f1 = [2 * held.count(label) / (2 * held.count(label) + 1) for label in (0, 1)]  # one miss a class
+    f1 = [2 * held.count(label) / (2 * held.count(label) + 1) for label in (0, 1)]  # one clip of each class is missed
     assert logged["val/intersection_f1"] == pytest.approx(0.5)
     assert logged["val/weak_f1"] == pytest.approx(np.mean(f1))
     assert logged["val/selection"] == pytest.approx(0.5 + np.mean(f1))
@@ -156,7 +156,7 @@ def checked(made: Path, root: Path) -> CorpusCheck:
 
 
 @pytest.mark.parametrize(("test", "leaks"), [("garden", 1), ("choice", 0), ("field", 0)])
-def test_audio_learned_from_is_a_leak_in_test_splits_alone(made: Path, tmp_path: Path, test: str, leaks: int) -> None:
+def test_training_audio_is_a_leak_in_test_splits_only(made: Path, tmp_path: Path, test: str, leaks: int) -> None:
     root = shutil.copytree(made.parent, tmp_path / "made")
     shutil.copyfile(root / "studio" / "studio_0.wav", root / test / f"{test}_0.wav")
     check = checked(made, root)
@@ -179,12 +179,12 @@ def test_audio_learned_from_is_a_leak_in_test_splits_alone(made: Path, tmp_path:
         ),
     ],
 )
-def test_a_split_of_an_unknown_name_says_what_it_is_for(given: str, words: str) -> None:
+def test_a_split_of_an_unknown_name_needs_a_role_a_task_and_its_labels(given: str, words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         load_conf(settings=[f"data.splits.hall={given}"])
 
 
 @pytest.mark.parametrize("name", ["evaluation", "training", "a/b", ".."])
-def test_a_splits_name_is_one_of_a_file(name: str) -> None:
+def test_the_name_of_a_split_must_be_fit_for_a_file(name: str) -> None:
     with pytest.raises(RecipeError, match=r"expected a name of .*letters"):
         load_conf(settings=[f"data={{splits: {{{name}: {{metadata: m, audio: a, labels: strong, role: test}}}}}}"])

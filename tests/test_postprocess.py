@@ -1,3 +1,5 @@
+"""Post-processing: median filters, thresholds, and merging of events."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -12,7 +14,7 @@ from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 EDGES = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
 
 
-def test_median_filter_removes_a_lone_peak_and_fills_a_lone_gap():
+def test_median_filter_removes_a_single_peak_and_fills_a_single_gap():
     scores = np.array([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
     assert median_filter(scores, 3).tolist() == [[0.0, 1.0]] * 5
 
@@ -33,7 +35,7 @@ def test_median_filter_of_one_step_changes_nothing():
 
 
 @pytest.mark.parametrize("size", [0, -1, 4])
-def test_median_filter_of_an_even_window_is_refused(size):
+def test_median_filter_needs_a_positive_odd_length(size):
     with pytest.raises(RecipeError, match=f"{size} steps: expected an odd number"):
         median_filter(np.zeros((5, 1)), size)
 
@@ -89,14 +91,14 @@ def test_seconds_become_the_nearest_odd_number_of_steps(seconds, steps):
 
 
 def test_each_class_is_decoded_with_its_own_filter_and_threshold():
-    """A lone peak of 0.6: class Cat takes it as it is, Dog's filter of 3 removes it, Hen's threshold is above it."""
+    """A single peak of 0.6 is an event of Cat; Dog's filter of 3 steps removes it, and Hen's threshold is above it."""
     scores = np.array([[0.0] * 3, [0.6] * 3, [0.0] * 3, [0.0] * 3])
     decoding = Decoding(thresholds=(0.5, 0.5, 0.7), median_filters=(1, 3, 1))
     events = to_events(decoding.smooth(scores), EDGES, ("Cat", "Dog", "Hen"), decoding.thresholds)
     assert events == [Event(1.0, 2.0, "Cat")]
 
 
-def test_the_fixed_decoding_is_the_configuration_s_for_every_class():
+def test_the_fixed_decoding_has_the_values_of_the_configuration_for_every_class():
     fixed = Decoding.fixed(load_conf().postprocess, 2)
     assert fixed == Decoding((0.5, 0.5), (7, 7))
 

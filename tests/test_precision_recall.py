@@ -1,4 +1,4 @@
-"""Operating points: counted on selection data, kept in the checkpoint, chosen at detection."""
+"""Operating points: counted on the select split, stored in the checkpoint, chosen at detection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from recipe_mtlvae.scoring.postprocess import Decoding
 from recipe_mtlvae.scoring.precision_recall import OperatingPoint, PrecisionRecall
 from tests.tiny import save_tiny_checkpoint
 
-# Ten events; as the threshold rises, fewer are found and fewer false ones fire: precision .5, .8, 1, recall 1, .8, .4
+# Ten events. As the threshold rises, precision is 0.5, 0.8 and 1, and recall is 1, 0.8 and 0.4
 COUNTS = PrecisionRecall((0.1, 0.5, 0.9), np.array([[10, 8, 4]]), np.array([[10, 2, 0]]), np.array([10]))
 
 
@@ -35,17 +35,17 @@ def threshold(text: str) -> float:
     ("text", "chosen"),
     [("precision=0.8", 0.5), ("precision=0.9", 0.9), ("recall=0.9", 0.1), ("recall=.5", 0.5), ("f1", 0.5)],
 )
-def test_the_target_is_held_with_most_of_the_other_figure(text, chosen):
+def test_the_target_is_met_with_the_best_other_figure(text, chosen):
     assert threshold(text) == chosen
 
 
-def test_where_a_target_is_not_reached_the_nearest_is_taken_and_told():
+def test_if_a_target_is_not_reached_the_nearest_is_taken_and_marked():
     counts = PrecisionRecall((0.1, 0.5), np.array([[9, 6]]), np.array([[9, 2]]), np.array([10]))
     found = counts.choose(0, OperatingPoint.parse("precision=0.9"), 0.5)
     assert (found.threshold, found.precision, found.recall, found.reached) == (0.5, 0.75, 0.6, False)
 
 
-def test_a_class_that_never_fires_has_no_operating_point():
+def test_a_class_that_is_never_detected_has_no_operating_point():
     silent = PrecisionRecall((0.5,), np.array([[0]]), np.array([[0]]), np.array([3]))
     assert silent.choose(0, OperatingPoint.parse("f1"), 0.5) is None
 
@@ -56,8 +56,8 @@ def test_other_operating_points_are_refused(text):
         OperatingPoint.parse(text)
 
 
-def test_counts_are_tunings_own_by_intersection():
-    """Two clips of 4 s: a found event, a missed one at 0.5 and above, and one false alarm at 0.3."""
+def test_counts_are_those_of_intersection():
+    """Two clips of 4 s: one event is found, one is missed from 0.5 on, and a score of 0.3 is a false alarm."""
     scores = np.array([[[0.9], [0.9], [0.0], [0.0]], [[0.0], [0.3], [0.0], [0.4]]])
     events = [[Event(0.0, 2.0, "Dog")], [Event(3.0, 4.0, "Dog")]]
     clips = tuning.StrongClips(scores, events, np.array([4.0, 4.0]))
@@ -77,7 +77,7 @@ def with_counts(path: Path) -> Path:
 
 def test_a_detector_takes_its_thresholds_from_the_checkpoint(tmp_path):
     detector = Detector.load(with_counts(tmp_path / "x.ckpt"), operating_point="precision=0.9")
-    assert detector.decoding == Decoding((0.6, 0.2), (3, 1))  # Hum reaches 0.5 at both: the one of more recall
+    assert detector.decoding == Decoding((0.6, 0.2), (3, 1))  # Hum's precision is 0.5 at both: 0.2 has more recall
     assert detector.notes == (
         "operating point precision=0.9: precision 0.75, recall 0.62 on selection data, mean of classes",
         "precision=0.9 is not reached on selection data, the nearest is taken: Hum (0.50)",
@@ -91,12 +91,12 @@ def test_notes_on_an_operating_point_are_about_the_classes_that_are_reported(tmp
     )
 
 
-def test_an_operating_point_goes_without_thresholds(tmp_path):
+def test_an_operating_point_excludes_thresholds(tmp_path):
     with pytest.raises(RecipeError, match="expected no threshold and no median_filter with it"):
         Detector.load(with_counts(tmp_path / "x.ckpt"), operating_point="f1", threshold=0.4)
 
 
-def test_a_checkpoint_without_counts_is_one_line(tmp_path, monkeypatch, capsys):
+def test_a_checkpoint_without_counts_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "a.wav").write_bytes(b"")
     argv = ["x", "detect", "--checkpoint", save_tiny_checkpoint(tmp_path / "x.ckpt"), "--out", tmp_path / "out"]
     monkeypatch.setattr(sys, "argv", [*map(str, argv), "--operating_point", "f1", str(tmp_path / "a.wav")])
@@ -114,7 +114,7 @@ def test_damaged_counts_are_refused(tmp_path):
         load_checkpoint(path)
 
 
-def test_counts_survive_a_file():
+def test_counts_survive_a_round_trip_through_json():
     again = PrecisionRecall.from_dict(json.loads(json.dumps(COUNTS.as_dict())))
     assert again.as_dict() == COUNTS.as_dict()
 
@@ -130,7 +130,7 @@ def test_the_page_shows_curves_and_thresholds_of_what_tuning_counted(tmp_path):
 
 
 def test_of_equal_thresholds_the_page_shows_the_one_that_detection_takes(tmp_path):
-    """That nearest to the class's own, which is of its boxes where there are some."""
+    """That is the one nearest to the threshold of the class, or of its boxes if it has boxes."""
     alike = PrecisionRecall((0.1, 0.5, 0.9), np.full((1, 3), 8), np.full((1, 3), 2), np.array([10]))
     run = bare_run(tmp_path, "x")
     run.model.update(classes=["Dog"], decoding={"thresholds": {"Dog": 0.5}}, precision_recall=alike.as_dict())

@@ -47,7 +47,7 @@ def test_every_clip_of_each_test_split_gets_scores_in_the_audio_files_own_length
     assert (tmp_path / "latents.npz").exists()
 
 
-def test_what_is_told_of_the_training_goes_on_with_it(root, tmp_path, monkeypatch):
+def test_the_description_of_the_training_is_updated_when_it_continues(root, tmp_path, monkeypatch):
     for epochs in (1, 2):
         stage = Stage(2, tiny_conf(*ONE_STEP, f"train.max_epochs={epochs}"), root, tmp_path)
         train(stage)
@@ -62,7 +62,7 @@ def test_student_and_teacher_are_both_scored(root, tmp_path, monkeypatch):
     student, teacher = (read_scores(folder / "scores" / "public") for folder in stage.system_dirs().values())
     assert student.clips.keys() == teacher.clips.keys()
     energy = json.loads((tmp_path / "teacher" / "energy.json").read_text())
-    assert {"training", "validation", "public", "evaluation"} <= set(energy)  # trained with its student
+    assert {"training", "validation", "public", "evaluation"} <= set(energy)  # trained together with its student
 
 
 def official_file(path: Path, classes: int, net: CRNN | None = None) -> Path:
@@ -85,7 +85,7 @@ def test_an_official_checkpoint_is_scored_like_a_run(root, tmp_path, monkeypatch
 
 
 def by_hand(log_mel: torch.Tensor, scale_range: list[int]) -> torch.Tensor:
-    """The toolkit's formulas: 471c35a's for [-1, 1], 63d8b3b's for [0, 1]."""
+    """Scale by the toolkit's formulas: those of commit 471c35a for [-1, 1] and of 63d8b3b for [0, 1]."""
     low, high = log_mel.amin((1, 2), keepdim=True), log_mel.amax((1, 2), keepdim=True)
     share = (log_mel - low) / (high - low + 1e-8)
     return share * 2 - 1 if scale_range == [-1, 1] else share
@@ -131,7 +131,7 @@ def test_a_checkpoint_of_another_class_list_is_refused(root, tmp_path):
         predict(other, load_checkpoint(tmp_path / "best.ckpt"), tmp_path, predicted_splits(other), "key")
 
 
-def test_a_prediction_that_broke_leaves_no_score_folder_and_goes_on(root, tmp_path, monkeypatch):
+def test_a_failed_prediction_leaves_no_score_folder_and_can_be_repeated(root, tmp_path, monkeypatch):
     stage = Stage(2, tiny_conf(*ONE_STEP), root, tmp_path)
     train(stage)
     with monkeypatch.context() as full:

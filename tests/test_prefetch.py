@@ -1,4 +1,4 @@
-"""Reading ahead in a thread, and the bar that tells how far it is."""
+"""Reading ahead in a thread, and the progress bar of detection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_items_come_in_order():
         assert list(items) == list(range(100))
 
 
-def test_what_the_reading_raises_is_met_after_the_items_before_it():
+def test_an_error_while_reading_is_raised_after_the_items_before_it():
     def failing() -> Iterator[int]:
         yield 1
         raise OSError("no disk")
@@ -63,8 +63,8 @@ def moved(stderr: io.StringIO, monkeypatch: pytest.MonkeyPatch, folder: Path) ->
     return stderr.getvalue()
 
 
-def test_the_bar_tells_the_audio_time_done_and_its_speed(tmp_path, monkeypatch):
-    """3000 of 4000 bytes are the first recording: 75 % when it is done."""
+def test_the_bar_shows_the_audio_time_done_and_the_speed(tmp_path, monkeypatch):
+    """The first recording has 3000 of 4000 bytes: 75 % when it is done."""
     shown = moved(Terminal(), monkeypatch, tmp_path).split("\r")
     (done,) = (line for line in shown if "1:00:00 of audio" in line)
     assert done.lstrip().startswith("75%") and "times real time" in done

@@ -1,4 +1,4 @@
-"""Stage 0 a second time, beside another one, and where it cannot write."""
+"""Stage 0 run a second time, beside another run, and where it cannot write."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.tiny import AUDIO, RATE, VALIDATION, append
 CLIP = f"{AUDIO}/validation_1.wav"
 
 
-def test_a_second_run_does_nothing_and_says_so(root, stage0):
+def test_a_second_run_does_nothing_and_reports_that(root, stage0):
     stage0(root)
     before = {path: path.stat().st_mtime_ns for path in root.glob("features/**/*")}
     outcome = stage0(root)
@@ -49,7 +49,7 @@ def test_a_run_after_a_change_is_not_skipped(root, stage0, change):
 
 
 def in_another_process(root: Path, tmp_path: Path, prelude: str = "") -> subprocess.Popen[str]:
-    """Stage 0 as a process of its own, after some lines of Python."""
+    """Start stage 0 in a separate process, after the Python lines `prelude`."""
     code = f"""
 import sys
 from pathlib import Path
@@ -65,7 +65,7 @@ sys.exit(exit_code_of(prepare.main))
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_file_that_cannot_be_written_whole_is_one_line_and_leaves_no_half(root, tmp_path):
+def test_a_file_that_cannot_be_completed_is_reported_in_one_line_and_removed(root, tmp_path):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))"
     process = in_another_process(root, tmp_path, limit)
     err = process.communicate(timeout=LIMIT)[1]
@@ -78,7 +78,7 @@ def test_a_file_that_cannot_be_written_whole_is_one_line_and_leaves_no_half(root
     assert [path for path in root.glob("features/**/*") if path.is_file()] == []
 
 
-def test_a_full_disk_is_one_line_and_the_next_run_goes_on(root, tmp_path, stage0):
+def test_a_full_disk_is_reported_in_one_line_and_the_next_run_succeeds(root, tmp_path, stage0):
     disk = tmp_path / "disk"
     disk.mkdir()
     mounting = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)]
@@ -98,14 +98,14 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(root, tmp_path, stage0
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_place_that_cannot_be_written_is_one_line(root, tmp_path, stage0):
+def test_a_folder_that_cannot_be_written_is_reported_in_one_line(root, tmp_path, stage0):
     (root / "features").write_text("a file where the folder should be")
     (error,) = stage0(root).errors
     assert error.startswith(f"{root}/features")
     assert "ot a directory" in error or "File exists" in error
 
 
-def test_a_second_run_on_one_corpus_waits_and_says_so(root, tmp_path):
+def test_a_second_run_on_the_same_corpus_waits_and_reports_that(root, tmp_path):
     with locked(root / ".lock"):
         process = in_another_process(root, tmp_path)
         line = process.stderr.readline()
