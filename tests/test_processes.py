@@ -1,4 +1,4 @@
-"""Training in two processes (DDP, gloo): what one process with the same global batches learns."""
+"""Training in two processes (DDP, gloo) learns the same as one process with the same global batches."""
 
 import json
 import os
@@ -16,7 +16,8 @@ from tests.tiny import make_tiny_corpus, tiny_conf
 pytestmark = pytest.mark.slow
 
 STEPS = 50
-# An epoch is a step, so that history.csv holds every step's loss. The encoder's noise is each process's own: without it
+# An epoch is one step, so that history.csv holds the loss of each step. Without variational=false, each process would
+# add noise of its own.
 SETTINGS = ["train.epoch_steps=1", "train.threads=1", "vae.variational=false"]
 ONE, TWO = ["train.devices=1"], ["train.devices=2", "train.strategy=ddp"]
 SCRIPT = """
@@ -40,9 +41,9 @@ train(Stage(1, tiny_conf(*sys.argv[3:]), Path(sys.argv[1]), Path(sys.argv[2])))
 
 @dataclass(frozen=True)
 class Trained:
-    history: list[dict[str, float]]  # a row a step
-    energy: dict  # of training
-    trackers: int  # of energy, that were started
+    history: list[dict[str, float]]  # one row per step
+    energy: dict  # of the training
+    trackers: int  # number of energy trackers that were started
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_the_selection_score_gathered_from_both_processes_is_the_same(one, two):
     assert max(scores[0]) > 0.1
 
 
-def test_two_processes_go_on_where_they_stopped(folder, two):
+def test_training_in_two_processes_resumes_where_it_stopped(folder, two):
     first = trained(folder, "resumed", "train.max_epochs=3", *TWO)
     both = trained(folder, "resumed", "train.max_epochs=6", *TWO)
     assert len(both.history) == 6
@@ -97,5 +98,5 @@ def test_two_processes_go_on_where_they_stopped(folder, two):
 
 
 def test_energy_is_counted_once(one, two):
-    """It is the whole machine's: a tracker in each process would count it twice."""
+    """A tracker measures the whole machine: one in each process would count the energy twice."""
     assert (one.trackers, two.trackers) == (1, 1)

@@ -20,7 +20,7 @@ def _system(name: str, values: np.ndarray, converged: bool | None = True) -> Com
 
 
 def test_winner_needs_a_paired_interval_that_excludes_zero() -> None:
-    draws = np.random.default_rng(0).normal(0.5, 0.05, size=500)  # common to both: what a paired interval takes out
+    draws = np.random.default_rng(0).normal(0.5, 0.05, size=500)  # common to both: a paired interval removes it
     better, worse = _system("better", draws + 0.02), _system("worse", draws)
     assert compared.winner([worse, better], "validation", "psds1") is better
     noisy = _system("noisy", draws + np.random.default_rng(1).normal(0.0, 0.05, size=500))
@@ -35,7 +35,7 @@ def test_system_that_has_not_converged_is_never_ranked() -> None:
         _system("x", draws),
     )
     assert compared.winner([best, second, third], "validation", "psds1") is second
-    assert compared.winner([best, second], "validation", "psds1") is None  # nobody is left to win against
+    assert compared.winner([best, second], "validation", "psds1") is None  # no converged system is left to compare with
 
 
 def test_difference_to_a_system_that_has_not_converged_has_no_star() -> None:
@@ -68,7 +68,7 @@ def test_systems_of_equal_figures_have_a_difference_of_zero() -> None:
         ([0.8, 0.82, 0.79, 0.81] * 5, True),
     ],
 )
-def test_levelled_off(selection: list[float], expected: bool | None) -> None:
+def test_a_selection_curve_that_has_levelled_off_is_recognised(selection: list[float], expected: bool | None) -> None:
     assert levelled_off(selection) is expected
 
 

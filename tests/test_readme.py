@@ -1,4 +1,4 @@
-"""README.md: each command is taken as it stands there, and what it names exists. What they do, the other tests see."""
+"""README.md: each command is accepted as written, and what it names exists. Other tests check what the commands do."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from tests.readme import FENCED, PLACEHOLDER, PROJECT, PROSE, TEXT, Command, com
 from tests.readme_picture import PICTURE, points
 
 COMMANDS = commands()
-OF_RUN_SH = {"--stage": "0", "--stop_stage": "5", "--baseline": "none"}  # what it checks itself, for a placeholder
+OF_RUN_SH = {"--stage": "0", "--stop_stage": "5", "--baseline": "none"}  # values for placeholders that run.sh checks
 
 
 class Parsed(BaseException):
-    """Ends a program once it has read its options: its parser and what that made of them."""
+    """Raised to end a program once its options are read; holds the parser and the parsed options."""
 
 
 @functools.cache
@@ -72,7 +72,7 @@ def call(command: Command, patch: pytest.MonkeyPatch) -> None:
         spec = find_spec(f"{module}.__main__")
     assert spec, f"{command.where}: no module {module}"
     source = Path(spec.origin).read_text(encoding="utf-8")
-    if "open_stage(" in source:  # all stages have one parser, and are slow to import
+    if "open_stage(" in source:  # all stages share one parser and are slow to import
         local.stage._parser("").parse_args(words)
     elif "ArgumentParser(" in source:
         patch.setattr(sys, "argv", [module, *words])
@@ -81,7 +81,7 @@ def call(command: Command, patch: pytest.MonkeyPatch) -> None:
 
 
 def through_run_sh(command: Command) -> list[str]:
-    """What it gives to every stage."""
+    """Return the options that run.sh gives to every stage."""
     words = [word for text in command.words for word in (text.split("=", 1) if text.startswith("--") else [text])]
     for place, (option, value) in enumerate(itertools.pairwise(words), start=1):
         if option == "--baseline_checkpoint":
@@ -95,14 +95,14 @@ def through_run_sh(command: Command) -> list[str]:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
-def test_command_is_taken(command: Command) -> None:
+def test_a_command_is_accepted(command: Command) -> None:
     _, options = parsed(command)
     if command.program == "-m tests.benchmarks":
         assert {item for item in options.items if not PLACEHOLDER.search(item)} <= ITEMS.keys(), command.where
 
 
 @pytest.mark.parametrize("command", [one for one in COMMANDS if one.program != "./run.sh"], ids=str)
-def test_help_tells_its_options(command: Command) -> None:
+def test_the_help_of_a_command_names_its_options(command: Command) -> None:
     parser, _ = parsed(command)
     told = re.findall(r"--[\w-]+", parser.format_help() if parser else "--help")
     assert {word.partition("=")[0] for word in command.words if word.startswith("--")} <= {*told}, command.where
@@ -112,7 +112,7 @@ def test_help_tells_its_options(command: Command) -> None:
 def test_settings_are_keys_whose_values_load(command: Command) -> None:
     options = vars(parsed(command)[1])
     data = PROJECT / data_file(options.get("data", "mini"))
-    files = [data if data.is_file() else data_file("mini")]  # own.yaml is the reader's
+    files = [data if data.is_file() else data_file("mini")]  # own.yaml is a file of the reader
     files += [PROJECT / file for file in [options.get("conf")] if file and not PLACEHOLDER.search(file)]
     ready = [setting for setting in options["settings"] if not PLACEHOLDER.search(setting)]
     assert not fault(files, ready), command.where
@@ -129,12 +129,12 @@ def fault(files: list[Path], settings: list[str]) -> str:
 
 
 @pytest.mark.parametrize("extra", sorted(extras()))
-def test_extra_is_one_of_the_package(extra: str) -> None:
+def test_an_extra_is_one_of_the_package(extra: str) -> None:
     assert extra in tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 
 @pytest.mark.parametrize("path", sorted(paths()))
-def test_path_exists(path: str) -> None:
+def test_a_path_exists(path: str) -> None:
     line = TEXT[: TEXT.find(path.removeprefix("conf/submission/").removesuffix(".yaml"))].count("\n") + 1
     assert (PROJECT / path).exists(), f"README.md:{line}: {path}"
 
@@ -144,7 +144,7 @@ def test_pictures_and_linked_files_exist() -> None:
     assert [link for link in links if "://" not in link and not (PROJECT / link).exists()] == []
 
 
-def test_what_its_python_imports_is_there() -> None:
+def test_the_names_that_its_python_imports_exist() -> None:
     trees = [ast.parse(block[2]) for block in FENCED.finditer(TEXT) if block[1] == "python"]
     nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     names = [(node.module, name.name) for node in nodes for name in node.names if node.module.startswith("recipe_")]
@@ -152,7 +152,7 @@ def test_what_its_python_imports_is_there() -> None:
 
 
 def test_the_picture_shows_the_numbers_of_the_table():
-    """Drawn again by `python -m tests.readme_picture`."""
+    """`python -m tests.readme_picture` draws the picture again."""
     drawn = json.loads(Image.open(PICTURE).info["Description"])
     assert drawn == {
         corpus: {name: list(both) for name, both in systems.items()} for corpus, systems in points().items()

@@ -1,4 +1,4 @@
-"""Which recordings are found in files and folders, and what is told of the rest."""
+"""Which recordings are found in files and folders, and which faults are reported."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from recipe_mtlvae.inference.recordings import find_recordings
 from tests.tiny import RATE, recording
 
 
-def test_folders_are_searched_and_each_recording_taken_once(tmp_path):
+def test_folders_are_searched_and_each_recording_is_taken_once(tmp_path):
     inner, outer = recording(tmp_path / "deep" / "b.flac"), recording(tmp_path / "a.wav")
     (tmp_path / "notes.txt").write_text("x")
     recordings, faults = find_recordings([tmp_path, outer, tmp_path / "deep" / ".." / "a.wav"])
     assert sorted(recordings) == [outer, inner] and not faults
 
 
-def test_what_is_not_there_is_named_and_so_is_a_folder_without_audio(tmp_path):
+def test_missing_files_and_folders_without_audio_are_named(tmp_path):
     _, faults = find_recordings([tmp_path, tmp_path / "none.wav"])
     assert "no audio in this folder" in str(faults[0]) and "no such file" in str(faults[1])
 
@@ -49,7 +49,7 @@ def test_names_with_other_spaces_joiners_and_marks_are_accepted(tmp_path, name):
     assert ([path.name for path in recordings], faults) == ([name], [])
 
 
-def test_audio_of_a_phone_is_told_how_to_be_converted(tmp_path):
+def test_for_audio_of_a_phone_the_message_says_how_to_convert_it(tmp_path):
     (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x18ftypM4A " + bytes(100))
     with pytest.raises(RecipeError, match=r"not readable as audio .*; convert it, as by: ffmpeg -i a\.m4a a\.wav"):
         read_audio(tmp_path / "a.m4a", RATE, None)

@@ -1,4 +1,4 @@
-"""The truth that scores are held against: which clips and events it has, how it is written and read."""
+"""The reference that scores are compared with: its clips and events, and how it is written and read."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def files(tmp_path):
     return write
 
 
-def test_clips_without_audio_leave_truth_and_durations(files):
+def test_clips_without_audio_are_in_neither_truth_nor_durations(files):
     reference = read_reference(*files(["a.wav\t0\t1\tCat", "b.wav\t0\t1\tCat"], ["a.wav\t10.0"]), ("Cat",))
     assert reference.truth == {"a": [Event(0.0, 1.0, "Cat")]}
     assert reference.durations == {"a": 10.0}
     assert reference.expected == 2
 
 
-def test_event_free_clips_stay(files):
+def test_event_free_clips_are_kept(files):
     reference = read_reference(*files(["a.wav\t0\t1\tCat", "b.wav\t\t\t"], ["a.wav\t10", "b.wav\t10"]), None)
     assert reference.truth["b"] == []
     assert (reference.expected, reference.unnamed) == (2, 0)
@@ -43,7 +43,7 @@ def test_clips_that_the_truth_does_not_name_are_event_free_and_counted(files):
     assert reference.unnamed == 1
 
 
-def test_the_truth_is_published_as_it_is_but_for_events_that_touch(files):
+def test_the_truth_is_as_published_except_that_touching_events_are_merged(files):
     rows = ["a.wav\t0\t1\tCat", "a.wav\t1\t2\tCat", "a.wav\t9\t10.7\tDog"]
     reference = read_reference(*files(rows, ["a.wav\t10"]), None)
     assert reference.truth["a"] == [Event(0.0, 2.0, "Cat"), Event(9.0, 10.7, "Dog")]
@@ -91,7 +91,7 @@ def test_durations_with_other_columns_are_refused(files):
         read_reference(*files(["a.wav\t0\t1\tCat"], ["a.wav\t10"], header="name\tlength"), None)
 
 
-def test_missing_durations_are_told(files, tmp_path):
+def test_a_missing_file_of_durations_is_reported(files, tmp_path):
     truth, _ = files(["a.wav\t0\t1\tCat"], [])
     with pytest.raises(RecipeError, match="no such file of durations"):
         read_reference(truth, tmp_path / "none.tsv", None)
@@ -109,14 +109,14 @@ def test_a_clip_with_audio_but_without_scores_is_an_error():
         attach(scores_of("a"), REFERENCE, allow_missing=False)
 
 
-def test_missing_scores_are_event_free_where_that_is_allowed():
+def test_clips_without_scores_count_as_never_detected_if_that_is_allowed():
     attached = attach(scores_of("a"), REFERENCE, allow_missing=True)
     assert attached.missing == 1
     assert attached.scores.clips["b"].edges.tolist() == [0.0, 8.0]
     assert attached.scores.clips["b"].scores.tolist() == [[-np.inf]]
 
 
-def test_scores_of_no_clip_at_all_are_an_error_even_then():
+def test_scores_of_no_clip_at_all_are_an_error_even_if_missing_scores_are_allowed():
     with pytest.raises(RecipeError, match="2 of 2 clips have audio but no scores"):
         attach(scores_of("c"), REFERENCE, allow_missing=True)
 
@@ -127,7 +127,7 @@ def test_scores_of_other_clips_are_left_out_and_counted():
     assert attached.others == 1
 
 
-def test_the_clip_list_hash_tells_clip_lists_apart():
+def test_the_clip_list_hash_depends_only_on_the_names_of_the_clips():
     other = Reference({}, {"a": 10.0}, 2)
     same = Reference({}, {"b": 8.1, "a": 10.0}, 5)
     assert REFERENCE.clip_list_hash != other.clip_list_hash

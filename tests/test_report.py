@@ -1,4 +1,4 @@
-"""What a report is made of: its tables, what is missing, and when stage 4 writes it again."""
+"""The content of a report: its tables, what is missing, and when stage 4 writes it again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run_dir(html_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("data", "note"), [("mini", "on other data: DESED"), ("desed", "its authors' copy of DESED")])
-def test_published_figures_tell_their_data(run_dir: Path, data: str, note: str) -> None:
+def test_published_figures_state_their_data(run_dir: Path, data: str, note: str) -> None:
     conf = yaml.safe_load((run_dir / "conf.yaml").read_text())
     conf["data"]["name"] = data
     (run_dir / "conf.yaml").write_text(yaml.safe_dump(conf, sort_keys=False))
@@ -36,7 +36,7 @@ def test_published_figures_tell_their_data(run_dir: Path, data: str, note: str) 
     assert all(row.note.endswith(note) for group in groups for row in group.rows if not row.own)
 
 
-def test_report_is_said_to_be_below_the_baseline() -> None:
+def test_a_note_says_that_the_report_is_below_the_official_baseline() -> None:
     assert "(32.5 % event-based F1 on DESED validation) is below the official 2022 baseline (40.1 %)" in (
         tables.published_note(read_published())
     )
@@ -52,7 +52,7 @@ def test_published_table_holds_the_reports_six_systems() -> None:
     )
 
 
-def test_tuned_figures_are_rows_of_their_own_after_the_official_ones(run_dir: Path, html_corpus: Path) -> None:
+def test_tuned_figures_have_their_own_rows_after_the_official_ones(run_dir: Path, html_corpus: Path) -> None:
     metrics = json.loads((run_dir / "metrics.json").read_text())
     tuned = dict.fromkeys(metric_keys(), 0.875)
     tuned |= {"per_class": {label: dict.fromkeys(metric_keys(), 0.75) for label in CLASSES}}
@@ -75,7 +75,7 @@ OPTIONAL = ["energy.json", "history.csv", "model.json", "psd_roc_validation.json
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
-def test_missing_file_is_a_gap(run_dir: Path, name: str) -> None:
+def test_a_missing_file_is_listed_as_a_gap(run_dir: Path, name: str) -> None:
     (run_dir / name).unlink()
     assert f"{name} is missing." in open_run(run_dir).gaps
 
@@ -90,13 +90,13 @@ def test_missing_file_is_a_gap(run_dir: Path, name: str) -> None:
         ("conf.yaml", "seed: !!bool x"),
     ],
 )
-def test_broken_file_is_a_gap(run_dir: Path, name: str, text: str) -> None:
+def test_a_damaged_file_is_listed_as_a_gap(run_dir: Path, name: str, text: str) -> None:
     (run_dir / name).write_text(text)
     gap = next(gap for gap in open_run(run_dir).gaps if gap.startswith(f"{name} cannot be read"))
-    assert str(run_dir) not in gap  # a page leaves the machine
+    assert str(run_dir) not in gap  # a page may be passed on to others
 
 
-def test_page_of_a_run_with_scores_alone_states_its_gaps(run_dir: Path, html_corpus: Path) -> None:
+def test_the_page_of_a_run_with_only_scores_states_its_gaps(run_dir: Path, html_corpus: Path) -> None:
     for name in [*OPTIONAL, "truth_validation.json"]:
         (run_dir / name).unlink()
     written = report(run_dir, html_corpus)

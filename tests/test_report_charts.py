@@ -1,4 +1,4 @@
-"""Charts of a report: text that is no markup, colours that stay, and what is left out of very long ones."""
+"""Charts of a report: labels are text, classes keep their colours, and very long charts are cut."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_labels_in_charts_are_text_not_markup() -> None:
     assert "a$b$" in svg
 
 
-def test_labels_that_the_font_lacks_are_not_warned_of() -> None:
+def test_labels_that_the_font_lacks_cause_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         svg = plots.bars({"run": {"犬": 0.5, "\x1b[31m": 0.5}}, {}, palette(["犬", "\x1b[31m"]), "T", "F1", 1.0)

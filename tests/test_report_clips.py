@@ -14,7 +14,7 @@ from tests.reported import html_conf
 
 
 def test_segment_f1_of_one_clip() -> None:
-    # truth: seconds 0, 1, 2 of Dog; detected: seconds 1, 2, 3 of Dog and 0 of Cat: 2 of 3 and 4
+    # true: Dog in seconds 0, 1, 2; detected: Dog in 1, 2, 3 and Cat in 0: 2 hits of 3 true and 4 detected segments
     truth, detected = [Event(0.0, 2.5, "Dog")], [Event(1.2, 3.1, "Dog"), Event(0.0, 0.5, "Cat")]
     assert clips.segment_f1(truth, detected, 10.0) == pytest.approx(2 * 2 / (3 + 4))
     assert clips.segment_f1([], [], 10.0) is None
@@ -29,7 +29,7 @@ def test_best_median_and_worst_clips_are_chosen() -> None:
 
 
 def test_of_many_clips_that_all_fail_those_with_the_most_events_are_the_worst() -> None:
-    """Five of six fail; the median one is the second of these."""
+    """Five of six clips fail, and the median clip is the second of these."""
     truth = {name: [Event(0.0, 1.0, "Dog")] * (6 - i) for i, name in enumerate("abcdef")}
     chosen = clips.choose(dict.fromkeys("bcdef", 0.0) | {"a": 0.9}, truth, 1)
     assert chosen == [("b", "worst"), ("c", "median"), ("a", "best")]

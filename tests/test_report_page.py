@@ -1,4 +1,4 @@
-"""The report as stage 4 leaves it: in the terminal, and as a page in a browser where there is one."""
+"""The report that stage 4 writes: in the terminal, and as a page in a browser if one is installed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_terminal_shows_run_beside_published_figures(written: Written) -> None:
 
 @dataclass
 class Opened:
-    """A page in headless Chromium, and what it did while it was opened."""
+    """A page in headless Chromium, with its console messages and requests, and the figures of metrics.json."""
 
     page: object
     console: list[str]
@@ -57,7 +57,7 @@ def opened(written: Written, browser) -> Iterator[Opened]:
     page.close()
 
 
-def test_browser_finds_no_error_and_asks_for_nothing(opened: Opened) -> None:
+def test_the_browser_finds_no_error_and_loads_nothing_else(opened: Opened) -> None:
     assert opened.console == []
     assert [url for url in opened.requests if not url.startswith("data:")] == [opened.page.url]
 

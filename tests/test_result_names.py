@@ -1,4 +1,4 @@
-"""Names of a recording's results: short, no two alike, and kept from run to run."""
+"""The names of the results of recordings: short, unique, and kept from run to run."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ def named(tmp_path: Path, *paths: str, earlier: dict[str, str] | None = None) ->
     return list(result_names([tmp_path / path for path in paths], known).values())
 
 
-def test_recordings_of_one_name_keep_as_many_folders_as_tell_them_apart(tmp_path):
+def test_recordings_of_the_same_name_keep_the_folders_that_distinguish_them(tmp_path):
     assert sorted(named(tmp_path, "x/a.wav", "y/a.wav", "y/b.wav")) == ["b", "x_a", "y_a"]
     assert sorted(named(tmp_path, "p/x/a.wav", "q/x/a.wav")) == ["p_x_a", "q_x_a"]
 
 
-def test_recordings_that_differ_in_their_suffix_alone_keep_it(tmp_path):
+def test_recordings_that_differ_only_in_their_suffix_keep_it(tmp_path):
     assert named(tmp_path, "a.wav", "a.flac") == ["a_wav", "a_flac"]
 
 
-def test_names_that_differ_in_capitals_alone_are_told_apart(tmp_path):
+def test_names_that_differ_only_in_case_are_made_different(tmp_path):
     assert len({name.casefold() for name in named(tmp_path, "x/A.wav", "y/a.wav")}) == 2
 
 
@@ -31,8 +31,8 @@ def test_a_recording_seen_before_keeps_its_name_and_no_other_takes_it(tmp_path):
     assert named(tmp_path, "y/a.wav", earlier=earlier) == ["y_a"]
 
 
-def test_names_that_no_folder_tells_apart_are_numbered(tmp_path):
-    """x_a.wav's own name is what y/x/a.wav would get beside z/a.wav; both end up with names of their own."""
+def test_names_that_folders_do_not_distinguish_are_made_different(tmp_path):
+    """Beside z/a.wav, x/a.wav would be called x_a, which is the name of x_a.wav, too; all four names must differ."""
     names = named(tmp_path, "x_a.wav", "x/a.wav", "z/a.wav", "x/a_b.wav")
     assert len(set(names)) == 4
 

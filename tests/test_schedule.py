@@ -1,4 +1,4 @@
-"""How a training goes over its planned steps."""
+"""The schedule of a training over its planned steps: learning rate, length and moving average."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def train_conf(*settings: str):
     return load_conf(settings=[f"train.{setting}" for setting in settings]).train
 
 
-def test_the_report_s_learning_rate_is_constant():
+def test_the_learning_rate_of_the_report_is_constant():
     assert [rate_factor(train_conf(), Plan(2, 100), step) for step in (0, 99, 199, 500)] == [1.0] * 4
 
 
@@ -28,19 +28,19 @@ def test_a_cosine_rises_over_a_tenth_of_the_steps_and_ends_at_zero():
     assert rate_factor(train, plan, 200) == pytest.approx(0.0, abs=1e-12)
 
 
-def test_a_continued_run_keeps_the_plan_that_it_was_begun_with():
+def test_a_continued_run_keeps_its_first_plan():
     assert plan_of(train_conf("max_epochs=40"), 25, None) == Plan(40, 25)
     assert plan_of(train_conf("max_epochs=200"), 25, Plan(40, 25)) == Plan(40, 25)
 
 
 @pytest.mark.parametrize("epochs", [20, 80])
-def test_a_schedule_that_ends_at_zero_has_the_length_that_it_was_planned_with(epochs):
+def test_a_schedule_that_ends_at_zero_keeps_its_planned_length(epochs):
     with pytest.raises(RecipeError, match=f"planned to reach zero after 40 epochs, {epochs} are asked for; give --tag"):
         plan_of(train_conf(f"max_epochs={epochs}", "schedule=cosine"), 25, Plan(40, 25))
 
 
-def test_the_moving_average_forgets_its_start_and_takes_buffers_along():
-    """After the first update it is the weights themselves; update n keeps (1 + n) / (10 + n), at most the factor."""
+def test_the_moving_average_forgets_its_start_and_averages_integer_buffers_as_floats():
+    """The first update copies the weights; update n keeps (1 + n) / (10 + n) of the average, at most the factor."""
     average = moving_average(0.99)._kwargs["avg_fn"]
     assert average(torch.tensor(0.0), torch.tensor(1.0), torch.tensor(1)).item() == pytest.approx(1 - 2 / 11)
     assert average(torch.tensor(0.0), torch.tensor(1.0), torch.tensor(10_000)).item() == pytest.approx(0.01)

@@ -1,3 +1,5 @@
+"""`python -m recipe_mtlvae score`: figures, coverage, options, and what is refused."""
+
 from __future__ import annotations
 
 import json
@@ -18,7 +20,7 @@ TRUTH = {"a.wav": [(1.0, 3.0, "Cat"), (5.0, 9.0, "Dog")], "b.wav": [(0.0, 4.0, "
 
 @pytest.fixture
 def corpus(tmp_path):
-    """Ground truth and durations of three clips of 10 s, perfect scores and operating points of them."""
+    """Ground truth and durations of three clips of 10 s, with perfect scores and operating points."""
     rows = [f"{name}\t{a}\t{b}\t{label}" for name, events in TRUTH.items() for a, b, label in events]
     rows += [f"{name}\t\t\t" for name, events in TRUTH.items() if not events]
     (tmp_path / "test.tsv").write_text("\n".join(["filename\tonset\toffset\tevent_label", *rows]) + "\n")
@@ -50,7 +52,7 @@ def test_perfect_scores_give_one_everywhere(corpus):
     assert content["per_class"]["Bird"] == dict.fromkeys(names)
 
 
-def test_what_the_score_depends_on_is_beside_it(corpus):
+def test_the_file_states_what_the_figures_depend_on(corpus):
     content = run(corpus, "--scores", str(corpus / "scores"))
     assert content["split"] == "test"
     assert content["coverage"] == {"scored": 3, "expected": 3}
@@ -66,7 +68,7 @@ def test_operating_points_give_the_figures_of_their_scores(corpus):
     assert content["threshold"] == 0.51
 
 
-def test_f1_counts_the_events_of_the_file_nearest_to_the_middle(corpus):
+def test_f1_counts_the_events_of_the_threshold_nearest_to_one_half(corpus):
     for threshold in ("0.25", "0.49"):
         (corpus / "points" / f"th_{threshold}.tsv").write_text("filename\tonset\toffset\tevent_label\n")
     assert run(corpus, "--operating_points", str(corpus / "points"))["event_f1"] == 1.0
@@ -91,7 +93,7 @@ def test_the_median_filter_takes_seconds(corpus, capsys):
     assert (content["event_f1"], content["median_filter_seconds"]) == (1.0, pytest.approx(0.3))
 
 
-def test_a_median_filter_of_an_even_number_of_steps_becomes_odd_and_says_so(corpus, capsys):
+def test_a_median_filter_of_an_even_number_of_steps_becomes_odd_with_a_message(corpus, capsys):
     content = run(corpus, "--scores", str(corpus / "scores"), "--median_filter", "0.42")
     assert content["median_filter_seconds"] == pytest.approx(0.5)
     assert "median filter of 0.5 s, the nearest odd number of steps to 0.42 s" in capsys.readouterr().out
@@ -138,7 +140,7 @@ def test_the_table_shows_the_figures(corpus, capsys):
     assert lines[2].split() == ["Bird", "-", "-", "-", "-", "-"]
 
 
-def test_bad_input_is_one_line_and_exit_code_1(corpus):
+def test_bad_input_gives_one_line_and_exit_code_1(corpus):
     (corpus / "scores" / "a.tsv").write_text("onset\toffset\tBird\tCat\tDog\n0\t1\t0\tnan\t0\n")
     files = ["--ground_truth", corpus / "test.tsv", "--durations", corpus / "durations.tsv"]
     command = [sys.executable, "-m", "recipe_mtlvae", "score", "--scores", corpus / "scores", *files]
@@ -149,8 +151,8 @@ def test_bad_input_is_one_line_and_exit_code_1(corpus):
 
 
 @pytest.mark.parametrize("out", ["/", ".", "out", "points", "/dev/null", "fifo", "points.json"])
-def test_only_a_file_is_written(corpus, out):
-    """Nothing is written beside what is no file, as beside points/, whose curves' name is taken by a folder."""
+def test_out_must_be_a_plain_file(corpus, out):
+    """Neither --out nor the file of curves beside it may be a folder, pipe or device; nothing is written then."""
     (corpus / "out").mkdir()
     os.mkfifo(corpus / "fifo")
     (corpus / "points.psd_roc.json").mkdir()
@@ -161,7 +163,7 @@ def test_only_a_file_is_written(corpus, out):
     assert sorted(corpus.rglob("*")) == before
 
 
-def test_a_pipe_among_the_scores_is_not_waited_for(corpus):
+def test_a_pipe_is_refused_instead_of_waited_for(corpus):
     os.mkfifo(corpus / "scores" / "pipe.tsv")
     with pytest.raises(RecipeError, match=r"pipe\.tsv: is a pipe"):
         run(corpus, "--scores", str(corpus / "scores"))

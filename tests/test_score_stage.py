@@ -1,3 +1,5 @@
+"""Stage 3: which splits are scored, tuned figures beside the fixed ones, and when it measures again."""
+
 from __future__ import annotations
 
 import json
@@ -18,7 +20,7 @@ from tests.tiny import SETTINGS, make_tiny_corpus, tiny_conf
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A corpus, perfect score folders of validation and public, and stage 3 to be called with settings."""
+    """Make a corpus and perfect scores of validation and public; return a function that runs stage 3 with settings."""
     conf = tiny_conf()
     root = make_tiny_corpus(tmp_path / "corpus", conf)
     grid = Grid(steps=40, step_seconds=0.05)
@@ -66,7 +68,7 @@ def test_a_clip_without_scores_is_an_error(run):
         run()
 
 
-def test_a_run_without_scores_says_what_to_do(run, tmp_path):
+def test_for_a_run_without_scores_the_message_says_what_to_do(run, tmp_path):
     (tmp_path / "exp/t/scores").rename(tmp_path / "elsewhere")
     with pytest.raises(RecipeError, match="no scores to measure; run stage 2 first"):
         run()
@@ -78,7 +80,7 @@ def decoding(beep: float) -> str:
 
 
 def test_tuned_figures_stand_beside_the_fixed_ones(run, tmp_path):
-    """Beep's own threshold of 1 is never exceeded: nothing of it is found, and Hum as before."""
+    """Beep's tuned threshold of 1 is never exceeded: no Beep is found, and Hum is as before."""
     (tmp_path / "exp/t").mkdir(parents=True, exist_ok=True)
     (tmp_path / "exp/t/model.json").write_text(decoding(1.0))
     metrics = json.loads((run() / "metrics.json").read_text())
@@ -91,7 +93,7 @@ def test_tuned_figures_stand_beside_the_fixed_ones(run, tmp_path):
     assert tuned["median_filters_seconds"] == pytest.approx({"Hum": 0.05, "Beep": 0.15})
 
 
-def test_the_median_reference_of_boxes_is_a_row_with_a_filter_for_psds_and_one_for_events(run, tmp_path, capsys):
+def test_the_median_reference_of_boxes_has_filters_for_psds_and_for_events(run, tmp_path, capsys):
     """Beep's threshold of 1 is never exceeded; PSDS has no threshold."""
     by_class = {"psds": {"Hum": 1, "Beep": 5}, "events": {"Hum": 1, "Beep": 3}, "thresholds": {"Hum": 0.5, "Beep": 1.0}}
     (tmp_path / "exp/t/model.json").write_text(json.dumps({"median_reference": by_class}))
@@ -101,7 +103,7 @@ def test_the_median_reference_of_boxes_is_a_row_with_a_filter_for_psds_and_one_f
     assert "macro, median reference" in capsys.readouterr().out
 
 
-def test_scores_are_measured_anew_when_the_tuning_changes(run, tmp_path, capsys):
+def test_scores_are_measured_again_when_the_tuning_changes(run, tmp_path, capsys):
     folder = run()
     assert "tuned" not in json.loads((folder / "metrics.json").read_text())
     for beep in (1.0, 0.5):

@@ -1,3 +1,5 @@
+"""Score folders: what is written and read back, and what is refused."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -28,7 +30,7 @@ def test_written_scores_are_read_back(tmp_path):
 
 
 def test_scores_of_many_hours_are_written_without_a_gap(tmp_path):
-    scores = np.random.default_rng(0).random((25_000, 2)).astype(np.float32)  # more than is written at a time
+    scores = np.random.default_rng(0).random((25_000, 2)).astype(np.float32)  # more than are written at a time
     write_scores(tmp_path, "a", scores, 0.064, CLASSES)
     assert read_scores(tmp_path).clips["a"].scores == pytest.approx(scores, rel=1e-7)
 
@@ -72,12 +74,12 @@ def test_columns_are_matched_by_name(tmp_path):
     assert read_scores(tmp_path).clips["b"].scores.tolist() == [[0.2, 0.8]]
 
 
-def test_windows_that_miss_each_other_by_rounding_are_gapless(tmp_path):
+def test_windows_with_gaps_from_rounding_count_as_gapless(tmp_path):
     write(tmp_path, "a", HEADER, "0\t0.3333333\t0\t0", "0.3333334\t1\t0\t0")
     assert read_scores(tmp_path).clips["a"].edges.tolist() == [0.0, 0.3333334, 1.0]
 
 
-def test_files_that_are_no_tables_are_left_alone(tmp_path):
+def test_files_that_are_no_tables_are_ignored(tmp_path):
     write(tmp_path, "a", HEADER, "0\t1\t0.2\t0.8")
     (tmp_path / "README.md").write_text("mine")
     (tmp_path / ".a.tsv.partial.tsv").write_text("mine")
@@ -102,7 +104,7 @@ def test_files_that_are_no_tables_are_left_alone(tmp_path):
         (["onset\toffset\tCat\tCat", "0\t1\t0\t0"], "a.tsv:1: expected columns onset, offset and one a class"),
     ],
 )
-def test_a_faulty_file_is_one_line(tmp_path, rows, message):
+def test_a_faulty_file_is_refused_in_one_line(tmp_path, rows, message):
     write(tmp_path, "a", *rows)
     with pytest.raises(RecipeError, match=message) as caught:
         read_scores(tmp_path)

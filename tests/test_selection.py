@@ -1,3 +1,5 @@
+"""The F1 figures by which epochs are selected: counted by hand, and compared with sed_scores_eval."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Set-up: which environment is used, what is installed into it and what is left alone."""
+"""Set-up: which environment is used, what is installed into it, and what is left unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Stands for a Python environment: {package: version}. Not one of ours unless its `made-here` is written."""
+    """A stand-in for a Python environment: {package: version}. It is not one of ours without the file `made-here`."""
     there: dict[str, str] = {}
 
     def distributions() -> list[SimpleNamespace]:
@@ -62,7 +62,7 @@ def test_another_environment_gets_only_what_is_missing(environment: dict[str, st
 
 
 def test_our_environment_gets_the_tested_versions(ours: dict[str, str], tmp_path: Path) -> None:
-    ours.update(pandas="2.2.0", pyyaml="6.0.3")  # both in range, the first is not the tested one
+    ours.update(pandas="2.2.0", pyyaml="6.0.3")  # both are in range, but pandas is not the tested version
     wanted = packages.to_install(needs(tmp_path, "pandas>=2.2,<3", "pyyaml>=6"))
     assert [need.name for need in wanted] == ["pandas"]
 
@@ -84,10 +84,10 @@ def test_pip_must_keep_all_that_is_in_another_environment(environment: dict[str,
     limits = packages.limits(tested=True)
     assert {"numpy==1.24.4", "attrs==20.1.0"} <= set(limits)
     assert "numpy==1.26.4" not in limits
-    assert "pandas==2.3.3" in limits  # what is missing comes in the tested version
+    assert "pandas==2.3.3" in limits  # a missing package gets the tested version
 
 
-def test_an_old_setuptools_is_renewed_and_a_too_new_one_is_left(environment: dict[str, str]) -> None:
+def test_an_old_setuptools_is_replaced_and_a_too_new_one_is_kept(environment: dict[str, str]) -> None:
     environment.update(setuptools="65.5.0")  # what Python 3.11 puts into a new environment; torch wants 77
     assert "setuptools==65.5.0" not in packages.limits(tested=True)
     environment.update(setuptools="82.0.1")
@@ -117,7 +117,9 @@ def test_without_sox_only_desed_is_left_out(tmp_path: Path) -> None:
     assert "sox.h" not in lacks.get("sed_scores_eval", [])
 
 
-def test_without_a_compiler_neither_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_neither_desed_nor_sed_scores_eval_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "sox.h").touch()
     monkeypatch.setenv("CXX", str(tmp_path / "no-such-compiler"))
     lacks = build_tools.lacking(["desed", "sed_scores_eval"], search=[tmp_path])
@@ -127,7 +129,7 @@ def test_without_a_compiler_neither_is_built(tmp_path: Path, monkeypatch: pytest
     }
 
 
-def test_what_is_off_is_one_line_with_the_packages_to_bring() -> None:
+def test_what_is_left_out_is_one_line_with_the_packages_to_install() -> None:
     line = build_tools.off_line({"desed": ["sox.h"]})
     assert "\n" not in line
     for words in ("making soundscapes", "apt: libsox-dev", "dnf: sox-devel", "brew: sox", "conda: sox"):
@@ -135,7 +137,7 @@ def test_what_is_off_is_one_line_with_the_packages_to_bring() -> None:
 
 
 def set_up(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a copy of set-up where every Python of the machine says that it is 3.9.2."""
+    """Run a copy of the set-up in which every Python of the machine reports version 3.9.2."""
     shutil.copytree(PROJECT / "local", tmp_path / "local", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("bin/python3", "bin/python3.11", "bin/python3.12", "bin/python3.13", "env/bin/python"):
         file = tmp_path / name
@@ -154,8 +156,8 @@ def test_another_python_is_refused_in_one_line_that_names_it(tmp_path: Path) -> 
     assert not (tmp_path / ".venv" / "bin").exists()
 
 
-def test_an_environment_that_others_made_in_our_place_is_left_as_it_is(tmp_path: Path) -> None:
-    """Such as conda's, by `conda create -p .venv`: no pyvenv.cfg in it."""
+def test_an_environment_that_others_made_in_our_place_is_left_unchanged(tmp_path: Path) -> None:
+    """An example is one made by `conda create -p .venv`, which has no pyvenv.cfg."""
     for name in ("bin/python", "conda-meta/history", "mine.txt"):
         (tmp_path / ".venv" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / ".venv" / name).write_text("#!/bin/sh\necho 3.9.2\n")
@@ -166,15 +168,15 @@ def test_an_environment_that_others_made_in_our_place_is_left_as_it_is(tmp_path:
     assert (tmp_path / ".venv" / "mine.txt").exists()
 
 
-def test_where_no_lock_can_be_made_set_up_goes_on(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()  # stands for a folder that cannot be written to: root may write everywhere
+def test_if_no_lock_can_be_made_the_set_up_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()  # in place of a read-only folder, because root may write everywhere
     script = f'set -e; source "{PROJECT}/local/setup.sh"; ENVIRONMENT="{tmp_path}/file/env"; _alone echo went on'
     result = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (0, "went on\n")
 
 
-def test_python_is_started_so_that_the_callers_folder_holds_no_module_of_it(tmp_path: Path) -> None:
-    """Such as a venv.py: `python -m venv` would run it."""
+def test_python_is_started_without_the_modules_of_the_callers_folder(tmp_path: Path) -> None:
+    """`python -m venv` would run a venv.py in that folder."""
     (tmp_path / "python3.11").write_text('#!/bin/sh\necho "$1" >>"$LOG"\necho 3.11.7\n')
     (tmp_path / "python3.11").chmod(0o755)
     (tmp_path / "env" / ".recipe_mtlvae").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Work shared by processes: which share is whose, and that the whole is the same as one process's."""
+"""Work shared by processes: the share of each, and that all together write the same as one process."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ TORCHRUN = {"RANK": "2", "WORLD_SIZE": "4"}
 SRUN = {"SLURM_PROCID": "5", "SLURM_STEP_NUM_TASKS": "8", "SLURM_NTASKS": "8"}
 
 
-def test_shares_are_disjoint_whole_and_even():
+def test_shares_are_disjoint_complete_and_even():
     shares = [Shard(index, 3).take(range(8)) for index in range(3)]
     assert [list(share) for share in shares] == [[0, 3, 6], [1, 4, 7], [2, 5]]
 
 
-def test_the_setting_counts_before_the_environment():
+def test_the_setting_overrides_the_environment():
     assert shard_of("3/16", TORCHRUN | SRUN) == Shard(3, 16)
 
 
-def test_torchrun_and_srun_tell_their_processes_share():
+def test_the_share_follows_from_the_variables_of_torchrun_or_srun():
     assert shard_of(None, TORCHRUN) == Shard(2, 4)
     assert shard_of(None, SRUN) == Shard(5, 8)
 
 
-def test_without_either_it_is_all():
+def test_without_setting_and_variables_the_share_is_everything():
     assert shard_of(None, {}) == ALL == Shard(0, 1)
 
 
@@ -53,14 +53,14 @@ def array(*values: int, count: int | None = None) -> dict[str, str]:
     return {f"SLURM_ARRAY_TASK_{name}": value for name, value in (names | {"COUNT": str(count)}).items()}
 
 
-def test_a_job_array_s_task_is_a_share():
+def test_a_task_of_a_job_array_is_a_share():
     assert shard_of(None, array(5, 1, 9, 2, count=5)) == Shard(2, 5)
     engine = {"SGE_TASK_ID": "3", "SGE_TASK_FIRST": "1", "SGE_TASK_LAST": "16", "SGE_TASK_STEPSIZE": "1"}
     assert shard_of(None, engine) == Shard(2, 16)
     assert shard_of(None, dict.fromkeys(engine, "undefined")) == ALL  # a job that is no array
 
 
-def test_processes_of_a_job_array_s_task_divide_its_share():
+def test_processes_of_a_task_of_a_job_array_divide_its_share():
     shares = [
         shard_of(None, array(task, 0, 1, 1, count=2) | {"RANK": rank, "WORLD_SIZE": "3"})
         for task in (0, 1)
@@ -69,7 +69,7 @@ def test_processes_of_a_job_array_s_task_divide_its_share():
     assert shares == [Shard(index, 6) for index in range(6)]
 
 
-def test_a_task_that_is_submitted_again_alone_does_what_is_missing():
+def test_a_task_that_is_submitted_again_alone_does_all_that_is_missing():
     assert shard_of(None, array(5, 5, 5, 1, count=1)) == ALL
 
 
@@ -79,12 +79,12 @@ def test_a_job_array_with_holes_is_refused_unless_run_shard_is_given():
     assert shard_of("0/1", array(3, 1, 7, 1, count=3)) == ALL
 
 
-def test_a_batch_script_alone_is_no_share_though_it_has_many_tasks():
+def test_a_batch_script_outside_srun_is_no_share_even_with_many_tasks():
     assert shard_of(None, {"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_JOB_ID": "1"}) == ALL
 
 
 @pytest.mark.parametrize("text", ["16/16", "3", "3/0", "-1/4", "a/b", "1/2/3", ""])
-def test_what_is_no_share_is_refused(text):
+def test_an_invalid_share_is_refused(text):
     with pytest.raises(RecipeError, match=r"run\.shard: expected i/n with i from 0 to n - 1, such as 3/16; got"):
         shard_of(text, {})
 
@@ -94,7 +94,7 @@ def test_what_is_no_share_is_refused(text):
 
 @pytest.fixture
 def clips(tmp_path, monkeypatch) -> list[Clip]:
-    """20 clips, three a part."""
+    """20 clips, three in each part."""
     monkeypatch.setattr(store_parts, "PART_BYTES", 3 * 2 * 128 * 16)
     (tmp_path / "audio").mkdir()
     found = []
@@ -122,18 +122,18 @@ def test_shares_of_a_store_make_the_bytes_of_one_process_and_the_last_writes_the
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
 
 
-def test_a_lost_share_alone_is_done_again_and_nothing_else_is_written(clips, tmp_path):
+def test_only_a_lost_share_is_repeated_and_nothing_else_is_written(clips, tmp_path):
     build(clips, tmp_path / "one")
     for index in (0, 2):
         build(clips, tmp_path / "many", Shard(index, 3))
-    (tmp_path / "many" / ".part-00001.npy.lost").write_bytes(b"half")  # of the killed one
+    (tmp_path / "many" / ".part-00001.npy.lost").write_bytes(b"half")  # left by the killed share
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "many").glob("part-*")}
     assert build(clips, tmp_path / "many", Shard(1, 3)).clips == 20
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
 
 
-def test_a_share_leaves_alone_what_another_is_writing(clips, tmp_path):
+def test_a_share_keeps_the_file_that_another_is_writing(clips, tmp_path):
     (tmp_path / "many").mkdir()
     theirs = tmp_path / "many" / ".part-00001.npy.live"
     theirs.write_bytes(b"half")
@@ -141,14 +141,14 @@ def test_a_share_leaves_alone_what_another_is_writing(clips, tmp_path):
     assert theirs.exists()
 
 
-def test_a_call_without_shares_does_what_they_have_left(clips, tmp_path):
+def test_a_call_without_shares_does_what_shares_have_left(clips, tmp_path):
     build(clips, tmp_path / "one")
     build(clips, tmp_path / "many", Shard(1, 3))
     assert build(clips, tmp_path / "many").clips == 20
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
 
 
-def test_another_number_of_shares_goes_on_with_what_is_there(clips, tmp_path):
+def test_another_number_of_shares_continues_with_the_existing_parts(clips, tmp_path):
     build(clips, tmp_path / "one")
     build(clips, tmp_path / "many", Shard(1, 3))
     for index in range(2):
@@ -159,7 +159,7 @@ def test_another_number_of_shares_goes_on_with_what_is_there(clips, tmp_path):
 
 
 def test_shares_are_even_over_all_the_stores_of_a_corpus(clips, tmp_path):
-    """Five stores of four clips, two parts each: three of ten parts a share at least, not five."""
+    """Five stores of four clips have two parts each; every share writes three or four of the ten parts."""
     jobs = [StoreJob(clips[start : start + 4], tmp_path / str(start)) for start in range(0, 20, 4)]
     written = []
     for index in range(3):
@@ -168,7 +168,7 @@ def test_shares_are_even_over_all_the_stores_of_a_corpus(clips, tmp_path):
     assert written == [4, 7, 10]
 
 
-def test_a_bad_clip_of_one_share_is_told_by_it_and_by_the_joining_call(clips, tmp_path):
+def test_a_bad_clip_is_reported_by_its_share_and_by_the_final_call(clips, tmp_path):
     clips[4].path.write_text("no audio")
     reports = [build(clips, tmp_path / "many", Shard(index, 3)) for index in range(3)]
     assert [len(report.faults) for report in reports] == [0, 1, 0]
@@ -176,7 +176,7 @@ def test_a_bad_clip_of_one_share_is_told_by_it_and_by_the_joining_call(clips, tm
     assert (report.clips, len(report.faults)) == (0, 1)
 
 
-def test_a_part_and_rows_of_two_writings_are_not_taken_for_one(clips, tmp_path):
+def test_a_part_that_does_not_belong_to_its_rows_is_made_again(clips, tmp_path):
     build(clips, tmp_path / "one")
     whole = contents(tmp_path / "one")
     build(clips[3:], tmp_path / "other")
@@ -192,7 +192,7 @@ def test_a_part_and_rows_of_two_writings_are_not_taken_for_one(clips, tmp_path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Stage:
-    """A run with a checkpoint, on a corpus of 40 validation clips: two blocks."""
+    """A run with a checkpoint on a corpus of 40 validation clips, which are two blocks."""
     folder = tmp_path_factory.mktemp("run")
     conf = tiny_conf()
     root = make_tiny_corpus(folder / "corpus", conf, counts={"validation": 40})
@@ -205,7 +205,7 @@ def trained(tmp_path_factory) -> Stage:
 
 
 def run_stage_2(stage: Stage, shard: Shard, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stage 2 of the run's copy at `folder`, which shares the checkpoint."""
+    """Run stage 2 in `folder`, with the checkpoint of the run."""
     folder.mkdir(exist_ok=True)
     if not (folder / "best.ckpt").exists():
         os.link(stage.run_dir / "best.ckpt", folder / "best.ckpt")
@@ -217,7 +217,7 @@ def scores_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted((folder / "scores").rglob("*.tsv"))}
 
 
-def test_shares_of_a_prediction_are_the_bytes_of_one_process(trained, tmp_path, monkeypatch):
+def test_shares_of_a_prediction_write_the_bytes_of_one_process(trained, tmp_path, monkeypatch):
     run_stage_2(trained, ALL, tmp_path / "one", monkeypatch)
     for index in (1, 2, 0):
         assert not (tmp_path / "many" / "scores" / "validation").exists()
@@ -228,7 +228,7 @@ def test_shares_of_a_prediction_are_the_bytes_of_one_process(trained, tmp_path, 
         assert (tmp_path / "many" / name).exists()
 
 
-def test_a_share_that_breaks_is_done_again_alone(trained, tmp_path, monkeypatch):
+def test_only_a_share_that_failed_is_repeated(trained, tmp_path, monkeypatch):
     run_stage_2(trained, ALL, tmp_path / "one", monkeypatch)
     run_stage_2(trained, Shard(1, 2), tmp_path / "many", monkeypatch)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "many").rglob("*.tsv")}
@@ -255,7 +255,7 @@ def failing_after(calls: int):
     return write
 
 
-def test_a_share_still_at_work_is_waited_for_and_its_energy_counted(trained, tmp_path, monkeypatch):
+def test_a_share_at_work_is_waited_for_and_its_energy_is_counted(trained, tmp_path, monkeypatch):
     run_stage_2(trained, Shard(0, 2), tmp_path / "many", monkeypatch)
     for folder in (tmp_path / "many" / "scores").glob(".*"):
         (folder / ".busy-1-2").touch()
@@ -267,7 +267,7 @@ def test_a_share_still_at_work_is_waited_for_and_its_energy_counted(trained, tmp
     assert (tmp_path / "many" / "model.json").exists()
 
 
-def test_a_joining_that_was_killed_is_ended_by_a_call_without_shares(trained, tmp_path, monkeypatch):
+def test_a_killed_final_step_is_completed_by_a_call_without_shares(trained, tmp_path, monkeypatch):
     run_stage_2(trained, ALL, tmp_path / "one", monkeypatch)
     scores = tmp_path / "one" / "scores" / "public"
     key = (scores / ".inputs").read_text()

@@ -1,4 +1,4 @@
-"""Style of all files, and run.sh: options, stages, exit codes, folders. Set-up and stages are stand-ins here."""
+"""Style of all files, and run.sh: options, stages, exit codes, and folders, with stand-ins for set-up and stages."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_commands_are_executable() -> None:
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    """A folder with a space in its name that holds run.sh beside a set-up that only notes its call."""
+    """A folder with a space in its name that holds run.sh, and a set-up that only records its call."""
     folder = tmp_path / "a recipe"
     (folder / "local").mkdir(parents=True)
     for name in ("run.sh", "local/parse_options.sh", "local/run_child.sh"):
@@ -64,7 +64,7 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def run(recipe: Path, *options: str, command: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run run.sh from another folder; what it called is in the lines of <recipe>/log."""
+    """Run run.sh from another folder; <recipe>/log records what it called."""
     elsewhere = recipe.parent / "elsewhere"
     elsewhere.mkdir(exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "OMP_WAIT_POLICY")}
@@ -94,7 +94,7 @@ def test_options_reach_the_stage_as_they_are(recipe: Path) -> None:
     assert calls(recipe) == ["-m local.prepare --set=a.b=c d --set=e=--f --tag=-x"]
 
 
-def test_the_package_s_year_and_runs_reach_the_stage(recipe: Path) -> None:
+def test_the_options_submission_and_run_reach_the_stage(recipe: Path) -> None:
     run(recipe, "--stage", "5", "--submission", "dcase2024", "--run", "a", "--run=b")
     assert calls(recipe) == ["-m local.submit --submission=dcase2024 --run=a --run=b"]
 
@@ -106,7 +106,7 @@ def test_a_stage_runs_in_the_callers_folder_and_imports_from_the_recipe(recipe: 
 
 
 def of_one_srun(recipe: Path, *options: str, **variables: str) -> list[int]:
-    """Run run.sh as srun's two tasks do, side by side; their exit codes."""
+    """Run run.sh in parallel as two tasks of srun, and return their exit codes."""
     variables |= {"SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2", "SLURM_JOB_ID": "7"}
     variables |= {"LOG": str(recipe / "log"), "STAND_IN": str(recipe / "python")}
     with contextlib.ExitStack() as stack:
@@ -121,24 +121,24 @@ def of_one_srun(recipe: Path, *options: str, **variables: str) -> list[int]:
         return [task.returncode for task in tasks]
 
 
-def test_of_several_tasks_of_srun_the_first_alone_does_the_stages_without_shares(recipe: Path) -> None:
+def test_of_several_srun_tasks_only_the_first_runs_stages_that_have_no_shares(recipe: Path) -> None:
     assert of_one_srun(recipe, "--stop_stage", "3") == [0, 0]
     names = ["prepare", "prepare", "train", "predict", "predict", "score"]
     assert calls(recipe) == [f"-m local.{name}" for name in names]
     assert list((recipe / "exp").iterdir()) == []
 
 
-def test_where_one_task_of_srun_fails_its_fellows_end_too(recipe: Path) -> None:
+def test_if_one_srun_task_fails_the_others_end_too(recipe: Path) -> None:
     assert of_one_srun(recipe, FAILING="local.train") == [7, 1]
     assert calls(recipe)[-1] == "-m local.train"
 
 
-def test_a_set_wait_policy_is_kept(recipe: Path) -> None:
+def test_omp_wait_policy_is_kept_if_it_is_set(recipe: Path) -> None:
     run(recipe, "--stop_stage", "0", OMP_WAIT_POLICY="ACTIVE")
     assert (recipe / "log").read_text().endswith("ACTIVE\n")
 
 
-def test_runs_through_a_symbolic_link(recipe: Path) -> None:
+def test_run_sh_works_through_a_symbolic_link(recipe: Path) -> None:
     link = recipe.parent / "link"
     link.symlink_to(recipe / "run.sh")
     assert run(recipe, "--stop_stage", "0", command=link).returncode == 0
@@ -149,7 +149,7 @@ def test_a_failing_stage_ends_the_run_with_its_exit_code(recipe: Path) -> None:
     result = run(recipe, FAILING="local.predict")
     assert result.returncode == 7
     assert calls(recipe)[-1] == "-m local.predict"
-    assert result.stderr == ""  # the stage itself has said what is wrong, in one line
+    assert result.stderr == ""  # the stage itself prints what is wrong, in one line
 
 
 def test_each_stage_shows_its_name_and_time(recipe: Path) -> None:
@@ -177,7 +177,7 @@ def test_help_needs_no_set_up(recipe: Path) -> None:
         (["--baseline_checkpoint", "/"], "--baseline_checkpoint /: expected a file that can be read"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_code_2_before_set_up(recipe: Path, options: list[str], words: str) -> None:
+def test_wrong_usage_gives_one_line_and_exit_code_2_before_set_up(recipe: Path, options: list[str], words: str) -> None:
     result = run(recipe, *options)
     assert result.returncode == 2
     assert words in result.stderr and len(result.stderr.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""What the stages share: options, folders, what is done already."""
+"""What the stages share: options, folders, and whether a stage is done."""
 
 import pytest
 import yaml
@@ -19,29 +19,29 @@ def opened(*options: str):
     return open_stage(1, "", ["--data_root", "corpus", *options])
 
 
-def test_the_default_tag_is_configuration_and_data(project):
+def test_the_default_tag_names_configuration_and_data(project):
     assert opened().run_dir == project / "exp" / "mtlvae-mini"
 
 
-def test_a_soundbank_names_the_data_and_leaves_the_classes_to_its_labels(project, tmp_path):
+def test_a_soundbank_names_the_data_and_its_labels_become_the_classes(project, tmp_path):
     (tmp_path / "my_sounds").mkdir()
     stage = opened("--soundbank", str(tmp_path / "my_sounds"))
     assert stage.run_dir.name == "mtlvae-my_sounds"
     assert stage.conf.data.classes is None
 
 
-def test_paths_are_relative_to_the_callers_folder(tmp_path, monkeypatch):
+def test_relative_paths_start_from_the_callers_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert opened().root == tmp_path / "corpus"
 
 
-def test_desed_wants_its_folder():
+def test_desed_needs_data_root():
     with pytest.raises(RecipeError, match="give --data_root"):
         open_stage(0, "", ["--data", "desed"])
 
 
 @pytest.mark.parametrize("tag", ["a/b", "../x", ".hidden", "", "a\nb"])
-def test_a_tag_is_a_plain_name(tag):
+def test_a_tag_must_be_a_plain_name(tag):
     with pytest.raises(RecipeError, match="expected a plain name"):
         opened("--tag", tag)
 
@@ -65,7 +65,7 @@ def test_a_tag_is_not_shared_by_two_configurations():
         opened("--set", "seed=1", "--set", "vae.hidden=8")
 
 
-def test_a_run_whose_conf_has_earlier_names_goes_on():
+def test_a_run_whose_configuration_has_earlier_key_names_can_continue():
     begun()
     file = opened().run_dir / "conf.yaml"
     file.write_text(file.read_text().replace("n_mels:", "mels:").replace("hop_length:", "hop:"))
@@ -88,12 +88,12 @@ def test_a_tag_is_free_as_long_as_nothing_was_trained_under_it():
         "data.evaluation=somewhere",
     ],
 )
-def test_what_extends_a_run_may_change(setting):
+def test_settings_that_only_extend_a_run_may_change(setting):
     begun()
     opened("--set", setting)
 
 
-def test_a_run_of_a_version_without_a_key_goes_on_where_the_key_has_its_default():
+def test_a_run_older_than_a_key_can_continue_with_the_default_of_the_key():
     begun()
     file = opened().run_dir / "conf.yaml"
     earlier = yaml.safe_load(file.read_text())
@@ -105,8 +105,8 @@ def test_a_run_of_a_version_without_a_key_goes_on_where_the_key_has_its_default(
         opened("--set", "vae.outputs_per_step=2")
 
 
-def test_training_depends_on_every_key_but_those_that_it_does_not_read():
-    """A section that comes later is among them without being listed."""
+def test_training_depends_on_every_key_except_those_that_it_does_not_read():
+    """A section that is added later is included without being listed."""
     sections = trained_on(opened().conf)
     unread = {"fetch", "mini", "baseline_checkpoint", "postprocess", "energy", "submission"}
     assert sections.keys() == conf_to_dict(opened().conf).keys() - unread
@@ -130,7 +130,7 @@ def test_a_damaged_configuration_of_a_run_is_named():
         opened()
 
 
-def test_the_baseline_beside_a_run_has_its_epochs_and_a_tag_of_its_own():
+def test_the_baseline_beside_a_run_has_the_same_epochs_and_its_own_tag():
     stage = opened("--as_baseline", "equal_epochs", "--set", "train.max_epochs=7")
     assert stage.run_dir.name == "mtlvae-mini-baseline"
     assert (stage.conf.system, stage.conf.train.max_epochs) == ("mean_teacher", 7)
@@ -141,12 +141,12 @@ def test_a_converged_baseline_trains_until_it_levels_off():
     assert (conf.train.max_epochs, conf.train.patience) == (200, 20)
 
 
-def test_a_teacher_has_a_folder_of_its_own_below_the_run():
+def test_a_teacher_has_its_own_folder_below_the_run():
     stage = opened("--as_baseline", "equal_epochs")
     assert stage.system_dirs() == {"net": stage.run_dir, "teacher": stage.run_dir / "teacher"}
 
 
-def test_the_official_checkpoint_is_scored_under_a_tag_of_its_own(tmp_path):
+def test_the_official_checkpoint_is_scored_under_its_own_tag(tmp_path):
     stage = opened("--as_official", str(tmp_path / "official.ckpt"))
     assert stage.run_dir.name == "mtlvae-mini-official"
     assert stage.official_checkpoint == tmp_path / "official.ckpt"

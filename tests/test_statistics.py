@@ -1,3 +1,5 @@
+"""How the counts of a clip change with the threshold: counted by hand, and compared with sed_scores_eval."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -12,7 +14,7 @@ ANY = Intersection(dtc=0.5, gtc=0.5, cttc=None)
 
 
 def of_one_clip(scores: list[float], truth: list[Event], criteria: Intersection = ANY) -> Changes:
-    """One class, windows of 1 s."""
+    """Return the changes of a clip of one class with windows of 1 s."""
     clip = ClipScores(np.arange(len(scores) + 1.0), np.array(scores)[:, None])
     return changes([clip], [truth], {"Cat": 0}, [criteria])[0]["Cat"]
 
@@ -21,7 +23,7 @@ def rows(result: Changes) -> list[tuple[float, int, int]]:
     return list(zip(result.score.tolist(), result.tps.tolist(), result.fps.tolist(), strict=True))
 
 
-def test_a_false_detection_counts_from_its_highest_score_on():
+def test_a_false_detection_appears_at_its_highest_score():
     # appears at 0.9; at 0.5 and 0.1 it only grows
     assert rows(of_one_clip([0.1, 0.5, 0.9, 0.5, 0.1], [])) == [(0.9, 0, 1)]
 
@@ -59,7 +61,7 @@ def test_cross_triggers_name_the_class_whose_truth_they_hit():
 @pytest.mark.parametrize("scenario", [PSDS1, PSDS2])
 @pytest.mark.parametrize("rounded", [False, True])
 def test_agrees_with_sed_scores_eval_on_random_clips(scenario, rounded):
-    """Each clip's change of each count at each score; many equal scores where they are rounded."""
+    """Compares the change of each count at each score of each clip. Rounded scores have many equal values."""
     from sed_scores_eval.base_modules.scores import create_score_dataframe
     from sed_scores_eval.intersection_based.intermediate_statistics import intermediate_statistics_deltas
 
@@ -88,7 +90,7 @@ def test_agrees_with_sed_scores_eval_on_random_clips(scenario, rounded):
 
 
 def total(scores: np.ndarray, counts: np.ndarray) -> dict[float, int]:
-    """The non-zero changes by score."""
+    """Return the non-zero changes by score."""
     sums: dict[float, int] = {}
     for score, count in zip(scores.tolist(), counts.tolist(), strict=True):
         sums[score] = sums.get(score, 0) + int(count)
@@ -96,7 +98,7 @@ def total(scores: np.ndarray, counts: np.ndarray) -> dict[float, int]:
 
 
 def random_clip(random: np.random.Generator, classes: list[str], rounded: bool) -> tuple[ClipScores, list[Event]]:
-    """Windows of unequal length, scores that follow the truth, truth that may pass the clip's end."""
+    """Return windows of unequal length with scores that follow the truth, and truth that may pass the clip's end."""
     windows = int(random.integers(1, 60))
     edges = np.append(0.0, np.cumsum(random.choice([0.064, 0.1, 0.25], windows))).round(6)
     events, scores = [], random.normal(0.4, 0.15, (windows, len(classes)))

@@ -1,4 +1,4 @@
-"""The feature store: what it holds, in which order, and what is said of clips and files that cannot be read."""
+"""The feature store: its content and order, and how clips and files that cannot be read are reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.feature_store import SECONDS, SHAPE, THREE_CLIPS, build, contents, ei
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three clips a part."""
+    """Make parts of three clips."""
     monkeypatch.setattr(store_parts, "PART_BYTES", THREE_CLIPS)
 
 
@@ -34,7 +34,7 @@ def clips(tmp_path: Path) -> list[Clip]:
     return eight_clips(tmp_path / "audio")
 
 
-def test_the_store_holds_each_clips_log_mel_in_the_clips_order(clips, tmp_path):
+def test_the_store_holds_the_log_mel_of_each_clip_in_the_order_of_the_clips(clips, tmp_path):
     build(clips, tmp_path / "store")
     store = Store.open(tmp_path / "store")
     assert store.names == [clip.name for clip in clips]
@@ -43,7 +43,7 @@ def test_the_store_holds_each_clips_log_mel_in_the_clips_order(clips, tmp_path):
     np.testing.assert_allclose(store.read([5])[0], expected, rtol=1e-3, atol=2e-3)
 
 
-def test_scattered_clips_are_read_in_the_asked_order(clips, tmp_path):
+def test_scattered_clips_are_read_in_the_requested_order(clips, tmp_path):
     build(clips, tmp_path / "store")
     store = Store.open(tmp_path / "store")
     features = store.read(np.array([7, 0, 4, 0]))
@@ -53,14 +53,14 @@ def test_scattered_clips_are_read_in_the_asked_order(clips, tmp_path):
     assert len({clip.tobytes() for clip in store.read(range(8))}) == 8
 
 
-def test_parts_hold_three_clips_each_and_the_index_comes_with_them(clips, tmp_path):
+def test_parts_hold_three_clips_each_and_there_is_an_index(clips, tmp_path):
     build(clips, tmp_path / "store")
     names = [f"part-0000{number}.{suffix}" for number in range(3) for suffix in ("json", "npy")]
     assert sorted(contents(tmp_path / "store")) == ["index.json", *names]
     assert np.load(tmp_path / "store" / "part-00002.npy").shape == (2, *SHAPE)
 
 
-def test_durations_are_the_recordings_own(clips, tmp_path):
+def test_durations_are_those_of_the_recordings(clips, tmp_path):
     clips[1] = write_clip(clips[1].path, 1, seconds=0.5)
     clips[2] = write_clip(clips[2].path, 2, seconds=0.125)
     build(clips, tmp_path / "store")
@@ -82,7 +82,7 @@ def test_stores_made_before_keys_were_renamed_are_found():
     assert source_of().key == "b68a87edb4ff"
 
 
-def test_settings_that_move_the_features_make_another_store():
+def test_only_settings_that_change_the_features_make_another_store():
     own = source_of().key
     assert source_of("features.n_mels=64").key != own
     assert source_of("data.clip_seconds=0.25").key != own
@@ -98,7 +98,7 @@ def test_a_store_that_lost_a_part_is_not_opened(clips, tmp_path, damage: Callabl
         Store.open(tmp_path / "store")
 
 
-def test_all_clips_that_cannot_be_read_are_told_and_there_is_no_store(clips, tmp_path):
+def test_all_clips_that_cannot_be_read_are_reported_and_there_is_no_store(clips, tmp_path):
     spoil(clips)
     report = build(clips, tmp_path / "store")
     assert [Path(fault.path).name for fault in report.faults] == ["2.wav", "6.wav"]
@@ -106,7 +106,7 @@ def test_all_clips_that_cannot_be_read_are_told_and_there_is_no_store(clips, tmp
     assert not (tmp_path / "store" / "index.json").exists()
 
 
-def test_a_broken_link_is_a_fault_like_others(clips, tmp_path):
+def test_a_broken_link_is_reported_like_other_faults(clips, tmp_path):
     clips[0].path.unlink()
     clips[0].path.symlink_to("nowhere.wav")
     (fault,) = build(clips, tmp_path / "store").faults

@@ -1,4 +1,4 @@
-"""A feature store that is built again: only what is missing, changed or damaged is made, after a kill too."""
+"""A feature store that is built again: only what is missing, changed or damaged is made, even after a kill."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.feature_store import SOURCE, THREE_CLIPS, build, contents, eight_clip
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three clips a part."""
+    """Make parts of three clips."""
     monkeypatch.setattr(store_parts, "PART_BYTES", THREE_CLIPS)
 
 
@@ -67,7 +67,7 @@ def test_only_new_and_changed_clips_are_read_again(clips, tmp_path, extracted):
     assert not np.array_equal(after.read([4])[0], before[3])
 
 
-def test_a_clip_that_left_the_metadata_leaves_the_store_and_its_part_when_none_is_left(clips, tmp_path):
+def test_a_clip_removed_from_the_metadata_is_removed_from_the_store_and_so_is_an_empty_part(clips, tmp_path):
     build(clips, tmp_path / "store")
     build(clips[:6], tmp_path / "store")
     assert Store.open(tmp_path / "store").names == [f"{number}.wav" for number in range(6)]
@@ -75,7 +75,7 @@ def test_a_clip_that_left_the_metadata_leaves_the_store_and_its_part_when_none_i
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
-def test_an_interrupted_build_goes_on_to_the_same_bytes(clips, tmp_path, monkeypatch, extracted, at):
+def test_an_interrupted_build_resumes_to_the_same_bytes(clips, tmp_path, monkeypatch, extracted, at):
     build(clips, tmp_path / "undisturbed")
     extracted.clear()
     write_part = store_parts.write_part
@@ -108,7 +108,7 @@ def test_an_interrupted_build_goes_on_to_the_same_bytes(clips, tmp_path, monkeyp
         lambda folder: (folder / "part-00001.json").write_text("[["),
     ],
 )
-def test_a_damaged_part_alone_is_made_again(clips, tmp_path, extracted, damage):
+def test_only_a_damaged_part_is_made_again(clips, tmp_path, extracted, damage):
     build(clips, tmp_path / "store")
     whole = contents(tmp_path / "store")
     damage(tmp_path / "store")
@@ -120,7 +120,7 @@ def test_a_damaged_part_alone_is_made_again(clips, tmp_path, extracted, damage):
 
 
 @pytest.mark.parametrize("skipped", [["2.wav"], []])
-def test_the_names_left_out_on_purpose_are_those_of_the_last_call(clips, tmp_path, extracted, skipped):
+def test_the_skipped_names_are_those_of_the_last_call(clips, tmp_path, extracted, skipped):
     for names in (["2.wav", "6.wav"], skipped):
         build_stores([StoreJob(clips[:2], tmp_path / "store", names)], SOURCE, 1)
         store = Store.open(tmp_path / "store")
@@ -128,7 +128,7 @@ def test_the_names_left_out_on_purpose_are_those_of_the_last_call(clips, tmp_pat
     assert extracted == ["0.wav", "1.wav"]
 
 
-def test_once_mended_only_they_are_read(clips, tmp_path, extracted):
+def test_only_repaired_clips_are_read_again(clips, tmp_path, extracted):
     spoil(clips)
     build(clips, tmp_path / "store")
     for index in (2, 6):
@@ -139,7 +139,7 @@ def test_once_mended_only_they_are_read(clips, tmp_path, extracted):
     assert Store.open(tmp_path / "store").names == [clip.name for clip in clips]
 
 
-def test_a_store_without_bad_clips_is_taken_back_when_a_clip_goes_bad(clips, tmp_path):
+def test_a_finished_store_is_withdrawn_when_clips_become_unreadable(clips, tmp_path):
     build(clips, tmp_path / "store")
     spoil(clips)
     build(clips, tmp_path / "store")
@@ -163,7 +163,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_a_killed_build_goes_on_to_the_same_bytes(clips, tmp_path):
+def test_a_killed_build_resumes_to_the_same_bytes(clips, tmp_path):
     for number in range(8, 120):
         clips.append(write_clip(tmp_path / "audio" / f"{number}.wav", number))
     clips.sort(key=lambda clip: clip.name)
@@ -180,7 +180,7 @@ def test_a_killed_build_goes_on_to_the_same_bytes(clips, tmp_path):
     assert contents(tmp_path / "store") == contents(tmp_path / "undisturbed")
 
 
-def test_tasks_of_an_extended_store_take_free_numbers(clips, tmp_path, monkeypatch):
+def test_new_parts_of_an_extended_store_get_free_numbers(clips, tmp_path, monkeypatch):
     build(clips[:3], tmp_path / "store")
     tasks: list[PartTask] = []
     extract_parts = extract.extract_parts

@@ -1,4 +1,4 @@
-"""Reading block by block: the same samples as at once, the same refusals."""
+"""Reading block by block gives the same samples as reading at once, and the same faults."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_every_format_streams(tmp_path, suffix):
     np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-6)
 
 
-def test_a_recording_within_a_block_is_read_to_the_last_bit_as_at_once(tmp_path):
+def test_a_recording_within_one_block_equals_reading_at_once_to_the_last_bit(tmp_path):
     path = recording(tmp_path / "a.wav", 2.0, 44100, channels=2)
     (block,) = streamed(path, 2.0)
     np.testing.assert_array_equal(block, read_audio(path, RATE, None).samples)
@@ -88,8 +88,8 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
     assert peak(40.0) < 1.1 * peak(5.0)
 
 
-def test_a_running_mean_in_pieces_is_that_of_the_whole():
-    """Means of 3 neighbouring samples reach 1 sample to either side."""
+def test_a_running_mean_over_pieces_is_that_of_the_whole():
+    """Means of 3 neighbouring samples reach 1 sample on either side."""
 
     def mean(samples: np.ndarray) -> np.ndarray:
         return np.convolve(np.pad(samples, 1), np.ones(3) / 3, "valid")
@@ -100,7 +100,7 @@ def test_a_running_mean_in_pieces_is_that_of_the_whole():
     np.testing.assert_allclose(np.concatenate(pieces), mean(samples))
 
 
-def test_damage_further_on_is_met_at_its_block(tmp_path):
+def test_damage_is_reported_when_its_block_is_read(tmp_path):
     samples = noise(3 * RATE)
     samples[-100] = np.nan
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")

@@ -1,4 +1,4 @@
-"""Studies: which rows follow from a file, that rows run side by side, are named and not repeated, and their table."""
+"""Studies: the rows of a study file, how they run in parallel and are not repeated, and their table."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def test_every_shipped_study_has_rows_whose_configurations_load(file, tmp_path):
     assert len(rows_of(study, [], tmp_path)) == len(study.corpora) * sum(seeds)
 
 
-def test_a_row_is_a_run_of_each_variant_and_seed_under_its_own_tag(tmp_path):
+def test_each_variant_and_seed_is_a_row_with_its_own_tag(tmp_path):
     assert [row.folder.name for row in rows(tmp_path)] == ["two-mini-all-1", "two-mini-real-1", "two-mini-all-2"]
 
 
-def test_later_settings_win_one_thread_first_then_study_corpus_variant_and_command_line(tmp_path):
+def test_settings_come_in_the_order_thread_study_corpus_variant_command_line(tmp_path):
     row = rows(tmp_path, FILE, "train.max_epochs=5")[1]
     assert [word.removeprefix("--set=") for word in row.command if word.startswith("--set=")] == [
         *("train.devices=1", "train.threads=1", "train.max_epochs=3", "mini.public=30"),
@@ -58,25 +58,25 @@ def test_later_settings_win_one_thread_first_then_study_corpus_variant_and_comma
     ]
 
 
-def test_a_nested_mapping_is_a_setting_a_value():
+def test_a_nested_mapping_becomes_one_setting_per_value():
     assert list(flat({"a": {"b": None, "c": {}}, "d": [1, "x"]})) == ["a.b=null", "a.c={}", 'd=[1, "x"]']
 
 
-def test_a_folder_of_recordings_is_a_further_corpus_of_its_name(tmp_path):
+def test_a_soundbank_is_a_further_corpus_named_after_its_folder(tmp_path):
     (tmp_path / "birds").mkdir()
     study = study_of(tmp_path, soundbanks=(tmp_path / "birds",))
     last = rows_of(study, [], tmp_path)[-1]
     assert last.corpus == "birds" and f"--soundbank={tmp_path / 'birds'}" in last.command
 
 
-def test_two_rows_under_one_tag_are_refused(tmp_path):
-    """Variant x-all of mini, and all of mini-x."""
+def test_two_rows_with_the_same_tag_are_refused(tmp_path):
+    """Variant x-all on mini, and variant all on mini-x."""
     text = FILE.replace("  mini: {", "  mini-x: {}\n  mini: {", 1).replace("  real: {", "  x-all: {")
     with pytest.raises(RecipeError, match="tag 'two-mini-x-all-1': two rows would have it; give other names"):
         rows(tmp_path, text)
 
 
-def test_two_corpora_of_one_name_are_refused(tmp_path):
+def test_two_corpora_with_the_same_name_are_refused(tmp_path):
     folders = [tmp_path / name for name in ("mini", "a/birds", "b/birds")]
     for folder in folders:
         folder.mkdir(parents=True)
@@ -98,18 +98,18 @@ def test_two_corpora_of_one_name_are_refused(tmp_path):
         ("max_epochs: 4", "max_epochs: 2026-11-26", r"variant real on mini: .*train\.max_epochs.*got '2026-11-26'"),
     ],
 )
-def test_what_is_wrong_is_told_before_anything_runs(tmp_path, old, new, words):
+def test_a_faulty_study_is_refused_before_anything_runs(tmp_path, old, new, words):
     assert old in FILE
     with pytest.raises(RecipeError, match=words):
         rows(tmp_path, FILE.replace(old, new, 1))
 
 
 def stand_in(folder: Path, name: str, code: str) -> StudyRow:
-    """A row whose run is a line of Python."""
+    """Return a row whose command is a line of Python."""
     return StudyRow("mini", name, 1, (sys.executable, "-c", code), folder / name, "inputs")
 
 
-def test_a_finished_row_is_not_run_again_and_one_of_other_inputs_is(tmp_path):
+def test_a_finished_row_is_run_again_only_with_other_inputs(tmp_path):
     row = stand_in(tmp_path, "once", "open('ran', 'a').write('x')".replace("ran", str(tmp_path / "ran")))
     changed = StudyRow(row.corpus, row.variant, 1, row.command, row.folder, "other inputs")
     for one in (row, row, changed):
@@ -125,8 +125,8 @@ def test_a_failed_row_is_named_with_its_error_and_the_others_go_on(tmp_path, cap
     assert "mini, bad, seed 1: failed: no clips" in capsys.readouterr().out
 
 
-def test_jobs_run_side_by_side_on_one_thread_each(tmp_path):
-    """Each waits for the other's file."""
+def test_jobs_run_in_parallel_on_one_thread_each(tmp_path):
+    """Each row waits for the file that the other one writes."""
     code = "import os, sys, time\nopen({0!r}, 'w')\nwhile not os.path.exists({1!r}): time.sleep(0.01)\n"
     code += "sys.exit(os.environ['OMP_NUM_THREADS'] != '1')"
     files = [str(tmp_path / name) for name in ("a", "b")]
@@ -134,7 +134,7 @@ def test_jobs_run_side_by_side_on_one_thread_each(tmp_path):
     assert run_all(pair, 2) == {}
 
 
-def test_a_row_is_no_share_of_the_job_array_that_runs_the_study(tmp_path, monkeypatch):
+def test_a_row_does_not_take_the_share_of_the_job_array_that_runs_the_study(tmp_path, monkeypatch):
     array = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_MAX": "3"}
     for name, value in {**array, "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_STEP": "1"}.items():
         monkeypatch.setenv(name, value)
@@ -165,7 +165,7 @@ sys.exit(exit_code_of(lambda: run_all([row], 1)))
 
 @pytest.fixture
 def finished(tmp_path) -> tuple[Study, list[StudyRow]]:
-    """Runs of simulated scores: two seeds of all, which are alike, and one of real; 36 and 4 kWh-thousandths."""
+    """Runs of simulated scores: two seeds of all with equal scores, and one of real; seed 1 took 0.036 kWh, 2 half."""
     study, found = study_of(tmp_path), rows(tmp_path)
     for row in found:
         simulated_run(row.folder, seed=1 if row.variant == "all" else 2)
@@ -174,7 +174,7 @@ def finished(tmp_path) -> tuple[Study, list[StudyRow]]:
     return study, found
 
 
-def test_the_table_has_a_row_of_means_and_one_of_paired_differences_a_variant(finished):
+def test_the_table_has_means_and_paired_differences_for_each_variant(finished):
     study, found = finished
     ((title, (head, *lines)),) = table_of(study, found, None).sections
     assert title == "mini: Validation, 12 clips"
@@ -189,13 +189,13 @@ def test_the_table_has_a_row_of_means_and_one_of_paired_differences_a_variant(fi
     assert lines[0][4] == f"{100 * event[0]:.1f} ± 0.0 (32.5)"
     assert lines[1][4] == f"{100 * event[1]:.1f}"
     (pair,) = measured["validation"]["differences"]
-    low, high = pair["event_f1"]["interval"]  # of all four less real
+    low, high = pair["event_f1"]["interval"]  # all four minus real
     star = "*" * (low > 0 or high < 0)
     assert lines[2][4] == f"{100 * (event[1] - event[0]):+.1f} [{-100 * high:+.1f}, {-100 * low:+.1f}]{star}"
     assert measured["training"]["all four"] == {"kwh": pytest.approx(0.027), "seconds": 90.0}
 
 
-def test_select_splits_alone_are_shown_where_a_variant_is_to_be_chosen(finished):
+def test_the_table_can_be_limited_to_select_splits(finished):
     study, found = finished
     for row in found:
         for kind in ("scores", "truth"):
@@ -207,7 +207,7 @@ def test_select_splits_alone_are_shown_where_a_variant_is_to_be_chosen(finished)
     assert table_of(study, found, "test").sections == ()
 
 
-def test_markdown_has_a_table_a_split(finished):
+def test_markdown_has_one_table_per_split(finished):
     head, rule, first, *_ = table_of(*finished, None).markdown().splitlines()[2:]
     assert head.startswith("|  | runs | PSDS1 |") and rule == "| --- |" + " ---: |" * 8
     assert first.startswith("| all four | 2 |")

@@ -1,4 +1,4 @@
-"""The package of 2022 that is made out of a run: its files, its figures, and events that come from the run's scores."""
+"""The package of 2022 made from a run: its files, its figures, and its events, which come from the run's scores."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_events_come_from_the_filtered_scores_at_every_threshold(
         assert files[file] == expected
 
 
-def test_events_end_with_their_clip(stored: Path, profile: Profile, tmp_path: Path) -> None:
+def test_events_are_cut_at_the_end_of_their_clip(stored: Path, profile: Profile, tmp_path: Path) -> None:
     conf = tiny_conf()
     run = make_run(tmp_path, conf, "evaluation", EVALUATION)
     for name in EVALUATION:  # 2 s of sound, 2.24 s of scores: one event across the end, one beyond it
@@ -136,7 +136,7 @@ def test_the_shipped_example_makes_a_rehearsal_that_passes(stored: Path, tmp_pat
     assert len(report.left) == 2  # the authors and the report
 
 
-def test_what_was_not_measured_is_left_open_never_zero(stored: Path, profile: Profile, tmp_path: Path) -> None:
+def test_what_was_not_measured_is_left_empty_and_never_zero(stored: Path, profile: Profile, tmp_path: Path) -> None:
     conf, profile = tiny_conf(), with_report(profile, tmp_path)
     run = make_run(tmp_path, conf, "evaluation", EVALUATION)
     (run / "energy.json").write_text(json.dumps({"training": {"kwh": None, "mode": None, "reason": "no tracker"}}))

@@ -1,4 +1,4 @@
-"""The package of three runs that the years after 2022 ask for: score folders, means, codecarbon's records."""
+"""The package of three runs that the years after 2022 require: score folders, means, and codecarbon's records."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.tiny import tiny_conf
 
 @pytest.fixture
 def profile_2024(profile: Profile, tmp_path: Path) -> Profile:
-    """The shipped one of 2024, filled in, of three clips and two classes of which the network knows the first two."""
+    """The shipped profile of 2024, filled in, for three clips and three classes; the network knows the first two."""
     shipped = read_profile(profile_file("dcase2024"))
     rules = dataclasses.replace(shipped.rules, clips=3, classes=("Beep", "Hum", "car"))
     filled = dataclasses.replace(shipped, authors=profile.authors, rules=rules, figures={"mpauc": 0.5})
@@ -34,7 +34,7 @@ def profile_2024(profile: Profile, tmp_path: Path) -> Profile:
 
 
 def make_runs(folder: Path, conf: Conf) -> list[Path]:
-    """Three runs, of 1, 2 and 3 kWh; the second one's training was continued once."""
+    """Make three runs of 1, 2 and 3 kWh; the training of the second was continued once."""
     runs = []
     for number in (1, 2, 3):
         run = make_run(folder / f"seed{number}", conf, "evaluation", EVALUATION, seed=number)
@@ -47,7 +47,7 @@ def make_runs(folder: Path, conf: Conf) -> list[Path]:
 
 
 def make_validation(run: Path) -> None:
-    """Two clips of ten seconds: one with an event that is found, one without any event and a false alarm throughout."""
+    """Write two clips of ten seconds: one with an event that is found, one without events but with a false alarm."""
     classes = ("Beep", "Hum")
     for clip, score in (("found", 0.9), ("empty", 0.95)):
         scores = np.full((10, 2), 0.1)
@@ -72,7 +72,7 @@ def test_three_runs_make_a_package_of_2024_that_passes(stored: Path, profile_202
     assert {name.split("/")[1] for name in names if name.endswith(".tsv")} == folders
 
 
-def test_score_files_are_each_runs_own_with_the_classes_that_its_network_lacks(
+def test_each_run_has_its_own_scores_with_zeros_for_classes_that_its_network_lacks(
     stored: Path, profile_2024: Profile, tmp_path: Path
 ) -> None:
     conf = tiny_conf()
@@ -103,7 +103,7 @@ def test_figures_of_several_runs_are_their_means(stored: Path, profile_2024: Pro
     assert (values["kwh_training"], values["kwh_devtest"]) == (2.0, 2.0)
 
 
-def test_all_that_measured_the_energy_of_several_runs_is_named(
+def test_every_device_that_measured_the_energy_of_several_runs_is_named(
     stored: Path, profile_2024: Profile, tmp_path: Path
 ) -> None:
     conf = tiny_conf()
@@ -117,21 +117,21 @@ def test_all_that_measured_the_energy_of_several_runs_is_named(
 
 
 def test_psds_of_2024_is_that_of_the_clips_with_events(stored: Path, profile_2024: Profile, tmp_path: Path) -> None:
-    # the false alarm lies higher than what is right: it counts in ours, and is gone with its clip
+    # The false alarm scores higher than the hit. It would lower PSDS, but its clip has no events and is dropped
     submission = build_submission(make_runs(tmp_path, tiny_conf()), tiny_conf(), stored, profile_2024)
     results = yaml.safe_load(read_zip(submission.path)[f"{LABEL}/{LABEL}.meta.yaml"])["results"]
     assert results == {"devtest": {"desed": {"PSDS1": 1.0}, "maestro": {"mPAUC": 0.5}}}
     assert submission.values["clips_with_events"] == 1
 
 
-def test_codecarbons_records_are_a_csv_a_phase_and_run(stored: Path, profile_2024: Profile, tmp_path: Path) -> None:
+def test_codecarbons_records_are_one_csv_per_phase_and_run(stored: Path, profile_2024: Profile, tmp_path: Path) -> None:
     files = read_zip(build_submission(make_runs(tmp_path, tiny_conf()), tiny_conf(), stored, profile_2024).path)
     tables = {name.partition("_run")[2]: text for name, text in files.items() if name.endswith(".csv")}
     assert tables.keys() == {f"{r}_{phase}.emissions.csv" for r in (1, 2, 3) for phase in ("training", "devtest")}
     assert tables["2_training.emissions.csv"] == "run_id,energy_consumed\nr2,2.0\nr2,2.0\n"
 
 
-def test_an_own_figure_that_is_not_given_is_nan_and_makes_a_rehearsal(
+def test_a_users_figure_that_is_not_given_is_nan_and_makes_a_rehearsal(
     stored: Path, profile_2024: Profile, tmp_path: Path
 ) -> None:
     profile = dataclasses.replace(profile_2024, figures={"mpauc": None})
@@ -153,7 +153,7 @@ def test_fewer_runs_or_other_clips_make_a_rehearsal_and_more_runs_are_refused(
         build_submission([*runs, runs[0]], conf, stored, profile)
 
 
-def test_a_character_that_the_years_reader_does_not_take_is_found_in_what_was_packed_by_its_key(
+def test_a_character_that_the_reader_of_2024_cannot_take_is_reported_with_its_key(
     stored: Path, profile_2024: Profile, tmp_path: Path
 ) -> None:
     first, second = profile_2024.authors

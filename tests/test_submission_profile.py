@@ -1,4 +1,4 @@
-"""Submission profiles: which there are, how they are checked when they are read, and what is filled in."""
+"""Submission profiles: which are shipped, how they are checked when they are read, and how they are filled in."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_labels_are_plain_ascii() -> None:
     assert plain("De la Peña-Ørsted") == "DelaPena-Orsted"
 
 
-def test_a_name_that_the_profile_misspells_is_an_error() -> None:
+def test_an_unknown_placeholder_in_a_profile_is_an_error() -> None:
     assert fill({"a": "{x}", "b": ["{x} of {y}"]}, {"x": 1, "y": 2}) == {"a": 1, "b": ["1 of 2"]}
     with pytest.raises(RecipeError, match=r"nothing is called \{z\}; the names are: x, y"):
         fill("{z}", {"x": 1, "y": 2})

@@ -1,4 +1,4 @@
-"""Stage 5: when it packs, and what it takes from the baseline that was trained beside the run."""
+"""Stage 5: when it packs, and what it takes from the baseline trained beside the run."""
 
 import json
 from dataclasses import replace
@@ -33,14 +33,14 @@ def entry(kwh: float, machine: str = "here") -> dict:
     return {"kwh": kwh, "machine": machine, "codecarbon": "3.3.2"}
 
 
-def test_the_baselines_energy_is_filled_in_where_it_was_measured_alike(stage):
+def test_the_baselines_energy_is_filled_in_only_if_it_was_measured_alike(stage):
     write_energy(stage.run_dir, validation=entry(1.0), evaluation=entry(2.0))
     write_energy(stage.run_dir.with_name("run-baseline"), validation=entry(30.0), evaluation=entry(40.0, "elsewhere"))
     energy = with_baseline_energy(stage, PROFILE).energy
     assert (energy.baseline_devtest_kwh, energy.baseline_eval_kwh) == (30.0, None)
 
 
-def test_a_configured_figure_stays(stage, tmp_path):
+def test_a_configured_figure_is_kept(stage, tmp_path):
     write_energy(stage.run_dir, validation=entry(1.0))
     write_energy(stage.run_dir.with_name("run-baseline"), validation=entry(30.0))
     given = Stage(5, tiny_conf("energy.baseline_devtest_kwh=7.0"), stage.root, stage.run_dir)
@@ -52,7 +52,7 @@ def test_without_a_baseline_nothing_is_filled_in(stage):
     assert with_baseline_energy(stage, PROFILE).energy.baseline_devtest_kwh is None
 
 
-def test_of_the_baselines_training_the_first_epochs_are_counted(stage):
+def test_only_the_first_epochs_of_the_baselines_training_are_counted(stage):
     baseline = stage.run_dir.with_name("run-baseline")
     write_energy(stage.run_dir, training=entry(1.0))
     write_energy(baseline, training=entry(30.0))
@@ -72,7 +72,7 @@ def write_conf(folder: Path, *settings: str) -> None:
 @pytest.mark.parametrize(
     ("named", "order"), [((), ["run"]), (("b",), ["run", "b"]), (("b", "run"), ["b", "run"])], ids=str
 )
-def test_a_package_holds_the_run_of_the_tag_and_those_of_run(stage, named, order):
+def test_a_package_holds_the_run_of_the_tag_and_those_of_the_option_run(stage, named, order):
     for tag, seed in (("run", 42), ("b", 43)):
         write_conf(stage.run_dir.with_name(tag), f"seed={seed}", f"train.max_epochs={seed}")
     given = Stage(5, stage.conf, stage.root, stage.run_dir, runs=named)
@@ -88,7 +88,7 @@ def test_a_package_holds_the_run_of_the_tag_and_those_of_run(stage, named, order
     ],
     ids=str,
 )
-def test_runs_of_a_package_are_trainings_of_one_system(stage, named, words):
+def test_runs_of_a_package_must_be_different_trainings_of_one_system(stage, named, words):
     write_conf(stage.run_dir)
     write_conf(stage.run_dir.with_name("b"), "seed=43")
     write_conf(stage.run_dir.with_name("other"), "vae.hidden=4")
@@ -96,7 +96,7 @@ def test_runs_of_a_package_are_trainings_of_one_system(stage, named, words):
         run_folders(Stage(5, stage.conf, stage.root, stage.run_dir, runs=named))
 
 
-def test_without_anything_to_pack_stage_5_is_left_out_in_one_line(tmp_path, monkeypatch, capsys):
+def test_without_anything_to_pack_stage_5_is_skipped_with_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("local.stage.PROJECT", tmp_path)
     settings = [part for setting in [*SETTINGS, "data.splits.public=null"] for part in ("--set", setting)]
     monkeypatch.setattr(
@@ -129,7 +129,7 @@ def test_stage_5_packs_once_and_again_when_the_figures_change(
     assert "PSDS1 0.75," in capsys.readouterr().out
 
 
-def test_stage_5_packs_into_the_run_of_its_tag_whatever_the_order_of_run(
+def test_stage_5_packs_into_the_run_of_its_tag_for_any_order_of_the_option_run(
     stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("local.stage.PROJECT", tmp_path)

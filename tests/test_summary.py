@@ -1,4 +1,4 @@
-"""summary.html: what it holds and leaves out, and how it behaves in a browser."""
+"""summary.html: what it holds, what it leaves out, and how it behaves in a browser."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_best_event_of_each_class_and_recording_comes_first():
 
 
 def test_strip_has_one_bar_for_neighbouring_events_and_none_too_thin_to_see():
-    """400 bins over 400 s: events of 0.1 s each second from 0 to 9 s are one bar of 10 bins, 25 thousandths."""
+    """There are 400 bins in 400 s: events of 0.1 s in each second from 0 to 9 s make one bar of 10 bins, 2.5 % wide."""
     events = [DetectedEvent(second, second + 0.1, "Hum", 0.9) for second in range(10)]
     lanes, bars = summary.strip(events, 400.0, {"Beep": "red", "Hum": "blue"})
     assert (lanes, bars) == (1, [summary.Bar(0.0, 25.0, 0, "blue")])
@@ -102,17 +102,17 @@ def opened(detector: Detector, tmp_path_factory: pytest.TempPathFactory, browser
     page.on("request", lambda request: page.asked.append(request.url))
     page.goto((folder / "summary.html").as_uri())
     yield page
-    assert page.noise == []  # whatever the tests pressed
+    assert page.noise == []  # whatever the tests clicked
     page.close()
 
 
 def rows(page: Any) -> list[str]:
-    """Class and onset of the events that show, in order."""
+    """Return class and onset of the visible events, in order."""
     shown = page.locator("#events tbody tr:visible")
     return [re.sub(r"\s+", " ", text) for text in shown.locator("td:nth-child(-n+3)").all_inner_texts() if text.strip()]
 
 
-def test_browser_finds_no_error_and_asks_for_nothing(opened):
+def test_the_browser_finds_no_error_and_loads_nothing_else(opened):
     assert opened.noise == []
     assert [url for url in opened.asked if not url.startswith("data:")] == [opened.url]
 
@@ -142,7 +142,7 @@ def test_recordings_sort_by_number_within_their_names_and_by_length(opened):
     assert names.all_inner_texts() == ["quiet.wav", "b <i>10.wav", "b <i>9.wav"]
 
 
-def test_a_class_and_a_recording_are_chosen_and_given_up_again(opened):
+def test_events_are_filtered_by_class_and_recording_and_the_filter_is_reset(opened):
     opened.locator("[data-pick-label='Hum']").click()
     assert opened.locator("#events tbody tr:visible").count() == 2
     opened.get_by_role("button", name="b <i>9.wav").click()
@@ -152,14 +152,14 @@ def test_a_class_and_a_recording_are_chosen_and_given_up_again(opened):
 
 
 def test_every_sound_can_be_played(opened):
-    """An event of 1 s with 0.5 s around it is 2 s; at the start of a recording nothing is before."""
+    """A sound is an event with 0.5 s on either side: events of 0.5, 1 and 1.5 s give 1.5, 2 and 2.5 s."""
     seconds = "buttons => Promise.all(buttons.map(b => new Promise(done => { const a = new Audio(b.dataset.sound);"
     seconds += "a.onloadedmetadata = () => done(a.duration); a.onerror = () => done(-1); })))"
     durations = opened.locator("button.play").evaluate_all(seconds)
     assert sorted(durations) == pytest.approx([1.5, 2.0, 2.5], abs=0.15)  # MP3 pads to whole frames
 
 
-def test_a_sound_plays_at_its_button_and_stops_there(opened):
+def test_a_button_plays_its_sound_and_stops_it(opened):
     button = opened.locator("button.play").first
     button.click()
     assert button.get_attribute("data-playing") == ""
@@ -167,7 +167,7 @@ def test_a_sound_plays_at_its_button_and_stops_there(opened):
     assert button.get_attribute("data-playing") is None
 
 
-def test_page_fits_a_phone_and_the_dark(opened):
+def test_the_page_fits_a_phone_and_has_a_dark_scheme(opened):
     opened.set_viewport_size({"width": PHONE, "height": 800})
     opened.emulate_media(color_scheme="dark")
     assert opened.evaluate("document.documentElement.scrollWidth") <= PHONE

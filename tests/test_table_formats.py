@@ -1,4 +1,4 @@
-"""Metadata tables as other programs save them: commas, quotes, no header, other line ends and encodings."""
+"""Metadata tables as other programs save them: commas, quotes, no header, other line endings and encodings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recipe_mtlvae.labels import Event
 from tests.tables import CLASSES, STRONG, tsv
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path):
+def test_a_byte_order_mark_and_windows_line_endings_are_accepted(tmp_path):
     path = tsv(tmp_path, b"\xef\xbb\xbf" + STRONG.replace("\n", "\r\n").encode() + b"a.wav\t0\t1\tDog\r\n\r\n")
     assert read_events(path, CLASSES) == {"a.wav": (Event(0.0, 1.0, "Dog"),)}
 
@@ -24,8 +24,8 @@ def test_columns_are_found_by_name_in_any_order(tmp_path):
 
 
 @pytest.mark.parametrize(("separator", "mark"), [("tab", "\t"), ("comma", ",")])
-def test_tables_as_spreadsheets_save_them(tmp_path, separator, mark):
-    """Quotes, a byte order mark, CRLF, empty columns at the end, empty lines and lines of nothing but marks."""
+def test_tables_are_read_as_spreadsheets_save_them(tmp_path, separator, mark):
+    """Quotes, a byte order mark, CRLF, empty columns at the end, empty lines, and lines of separators alone."""
     rows = ['"filename",event_labels', '"a ""b"".wav","Cat,Dog"', "", ",", "c.wav,Speech"]
     text = "".join(row.replace('"Cat,Dog"', '"Cat;Dog"').replace(",", mark) + 2 * mark + "\r\n" for row in rows)
     path = tsv(tmp_path, b"\xef\xbb\xbf" + text.replace("Cat;Dog", "Cat,Dog").encode())
@@ -40,7 +40,7 @@ def test_another_encoding_is_named(tmp_path, text):
         read_metadata(tsv(tmp_path, text), "strong", None)
 
 
-def test_a_row_whose_labels_look_split_is_told_how_to_hold_commas(tmp_path):
+def test_for_labels_that_look_split_the_message_says_how_to_keep_commas(tmp_path):
     path = tsv(tmp_path, "filename,event_labels\na.wav,Cat,Dog\n")
     (fault,) = read_metadata(path, "weak", CLASSES, TableConf(separator="comma", header=True)).faults
     assert str(fault).endswith(
@@ -48,7 +48,7 @@ def test_a_row_whose_labels_look_split_is_told_how_to_hold_commas(tmp_path):
     )
 
 
-def test_quotes_are_part_of_a_name(tmp_path):
+def test_quotes_in_a_table_separated_by_tabs_are_part_of_a_name(tmp_path):
     assert list(read_events(tsv(tmp_path, STRONG + "a\"b'.wav\t0\t1\tDog\n"), CLASSES)) == ["a\"b'.wav"]
 
 
@@ -77,7 +77,7 @@ def test_a_table_without_a_header_has_the_columns_of_desed(tmp_path):
         ),
     ],
 )
-def test_a_table_that_is_not_as_said_is_refused(tmp_path, table, text, words):
+def test_a_table_that_does_not_match_data_table_is_refused(tmp_path, table, text, words):
     with pytest.raises(RecipeError, match=words):
         read_metadata(tsv(tmp_path, text), "strong", CLASSES, table)
 
@@ -94,7 +94,7 @@ def test_a_table_that_is_not_as_said_is_refused(tmp_path, table, text, words):
         (BARE_COMMA, "a.wav,1,2,Whale", ":1: label 'Whale' is not in the class list"),
     ],
 )
-def test_a_faulty_row_of_another_table_is_named_with_its_line(tmp_path, table, row, words):
+def test_a_faulty_row_of_another_format_is_named_with_its_line(tmp_path, table, row, words):
     path = tsv(tmp_path, row + "\n")
     (fault,) = read_metadata(path, "strong", CLASSES, table).faults
     assert re.search(words, str(fault))

@@ -1,4 +1,4 @@
-"""The recurrent VAE in the toolkit's place for a network: its call, its output, the loss terms that it adds."""
+"""The recurrent VAE in place of the toolkit's network: its call, its output, and the loss terms that it adds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def small_net(**changes: object) -> MTLVAE:
-    """8 bands and 3 classes: the same code in milliseconds."""
+    """Return a network for 8 bands and 3 classes, which runs the same code in milliseconds."""
     return MTLVAE(**{"classes": 3, "mels": 8, "hidden": 4, "layers": 1, "latent": 2, "tasks": TOOLKIT_TASKS, **changes})
 
 
@@ -37,7 +37,7 @@ def test_ten_seconds_give_the_shapes_of_the_toolkits_network():
     assert weak.shape == (2, 10)
 
 
-def test_output_is_the_inference_heads_probabilities_with_classes_before_steps(features):
+def test_the_output_is_that_of_the_inference_heads_with_classes_before_steps(features):
     net = small().eval()
     strong, weak = net(features)
     prediction = net.net.predict(features)
@@ -46,7 +46,7 @@ def test_output_is_the_inference_heads_probabilities_with_classes_before_steps(f
 
 
 @pytest.mark.parametrize("tasks", [("strong_synth",), ("strong_synth", "weak"), ("strong_synth", "strong_real")])
-def test_any_set_of_tasks_answers_as_at_inference(features, tasks):
+def test_any_set_of_tasks_gives_the_output_of_inference(features, tasks):
     net = small(tasks=tasks).eval()
     strong, weak = net(features)
     prediction = net.net.predict(features)
@@ -54,7 +54,7 @@ def test_any_set_of_tasks_answers_as_at_inference(features, tasks):
     torch.testing.assert_close(weak, prediction.weak)
 
 
-def test_a_clip_gate_is_of_detection_alone(features):
+def test_a_clip_gate_acts_only_at_detection(features):
     net = small(clip_gate=True, variational=False)
     free, gated = net.train()(features), net.eval()(features)
     torch.testing.assert_close(gated.strong, free.strong * free.weak.unsqueeze(2))
@@ -78,7 +78,7 @@ def test_posterior_and_reconstruction_are_readable_after_the_call(features):
     assert net.output.reconstruction.shape == (4, 8, 20)
 
 
-def test_reconstruction_term_is_the_mean_squared_error_of_the_unlabeled_clips_alone(features):
+def test_the_reconstruction_term_is_the_mean_squared_error_of_the_unlabeled_clips(features):
     net = small()
     net(features)
     expected = ((net.output.reconstruction[3:] - features[3:, :, :20]) ** 2).mean()
@@ -111,7 +111,7 @@ def test_loss_terms_need_an_unlabeled_clip(features):
         net.loss_terms(unlabeled=slice(4, None))
 
 
-def test_masked_classes_get_probability_zero_and_the_others_stay(features):
+def test_masked_classes_get_probability_zero_and_the_others_are_unchanged(features):
     net = small().eval()
     mask = torch.tensor([[True, True, False]] * 2 + [[True] * 3] * 2)
     plain, masked = net(features), net(features, classes_mask=mask)
@@ -120,7 +120,7 @@ def test_masked_classes_get_probability_zero_and_the_others_stay(features):
     assert torch.equal(masked.weak[2:], plain.weak[2:])
 
 
-def test_padding_has_no_say_in_the_clip_probability(features):
+def test_padding_does_not_affect_the_clip_probability(features):
     net = small().eval()
     padding = torch.zeros(4, 1, 5, dtype=torch.bool)
     padding[0, 0, 3:] = True
@@ -130,7 +130,7 @@ def test_padding_has_no_say_in_the_clip_probability(features):
     torch.testing.assert_close(masked.weak[1:], plain.weak[1:])
 
 
-def test_padding_is_left_out_of_the_maximum_where_there_is_no_weak_head(features):
+def test_without_a_weak_head_padding_is_left_out_of_the_maximum(features):
     net = small(tasks=("strong_real",)).eval()
     padding = torch.ones(4, 1, 5, dtype=torch.bool)
     padding[:, :, 1] = False
@@ -138,7 +138,7 @@ def test_padding_is_left_out_of_the_maximum_where_there_is_no_weak_head(features
     assert torch.equal(weak, strong[:, :, 1])
 
 
-def test_embeddings_change_nothing_where_the_network_does_not_see_them(features):
+def test_embeddings_change_nothing_if_the_network_does_not_see_them(features):
     net = small().eval()
     assert torch.equal(net(features).strong, net(features, embeddings=torch.ones(4, 768, 496)).strong)
 
@@ -184,10 +184,10 @@ NEEDED = sorted(imported_files(ADAPTER, set()) | {ROOT / "recipe_mtlvae" / "nets
 
 
 @pytest.mark.parametrize("file", NEEDED, ids=lambda file: str(file.relative_to(ROOT)))
-def test_python_3_8_reads_the_adapter_and_all_that_it_imports(file):
+def test_python_3_8_can_parse_the_adapter_and_all_that_it_imports(file):
     tree = ast.parse(file.read_text(encoding="utf-8"), feature_version=(3, 8))
     deferred = any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
     assert deferred or not any(isinstance(node, (ast.FunctionDef, ast.AnnAssign)) for node in ast.walk(tree))
-    # Newer than 3.8, though the grammar has them: zip(strict=), dataclass(slots=), slots or kw_only
+    # These keywords are newer than 3.8, though its grammar accepts them: zip(strict=), dataclass(slots=, kw_only=)
     keywords = {keyword.arg for node in ast.walk(tree) if isinstance(node, ast.Call) for keyword in node.keywords}
     assert not keywords & {"strict", "slots", "kw_only"}

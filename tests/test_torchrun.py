@@ -1,4 +1,4 @@
-"""A real torchrun: two processes train, extract and predict, and leave what one does. `pytest -m slow_archive`."""
+"""A real torchrun: two processes extract, train and predict, and write what one does. `pytest -m slow_archive`."""
 
 from __future__ import annotations
 

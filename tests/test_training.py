@@ -1,4 +1,4 @@
-"""Stage 1 on a tiny corpus: what it leaves, that it repeats itself, and that it resumes."""
+"""Stage 1 on a tiny corpus: what it writes, that it is repeatable, and that it resumes."""
 
 import json
 import pickle
@@ -44,7 +44,7 @@ def losses(run_dir: Path) -> list[float]:
     return [row["loss/total"] for row in read_history(run_dir / "history.csv")]
 
 
-def test_a_run_leaves_checkpoints_energy_and_every_term_by_name(run):
+def test_a_run_writes_checkpoints_energy_and_every_loss_term_by_name(run):
     assert (run / "best.ckpt").exists() and (run / "checkpoints" / "last.ckpt").exists()
     assert "training" in json.loads((run / "energy.json").read_text())
     row = read_history(run / "history.csv")[-1]
@@ -60,12 +60,12 @@ def test_the_total_is_the_sum_of_the_terms(run):
     assert row["loss/total"] == pytest.approx(sum(row[f"loss/{name}"] for name in names), rel=1e-5)
 
 
-def test_two_runs_of_one_seed_have_identical_losses(run, root, tmp_path):
+def test_two_runs_with_the_same_seed_have_identical_losses(run, root, tmp_path):
     assert losses(trained(tmp_path, root)) == losses(run)
 
 
 def test_a_continued_run_equals_an_unbroken_one(run, root, tmp_path):
-    """2 epochs and 2 more, against 4 at once: the same losses and the same weights."""
+    """2 epochs and 2 more give the same losses and the same weights as 4 at once."""
     trained(tmp_path / "broken", root)
     trained(tmp_path / "broken", root, tiny_conf("train.max_epochs=4"))
     trained(tmp_path / "whole", root, tiny_conf("train.max_epochs=4"))
@@ -83,7 +83,7 @@ def test_fewer_epochs_than_a_run_has_are_refused(root, tmp_path):
         trained(tmp_path, root, tiny_conf("train.max_epochs=1"))
 
 
-def test_a_run_that_broke_within_an_epoch_goes_on_from_the_last_whole_one(run, root, tmp_path, monkeypatch):
+def test_a_run_that_broke_within_an_epoch_resumes_from_the_last_complete_one(run, root, tmp_path, monkeypatch):
     from local.training.mtlvae import MTLVAETraining
 
     def break_in_the_second_epoch(self, batch, batch_index):
@@ -99,8 +99,8 @@ def test_a_run_that_broke_within_an_epoch_goes_on_from_the_last_whole_one(run, r
 
 
 @pytest.mark.parametrize("setting", ["vae.reconstructs=all", "vae.masked=0.5", "vae.shared_strong_head=true"])
-def test_a_variant_of_the_step_changes_the_terms_that_it_is_about(setting, root, tmp_path, run):
-    """In the first epoch: all clips are reconstructed, or hidden spans alone; or one classifier has both gradients."""
+def test_a_variant_of_the_training_step_changes_its_own_loss_term(setting, root, tmp_path, run):
+    """In the first epoch, all clips or only hidden spans are reconstructed, or one classifier gets both gradients."""
     row = read_history(trained(tmp_path, root, tiny_conf(setting, "train.max_epochs=1")) / "history.csv")[0]
     before = read_history(run / "history.csv")[0]
     changed = "loss/strong_real" if "head" in setting else "loss/reconstruction"
@@ -108,7 +108,7 @@ def test_a_variant_of_the_step_changes_the_terms_that_it_is_about(setting, root,
 
 
 @pytest.mark.parametrize("system", REPORT.variants)
-def test_each_of_the_reports_systems_trains_a_step_and_detects(system, root, tmp_path):
+def test_each_system_of_the_report_trains_a_step_and_detects(system, root, tmp_path):
     settings = [*SETTINGS, "train.batch_size=6", "train.max_epochs=1", "train.epoch_steps=1"]
     conf = load_conf(settings=[*settings, *flat(REPORT.variants[system].settings)])
     trained(tmp_path, root, conf)
@@ -117,7 +117,7 @@ def test_each_of_the_reports_systems_trains_a_step_and_detects(system, root, tmp
     assert len(read_history(tmp_path / "history.csv")) == 1
 
 
-def test_training_on_clips_that_changed_under_it_is_refused(root, tmp_path, monkeypatch):
+def test_continuing_a_training_whose_clips_have_changed_is_refused(root, tmp_path, monkeypatch):
     stage = Stage(1, tiny_conf("train.max_epochs=1"), root, tmp_path)
     for _ in range(2):
         train(stage)
@@ -126,7 +126,7 @@ def test_training_on_clips_that_changed_under_it_is_refused(root, tmp_path, monk
         train(stage)
 
 
-def test_a_collapsed_posterior_is_said_once(capsys):
+def test_a_collapsed_posterior_is_reported_once(capsys):
     trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
     warnings = DivergenceWarnings([])
     for active in (3.0, 0.0, 0.0):
@@ -148,7 +148,7 @@ def test_the_best_checkpoint_carries_a_tuned_decoding_of_every_class(run):
     assert load_checkpoint(run / "checkpoints" / "last.ckpt").decoding is None
 
 
-def test_a_checkpoint_without_a_decoding_or_with_a_damaged_one(run, tmp_path):
+def test_a_damaged_decoding_is_refused_and_a_missing_one_is_none(run, tmp_path):
     content = torch.load(run / "best.ckpt", weights_only=True)
     for damaged in ({"net": {"thresholds": [0.5], "median_filters": [7]}}, {"net": [1]}, [1]):
         content["recipe"]["decoding"] = damaged
@@ -160,7 +160,7 @@ def test_a_checkpoint_without_a_decoding_or_with_a_damaged_one(run, tmp_path):
     assert load_checkpoint(tmp_path / "x.ckpt").decoding is None
 
 
-def test_writing_the_same_decoding_again_leaves_the_file_as_it_is(run, tmp_path):
+def test_writing_the_same_decoding_again_does_not_change_the_file(run, tmp_path):
     path = tmp_path / "x.ckpt"
     path.write_bytes((run / "best.ckpt").read_bytes())
     decoding = {"net": {"thresholds": (0.25, 0.5), "median_filters": (1, 3)}}
@@ -213,12 +213,12 @@ def test_on_a_cpu_of_several_cores_two_processes_of_one_thread_share_the_work(mo
     assert processes_of(default) == Processes(1, "auto", None)
 
 
-def test_configured_processes_are_taken_as_they_are():
+def test_configured_processes_are_used_unchanged():
     settings = ["train.accelerator=cpu", "train.devices=3", "train.strategy=ddp", "train.threads=4"]
     assert processes_of(load_conf(settings=settings).train) == Processes(3, "ddp", 4)
 
 
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a GPU")
-def test_a_setting_that_lightning_refuses_is_one_line(root, tmp_path):
+def test_a_setting_that_lightning_refuses_is_reported_in_one_line(root, tmp_path):
     with pytest.raises(RecipeError, match=r"train\.accelerator, devices, strategy or precision: .*gpu"):
         trained(tmp_path, root, tiny_conf("train.accelerator=gpu"))

@@ -1,4 +1,4 @@
-"""kill -9 during training, at any moment and on any disk, and two runs at once: the end is an unbroken run's."""
+"""kill -9 at any moment of training, on two file systems, and two runs at once: the result equals an unbroken run's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.tiny import SETTINGS, make_tiny_corpus, tiny_conf
 
 pytestmark = pytest.mark.slow
 KILLS = 3
-MEMORY = Path("/dev/shm")  # another file system than that of temporary files, where it is there
+MEMORY = Path("/dev/shm")  # if it exists, another file system than that of temporary files
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def unbroken(root, tmp_path_factory) -> Path:
 
 @pytest.fixture(params=["same", "other"])
 def folder(request, tmp_path) -> Iterator[Path]:
-    """Of the runs, on the disk of temporary files or another one."""
+    """The folder of the runs, on the file system of temporary files or on another one."""
     if request.param == "same":
         yield tmp_path
         return
@@ -66,7 +66,7 @@ def assert_equal(run: Path, other: Path) -> None:
         assert str(ours.net.state_dict()) == str(theirs.net.state_dict())
 
 
-def test_killed_at_random_moments_it_ends_like_an_unbroken_run(root, unbroken, folder):
+def test_training_killed_at_random_moments_ends_like_an_unbroken_run(root, unbroken, folder):
     chance = random.Random(1)
     for _ in range(KILLS):
         with training(root, folder) as process:
@@ -80,7 +80,7 @@ def test_killed_at_random_moments_it_ends_like_an_unbroken_run(root, unbroken, f
     assert_equal(folder / "t", unbroken)
 
 
-def test_of_two_runs_at_once_one_is_refused_in_a_line_and_the_other_is_whole(root, unbroken, folder):
+def test_of_two_runs_at_once_one_is_refused_in_one_line_and_the_other_completes(root, unbroken, folder):
     with training(root, folder) as one, training(root, folder) as two:
         ends = [process.communicate(timeout=LIMIT) for process in (one, two)]
     assert sorted([one.returncode, two.returncode]) == [0, 1]

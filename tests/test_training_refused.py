@@ -1,4 +1,4 @@
-"""Training that cannot begin, or goes wrong: one line says why, and what was good stays."""
+"""Training that cannot begin or that goes wrong: one line says why, and good results are kept."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def refused(root: Path, run_dir: Path, conf: Conf) -> str:
 
 @pytest.mark.parametrize("split", ["weak", "synthetic_validation"])
 def test_a_clip_whose_features_are_not_finite_ends_training_with_its_name(tmp_path, split):
-    """Of weak clips some are trained on, of `synthetic_validation` all are selected by."""
+    """Some of the weak clips are used for training, and all clips of `synthetic_validation` for selection."""
     conf = tiny_conf("train.epoch_steps=8")
     root = make_tiny_corpus(tmp_path / "corpus", conf)
     (source,) = inputs_of(conf).values()
@@ -40,7 +40,7 @@ def test_a_clip_whose_features_are_not_finite_ends_training_with_its_name(tmp_pa
     assert not (tmp_path / "run" / LAST).exists() and not (tmp_path / "run" / BEST).exists()
 
 
-def test_a_loss_that_explodes_is_told_once(stored, tmp_path, capsys, monkeypatch):
+def test_a_loss_that_explodes_is_reported_once(stored, tmp_path, capsys, monkeypatch):
     def step(self, batch, index):
         loss = training_step(self, batch, index)
         self.log("loss/total", loss.detach() * 20.0**self.current_epoch, on_step=False, on_epoch=True, batch_size=1)
@@ -67,7 +67,7 @@ def test_a_loss_that_explodes_is_told_once(stored, tmp_path, capsys, monkeypatch
         (["train.strategy=ddp", "train.devices=2", "train.batch_size=4"], "too small for 2 processes"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_before_anything_is_written(stored, tmp_path, settings, words):
+def test_settings_that_cannot_be_trained_are_refused_before_anything_is_written(stored, tmp_path, settings, words):
     with pytest.raises(RecipeError, match=words):
         train(Stage(1, tiny_conf(*settings), stored, tmp_path / "run"))
     assert not (tmp_path / "run").exists()

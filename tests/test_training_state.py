@@ -1,4 +1,4 @@
-"""What a training leaves and goes on from: damaged, lost and moved files, a full disk, values that are not finite."""
+"""What a training writes and resumes from: damaged, lost and moved files, a full disk, values that are not finite."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def two(tmp_path_factory, root) -> Path:
 
 @pytest.fixture(scope="module")
 def four(tmp_path_factory, root) -> Path:
-    """Four at once."""
+    """A run of four epochs at once; not to be changed."""
     return run_of(tmp_path_factory.mktemp("four") / "run", root, FOUR)
 
 
@@ -78,7 +78,7 @@ DAMAGES = ("zeros", "half", "empty", "text")
 
 
 @pytest.mark.parametrize("how", DAMAGES)
-def test_a_damaged_last_checkpoint_is_told_and_the_one_before_it_goes_on_to_the_same_end(run, root, four, how, capsys):
+def test_a_damaged_last_checkpoint_is_reported_and_the_previous_one_leads_to_the_same_end(run, root, four, how, capsys):
     damage(run / LAST, how)
     run_of(run, root, FOUR)
     (line,) = [line for line in capsys.readouterr().err.splitlines() if LAST in line]
@@ -86,13 +86,13 @@ def test_a_damaged_last_checkpoint_is_told_and_the_one_before_it_goes_on_to_the_
     assert_equal(run, four)
 
 
-def test_killed_before_the_new_checkpoint_has_its_name_the_one_before_goes_on(run, root, four):
+def test_without_the_last_checkpoint_the_previous_one_leads_to_the_same_end(run, root, four):
     (run / LAST).unlink()
     run_of(run, root, FOUR)
     assert_equal(run, four)
 
 
-def test_without_a_checkpoint_that_can_be_read_training_is_refused_and_nothing_is_changed(run, root):
+def test_without_a_readable_checkpoint_training_is_refused_and_nothing_is_changed(run, root):
     damage(run / LAST, "half")
     damage(run / PREVIOUS, "empty")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -102,7 +102,7 @@ def test_without_a_checkpoint_that_can_be_read_training_is_refused_and_nothing_i
 
 
 def shorten(file: Path) -> None:
-    """Cut the last digits of the last figure: it can be read as ever."""
+    """Remove the last digits of the last figure; the file can still be read."""
     file.write_bytes(file.read_bytes().rstrip()[:-3] + b"\r\n")
 
 
@@ -115,14 +115,14 @@ def test_a_damaged_or_lost_history_is_written_again_from_the_checkpoint(run, roo
     assert_equal(run, four)
 
 
-def test_a_damaged_history_is_one_line_where_it_is_read(run):
+def test_a_damaged_history_is_reported_in_one_line_when_it_is_read(run):
     damage(run / HISTORY, "text")
     with pytest.raises(RecipeError, match=r"history\.csv: damaged: expected one row of numbers per epoch; run stage 1"):
         read_history(run / HISTORY)
 
 
 @pytest.mark.parametrize("how", ["half", "lost"])
-def test_a_lost_best_checkpoint_comes_back_from_one_of_its_epoch(run, root, how, capsys):
+def test_a_lost_best_checkpoint_is_restored_from_another_one_of_its_epoch(run, root, how, capsys):
     before = weights(run / BEST)
     (run / BEST).unlink() if how == "lost" else damage(run / BEST, how)
     run_of(run, root)
@@ -132,13 +132,13 @@ def test_a_lost_best_checkpoint_comes_back_from_one_of_its_epoch(run, root, how,
 
 
 def scored(monkeypatch, *scores: float) -> None:
-    """Training whose epochs have these selection scores."""
+    """Give the epochs that follow these selection scores."""
     left = iter(scores)
     monkeypatch.setattr(Selection, "_intersection_f1", lambda *_: next(left))
     monkeypatch.setattr("local.training.selection.macro_f1", lambda *_: 0.0)
 
 
-def test_a_best_checkpoint_whose_epoch_no_file_has_any_more_is_refused_in_a_line(root, tmp_path, monkeypatch):
+def test_a_best_checkpoint_that_cannot_be_restored_is_refused_in_one_line(root, tmp_path, monkeypatch):
     scored(monkeypatch, 0.5, 0.1, 0.2)
     run = run_of(tmp_path / "run", root, "train.max_epochs=3")
     (run / BEST).unlink()
@@ -156,20 +156,20 @@ def test_a_run_that_was_moved_keeps_its_best_epoch(root, tmp_path, monkeypatch):
     assert len(read_history(moved / HISTORY)) == 4
 
 
-def test_a_stage_that_trains_nothing_costs_nothing(run, root):
+def test_a_stage_that_trains_nothing_changes_neither_energy_nor_checkpoint(run, root):
     before = (run / "energy.json").read_bytes(), (run / LAST).read_bytes()
     run_of(run, root, "postprocess.median_filter=5")
     assert ((run / "energy.json").read_bytes(), (run / LAST).read_bytes()) == before
 
 
-def test_a_finished_stage_sees_that_its_history_is_damaged(run, root):
+def test_a_finished_stage_notices_that_its_history_is_damaged(run, root):
     state = read_state(run)
     assert is_whole(run, state)
     shorten(run / HISTORY)
     assert not is_whole(run, state)
 
 
-def test_a_training_that_patience_ended_does_not_go_on(root, tmp_path, monkeypatch):
+def test_a_training_that_ended_by_its_patience_is_not_continued(root, tmp_path, monkeypatch):
     settings = ("train.patience=1", "train.max_epochs=9")
     scored(monkeypatch, 0.5, 0.1)
     run = run_of(tmp_path / "run", root, *settings)
@@ -177,7 +177,7 @@ def test_a_training_that_patience_ended_does_not_go_on(root, tmp_path, monkeypat
     assert len(read_history(run / HISTORY)) == 2
 
 
-def test_training_has_levelled_off_once_the_best_epoch_after_the_warm_up_lies_back():
+def test_training_has_levelled_off_once_the_best_epoch_after_the_warm_up_is_long_ago():
     rows = [{"epoch": i, "step": 10 * (i + 1), "val/selection": s} for i, s in enumerate((0.9, 0.2, 0.4, 0.4, 0.3))]
     assert best_epoch(rows) == 0
     assert has_levelled_off(rows, 4, 0) and not has_levelled_off(rows, 5, 0)
@@ -185,7 +185,7 @@ def test_training_has_levelled_off_once_the_best_epoch_after_the_warm_up_lies_ba
     assert not has_levelled_off(rows, 1, 50)
 
 
-def test_energy_that_cannot_be_read_is_unknown_and_kept(run, root, capsys):
+def test_a_damaged_energy_file_is_kept_and_the_energy_is_unknown(run, root, capsys):
     (run / "energy.json").write_text('{"training": {"kwh": 0.5')
     run_of(run, root, "train.max_epochs=3")
     assert capsys.readouterr().err.count("energy.json: damaged") == 1
@@ -194,7 +194,7 @@ def test_energy_that_cannot_be_read_is_unknown_and_kept(run, root, capsys):
     assert (run / "energy.json.damaged").read_text() == '{"training": {"kwh": 0.5'
 
 
-def test_a_full_disk_is_named_by_the_checkpoint_and_the_one_before_stays(run, root, monkeypatch, capsys):
+def test_a_full_disk_is_reported_with_the_checkpoint_and_the_previous_one_is_kept(run, root, monkeypatch, capsys):
     def fsync(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -209,7 +209,7 @@ def test_a_full_disk_is_named_by_the_checkpoint_and_the_one_before_stays(run, ro
 
 
 @pytest.mark.parametrize("batch", [0, 1])
-def test_a_loss_that_is_not_finite_ends_training_and_the_last_good_checkpoint_stays(run, root, monkeypatch, batch):
+def test_a_loss_that_is_not_finite_ends_training_and_the_last_good_checkpoint_is_kept(run, root, monkeypatch, batch):
     def step(self, batch_, index):
         loss = training_step(self, batch_, index)
         if self.current_epoch == 2 and index == batch:
@@ -227,7 +227,7 @@ def test_a_loss_that_is_not_finite_ends_training_and_the_last_good_checkpoint_st
     assert len(read_history(run / HISTORY)) == 2
 
 
-def test_a_checkpoint_of_a_version_without_the_run_s_state_goes_on_with_the_rows_of_the_history(run, root, four):
+def test_a_checkpoint_older_than_the_run_state_resumes_with_the_rows_of_the_history(run, root, four):
     clips, content = read_state(run).clips, torch.load(run / LAST, weights_only=True)
     del content["callbacks"]["History"]
     torch.save(content, run / LAST)
@@ -238,7 +238,7 @@ def test_a_checkpoint_of_a_version_without_the_run_s_state_goes_on_with_the_rows
     assert figures(run) == figures(four)
 
 
-def test_a_run_that_goes_on_keeps_the_plan_that_it_was_begun_with(run, root):
+def test_a_resumed_run_keeps_its_first_plan(run, root):
     run_of(run, root, FOUR)
     plan = read_state(run).plan
     assert plan == Plan(2, plan.epoch_steps)

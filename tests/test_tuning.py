@@ -1,4 +1,4 @@
-"""Thresholds and median filters tuned where the right answer is known."""
+"""Thresholds and median filters tuned on scores for which the right answer is known."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ CLASSES = ("Cat", "Dog")
 
 
 def clips(count: int, seed: int, scores_of) -> tuple[StrongClips, WeakClips]:
-    """`count` clips of each kind, two thirds of them with a class; scores_of(active, rng) -> (steps, classes)."""
+    """Return `count` strong and `count` weak clips with each class in two thirds of them.
+
+    scores_of(active, rng) returns the scores of a clip (steps, classes).
+    """
     rng = np.random.default_rng(seed)
     scores, truth = [], []
     for _ in range(2 * count):
@@ -46,7 +49,7 @@ def flickering(active: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def blurred(active: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """As a network scores: noisy logits around 0, on which the fixed setting is a good one."""
+    """Scores like those of a network: noisy logits around 0, on which the fixed setting is good."""
     noise = median_filter(rng.normal(0.0, 2.0, active.shape), 5)
     return 1.0 / (1.0 + np.exp(-np.where(active, 2.0, -2.0) - noise))
 
@@ -73,8 +76,8 @@ def test_what_was_tuned_on_few_clips_is_no_worse_on_others(seed):
     assert figures[0] > figures[1] - 0.01
 
 
-def test_the_fixed_setting_stays_where_scores_tell_nothing_apart():
-    """All setting are alike on constant scores."""
+def test_if_all_settings_are_equally_good_the_fixed_one_is_kept():
+    """All settings are equally good on constant scores."""
     found = tune(*clips(20, 0, lambda active, rng: np.full(active.shape, 0.05)), CLASSES, GRID.step_seconds, FIXED)
     assert found.decoding == Decoding.fixed(FIXED, 2)
     assert not found.better and found.objective == found.fixed_objective == 0.0
@@ -89,8 +92,8 @@ def test_a_class_without_events_takes_what_suits_the_others():
     assert found.decoding.thresholds[1] <= 0.3
 
 
-def test_weak_clips_raise_a_threshold_that_real_recordings_would_be_full_of_false_alarms_at():
-    """The rest scores 0.3 in the weak clips, 0.05 in the synthetic ones; events 0.9."""
+def test_weak_clips_raise_a_threshold_at_which_real_recordings_have_many_false_alarms():
+    """Events score 0.9; all else scores 0.3 in the weak clips and 0.05 in the synthetic ones."""
     strong, weak = clips(60, 0, lambda active, rng: np.where(active, 0.9, 0.05))
     noisy = WeakClips(np.maximum(weak.scores, 0.3), weak.present)
     low = PostprocessConf(median_filter=7, threshold=0.2, operating_points=50, method="median")
@@ -98,7 +101,7 @@ def test_weak_clips_raise_a_threshold_that_real_recordings_would_be_full_of_fals
     assert min(tune(strong, noisy, CLASSES, GRID.step_seconds, low).decoding.thresholds) >= 0.3
 
 
-def test_sums_of_booleans_are_the_median_filter_and_the_threshold():
+def test_tuning_by_sums_of_booleans_equals_median_filter_and_threshold():
     scores = np.random.default_rng(0).random((3, 50, 2))
     grid = tuning._Grid.around(FIXED)
     edges = GRID.edges(50)

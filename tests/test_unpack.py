@@ -1,4 +1,4 @@
-"""Archives that mean harm, or are damaged: one clear line each, nothing written outside, nothing half written."""
+"""Malicious and damaged archives: one clear line each, nothing is written outside, and nothing is left half-written."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def tar_of_kind(kind: bytes) -> bytes:
 
 
 GOOD = ("a.wav", b"sound")
-ZEROS = bytes(2**20) * 80  # packs to less than a hundredth
+ZEROS = bytes(2**20) * 80  # compressed to less than a hundredth
 HOSTILE = {
     "tar: parent folder": (tar_with(GOOD, ("../a.wav", b"x")), "member '../a.wav' leads out of the folder"),
     "tar: parent folder inside": (tar_with(GOOD, ("b/../../a.wav", b"x")), "'b/../../a.wav' leads out"),
@@ -88,12 +88,12 @@ HOSTILE = {
 
 @pytest.fixture
 def place(tmp_path: Path) -> Callable[[str], Path | None]:
-    """All sounds go into one folder, by their names, as in a tree."""
+    """Place all sounds in one folder by their names, as in a corpus."""
     return lambda member: tmp_path / "out" / Path(member).name if member.endswith(".wav") else None
 
 
 @pytest.mark.parametrize(("content", "words"), HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_archive_is_one_line_and_nothing_is_unpacked(
+def test_a_hostile_archive_is_refused_in_one_line_and_nothing_is_unpacked(
     content: bytes, words: str, tmp_path: Path, place: Callable
 ) -> None:
     archive = tmp_path / "archive"
@@ -105,14 +105,14 @@ def test_a_hostile_archive_is_one_line_and_nothing_is_unpacked(
 
 
 @pytest.mark.parametrize("make", [tar_with, zip_with])
-def test_what_is_wanted_is_written_and_nothing_else(make: Callable, tmp_path: Path, place: Callable) -> None:
+def test_only_the_wanted_members_are_written(make: Callable, tmp_path: Path, place: Callable) -> None:
     archive = tmp_path / "archive"
     archive.write_bytes(make(("top/a.wav", b"sound"), ("top/a.jams", b"{}"), ("top/b.wav", b"")))
     unpack(archive, place)
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {"a.wav": b"sound", "b.wav": b""}
 
 
-def test_a_link_that_stays_inside_is_left_alone(tmp_path: Path, place: Callable) -> None:
+def test_a_link_that_stays_inside_is_ignored(tmp_path: Path, place: Callable) -> None:
     archive = tmp_path / "archive"
     archive.write_bytes(tar_with(GOOD, tar_link("top/latest", "a.wav")))
     unpack(archive, place)

@@ -1,4 +1,4 @@
-"""The shared recurrent VAE: shapes, what is sampled when, which head answers."""
+"""The shared recurrent VAE: shapes, when it samples, and which head is used."""
 
 import pytest
 import torch
@@ -54,7 +54,7 @@ def test_logvar_stays_within_its_range(features):
 
 
 def test_reconstruction_of_a_step_lands_on_that_steps_own_frames(features):
-    """A head that hands on its input undoes _stack: no frame and no band is swapped."""
+    """A head that returns its input undoes _stack: no frame and no band is swapped."""
     net = small()
     head = ReconstructionHead(HeadSizes(512, 5, mels=128, frames_per_step=4, outputs_per_step=1))
     with torch.no_grad():
@@ -63,14 +63,14 @@ def test_reconstruction_of_a_step_lands_on_that_steps_own_frames(features):
         assert torch.equal(head(net._stack(features), 156), features[:, :, :624])
 
 
-def test_inference_takes_the_strong_real_head_where_there_is_one(features):
+def test_inference_uses_the_strong_real_head_if_there_is_one(features):
     net = small().eval()
     with torch.no_grad():
         expected = torch.sigmoid(net(features).strong_real)
     assert torch.equal(net.predict(features).strong, expected)
 
 
-def test_inference_takes_the_synthetic_head_and_its_maximum_where_other_tasks_are_off(features):
+def test_with_other_tasks_off_inference_uses_the_synthetic_head_and_its_maximum(features):
     net = small(tasks=["strong_synth"]).eval()
     prediction = net.predict(features)
     with torch.no_grad():
@@ -92,7 +92,7 @@ def test_a_prediction_in_training_mode_is_not_sampled(features):
     assert torch.equal(net.predict(features).strong, net.predict(features).strong)
 
 
-def test_all_tasks_teach_the_one_shared_encoder(features):
+def test_all_tasks_train_the_shared_encoder(features):
     for task in ("strong_synth", "strong_real", "weak", "reconstruction"):
         net = small()
         getattr(net(features), task).square().sum().backward()
@@ -114,7 +114,7 @@ def test_parameters_and_macs_equal_the_count_by_hand():
     def gru(inputs: int, hidden: int) -> int:  # one bidirectional layer: weights of 3 gates
         return 2 * 3 * hidden * (inputs + hidden)
 
-    biases = 2 * 2 * 3 * 128 * 4  # two biases a gate, both directions, four layers
+    biases = 2 * 2 * 3 * 128 * 4  # two biases per gate, both directions, four layers
     products = gru(512, 128) + gru(256, 128) + 256 * 128 + gru(64, 128) + gru(256, 128) + 256 * (4 * 10 + 512)
     net = MTLVAE()
     assert parameters(net) == products + biases + 128 + 4 * 10 + 512
@@ -122,7 +122,7 @@ def test_parameters_and_macs_equal_the_count_by_hand():
 
 
 @pytest.mark.parametrize("frames, steps", [(626, 156), (628, 157), (4, 1)])
-def test_wide_recurrent_steps_leave_the_outputs_as_many(frames, steps):
+def test_wide_recurrent_steps_do_not_change_the_number_of_output_steps(frames, steps):
     net = small(outputs_per_step=2)
     output = net(torch.rand(2, 128, frames))
     assert output.strong_real.shape == (2, steps, 5)
@@ -137,7 +137,7 @@ def test_wide_recurrent_steps_need_stacked_frames_alone(other):
         small(outputs_per_step=2, **other)
 
 
-def test_both_outputs_of_a_wide_step_are_learned_apart():
+def test_the_two_outputs_of_a_wide_step_have_separate_weights():
     net = small(outputs_per_step=2)
     strong = net(torch.rand(2, 128, 626)).strong_real
     strong[:, 1::2].sum().backward()
@@ -145,7 +145,7 @@ def test_both_outputs_of_a_wide_step_are_learned_apart():
     assert first.abs().sum() == 0 and second.abs().sum() > 0
 
 
-def test_a_head_is_run_on_its_own_tasks_clips_alone(features):
+def test_a_head_runs_only_on_the_clips_of_its_own_task(features):
     net = small().eval()
     own, whole = net(features, {"weak": slice(1, 3)}), net(features)
     assert torch.equal(own.weak, whole.weak[1:3])
@@ -153,7 +153,7 @@ def test_a_head_is_run_on_its_own_tasks_clips_alone(features):
 
 
 def test_a_shared_strong_head_is_one_classifier_with_two_biases_from_the_same_random_numbers(features):
-    """Two strong heads of 2 * 8 * 5 weights become one; the rest of the network is as without."""
+    """One of two strong heads of 2 * 8 * 5 weights goes; the rest of the network is the same."""
     net, apart = small(shared_strong_head=True), small()
     assert parameters(net) == parameters(apart) - 2 * 8 * 5
     assert all(
@@ -173,14 +173,14 @@ def test_a_head_of_an_unknown_kind_is_refused(monkeypatch):
         MTLVAE(tasks=["strong_real", "count"])
 
 
-def test_of_two_strong_heads_the_first_one_of_real_clips_answers():
+def test_of_two_strong_heads_that_of_real_clips_is_used():
     assert inference_head("strong", ["strong_real", "strong_synth"]) == "strong_real"
     assert inference_head("strong", ["strong_synth"]) == "strong_synth"
     assert inference_head("weak", ["strong_synth"]) is None
 
 
 @pytest.mark.parametrize("front_end", ["separable", "plain"])
-def test_convolutions_stand_before_the_encoder_and_leave_the_rest_as_it_is(front_end):
+def test_convolutions_precede_the_encoder_and_keep_the_shapes_of_the_outputs(front_end):
     torch.manual_seed(0)
     net = MTLVAE(
         classes=3, mels=32, hidden=4, layers=1, latent=2, front_end=front_end, front_end_widths=(4, 8), dropout=0.2

@@ -1,4 +1,4 @@
-"""The weights' moving average: what best.ckpt detects with, and what training goes on from."""
+"""The moving average of the weights: best.ckpt detects with it, and training resumes with it and with the weights."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from recipe_mtlvae.nets.vae import MTLVAE
 from tests.tiny import make_tiny_corpus, tiny_conf
 
 AVERAGED = ("train.weight_average=0.5", "train.epoch_steps=2", "vae.front_end=separable", "vae.dropout=0.2")
-AVERAGED = (*AVERAGED, "loss.consistency=2.0")  # a training that goes on has the average to be consistent with
+AVERAGED = (*AVERAGED, "loss.consistency=2.0")  # a resumed training needs the average for this term
 CLASSES = ("Beep", "Hum")
 
 
 def trained_for(epochs: int, root: Path, run_dir: Path) -> dict:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("local.train.plan_of", lambda *_: Plan(2, 2))  # which the consistency rises along
+        patch.setattr("local.train.plan_of", lambda *_: Plan(2, 2))  # the warm-up of the consistency
         train(Stage(1, tiny_conf(*AVERAGED, f"train.max_epochs={epochs}"), root, run_dir))
     return read_content(run_dir / LAST)
 
@@ -39,7 +39,7 @@ def root(tmp_path_factory) -> Path:
     return make_tiny_corpus(tmp_path_factory.mktemp("averaged") / "corpus", tiny_conf(*AVERAGED))
 
 
-def test_best_holds_the_average_that_was_validated_and_nothing_of_the_training(root, tmp_path):
+def test_best_holds_the_average_that_was_validated_and_no_training_state(root, tmp_path):
     last, best = trained_for(1, root, tmp_path), read_content(tmp_path / BEST)
     name = "net.posterior.weight"
     assert torch.equal(best["state_dict"][name], last["state_dict"][name])
@@ -47,15 +47,15 @@ def test_best_holds_the_average_that_was_validated_and_nothing_of_the_training(r
     assert not {"optimizer_states", "callbacks", "current_model_state"} & best.keys()
 
 
-def test_a_training_that_goes_on_ends_as_an_unbroken_one(root, tmp_path):
+def test_a_resumed_training_ends_like_an_unbroken_one(root, tmp_path):
     trained_for(1, root, tmp_path / "broken")
     broken, whole = trained_for(2, root, tmp_path / "broken"), trained_for(2, root, tmp_path / "whole")
     for part in ("state_dict", "current_model_state"):
         assert all(torch.equal(broken[part][name], value) for name, value in whole[part].items())
 
 
-def test_until_there_were_two_updates_the_average_is_the_network_itself(root, tmp_path):
-    """Without dropout and noise both say the same in the first two steps, one an epoch here, and not in the third."""
+def test_until_the_second_update_the_average_is_the_network_itself(root, tmp_path):
+    """Without dropout and noise, both give the same output in the first two steps, here epochs, not in the third."""
     settings = ("vae.dropout=0.0", "vae.front_end=stack", "vae.variational=false", "train.epoch_steps=1")
     train(Stage(1, tiny_conf(*AVERAGED, *settings, "train.max_epochs=3"), root, tmp_path))
     first, second, third = (row["loss/consistency"] for row in read_history(tmp_path / "history.csv"))
@@ -63,7 +63,7 @@ def test_until_there_were_two_updates_the_average_is_the_network_itself(root, tm
 
 
 def test_the_average_is_on_the_device_of_the_training():
-    """The network is moved there later."""
+    """The network itself is moved to that device later."""
     averaging, strategy = moving_average(0.5), SimpleNamespace(root_device=torch.device("meta"))
     averaging.setup(SimpleNamespace(strategy=strategy), MTLVAETraining(tiny_conf(*AVERAGED), CLASSES), "fit")
     assert {value.device.type for value in averaging._average_model.state_dict().values()} == {"meta"}
@@ -79,8 +79,8 @@ def says(conf: Conf, strong: float, weak: float) -> MTLVAE:
     return net.eval()
 
 
-def test_consistency_counts_steps_and_clips_and_rises_as_the_mean_teachers():
-    """Steps .75 against .25, clips .5 against .6: .25 + .01; 2 exp(-5) of it in the first step."""
+def test_consistency_counts_steps_and_clips_and_begins_like_that_of_the_mean_teacher():
+    """Steps differ by 0.5 and clips by 0.1: 0.25 + 0.01. In the first step, 2 exp(-5) of this is added."""
     conf = tiny_conf(*AVERAGED)
     module, seen = MTLVAETraining(conf, CLASSES), {}
     module.net, module.plan = says(conf, 0.75, 0.5), Plan(epochs=4, epoch_steps=2)
@@ -102,7 +102,7 @@ def test_consistency_is_about_the_clips_without_strong_labels():
     assert clips_without_strong_labels(batch).tolist() == [3, 4, 5]
 
 
-def test_the_teacher_has_dropout_of_its_own_and_no_statistics_of_the_batch():
+def test_the_teacher_has_its_own_dropout_but_uses_no_statistics_of_the_batch():
     averaging = moving_average(0.5)
     net = build_network(tiny_conf(*AVERAGED), len(CLASSES)).eval()
     averaging._average_model = SimpleNamespace(module=SimpleNamespace(net=net))

@@ -1,4 +1,4 @@
-"""The wheel: what is in it, what it says of itself, and that it detects with its own dependencies alone."""
+"""The wheel: its content, its metadata, and that it detects with only its own dependencies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.tiny import RATE, save_tiny_checkpoint
 
 pytestmark = pytest.mark.slow
 
-# Importable names of what pyproject.toml does not ask for in `dependencies`
+# Import names of packages that are not in `dependencies` of pyproject.toml
 FORBIDDEN = ("matplotlib", "PIL", "sed_scores_eval", "pandas", "onnx", "onnxruntime", "h5py", "pytorch_lightning")
 FORBIDDEN += ("desed", "codecarbon", "tensorboard", "torchaudio", "pyarrow", "ray", "local", "tests")
 BLOCK = f"""
@@ -35,7 +35,7 @@ sys.meta_path.insert(0, Block())
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from the files that git knows, with the setuptools that is there."""
+    """The wheel of this checkout, built with the installed setuptools."""
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
     for name in ("pyproject.toml", "README.md", "recipe_mtlvae", "conf"):
         (source / name).symlink_to(PROJECT / name)
@@ -46,7 +46,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of an environment that holds the wheel, and sees all that this one has but FORBIDDEN."""
+    """The bin folder of an environment with the wheel, which sees all packages of this one except FORBIDDEN."""
     environment = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True, timeout=LIMIT)
     command = [sys.executable, "-m", "pip", "--python", environment / "bin" / "python", "install", "--no-deps"]
@@ -98,7 +98,7 @@ def test_the_wheel_names_its_dependencies_and_extras(wheel):
     assert {"plot", "score", "onnx", "embeddings", "recipe"} <= extras
 
 
-def test_it_detects_outside_the_checkout_with_its_own_dependencies_alone(installed, tmp_path):
+def test_it_detects_outside_the_checkout_with_only_its_own_dependencies(installed, tmp_path):
     checkpoint = save_tiny_checkpoint(tmp_path / "best.ckpt")
     soundfile.write(tmp_path / "a.wav", [0.1, -0.1] * RATE, RATE)
     done = run(installed, tmp_path, "recipe-mtlvae", "detect", "--checkpoint", checkpoint, "--out", "out", "a.wav")
@@ -106,7 +106,7 @@ def test_it_detects_outside_the_checkout_with_its_own_dependencies_alone(install
     assert (tmp_path / "out" / "scores" / "a.tsv").is_file()
 
 
-def test_what_needs_an_extra_names_it(installed, tmp_path):
+def test_a_command_that_needs_an_extra_names_it(installed, tmp_path):
     done = run(installed, tmp_path, "python", "-m", "recipe_mtlvae", "compare", "none", "--out", "page")
     assert done.returncode == 1
     assert done.stderr.startswith("error: this needs the package") and done.stderr.endswith(

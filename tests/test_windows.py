@@ -1,4 +1,4 @@
-"""Long recordings: windows for training with their labels, the whole for scoring."""
+"""Long recordings: cut into windows with their labels for training, and kept whole for scoring."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ STRONG = "audio/train/strong_label_real/strong_real_1.wav"
         (61.2345, [0, 10, 20, 30, 40, 50, 51.234]),
     ],
 )
-def test_windows_stand_side_by_side_and_the_last_one_ends_with_the_recording(duration, starts):
+def test_windows_follow_each_other_and_the_last_one_ends_with_the_recording(duration, starts):
     assert window_starts(duration, 10.0) == pytest.approx(starts)
 
 
-def test_labels_are_cut_along():
+def test_events_and_labels_are_cut_with_their_window():
     events = (Event(0.5, 1.0, "Dog"), Event(1.5, 2.5, "Cat"), Event(3.0, 9.0, "Hum"), Event(4.0, 4.5, "Dog"))
     clip = Clip("a.wav", Path("a.wav"), events, frozenset({"Dog", "Cat", "Hum"}))
     cut = window(clip, 2.0, 2.0)
@@ -53,7 +53,7 @@ def test_a_window_between_the_events_is_event_free():
     assert (window(clip, 2.0, 2.0).events, window(clip, 2.0, 2.0).labels) == ((), frozenset())
 
 
-def test_of_clip_labels_every_window_keeps_all():
+def test_every_window_keeps_all_clip_labels():
     clip = Clip("a.wav", Path("a.wav"), None, frozenset({"Dog"}))
     assert window(clip, 2.0, 2.0).labels == {"Dog"}
 
@@ -65,7 +65,7 @@ def test_a_window_is_found_again_by_its_name():
     assert named_clip("b.wav/0.000", {"a.wav": clip}, 2.0) is None
 
 
-def test_a_recording_of_one_clip_stays_as_it_is():
+def test_a_recording_as_long_as_a_clip_is_not_cut():
     clip = Clip("a.wav", Path("a.wav"), (), frozenset())
     assert cut_recordings([clip], {"a.wav": 2.02}, 2.0) == [clip]
 
@@ -101,7 +101,7 @@ def test_a_test_split_keeps_long_recordings_whole(root):
     assert split.durations["validation_1.wav"] == 5.0
 
 
-def test_a_windows_features_are_those_of_its_stretch(root, tmp_path):
+def test_the_samples_of_a_window_are_those_of_its_stretch(root, tmp_path):
     samples = 0.1 * np.random.default_rng(0).standard_normal(5 * RATE)
     soundfile.write(root / STRONG, samples, RATE, subtype="FLOAT")
     soundfile.write(tmp_path / "part.wav", samples[2 * RATE : 4 * RATE], RATE, subtype="FLOAT")

@@ -1,4 +1,4 @@
-"""YAMNet in torch: shapes, timing and filters by its published description; weights from Keras's and ONNX's files."""
+"""YAMNet in torch: shapes, timing and filters as published, and weights from files of Keras and ONNX."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def net() -> YAMNet:
 
 
 def test_it_has_the_published_3_7_million_weights(net):
-    # without biases, which batch norm's betas are, and without the moving statistics
+    # without the biases, which are the betas of batch norm, and without the moving statistics
     convolutions = 9 * 32 + sum(
         9 * before + before * after for before, after in zip((32, *WIDTHS), WIDTHS, strict=False)
     )
@@ -40,7 +40,7 @@ def test_five_seconds_give_64_32_and_16_steps(net):
     assert shapes == [(1, 64, 256), (1, 32, 512), (1, 16, 1024)]
 
 
-def test_steps_lie_80_160_and_320_ms_apart_and_their_middles_late_in_them():
+def test_steps_lie_80_160_and_320_ms_apart_and_begin_with_a_centre_2_5_ms_later():
     assert [tap_step(layer) for layer in TAPS] == pytest.approx([0.08, 0.16, 0.32])
     assert [tap_centre(layer) for layer in TAPS] == pytest.approx([0.0825, 0.1625, 0.3225])
 
@@ -82,7 +82,7 @@ def test_a_tone_has_the_log_mel_of_its_windowed_spectrum(net):
 
 
 def keras_file(path, net: YAMNet) -> dict[str, torch.Tensor]:
-    """`net` as Keras stores it, with batch norms that are not trivial; the weights that are to be read."""
+    """Write `net` as Keras stores it, with batch norms that are not trivial; return the weights that must be read."""
     h5py = pytest.importorskip("h5py")
     rng = np.random.default_rng(0)
     names = ["layer1/conv", *(f"layer{i}/{kind}_conv" for i in range(2, 15) for kind in ("depthwise", "pointwise"))]
@@ -171,12 +171,12 @@ def test_weights_of_another_network_are_named(onnx_file):
         ("yamnet.tflite", b"", "expected a file ending in .h5 or .onnx"),
     ],
 )
-def test_a_file_that_holds_no_weights_is_one_line(tmp_path, name, content, words):
+def test_a_file_that_holds_no_weights_is_refused(tmp_path, name, content, words):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(RecipeError, match=words):
         load_yamnet(tmp_path / name)
 
 
-def test_a_missing_file_says_what_to_give(tmp_path):
+def test_for_a_missing_file_the_message_says_what_to_give(tmp_path):
     with pytest.raises(RecipeError, match=r"no such file of YAMNet's weights; give the official yamnet\.h5"):
         load_yamnet(tmp_path / "yamnet.h5")

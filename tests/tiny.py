@@ -50,7 +50,7 @@ def tiny_conf(*settings: str) -> Conf:
 
 
 def make_tiny_corpus(root: Path, conf: Conf, stores: bool = True, counts: Mapping[str, int] = COUNTS) -> Path:
-    """Write every split of `conf` below `root`; with stores, its features too. counts: clips, where not COUNTS'."""
+    """Write every split of `conf` below `root`, with its features if `stores`. `counts` overrides numbers of COUNTS."""
     rng = np.random.default_rng(0)
     for name, split in conf.data.splits.items():
         rows = []
@@ -76,20 +76,20 @@ def make_tiny_corpus(root: Path, conf: Conf, stores: bool = True, counts: Mappin
 
 
 def recording(path: Path, seconds: float = 2.0) -> Path:
-    """Write faint noise."""
+    """Write a recording of faint noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, round(seconds * RATE)), RATE)
     return path
 
 
 def append(path: Path, row: str) -> None:
-    """Add a row to a TSV."""
+    """Append a row to a TSV."""
     with path.open("a") as file:
         file.write(row + "\n")
 
 
 def save_tiny_checkpoint(path: Path, classes: tuple[str, ...] = tuple(TONES)) -> Path:
-    """A network of random weights, as the trainer writes one."""
+    """Save a network with random weights as the trainer would."""
     torch.manual_seed(0)
     conf = tiny_conf()
     weights = {f"net.{name}": value for name, value in build_network(conf, len(classes)).state_dict().items()}

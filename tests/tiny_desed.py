@@ -1,4 +1,4 @@
-"""A tiny DESED as the internet has it: records, archives in their published forms, and YouTube behind yt-dlp's face."""
+"""A tiny DESED as it is on the internet: records, archives in their published form, and a stand-in for yt-dlp."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WEAK = "audio/train/weak"  # in a tree
 
 
 def wav(key: str, seconds: float = SECONDS, rate: int = RATE) -> bytes:
-    """Noise that hangs on `key` alone."""
+    """Return noise, seeded by `key`, as a WAV file."""
     samples = np.random.default_rng([ord(letter) for letter in key]).normal(0, 0.1, round(seconds * rate))
     output = io.BytesIO()
     soundfile.write(output, samples, rate, subtype="PCM_16", format="WAV")
@@ -67,7 +67,7 @@ def tar_of(files: dict[str, bytes]) -> bytes:
 
 
 def make_site() -> Site:
-    """All that stage 0 asks for; files beside it that it is not to take, as in the published archives."""
+    """Return a site with all that stage 0 requests, and files that it must ignore, as in the published archives."""
     site = Site()
     weak = "\n".join(["filename\tevent_labels", *(f"{name}\tCat,Dog" for name in REAL["weak"]), ""]).encode()
     unlabeled = "\n".join(["filename", *REAL["unlabeled"], ""]).encode()
@@ -92,7 +92,7 @@ def make_site() -> Site:
 
 
 def settings(site: Site) -> list[str]:
-    """What points stage 0 to the site, without the waits that the internet needs."""
+    """Return settings that direct stage 0 to the site, without the waits that the internet needs."""
     return [
         f"fetch.records={site.address}/api/records",
         "fetch.stall_seconds=0.5",
@@ -105,7 +105,7 @@ def settings(site: Site) -> list[str]:
 
 
 class YoutubeDL:
-    """In yt-dlp's place: gives desed what the site holds of a video, and refuses in yt-dlp's words."""
+    """A stand-in for yt-dlp: gives desed the file that the site holds for a video, and refuses in yt-dlp's words."""
 
     def __init__(self, options: dict) -> None:
         self.options = options
@@ -138,7 +138,7 @@ FIGURES = {
 
 
 def add_soundbank(site: Site) -> None:
-    """DESED's soundbank, which is published as one part with a list of what is for validation, and its figures."""
+    """Add DESED's soundbank to the site: one archive, a list of the sounds for validation, and the occurrences file."""
     folders = ("foreground/Cat", "foreground/Dog", "foreground/Dog_nOff", "background/home")
     seconds = {"background/home": 3.0}
     sounds = {
@@ -151,7 +151,7 @@ def add_soundbank(site: Site) -> None:
 
 
 def generation(site: Site) -> list[str]:
-    """The settings that let stage 0 generate the synthetic splits from it."""
+    """Return the settings with which stage 0 generates the synthetic splits from the soundbank."""
     return [
         "data.synthetic=generate",
         "data.splits=[synthetic_train, synthetic_validation]",
@@ -167,7 +167,7 @@ OTHERS = {".lock", ".features.lock", "features", ".checked", "data_report.json",
 
 
 def tree(root: Path) -> dict[str, str]:
-    """Every file's hash by its path, aside from what comes later in stage 0."""
+    """Return the hash of every file by its path, without the files that later steps of stage 0 write."""
     files = sorted(path for path in root.rglob("*") if path.is_file() and not {*path.parts} & OTHERS)
     return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
@@ -177,7 +177,7 @@ def asked(site: Site) -> list[str]:
 
 
 def layout() -> set[str]:
-    """Every path of a whole tree."""
+    """Return every path of a complete tree."""
     paths = {f"audio/train/strong_label_real/{name}" for name in REAL["strong_real"]}
     paths |= {f"audio/train/unlabel_in_domain/{name}" for name in REAL["unlabeled"]}
     paths |= {f"audio/train/weak/{name}" for name in REAL["weak"]}
