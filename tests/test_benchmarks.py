@@ -1,6 +1,8 @@
 """The arithmetic of the benchmarks: turns, medians, ratios and goals. Nothing is timed here."""
 
 import json
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -115,6 +117,34 @@ def test_each_timed_step_runs_and_its_products_are_counted():
         small = [*settings, "data.clip_seconds=1.0", "train.batch_size=8", "postprocess.median_filter=3"]
         conf = load_conf(CONF_DIR / conf_file, settings=small)
         assert training.step_flop(training.mtlvae_step(conf, training.random_batch(conf))) > 1e8, conf_file
+
+
+def test_growth_gives_lines_of_what_it_measures(monkeypatch):
+    """A small item stands for the long ones, so that the lines are made from the keys of a real measurement."""
+    from tests.benchmarks import growth
+
+    def figure(item: growth.Item, folder: str, clips: int) -> dict:
+        return growth.measure(growth.ITEMS["metadata"], Path(folder), clips)
+
+    monkeypatch.setattr(growth, "SOURCES", 2)
+    monkeypatch.setattr(growth, "_figure", figure)
+    lines = list(growth.lines(quick=True))
+    assert [line.name.partition(",")[0] for line in lines] == ["features_short", "reading_short"]
+    for line in lines:
+        assert line.ours[0] > 0 and line.share is not None
+        assert "MB with 300 clips" in table.notes([line])
+
+
+def test_the_benchmark_of_live_detection_runs(made, checkpoint, monkeypatch, capsys):
+    from tests.benchmarks import live
+
+    monkeypatch.setattr(live, "LATENCIES", (0.5,))
+    monkeypatch.setattr(live, "SPEED", 0.5)
+    options = ["--checkpoint", str(checkpoint), "--data_root", str(made), "--clips", "2"]
+    monkeypatch.setattr(sys, "argv", ["live", *options])
+    live.main()
+    *_, one_file, row = capsys.readouterr().out.splitlines()
+    assert one_file.startswith("| one file | ") and row.startswith("| 0.51 | ")
 
 
 @pytest.mark.parametrize("name", ITEMS)

@@ -159,7 +159,8 @@ def measure(count: int, rounds: int) -> dict[str, float]:
 
 def lines(quick: bool) -> Iterable[Line]:
     """Yield the lines, measured on one thread because the goal is stated for one core."""
-    count, rounds, threads = (4, 1, torch.get_num_threads()) if quick else (24, 5, torch.get_num_threads())
+    count, rounds = (4, 1) if quick else (24, 5)
+    threads = torch.get_num_threads()
     others = {"the baseline's way (librosa kaiser_best)": baseline, "the same with soxr HQ": soxr_way}
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:

@@ -23,7 +23,7 @@ from recipe_mtlvae.scoring.matching import EventTable, collar_hits, intersection
 from recipe_mtlvae.scoring.scenarios import EVENT, INTERSECTION
 
 LATENCIES = (0.25, 0.5, 1.0, 2.0, 4.0)  # s
-PIECE = 1024  # samples per call of scan() when the speed is measured
+PIECE = 1024  # samples per call of feed() when the speed is measured
 SPEED = 8.0  # s of audio over which the speed is measured
 
 
@@ -47,7 +47,7 @@ def main() -> None:
     print(f"| one file | {_scores(detector.detect(stream, rate).events, events, detector.classes)} | |")
     for latency in LATENCIES:
         live = LiveDetector(detector, rate, latency)
-        said = [*live.scan(stream), *live.finish()]  # all at once: the same events, in batches
+        said = [*live.feed(stream), *live.finish()]  # all at once: the same events, in batches
         found = [Event(event.onset, event.offset, event.label) for event in said if event.offset is not None]
         speed = _speed(LiveDetector(detector, rate, latency), stream)
         print(f"| {live.latency:.2f} | {_scores(found, events, detector.classes)} | {speed:.1f} |", flush=True)
@@ -56,10 +56,10 @@ def main() -> None:
 def _speed(live: LiveDetector, stream: np.ndarray) -> float:
     """Return the seconds of audio scanned per second of computing, once the window is full."""
     filled = round(live.detector.conf.data.clip_seconds * live.rate)
-    list(live.scan(stream[:filled]))
+    list(live.feed(stream[:filled]))
     live.computing = 0.0
     for i in range(filled, filled + round(SPEED * live.rate), PIECE):
-        list(live.scan(stream[i : i + PIECE]))
+        list(live.feed(stream[i : i + PIECE]))
     return SPEED / live.computing
 
 
