@@ -7,9 +7,9 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
+from tests.children import PROJECT
+
 TEXT = (PROJECT / "README.md").read_text(encoding="utf-8")
 FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.M | re.S)
 PROSE = FENCED.sub(lambda block: "\n" * block[0].count("\n"), TEXT)  # keeps the line numbers

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets everything up and runs the tests, two files at a time on two or more cores. Arguments are passed to pytest:
-# `./tests/run.sh -k sampler`; `-n 0` runs everything in one process, which --pdb needs.
+# `./tests/run.sh -k batches`; `-n 0` runs everything in one process, which --pdb needs.
 set -euo pipefail
 
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")

@@ -50,7 +50,7 @@ def statistics_of(folder: ScoreFolder, truth: dict[str, list[Event]]) -> ClipSta
 
 def simulated_run(folder: Path, seed: int = 1, classes: tuple[str, ...] = CLASSES, clips: int = CLIPS) -> Path:
     """Make a run folder with the clips and truth of seed 1. With another seed, noise is added to the scores."""
-    truth, (scores, _) = simulate(clips, seed=1)[1], simulate(clips, seed=1)
+    scores, truth = simulate(clips, seed=1)
     noise = np.random.default_rng(seed)
     for clip, item in scores.clips.items():
         noisy = np.clip(item.scores + (seed > 1) * noise.normal(0.0, 0.3, size=item.scores.shape), 0.0, 1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -14,7 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.children import LIMIT
+from tests.children import LIMIT, python
+from tests.feature_store import contents
 
 MOMENTS = 6
 BUILD = """
@@ -50,13 +50,8 @@ def audio(tmp_path_factory) -> Path:
 def start(audio: Path, store: Path, shard: str = "0/1") -> subprocess.Popen[str]:
     script = audio.parent / "build.py"
     script.write_text(BUILD)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(script), str(audio), str(store), shard]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return subprocess.Popen(command, env=python(), stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="module")

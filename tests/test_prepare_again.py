@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from recipe_mtlvae.locks import locked
-from tests.children import LIMIT
+from tests.children import LIMIT, python
 from tests.stage0 import options
 from tests.tiny import AUDIO, RATE, VALIDATION, append
 
@@ -60,9 +60,8 @@ local.stage.PROJECT = Path({str(tmp_path)!r}) / "project"
 {prelude}
 sys.exit(exit_code_of(prepare.main))
 """
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     command = [sys.executable, "-c", code, *options(root)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=python(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_a_file_that_cannot_be_completed_is_reported_in_one_line_and_removed(root, tmp_path):

@@ -11,9 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from local.setup import build_tools, packages, pip
-from tests.children import LIMIT
-
-PROJECT = Path(__file__).resolve().parent.parent
+from tests.children import LIMIT, PROJECT
 
 
 @pytest.fixture

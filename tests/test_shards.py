@@ -24,6 +24,7 @@ from recipe_mtlvae.inputs.store import Store, StoreJob, StoreReport, build_store
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 from recipe_mtlvae.scoring.scores import read_scores, write_scores
 from recipe_mtlvae.shards import ALL, Shard, shard_of
+from tests.feature_store import contents
 from tests.tiny import make_tiny_corpus, tiny_conf
 
 TORCHRUN = {"RANK": "2", "WORLD_SIZE": "4"}
@@ -108,10 +109,6 @@ def clips(tmp_path, monkeypatch) -> list[Clip]:
 def build(clips: list[Clip], folder: Path, shard: Shard = ALL) -> StoreReport:
     source = LogMelInput(load_conf(settings=["data.clip_seconds=0.25"]))
     return build_stores([StoreJob(clips, folder)], source, 1, shard)[0]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_shares_of_a_store_make_the_bytes_of_one_process_and_the_last_writes_the_index(clips, tmp_path):

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.children import LIMIT, child
+from tests.children import LIMIT, PROJECT, child
 
-PROJECT = Path(__file__).resolve().parent.parent
 SHELL_FILES = [
     PROJECT / ".ci" / "run",
     PROJECT / "run.sh",
