@@ -93,18 +93,27 @@ def stored(tuned) -> dict:
     return json.loads(json.dumps(tuned.as_dict()))
 
 
-def test_detect_uses_the_boxes_of_the_checkpoint_and_refuses_what_boxes_cannot_do(tmp_path) -> None:
-    path = save_tiny_checkpoint(tmp_path / "x.ckpt")
-    tuned = tune_boxes(clips(), CLASSES, STEP)
+def with_boxes(path: Path, tuned: TunedByAim) -> Path:
+    """Save a checkpoint with these boxes."""
+    save_tiny_checkpoint(path)
     fields = {"thresholds": [0.5, 0.5], "median_filters": [3, 1], "bounding_boxes": stored(tuned)}
     write_decoding(path, {"net": fields})
-    detector = Detector(load_checkpoint(path), "cpu")
-    assert detector.decoding == Decoding(tuned.thresholds, (3, 1), tuned.events)
+    return path
+
+
+def test_detect_uses_the_boxes_of_the_checkpoint_with_any_threshold(tmp_path: Path) -> None:
+    tuned = tune_boxes(clips(), CLASSES, STEP)
+    checkpoint = load_checkpoint(with_boxes(tmp_path / "x.ckpt", tuned))
+    assert Detector(checkpoint, "cpu").decoding == Decoding(tuned.thresholds, (3, 1), tuned.events)
+    assert Detector(checkpoint, "cpu", threshold=0.3).decoding.boxes == tuned.events
+
+
+def test_a_checkpoint_with_boxes_takes_neither_a_stream_nor_a_median_filter(tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(with_boxes(tmp_path / "x.ckpt", tune_boxes(clips(2), CLASSES, STEP)))
     with pytest.raises(RecipeError, match="--stream: this checkpoint detects by bounding boxes"):
-        LiveDetector(detector, 16000, 1.0)
+        LiveDetector(Detector(checkpoint, "cpu"), 16000, 1.0)
     with pytest.raises(RecipeError, match="median_filter: this checkpoint detects by bounding boxes"):
-        Detector(load_checkpoint(path), "cpu", median_filter=0.1)
-    assert Detector(load_checkpoint(path), "cpu", threshold=0.3).decoding.boxes == tuned.events
+        Detector(checkpoint, "cpu", median_filter=0.1)
 
 
 def test_confidence_and_edges_of_a_box_do_not_depend_on_the_threshold() -> None:

@@ -76,7 +76,7 @@ def twin(site: Site) -> str:
     return name
 
 
-def test_without_hard_links_symbolic_ones_are_made_which_need_data_reuse_in_all_stages(
+def test_symbolic_links_replace_hard_links_and_need_data_reuse_in_every_stage(
     fetch_tree: Callable, root: Path, tmp_path: Path, no_hard_links: None
 ) -> None:
     mirror = other_tree(tmp_path / "mirror", REAL["weak"])

@@ -15,9 +15,12 @@ def test_a_sound_is_seeded_and_its_variants_and_domains_differ(label: str) -> No
     sound = make_sound(label, False, (1, 2))
     assert np.array_equal(sound, make_sound(label, False, (1, 2)))
     assert np.max(np.abs(sound)) == pytest.approx(0.7)
-    for other in (make_sound(label, False, (1, 3)), make_sound(label, True, (1, 2))):
+    others = [make_sound(label, False, (1, 3))]
+    if label in FOREGROUNDS:  # a background belongs to one domain
+        others.append(make_sound(label, True, (1, 2)))
+    for other in others:
         length = min(len(sound), len(other))
-        assert label in SYNTHETIC_BACKGROUNDS | REAL_BACKGROUNDS or not np.allclose(sound[:length], other[:length])
+        assert not np.allclose(sound[:length], other[:length])
 
 
 @pytest.mark.parametrize("label", FOREGROUNDS)

@@ -54,7 +54,7 @@ def blurred(active: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-np.where(active, 2.0, -2.0) - noise))
 
 
-def test_a_timid_class_gets_a_lower_threshold_and_a_sure_one_keeps_the_fixed_one():
+def test_a_timid_class_gets_a_lower_threshold_and_the_filters_stay_the_fixed_ones():
     found = tune(*clips(60, 0, timid), CLASSES, GRID.step_seconds, FIXED)
     assert 0.1 <= found.decoding.thresholds[0] <= 0.25
     assert found.decoding.median_filters == (7, 7)
