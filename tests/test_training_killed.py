@@ -13,6 +13,7 @@ from pathlib import Path
 from subprocess import Popen
 
 import pytest
+import torch
 
 from local.training.history import read_history
 from local.training.run_state import BEST, LAST
@@ -63,7 +64,8 @@ def assert_equal(run: Path, other: Path) -> None:
     for name in (BEST, LAST):
         ours, theirs = (load_checkpoint(folder / name) for folder in (run, other))
         assert (ours.epoch, ours.decoding) == (theirs.epoch, theirs.decoding)
-        assert str(ours.net.state_dict()) == str(theirs.net.state_dict())
+        ours, theirs = ours.net.state_dict(), theirs.net.state_dict()
+        assert ours.keys() == theirs.keys() and all(torch.equal(value, theirs[key]) for key, value in ours.items())
 
 
 def test_training_killed_at_random_moments_ends_like_an_unbroken_run(root, unbroken, folder):
