@@ -69,7 +69,7 @@ def test_every_recording_that_cannot_be_read_is_a_row_with_its_reason(scan, reco
     assert table[0] == ["path", "fault"] and len(table) == 7 and all(len(line) == 2 for line in table)
 
 
-def test_names_that_are_refused_stop_no_others_where_scores_are_kept(scan, recordings, tmp_path):
+def test_with_the_option_scores_refused_names_do_not_affect_other_recordings(scan, recordings, tmp_path):
     (recordings / os.fsdecode(b"\xff.wav")).write_bytes((recordings / "1.wav").read_bytes())
     (recordings / "loop.wav").symlink_to("loop.wav")
     assert scan(recordings, "--scores") == 1
@@ -115,7 +115,9 @@ def test_an_error_that_every_recording_raises_is_not_recorded_as_their_fault(sca
     assert not (tmp_path / "out" / "parts").exists()
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(scan, recordings, tmp_path, monkeypatch, capsys):
+def test_a_full_disk_is_reported_in_one_line_and_leaves_nothing_half_written(
+    scan, recordings, tmp_path, monkeypatch, capsys
+):
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

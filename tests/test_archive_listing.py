@@ -45,13 +45,13 @@ def test_an_invalid_list_is_refused_in_one_line(scan, tmp_path, capsys, name, co
     assert said in line and str(tmp_path / name) in line and not (tmp_path / "out").exists()
 
 
-def test_a_path_in_parquet_that_no_file_can_have_is_one_line(scan, tmp_path, capsys):
+def test_a_path_in_parquet_that_no_file_can_have_is_refused_in_one_line(scan, tmp_path, capsys):
     pq.write_table(pa.table({"path": ["x.wav", "a\0b.wav"]}), tmp_path / "a.parquet")
     assert scan("--list", tmp_path / "a.parquet") == 1
     assert "expected paths, got 'a\\x00b.wav'" in capsys.readouterr().err
 
 
-def test_only_line_ends_of_files_separate_the_rows_of_a_list(tmp_path):
+def test_only_line_endings_of_text_files_separate_the_rows_of_a_list(tmp_path):
     """Python's str.splitlines also splits at form feeds and at Unicode's own separators."""
     (tmp_path / "a.csv").write_bytes("path,note\r\nx.wav,two\u2028lines\r\ny.wav,a\x0cb\r\n".encode())
     assert read_list(tmp_path / "a.csv") == ["x.wav", "y.wav"]

@@ -196,7 +196,7 @@ def test_a_fault_that_the_validator_of_2024_accepts_is_a_warning(tmp_path: Path,
     assert [text for text in map(str, report.warnings) if re.search(line, text)], report.warnings
 
 
-def test_folders_that_cannot_be_read_are_not_said_to_be_equal(tmp_path: Path) -> None:
+def test_folders_that_cannot_be_read_are_not_reported_as_equal(tmp_path: Path) -> None:
     report = check(tmp_path, good() | {output(run, i): "x" for run in (1, 2) for i in range(CLIPS)})
     assert len(report.faults) == 2 * CLIPS
     assert report.warnings == ()

@@ -104,7 +104,7 @@ def test_augmenting_bands_is_refused_for_a_network_that_sees_embeddings_alone(fi
         load_conf(CONF_DIR / file, settings=[f"augment.{key}=0.5"])
 
 
-def test_the_baseline_s_network_takes_128_bands():
+def test_the_network_of_the_baseline_takes_only_128_bands():
     words = "'features.n_mels': expected 128, all that the baseline's CRNN takes, got 64"
     with pytest.raises(RecipeError, match=words):
         load_conf(CONF_DIR / "mean_teacher.yaml", settings=["features.n_mels=64"])

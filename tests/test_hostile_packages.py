@@ -94,7 +94,7 @@ def test_an_alias_bomb_in_the_meta_file_stays_small(tmp_path: Path) -> None:
         ("-0x" + "f" * 5000, ["not valid YAML: a value that cannot be read (Exceeds the limit (4300 digits)"]),
     ],
 )
-def test_an_integer_that_no_float_or_message_can_hold_is_no_traceback(
+def test_an_integer_that_no_float_or_message_can_hold_causes_no_traceback(
     tmp_path: Path, number: str, expected: list[str]
 ) -> None:
     text = good()[META].replace("MACS: 250000000.0", f"MACS: {number}")

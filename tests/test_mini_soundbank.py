@@ -111,7 +111,7 @@ def test_a_fifth_of_each_label_is_held_out_even_if_labels_share_file_names(tmp_p
     assert held == {"Cat": 2, "Dog": 1, "hall": 1}
 
 
-def test_takes_of_one_recording_in_training_and_validation_are_warned_of(
+def test_takes_of_one_recording_in_training_and_validation_give_a_warning(
     soundbank: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     recorded(soundbank, None)  # `hall/a` is in both parts too: a name of another kind is no id of a recording

@@ -19,11 +19,12 @@ from recipe_mtlvae.errors import RecipeError
 
 RATE = 16000
 SAMPLES = (8000 * np.random.default_rng(0).standard_normal(RATE)).astype("<i2")
+# kind: (place of the size of the samples, its format, place of the first sample)
 HEADERS = {"wav": (40, "<I", 44), "au": (8, ">I", 24), "rifx": (40, ">I", 44), "aiff": (42, ">I", 54)}
 
 
 def enlarged(folder: Path, kind: str, promised: int, size: int) -> Path:
-    """A file of so many bytes: sound at its beginning, after the promised bytes and at its end, else silence."""
+    """Write a file of `size` bytes: sound at its beginning, after the promised bytes and at its end, else silence."""
     path = folder / f"a.{'wav' if kind == 'rifx' else kind}"
     order = ">" if HEADERS[kind][1] == ">I" else "<"
     soundfile.write(path, SAMPLES, RATE, "PCM_16", "BIG" if kind == "rifx" else "FILE")
@@ -59,13 +60,13 @@ def test_a_long_recording_with_a_wrong_or_unknown_length_is_read_to_its_end(tmp_
 
 
 @pytest.mark.parametrize("kind", ["rifx", "aiff"])
-def test_what_a_format_of_32_bits_cannot_hold_is_named(tmp_path, kind):
+def test_sound_beyond_the_4_gib_of_a_32_bit_format_is_reported_as_not_read(tmp_path, kind):
     audio = read_audio(enlarged(tmp_path, kind, 0, 2**32 + 2**20), RATE, 1.0)
     assert 2**31 / RATE - 1 < audio.duration < 2**31 / RATE + 1
     assert "its format holds at most 4 GiB, and what follows is not read" in audio.damage.what
 
 
-def test_what_follows_over_2_gib_of_known_length_is_no_sound(tmp_path):
+def test_data_after_more_than_2_gib_of_samples_is_not_read_as_sound(tmp_path):
     size = 2**31 + 2**20
     path = enlarged(tmp_path, "wav", size - 44, size)
     with path.open("ab") as file:

@@ -59,7 +59,7 @@ def test_charts_of_very_many_classes_show_the_first(monkeypatch: pytest.MonkeyPa
     assert len(tables.class_groups([system], "v")[0].rows) == theme.ROWS + 1
 
 
-def test_charts_of_classes_show_those_that_all_systems_know(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_charts_of_classes_show_only_classes_that_all_systems_know(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = []
     monkeypatch.setattr(plots, "bars", lambda values, *rest: shown.append([list(own) for own in values.values()]) or "")
     systems = [

@@ -127,7 +127,7 @@ def test_without_a_compiler_neither_desed_nor_sed_scores_eval_is_built(
     }
 
 
-def test_what_is_left_out_is_one_line_with_the_packages_to_install() -> None:
+def test_what_is_left_out_is_reported_in_one_line_with_the_packages_to_install() -> None:
     line = build_tools.off_line({"desed": ["sox.h"]})
     assert "\n" not in line
     for words in ("making soundscapes", "apt: libsox-dev", "dnf: sox-devel", "brew: sox", "conda: sox"):

@@ -122,7 +122,7 @@ def test_a_pickled_store_carries_no_features(clips, tmp_path):
     np.testing.assert_array_equal(pickle.loads(pickled).read(range(8)), features)
 
 
-def test_a_part_that_another_share_deletes_meanwhile_is_passed_over(clips, tmp_path, monkeypatch):
+def test_a_part_that_another_share_deletes_meanwhile_is_skipped(clips, tmp_path, monkeypatch):
     build(clips, tmp_path / "store")
 
     def deleted(folder: Path, number: int, *others) -> bool:

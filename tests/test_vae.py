@@ -132,7 +132,7 @@ def test_wide_recurrent_steps_do_not_change_the_number_of_output_steps(frames, s
 
 
 @pytest.mark.parametrize("other", [{"front_end": "plain"}, {"sees": ("embeddings",)}])
-def test_wide_recurrent_steps_need_stacked_frames_alone(other):
+def test_wide_recurrent_steps_are_refused_with_convolutions_or_embeddings(other):
     with pytest.raises(ValueError, match="outputs_per_step: expected 1 with convolutions or embeddings, got 2"):
         small(outputs_per_step=2, **other)
 
