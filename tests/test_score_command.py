@@ -38,10 +38,10 @@ def corpus(tmp_path):
     return tmp_path
 
 
-def run(corpus, *options: str) -> dict:
+def run(corpus, *options: str, out: str = "metrics.json") -> dict:
     files = ["--ground_truth", str(corpus / "test.tsv"), "--durations", str(corpus / "durations.tsv")]
-    main([*options, *files, "--out", str(corpus / "out" / "metrics.json")])
-    return json.loads((corpus / "out" / "metrics.json").read_text())
+    main([*options, *files, "--out", str(corpus / "out" / out)])
+    return json.loads((corpus / "out" / out).read_text())
 
 
 def test_perfect_scores_give_one_everywhere(corpus):
@@ -82,6 +82,12 @@ def test_a_class_of_the_truth_that_was_never_detected_scores_zero(corpus):
     content = run(corpus, "--operating_points", str(corpus / "points"))
     assert content["per_class"]["Dog"]["event_f1"] == 0.0
     assert content["event_f1"] == 0.5
+
+
+def test_two_outputs_that_end_in_a_number_keep_their_own_curves(corpus):
+    for name in ("th0.5", "th0.7"):
+        run(corpus, "--scores", str(corpus / "scores"), out=name)
+        assert (corpus / "out" / f"{name}.psd_roc.json").is_file()
 
 
 def test_the_median_filter_takes_seconds(corpus, capsys):

@@ -16,7 +16,7 @@ def main(argv: list[str]) -> None:
     """Print the metrics and write them to --out. Raises RecipeError if the input is at fault."""
     options = _parse(argv)
     out = output_file(options.out, "--out")
-    curves = output_file(options.out.with_suffix(".psd_roc.json"), "--out")
+    curves = output_file(options.out.with_name(f"{options.out.name.removesuffix('.json')}.psd_roc.json"), "--out")
     with uncollected():
         if options.scores:
             scores = read_scores(options.scores)
