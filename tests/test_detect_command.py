@@ -108,7 +108,7 @@ def test_plot_draws_one_picture_per_recording_and_several_of_a_long_one(detect, 
     short, long = recording(tmp_path / "a.wav", 0.1), recording(tmp_path / "b.wav", 400.0)
     assert detect(short, long, "--plot") == 0
     names = sorted(path.name for path in (tmp_path / "out" / "plots").iterdir())
-    assert names == ["a.png", "b_01.png", "b_02.png"]
+    assert names == ["a.png", "b_page01.png", "b_page02.png"]
 
 
 # --- faults

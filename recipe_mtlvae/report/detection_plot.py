@@ -30,14 +30,14 @@ ON_PAPER = {"axes.edgecolor": "#59636e", "xtick.color": "#59636e", "ytick.color"
 
 
 def write_pictures(folder: Path, name: str, detection: Detection, detector: Detector) -> list[Path]:
-    """Write <name>.png, or <name>_01.png and so on for a recording longer than PAGE. Returns the paths."""
+    """Write <name>.png, or <name>_page01.png and so on for a recording longer than PAGE. Returns the paths."""
     pages = max(math.ceil(detection.duration / PAGE - 0.1), 1)  # up to half a minute more gets no picture of its own
     seconds = detection.duration / pages
     files = []
     for page in range(pages):
         begin, end = page * seconds, (page + 1) * seconds
         figure = _figure(detection, detector, begin, end)
-        number = f"_{page + 1:0{max(len(str(pages)), 2)}d}" if pages > 1 else ""
+        number = f"_page{page + 1:0{max(len(str(pages)), 2)}d}" if pages > 1 else ""
         files.append(folder / f"{name}{number}.png")
         with atomic_write(files[-1]) as temporary:
             save(figure, temporary, format="png", dpi=DPI)
