@@ -108,8 +108,22 @@ def test_a_recording_that_the_detector_fails_on_does_not_affect_the_others(scan,
     assert rows(tmp_path)[1]["fault"] == "cannot be scanned (ValueError: a case that nobody thought of)"
 
 
-def test_an_error_that_every_recording_raises_is_not_recorded_as_their_fault(scan, recordings, tmp_path, monkeypatch):
+def test_a_recording_alone_in_its_chunk_that_the_detector_fails_on_costs_only_itself(
+    scan, recordings, tmp_path, monkeypatch
+):
     monkeypatch.setattr(scanner.Scanner, "_found", lambda *_: 1 / 0)
+    (tmp_path / "list").write_text(f"{recordings}/2.wav\n")
+    assert scan("--list", tmp_path / "list") == 1
+    (row,) = rows(tmp_path)
+    assert row["fault"] == "cannot be scanned (ZeroDivisionError: division by zero)"
+
+
+def test_an_error_that_silence_raises_too_is_not_recorded_as_the_fault_of_recordings(
+    scan, recordings, tmp_path, monkeypatch
+):
+    from recipe_mtlvae.inference.windows import JoinedScores
+
+    monkeypatch.setattr(JoinedScores, "scores", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         scan(recordings)
     assert not (tmp_path / "out" / "parts").exists()

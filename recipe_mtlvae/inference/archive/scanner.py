@@ -17,6 +17,8 @@ from recipe_mtlvae.inference.detection_files import result_names
 from recipe_mtlvae.inference.detector import Detection, Detector
 from recipe_mtlvae.scoring.scores import write_scores
 
+UNEXPECTED = (RuntimeError, ValueError, ArithmeticError, LookupError)  # of one recording, or of all
+
 
 @dataclass(frozen=True)
 class Job:
@@ -51,13 +53,18 @@ class Scanner:
         self.detector = Detector.load(job.checkpoint, **job.options)
 
     def scan(self, chunk: Chunk) -> Tally:
-        """Write the chunk's part. If an error occurs, its recordings are tried one by one."""
+        """Write the chunk's part. If an error occurs, its recordings are tried one by one.
+
+        If none of them can be scanned, silence is tried. An error there has another cause than the recordings: it is
+        raised.
+        """
         try:
             rows = self.rows(chunk, chunk.entries)
-        except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:  # of one recording?
+        except UNEXPECTED:
             rows = [self._row_alone(chunk, entry) for entry in chunk.entries]
-            if all(row["fault"] for row in rows):  # the cause is not a single recording
-                raise error from None
+            if all(row["fault"] for row in rows):
+                rate = self.detector.conf.features.sample_rate
+                self.detector.detect(np.zeros(rate, np.float32), rate)
         return finish(self.job.out, chunk, rows)
 
     def rows(self, chunk: Chunk, entries: Iterable[Entry]) -> list[PartRow]:
@@ -91,7 +98,7 @@ class Scanner:
     def _row_alone(self, chunk: Chunk, entry: Entry) -> PartRow:
         try:
             return self.rows(chunk, [entry])[0]
-        except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:
+        except UNEXPECTED as error:
             return empty_row(entry, f"cannot be scanned ({type(error).__name__}: {error})")
 
 
