@@ -263,6 +263,7 @@ def test_events_shorter_than_the_least_duration_are_left_out(tmp_path):
     [
         ({"threshold": {"Dog": 0.5}}, "unknown class Dog: the checkpoint knows Beep, Hum"),
         ({"classes": ["Hum", "Dog"]}, "unknown class Dog"),
+        ({"classes": "Dog"}, "unknown class Dog"),
         ({"threshold": 1.5}, "threshold 1.5: expected 0 to 1"),
         ({"threshold": float("nan")}, "threshold nan"),
         ({"median_filter": {"Hum": -1.0}}, "median_filter -1: expected 0 or more"),

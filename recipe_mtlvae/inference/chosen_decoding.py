@@ -88,8 +88,8 @@ def _operating_point(text: str) -> OperatingPoint:
 
 
 def known_classes(names: Iterable[str], classes: Sequence[str]) -> tuple[str, ...]:
-    """Return `names` in the order of `classes`. Raises RecipeError for a name that is not a class."""
-    names = set(names)
+    """Return `names`, one or several, in the order of `classes`. Raises RecipeError for a name that is not a class."""
+    names = {names} if isinstance(names, str) else set(names)
     if unknown := sorted(names - set(classes)):
         raise fail(f"unknown class {', '.join(unknown)}: the checkpoint knows {', '.join(classes)}")
     return tuple(label for label in classes if label in names)
