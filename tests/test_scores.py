@@ -95,6 +95,7 @@ def test_files_that_are_no_tables_are_ignored(tmp_path):
         ([HEADER, "-1\t1\t0\t0"], "a.tsv:2: expected gapless windows from 0 s on"),
         ([HEADER, "0\t1\t0\tnan"], "a.tsv:2: expected a finite number, got 'nan'"),
         ([HEADER, "0\t1\t0\t0", "1\t2\tinf\t0"], "a.tsv:3: expected a finite number, got 'inf'"),
+        ([HEADER, "0\t1_0\t0\t0"], "a.tsv:2: expected a finite number, got '1_0'"),
         ([HEADER, "0\t1\t0\thigh"], "a.tsv:2: expected a finite number, got 'high'"),
         ([HEADER, "0\t1\t0\t"], "a.tsv:2: expected a finite number, got ''"),
         ([HEADER, "0\t1\t0"], "a.tsv:2: expected 4 fields, got 3"),

@@ -123,8 +123,11 @@ def _numbers(lines: Sequence[str], columns: int) -> np.ndarray | None:
     """Return the values (lines, columns), or None if a row does not consist of `columns` finite numbers."""
     if any(line.count("\t") != columns - 1 for line in lines):
         return None
+    text = "\t".join(lines)
+    if "_" in text:  # Python reads 1_0 as 10
+        return None
     try:
-        values = np.fromiter(map(float, "\t".join(lines).split("\t")), dtype=np.float64)
+        values = np.fromiter(map(float, text.split("\t")), dtype=np.float64)
     except ValueError:
         return None
     if not np.isfinite(values).all():
