@@ -25,15 +25,15 @@ import os, sys
 from pathlib import Path
 from local.stage import Stage
 from local.train import train
-from recipe_mtlvae.scoring import energy
+from recipe_mtlvae.scoring import energy_tracker
 from tests.tiny import tiny_conf
 
 def start(conf, save):
     with (Path(sys.argv[2]) / "trackers").open("a") as file:
         file.write(f"{os.getpid()}\\n")
-    return energy_start(conf, save)
+    return start_tracker(conf, save)
 
-energy_start, energy._start = energy._start, start
+start_tracker, energy_tracker.start = energy_tracker.start, start
 Path(sys.argv[2]).mkdir(exist_ok=True)
 train(Stage(1, tiny_conf(*sys.argv[3:]), Path(sys.argv[1]), Path(sys.argv[2])))
 """

@@ -85,6 +85,7 @@ def test_a_missing_file_is_listed_as_a_gap(run_dir: Path, name: str) -> None:
     [
         ("energy.json", "{"),
         ("energy.json", '{"training": [1]}'),
+        ("energy.json", '{"training": {"kwh": "much"}}'),
         ("history.csv", "loss/weak\n0.1\n"),
         ("conf.yaml", "{"),
         ("conf.yaml", "seed: !!bool x"),

@@ -18,6 +18,7 @@ from recipe_mtlvae.conf_files import load_yaml
 from recipe_mtlvae.corpus.splits import main_split, scored_splits
 from recipe_mtlvae.errors import RecipeError, fail, reason_of
 from recipe_mtlvae.files import read_text
+from recipe_mtlvae.scoring.energy import is_energy
 from recipe_mtlvae.systems import SYSTEMS
 
 GIVEN = " by the given truth"  # added to the name of the given split, to tell it from a run's own split of that name
@@ -147,9 +148,9 @@ def _mapping(text: str) -> dict[str, Any]:
 
 
 def _phases(text: str) -> dict[str, dict[str, Any]]:
-    content = _mapping(text)
-    if not all(isinstance(entry, dict) for entry in content.values()):
-        raise ValueError("expected a JSON object for each phase")
+    content = json.loads(text)
+    if not is_energy(content):
+        raise ValueError("expected a JSON object of figures for each phase")
     return content
 
 

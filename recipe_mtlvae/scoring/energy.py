@@ -5,27 +5,21 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import logging
-import platform
-import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from recipe_mtlvae.conf_sections import EnergyConf
 from recipe_mtlvae.errors import warn
-from recipe_mtlvae.files import content_hash, read_json, write_json
+from recipe_mtlvae.files import read_json, write_json
 from recipe_mtlvae.locks import locked
 from recipe_mtlvae.machine import node_begun
+from recipe_mtlvae.scoring import energy_tracker
 
 ACCUMULATED = "training"  # its energy adds up when a run is resumed; other phases are measured anew
-MEASURE_SECONDS = 15
-SAVE_EVERY = 2  # after this many measurements: a killed run loses at most half a minute
 ENERGIES = ("kwh", "cpu_kwh", "gpu_kwh", "ram_kwh")
 SUMS = ("seconds", *ENERGIES)
-COUNTERS = ("intel_rapl", "windows_emi", "intel_power_gadget")  # codecarbon's CPU modes that measure, not estimate
 
 
 @contextlib.contextmanager
@@ -48,7 +42,7 @@ def measured(file: Path, phase: str, conf: EnergyConf, every_process: bool = Fal
         entry = {"seconds": time.perf_counter() - started, **figures}
         note_energy(file, phase, entry if before is None else _sum(before, entry), node)
 
-    tracker, reason = _start(conf, save)
+    tracker, reason = energy_tracker.start(conf, save)
     started = time.perf_counter()
     if reason:
         _warn(phase, reason)
@@ -56,11 +50,11 @@ def measured(file: Path, phase: str, conf: EnergyConf, every_process: bool = Fal
         yield
     finally:
         try:
-            save(_unmeasured(reason) if tracker is None else _stop(tracker, conf))
+            save(_unmeasured(reason) if tracker is None else energy_tracker.stop(tracker, conf))
         except Exception as error:
-            _warn(phase, _text(error))
+            _warn(phase, energy_tracker.error_text(error))
             with contextlib.suppress(Exception):  # for example a full disk, on which the run's own files fail too
-                save(_unmeasured(_text(error)))
+                save(_unmeasured(energy_tracker.error_text(error)))
 
 
 def joined(records: Sequence[tuple[float, dict[str, Any]]]) -> dict[str, Any]:
@@ -95,11 +89,16 @@ def _share(start: float, end: float, spans: Sequence[tuple[float, float]]) -> fl
 def read_energy(file: Path) -> dict[str, dict[str, Any]]:
     """Return the figures by phase; an empty dict if the file is missing or damaged."""
     content = read_json(file)
-    if isinstance(content, dict) and all(map(_is_entry, content.values())):
+    if is_energy(content):
         return content
     if file.exists():
         warn(f"{file}: damaged; the energy so far is not known")
     return {}
+
+
+def is_energy(content: Any) -> bool:
+    """Whether the content of a JSON file is what `measured` writes: figures by phase."""
+    return isinstance(content, dict) and all(map(_is_entry, content.values()))
 
 
 def _is_entry(entry: Any) -> bool:
@@ -161,119 +160,8 @@ def ew_psds(psds: float, kwh_baseline: float, kwh_submission: float) -> float:
     return psds * kwh_baseline / kwh_submission
 
 
-def _start(conf: EnergyConf, save: Callable[[dict[str, Any]], None]) -> tuple[Any, str]:
-    """Start a tracker. Return it, or None and the reason why it did not start."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # 3.3 deprecates save_to_file for an option that older versions lack
-            from codecarbon import OfflineEmissionsTracker
-
-            logging.getLogger("codecarbon").setLevel(logging.ERROR)  # log_level takes effect after the first lines
-            tracker = OfflineEmissionsTracker(
-                country_iso_code=conf.country_iso_code,
-                allow_multiple_runs=True,
-                save_to_file=False,
-                log_level="error",
-                measure_power_secs=MEASURE_SECONDS,
-                api_call_interval=SAVE_EVERY,
-                gpu_ids=_visible_gpus(),
-                output_handlers=[_Saver(lambda data: save(_figures(tracker, data)))],
-            )
-        tracker.start()
-        # the constructor and start() swallow their exceptions and leave an incomplete object
-        if getattr(tracker, "_start_time", None) is None:
-            return None, "codecarbon's tracker did not start"
-        return tracker, ""
-    except ModuleNotFoundError as error:
-        return None, f"{error.name} is not installed"
-    except Exception as error:
-        return None, _text(error)
-
-
-class _Saver:
-    """An output handler of codecarbon, which calls it with the energy so far."""
-
-    def __init__(self, save: Callable[[Any], None]) -> None:
-        self.save = save
-
-    def live_out(self, total: Any, delta: Any) -> None:
-        with contextlib.suppress(Exception):  # runs in the tracker's thread; the end of the phase saves again
-            self.save(total)
-
-    def out(self, total: Any, delta: Any) -> None: ...
-
-    def task_out(self, data: Any, experiment_name: str) -> None: ...
-
-    def exit(self) -> None: ...
-
-
-def _stop(tracker: Any, conf: EnergyConf) -> dict[str, Any]:
-    tracker.stop()
-    data = getattr(tracker, "final_emissions_data", None)
-    if data is None:
-        raise RuntimeError(f"codecarbon gave no figures (energy.country_iso_code: {conf.country_iso_code})")
-    return _figures(tracker, data)
-
-
-def _figures(tracker: Any, data: Any) -> dict[str, Any]:
-    return {
-        "kwh": data.energy_consumed,
-        "cpu_kwh": data.cpu_energy,
-        "gpu_kwh": data.gpu_energy,
-        "ram_kwh": data.ram_energy,
-        "mode": _mode(tracker),
-        "codecarbon": data.codecarbon_version,
-        "cpu_model": data.cpu_model,
-        "gpu_model": data.gpu_model or None,
-        "machine": content_hash(platform.node(), data.cpu_model, data.cpu_count),
-        "records": [_record(data)],
-    }
-
-
-def _record(data: Any) -> dict[str, Any]:
-    """Return a row of codecarbon's CSV by column, with None in place of nan, which JSON does not have."""
-    values = getattr(data, "values", {})
-    return {name: None if value != value else value for name, value in values.items()}
-
-
 def _unmeasured(reason: str) -> dict[str, Any]:
     return {**dict.fromkeys((*ENERGIES, "mode")), "reason": reason}
-
-
-def _mode(tracker: Any) -> str:
-    """How the energy of each component was obtained. codecarbon exposes this only through its trackers."""
-    modes = []
-    for part in getattr(tracker, "_hardware", []):
-        kind = type(part).__name__
-        if kind == "CPU":
-            way = getattr(part, "_mode", "unknown")
-            modes.append(f"CPU {'measured' if way in COUNTERS else 'estimated'} ({way})")
-        else:
-            modes.append(f"{kind} {'estimated' if kind == 'RAM' else 'measured'}")
-    if _cuda() is not None and not any(mode.startswith("GPU") for mode in modes):
-        modes.append("GPU not measured")
-    return ", ".join(sorted(modes))
-
-
-def _visible_gpus() -> list[int] | None:
-    """Return the driver's indices of the CUDA devices that this process sees; None: codecarbon chooses."""
-    cuda = _cuda()
-    if cuda is None:
-        return None
-    try:
-        import pynvml  # comes with codecarbon, which does not find devices given as "GPU-<uuid>"
-
-        pynvml.nvmlInit()
-        uuids = [f"GPU-{cuda.get_device_properties(i).uuid}" for i in range(cuda.device_count())]
-        return [pynvml.nvmlDeviceGetIndex(pynvml.nvmlDeviceGetHandleByUUID(uuid)) for uuid in uuids]
-    except Exception:  # for example a GPU of another maker, or a virtual one
-        return None
-
-
-def _cuda() -> Any:
-    """Return torch.cuda if this process has loaded torch and there is a device, else None."""
-    cuda = getattr(sys.modules.get("torch"), "cuda", None)
-    return cuda if cuda is not None and cuda.is_available() else None
 
 
 def _sum(before: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
@@ -290,10 +178,6 @@ def _sum(before: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
     if total["kwh"] is None:
         total["reason"] = entry.get("reason") or f"an earlier part: {before.get('reason', 'not measured')}"
     return total
-
-
-def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _warn(phase: str, reason: str) -> None:
