@@ -42,7 +42,7 @@ def train(stage: Stage) -> None:
         print(f"stage 1: {run_dir} is trained already")
         return
     _refuse_another_run(stage, state, inputs["clips"])
-    processes = processes_of(conf.train)
+    processes = processes_of(conf)
     require_whole_batches(conf, processes)
     require_devices(conf.train, processes)
     if processes.threads is not None:

@@ -11,7 +11,7 @@ import torch
 from local.stage import Stage
 from local.study.rows import flat, read_study
 from local.train import train, training_inputs
-from local.training.devices import Processes, processes_of
+from local.training.devices import Processes, processes_of, require_whole_batches
 from local.training.divergence import DivergenceWarnings
 from local.training.history import read_history
 from recipe_mtlvae.conf import CONF_DIR, Conf, load_conf
@@ -207,7 +207,7 @@ def test_a_checkpoint_with_a_missing_weight_names_it(run, tmp_path):
 
 def test_on_a_cpu_of_several_cores_two_processes_of_one_thread_share_the_work(monkeypatch):
     monkeypatch.setattr("local.training.devices.cores", lambda: 4)
-    default = load_conf(settings=["train.accelerator=cpu"]).train
+    default = load_conf(settings=["train.accelerator=cpu"])
     assert processes_of(default) == Processes(2, "ddp", 1)
     monkeypatch.setattr("local.training.devices.cores", lambda: 1)
     assert processes_of(default) == Processes(1, "auto", None)
@@ -215,7 +215,16 @@ def test_on_a_cpu_of_several_cores_two_processes_of_one_thread_share_the_work(mo
 
 def test_configured_processes_are_used_unchanged():
     settings = ["train.accelerator=cpu", "train.devices=3", "train.strategy=ddp", "train.threads=4"]
-    assert processes_of(load_conf(settings=settings).train) == Processes(3, "ddp", 4)
+    assert processes_of(load_conf(settings=settings)) == Processes(3, "ddp", 4)
+
+
+@pytest.mark.parametrize("name", ["mean_teacher", "mtlvae_plus"])
+def test_a_network_with_batch_norm_trains_in_one_process_on_a_cpu(name, monkeypatch):
+    monkeypatch.setattr("local.training.devices.cores", lambda: 4)
+    conf = load_conf(CONF_DIR / f"{name}.yaml", settings=["train.accelerator=cpu"])
+    assert processes_of(conf) == Processes(1, "auto", None)
+    with pytest.raises(RecipeError, match="expected 1 process on a CPU for a network with batch norm, got 2"):
+        require_whole_batches(conf, Processes(2, "ddp", 1))
 
 
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a GPU")

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.conf_sections import TrainConf
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.machine import cores
+from recipe_mtlvae.nets.checkpoint import build_network
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,15 @@ class Processes:
         return self.devices * self.nodes
 
 
-def processes_of(train: TrainConf) -> Processes:
+def processes_of(conf: Conf) -> Processes:
     """Return the processes as configured; by default, two of one thread each on a CPU with several cores.
 
     One process with two threads is as fast on an idle machine, but beside other work spinning threads block each other.
+    A network with batch norm gets one process, because each process would normalize by its own half of the batch.
     """
-    if train.devices is None and train.strategy == "auto" and on_cpu(train) and cores() > 1:
+    train = conf.train
+    is_free = train.devices is None and train.strategy == "auto"
+    if is_free and on_cpu(train) and cores() > 1 and not _has_batch_norm(conf):
         return Processes(2, "ddp", train.threads or 1, train.num_nodes)
     return Processes(train.devices or 1, train.strategy, train.threads, train.num_nodes)
 
@@ -43,11 +48,15 @@ def on_cpu(train: TrainConf) -> bool:
 
 def require_whole_batches(conf: Conf, processes: Processes) -> None:
     """Raise RecipeError for several CPU processes and batch norm, which would see the clips of one process only."""
-    if conf.system != "mtlvae" or conf.vae.front_end == "stack" or processes.all == 1:
-        return
-    if on_cpu(conf.train):
-        what = f"train.devices: expected 1 on a CPU with vae.front_end {conf.vae.front_end}, got {processes.devices}"
-        raise fail(f"{what}: its batch norm sees the clips of one process only", "set train.devices=1")
+    if processes.all > 1 and on_cpu(conf.train) and _has_batch_norm(conf):
+        what = f"train.devices: expected 1 process on a CPU for a network with batch norm, got {processes.all}"
+        raise fail(f"{what}: it would see the clips of one process only", "set train.devices=1")
+
+
+def _has_batch_norm(conf: Conf) -> bool:
+    with torch.device("meta"):  # no memory, no random numbers
+        network = build_network(conf, classes=1)
+    return any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
 
 
 def require_devices(train: TrainConf, processes: Processes) -> None:
