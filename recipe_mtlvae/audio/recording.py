@@ -18,7 +18,7 @@ from recipe_mtlvae.audio.ogg import ogg_layout
 from recipe_mtlvae.audio.pcm import pcm_layout
 from recipe_mtlvae.errors import Fault
 
-HINT = "what is there is used, at its true time; if you have a whole copy, take that"
+HINT = "the readable samples are used at their true times; replace the file if you have a complete copy"
 _CAREFUL = 1024  # samples decoded at a time after decoding more at once has failed
 _BEFORE = 1 << 16  # samples decoded before the target of a seek: an MP3 frame uses up to 511 bytes before it
 _UNKNOWN = 1 << 62  # samples; where libsndfile reports at least as many, it does not know the length
