@@ -236,6 +236,14 @@ def test_samples_far_above_full_scale_are_refused(tmp_path):
         read_audio(tmp_path / "a.wav", RATE, None)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("channels", [(3e38, 3e38), (np.inf, -np.inf), (np.nan, 0.0)])
+def test_channels_whose_mean_is_not_finite_give_our_error_and_no_warning_of_numpy(tmp_path, channels):
+    soundfile.write(tmp_path / "a.wav", np.full((100, 2), channels, np.float32), RATE, subtype="FLOAT")
+    with pytest.raises(RecipeError, match="holds samples that are NaN or infinite"):
+        read_audio(tmp_path / "a.wav", RATE, None)
+
+
 @pytest.mark.parametrize("kind", [*COMPRESSED, *PLAIN])
 def test_random_damage_gives_finite_samples_or_one_error(tmp_path, kind):
     """Bytes are removed, overwritten or cut off at random places: the result is samples or one line."""

@@ -117,7 +117,8 @@ def read_mono(recording: Recording, frames: int) -> np.ndarray:
 
 def to_mono(frames: np.ndarray) -> np.ndarray:
     """Average over the channels: (n, channels) -> (n,)."""
-    return frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):  # check_samples reports such samples
+        return frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
 
 
 def check_samples(path: Path, mono: np.ndarray) -> None:
