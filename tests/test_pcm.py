@@ -59,6 +59,25 @@ def test_a_long_recording_with_a_wrong_or_unknown_length_is_read_to_its_end(tmp_
     assert (damage in audio.damage.what) if damage else audio.damage is None
 
 
+@pytest.mark.parametrize(("size", "missing"), [(2**31 + 2**20, 0), (2**32 - 2**20, 0), (2**31 + 2**20, 400)])
+def test_an_au_file_over_2_gib_with_its_length_in_the_header_is_read_to_its_end(tmp_path, size, missing):
+    """libsndfile takes the length for a signed number."""
+    path = enlarged(tmp_path, "au", size - 24 + missing, size)
+    audio = read_audio(path, RATE, 1.0, (size - 24) / 2 / RATE - 1.0)
+    assert audio.duration == pytest.approx(1.0, abs=1e-4)
+    np.testing.assert_array_equal(audio.samples, SAMPLES.astype(np.float32) / 2**15)
+
+
+@pytest.mark.parametrize(("promised", "long"), [(0, 0), (400, 0), (2 * RATE, 0), (0xFFFFFFFF, 0), (0, 2 * RATE)])
+def test_an_rf64_file_with_a_wrong_length_in_either_place_is_read_to_its_end(tmp_path, promised, long):
+    ds64 = struct.pack("<4sI4s4sIQQQI", b"RF64", 0xFFFFFFFF, b"WAVE", b"ds64", 28, 0, long, 0, 0)
+    form = struct.pack("<4sIHHIIHH4sI", b"fmt ", 16, 1, 1, RATE, 2 * RATE, 2, 16, b"data", promised)
+    (tmp_path / "a.wav").write_bytes(ds64 + form + SAMPLES.tobytes())
+    np.testing.assert_array_equal(
+        read_audio(tmp_path / "a.wav", RATE, None).samples, SAMPLES.astype(np.float32) / 2**15
+    )
+
+
 @pytest.mark.parametrize("kind", ["rifx", "aiff"])
 def test_sound_beyond_the_4_gib_of_a_32_bit_format_is_reported_as_not_read(tmp_path, kind):
     audio = read_audio(enlarged(tmp_path, kind, 0, 2**32 + 2**20), RATE, 1.0)
@@ -81,6 +100,13 @@ def test_an_au_file_whose_samples_begin_beyond_its_end_is_refused(tmp_path, leng
     path.write_bytes(struct.pack(">4s5I", b".snd", 5000, length, 3, RATE, 1) + bytes(range(200)))
     with pytest.raises(RecipeError, match=r"is not readable as audio|holds no samples"):
         read_audio(path, RATE, 1.0)
+
+
+def test_an_rf64_file_whose_ds64_chunk_is_empty_is_refused(tmp_path):
+    chunks = struct.pack("<4sI4s4sI4sI", b"RF64", 0xFFFFFFFF, b"WAVE", b"ds64", 0, b"data", 0xFFFFFFFF)
+    (tmp_path / "a.wav").write_bytes(chunks)
+    with pytest.raises(RecipeError, match=r"is not readable as audio|holds no samples"):
+        read_audio(tmp_path / "a.wav", RATE, 1.0)
 
 
 def test_zeros_in_place_of_chunks_are_refused_at_once(tmp_path, monkeypatch):

@@ -50,6 +50,7 @@ class _Samples:
     place: int  # where the header states the length
     form: str  # of that number, for struct
     more: int  # bytes that the number includes besides the samples
+    misread: bool = False  # libsndfile takes another length from this header
 
 
 def pcm_layout(data: bytes, begin: int = 0) -> Layout | None:
@@ -62,6 +63,8 @@ def pcm_layout(data: bytes, begin: int = 0) -> Layout | None:
         return None
     there = max(0, len(data) - samples.begin)
     whole = Piece(((begin, len(data)),) if begin else ())
+    if samples.misread:
+        whole = _corrected(data, begin, samples, min(samples.length, there))
     if samples.length > there:
         if samples.unknown:
             return Layout((whole,))
@@ -72,7 +75,8 @@ def pcm_layout(data: bytes, begin: int = 0) -> Layout | None:
     if data[after : after + 4] == data[begin : begin + 4] and (following := pcm_layout(data, after)):
         first, *others = following.pieces
         joined = Piece(first.parts, first.frames, first.first, first.end, joined=True)
-        return Layout((Piece(((begin, end),)), joined, *others), following.truncated)
+        own = whole if samples.misread else Piece(((begin, end),))
+        return Layout((own, joined, *others), following.truncated)
     if not _goes_on(data, end, after, kind, strict=not samples.length):
         return Layout((whole,))
     unfinished = "" if samples.unknown else f"its header was never finished, and promises {samples.length} bytes"
@@ -82,8 +86,8 @@ def pcm_layout(data: bytes, begin: int = 0) -> Layout | None:
 
 
 def _corrected(data: bytes, begin: int, samples: _Samples, there: int) -> Piece:
-    """Return the container with the true number of bytes in its header; a WAV over 4 GiB becomes an RF64."""
-    length = there + samples.more
+    """Return the container with `there` bytes of samples, as its header then says; a WAV over 4 GiB becomes an RF64."""
+    length, end = there + samples.more, samples.begin + there
     first: tuple[Part, ...] = ((begin, samples.place),)
     name = data[begin : begin + 4]
     # libsndfile takes an AU's length as a signed number; the largest one says that the samples go on to the end
@@ -93,7 +97,10 @@ def _corrected(data: bytes, begin: int, samples: _Samples, there: int) -> Piece:
             ds64 = struct.pack("<4sI4s4sIQQQI", b"RF64", _LARGEST, b"WAVE", b"ds64", 28, len(data) - begin, there, 0, 0)
             first = (ds64, (begin + 12, samples.place))
     stated = struct.pack(samples.form, length)
-    return Piece((*first, stated, (samples.place + len(stated), len(data))))
+    if name in (b"RF64", b"BW64") and samples.form == "<Q":  # the length before the samples refers to this one
+        refers = struct.pack("<I", _LARGEST)
+        return Piece((*first, stated, (samples.place + 8, samples.begin - 4), refers, (samples.begin, end)))
+    return Piece((*first, stated, (samples.place + len(stated), end)))
 
 
 def _chunked(data: bytes, begin: int, kind: _Kind) -> _Samples | None:
@@ -101,12 +108,14 @@ def _chunked(data: bytes, begin: int, kind: _Kind) -> _Samples | None:
     for place, name, length in _chunks(data, begin + kind.first, begin, kind):
         if not any(name):  # zeros, as in a file that was not fetched whole
             return None
-        if name == b"ds64":
+        if name == b"ds64" and length >= 16:
             long = place + kind.header.size + 8
         if name.startswith(kind.name):
             start = place + kind.header.size + kind.before
-            if long and length == 0xFFFFFFFF:
-                return _Samples(start, struct.unpack_from("<Q", data, long)[0], False, long, "<Q", 0)
+            if long:
+                longer = struct.unpack_from("<Q", data, long)[0]
+                own = longer if length == _LARGEST else length
+                return _Samples(start, own, False, long, "<Q", 0, misread=own != longer)
             form = kind.header.format[0] + kind.header.format[-1]
             more = kind.before + kind.counted
             unknown = length >= (_PIPED if form[-1] == "I" else 1 << 62)
@@ -129,7 +138,8 @@ def _au(data: bytes, begin: int) -> _Samples | None:
     if order is None or len(data) < begin + 24:
         return None
     start, length = struct.unpack_from(f"{order}II", data, begin + 4)
-    return _Samples(begin + start, length, length >= _PIPED, begin + 8, f"{order}I", 0)
+    misread = length > _LARGEST >> 1  # as a signed number
+    return _Samples(begin + start, length, length >= _PIPED, begin + 8, f"{order}I", 0, misread)
 
 
 def _goes_on(data: bytes, end: int, after: int, kind: _Kind | None, strict: bool) -> bool:
