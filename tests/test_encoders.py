@@ -124,16 +124,18 @@ def test_a_users_encoder_that_does_not_fit_its_settings_is_refused_in_one_line(t
     assert len(str(error.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("beside", ["own.data", "own.onnx.data"])
+@pytest.mark.parametrize("beside", ["own.data", "own.onnx.data", "own.onnx_data", "weights/layer 1.bin"])
 def test_weights_in_a_file_beside_an_onnx_file_are_part_of_the_key(tmp_path, beside):
+    onnx = pytest.importorskip("onnx")
     keys = set()
-    for number, weights in enumerate((None, b"1", b"2")):
+    for number in range(3):
         file = tmp_path / str(number) / "own.onnx"
-        file.parent.mkdir()
-        file.write_bytes(b"graph")
-        if weights:
-            file.with_name(beside).write_bytes(weights)
+        (file.parent / beside).parent.mkdir(parents=True)
+        tensors = [onnx.numpy_helper.from_array(np.full(999, number, np.float32), "weight")]
+        graph = onnx.helper.make_graph([], "own", [], [], tensors)
+        onnx.save(onnx.helper.make_model(graph), file, save_as_external_data=True, location=beside)
         keys.add(source_of(*onnx_settings(file)).key)
+    assert len({path.read_bytes() for path in tmp_path.glob("*/own.onnx")}) == 1
     assert len(keys) == 3
 
 

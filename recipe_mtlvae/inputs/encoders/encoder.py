@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ ENCODERS = {
     "onnx": ("recipe_mtlvae.inputs.encoders.onnx_file", "OnnxEncoder"),
     "toolkit": ("recipe_mtlvae.inputs.encoders.toolkit_files", "ToolkitFiles"),
 }
+# In an ONNX file, the name of a file of tensors: protobuf's fields `key` and `value`, each with its length in a byte
+_LOCATION = re.compile(rb"\x0a\x08location\x12(?=([\x01-\x7f])(.{1,127}))", re.DOTALL)
 
 
 class Layer(NamedTuple):
@@ -94,14 +97,17 @@ def encoder_of(conf: Conf, carried: Mapping[str, Any] | None = None) -> Encoder:
 
 @functools.cache
 def file_hash(file: Path) -> str:
-    """Return the SHA-256 of a file of weights and of the files beside it in which ONNX stores large tensors, if any.
-
-    torch names such a file own.onnx.data, other exporters own.data.
-    """
-    beside = (file.with_suffix(".data"), file.with_name(f"{file.name}.data"))
+    """Return the SHA-256 of a file of weights and of the files in which ONNX stores its large tensors, if any."""
     try:
-        parts = [path.read_bytes() for path in (file, *beside) if path == file or path.exists()]
+        content = file.read_bytes()
+        found = hashlib.sha256(content)
+        names = {
+            match[2][: match[1][0]].decode(errors="surrogateescape"): None for match in _LOCATION.finditer(content)
+        }
+        for path in (file.parent / name for name in names):
+            if path.is_file():
+                found.update(path.read_bytes())
     except OSError as error:
         hint = "give the encoder's file in encoder.weights"
         raise fail(f"the encoder's weights cannot be read ({error.strerror})", hint, file) from None
-    return hashlib.sha256(b"".join(parts)).hexdigest()
+    return found.hexdigest()
