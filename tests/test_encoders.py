@@ -249,6 +249,13 @@ def test_files_of_another_width_or_length_are_refused(tmp_path, changes, words):
         source_of(*toolkit_settings(tmp_path)).check()
 
 
+@pytest.mark.parametrize("ragged", [False, True], ids=["since 2023", "2022"])
+def test_embeddings_without_frames_are_refused(tmp_path, ragged):
+    toolkit_files(tmp_path, **{name: {"frames": 0, "ragged": ragged} for names in TOOLKIT.values() for name in names})
+    with pytest.raises(RecipeError, match="not the toolkit's embeddings, or a damaged file"):
+        source_of(*toolkit_settings(tmp_path)).check()
+
+
 def test_missing_clips_are_named_beside_the_clips_that_the_file_has(tmp_path):
     toolkit_files(tmp_path)
     faults = source_of(*toolkit_settings(tmp_path)).lacking("weak", ["weak_val_1.wav", "a.wav", "b.wav"])

@@ -130,6 +130,8 @@ class HDF5File:
             self.row_of = {_stem(name): row for row, name in enumerate(names)}
         self.width = self.values.shape[1]
         self.tokens = len(self.values[0, 0]) if self.ragged else self.values.shape[2]
+        if not self.tokens:
+            raise ValueError("no frames")
 
     def read(self, row: int) -> np.ndarray:
         """Return a clip's values (width, tokens) float32.
