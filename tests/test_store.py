@@ -82,6 +82,10 @@ def test_stores_made_before_keys_were_renamed_are_found():
     assert source_of().key == "b68a87edb4ff"
 
 
+def shorten(path: Path, cut: int) -> None:
+    os.truncate(path, path.stat().st_size - cut)
+
+
 def test_only_settings_that_change_the_features_make_another_store():
     own = source_of().key
     assert source_of("features.n_mels=64").key != own
@@ -90,7 +94,9 @@ def test_only_settings_that_change_the_features_make_another_store():
     assert source_of("features.scale_range=[0, 1]").key == own
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, lambda path: os.truncate(path, 500)])
+@pytest.mark.parametrize(
+    "damage", [Path.unlink, *(lambda path, cut=cut: shorten(path, cut) for cut in (13, 140, 9999))]
+)
 def test_a_store_that_lost_a_part_is_not_opened(clips, tmp_path, damage: Callable[[Path], None]):
     build(clips, tmp_path / "store")
     damage(tmp_path / "store" / "part-00001.npy")

@@ -20,6 +20,7 @@ import numpy as np
 from recipe_mtlvae.files import atomic_write, content_hash, read_json, write_json
 
 PART_BYTES = 32 * 2**20
+_HEADER = 128  # bytes before the values; numpy leaves room in them for any number of rows
 PART_CLIPS = 2048  # at most: many short clips take long, and processes divide the work by parts
 
 
@@ -87,6 +88,6 @@ def known_parts(folder: Path, shape: tuple[int, int]) -> Iterator[tuple[int, lis
 def is_whole(folder: Path, number: int, rows: int, shape: tuple[int, int]) -> bool:
     """Return whether a part exists and is large enough for `rows` rows."""
     try:
-        return part_path(folder, number).stat().st_size >= 2 * rows * shape[0] * shape[1]
+        return part_path(folder, number).stat().st_size >= _HEADER + 2 * rows * shape[0] * shape[1]
     except OSError:
         return False
