@@ -32,9 +32,10 @@ class Layout:
     stopped: str = ""  # why what follows the last piece is not read
 
 
-def is_blank(data: bytes, begin: int) -> bool:
-    """Return whether only zeros follow from `begin` on. It reads blocks: a mapped file may not fit in memory."""
-    return not any(data[first : first + _BLOCK].strip(b"\0") for first in range(begin, len(data), _BLOCK))
+def is_blank(data: bytes, begin: int, end: int | None = None) -> bool:
+    """Return whether data[begin:end] are only zeros. It reads blocks: a mapped file may not fit in memory."""
+    end = len(data) if end is None else end
+    return not any(data[first : min(first + _BLOCK, end)].strip(b"\0") for first in range(begin, end, _BLOCK))
 
 
 class Spliced(io.RawIOBase):

@@ -68,7 +68,7 @@ class _Run:
 
 def mpeg_layout(data: bytes, begin: int = 0) -> Layout | None:
     """Return the layout of the frames in a file (or memory map) from `begin` on; None if there are none."""
-    runs, left = _runs(data, begin)
+    runs, left = _runs(data, begin, _without_tags(data))
     runs = [run for run in runs if run.count]
     if not runs:
         return None
@@ -127,25 +127,26 @@ def _lost(recording: _Run, found: int, run: _Run, later: list[_Run]) -> int | No
     return None
 
 
-def _runs(data: bytes, begin: int) -> tuple[list[_Run], str]:
-    """Return the runs of frames, and what is wrong at the end of the data."""
+def _runs(data: bytes, begin: int, end: int) -> tuple[list[_Run], str]:
+    """Return the runs of frames in data[begin:end], and what is wrong at the end."""
     runs: list[_Run] = []
     kind = None
     position, gap, open_run = begin, 0, False
-    while position < len(data):
+    while position < end:
         frame = _frame(data, position)
-        if frame is None or kind not in (None, frame.kind) or (not open_run and not _followed(data, position, frame)):
+        fits = frame is not None and kind in (None, frame.kind)
+        if not fits or not (open_run or _followed(data, position, frame, end)):
             after = _tag_end(data, position)
             if after is None:
-                after = _next_frame(data, position + 1, kind)
+                after = _next_frame(data, position + 1, kind, end)
                 if after is None:
-                    junk = len(data) - position
-                    return runs, "" if is_blank(data, position) else f"its last {junk} bytes are no audio"
+                    junk = end - position
+                    return runs, "" if is_blank(data, position, end) else f"its last {junk} bytes are no audio"
                 gap += after - position
             position, open_run = after, False
             continue
-        if position + frame.length > len(data):
-            return runs, f"{position + frame.length - len(data)} bytes of its last frame are missing"
+        if position + frame.length > end:
+            return runs, f"{position + frame.length - end} bytes of its last frame are missing"
         tag = data[position : position + frame.length]
         is_tag = tag[frame.tag : frame.tag + 4] in (b"Xing", b"Info")
         kind = frame.kind
@@ -187,28 +188,41 @@ def _parsed(header: bytes) -> _Frame | None:
     return _Frame(length, samples, slots * slot / hertz, (version, layer, hertz, mono), tag)
 
 
-def _followed(data: bytes, position: int, frame: _Frame) -> bool:
+def _followed(data: bytes, position: int, frame: _Frame, end: int) -> bool:
     """Return whether a frame of the same kind, a tag or the end comes next. Any four bytes may look like a header."""
     after = position + frame.length
     following = _frame(data, after)
-    return after >= len(data) or _tag_end(data, after) is not None or bool(following and following.kind == frame.kind)
+    return after >= end or _tag_end(data, after) is not None or bool(following and following.kind == frame.kind)
 
 
-def _next_frame(data: bytes, position: int, kind: tuple | None) -> int | None:
-    for match in _SYNC.finditer(data, position):
+def _next_frame(data: bytes, position: int, kind: tuple | None, end: int) -> int | None:
+    for match in _SYNC.finditer(data, position, end):
         frame = _frame(data, match.start())
-        if frame and kind in (None, frame.kind) and _followed(data, match.start(), frame):
-            return match.start()
-        if _tag_end(data, match.start()) is not None:
+        if frame and kind in (None, frame.kind) and _followed(data, match.start(), frame, end):
             return match.start()
     return None
 
 
+def _without_tags(data: bytes) -> int:
+    """Return where the tags at the end of a file begin. An APE tag may state its length only in its last 32 bytes."""
+    end = len(data)
+    while end >= 128:
+        size, flags = struct.unpack_from("<I4xI", data, end - 20)
+        if data[end - 128 : end - 125] == b"TAG":
+            end -= 128
+        elif data[end - 32 : end - 24] == b"APETAGEX" and 32 <= size <= end:
+            end -= size + 32 * (flags >> 31)  # the length does not include a header
+        else:
+            break
+    return end
+
+
 def _tag_end(data: bytes, position: int) -> int | None:
     """Return where the tag (ID3, APE) at `position` ends; None if no tag begins there."""
-    if data[position : position + 3] == b"ID3":
-        size = data[position + 6 : position + 10]
-        return position + 10 + sum((byte & 127) << 7 * (3 - i) for i, byte in enumerate(size))
+    header = data[position : position + 10]
+    if header[:3] == b"ID3" and len(header) == 10:
+        footer = 10 if header[5] & 16 else 0
+        return position + 10 + sum((byte & 127) << 7 * (3 - i) for i, byte in enumerate(header[6:])) + footer
     if data[position : position + 3] == b"TAG":
         return position + 128
     if data[position : position + 8] == b"APETAGEX":
