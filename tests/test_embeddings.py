@@ -98,6 +98,13 @@ def test_a_checkpoint_that_carries_other_weights_is_refused(conf):
             source.transform()
 
 
+def test_weights_in_a_checkpoint_that_are_not_finite_are_refused(conf):
+    weights = source_of(conf).encoder.kept
+    weights = {**weights, "classifier.bias": weights["classifier.bias"] * float("nan")}
+    with pytest.raises(RecipeError, match="the checkpoint's weights of YAMNet are not all finite"):
+        inputs_of(conf, weights)["embeddings"].transform()
+
+
 def test_damaged_weights_stop_stage_0_before_it_looks_for_the_corpus(tmp_path, monkeypatch):
     (tmp_path / "yamnet.h5").write_bytes(b"cut")
     settings = [f"--set={setting}" for setting in ("vae.sees=[embeddings]", f"encoder.weights={tmp_path}/yamnet.h5")]

@@ -60,6 +60,19 @@ def test_a_weight_of_another_type_shape_or_value_is_refused_in_one_line(content,
     assert "do not fit" in opened(tmp_path / "x.ckpt", {**content, "state_dict": weights})
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_that_is_not_finite_is_refused_since_no_event_would_be_found(content, tmp_path, value):
+    name, weight = next(iter(content["state_dict"].items()))
+    weights = {**content["state_dict"], name: weight.index_fill(0, torch.tensor([0]), value)}
+    assert "the weights of 'net' are not all finite" in opened(tmp_path / "x.ckpt", {**content, "state_dict": weights})
+
+
+@pytest.mark.parametrize("value", [[1], "text", torch.zeros(2), {0: torch.zeros(2)}])
+def test_an_entry_of_the_encoder_of_another_type_is_refused_in_one_line(content, tmp_path, value):
+    recipe = {**content["recipe"], "encoder": value}
+    assert f"{SHARED}: ValueError encoder: expected" in opened(tmp_path / "x.ckpt", {**content, "recipe": recipe})
+
+
 @pytest.mark.parametrize(
     ("field", "values"),
     [

@@ -68,6 +68,7 @@ def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu")
         epoch, step = (int(content[name]) for name in ("epoch", "global_step"))
         decoding = _decoding(recipe, network, len(classes))
         precision_recall = _precision_recall(recipe, network, len(classes))
+        encoder = _encoder(recipe)
         by_aim = [_by_aim(recipe, network, len(classes), key) for key in ("bounding_boxes", "median_reference")]
         net = build_network(conf, len(classes))
     except RecipeError as error:
@@ -81,7 +82,8 @@ def load_checkpoint(path: Path, network: str = "net", map_location: str = "cpu")
     except (RuntimeError, TypeError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise fail(f"the weights of '{network}' do not fit the configuration: {problem}", path=path) from None
-    encoder = recipe.get("encoder")
+    if not all(value.isfinite().all() for value in net.state_dict().values()):
+        raise fail(f"the weights of '{network}' are not all finite", "copy it again, or train again", path)
     return Checkpoint(net.eval(), conf, classes, epoch, step, decoding, encoder, precision_recall, *by_aim)
 
 
@@ -132,6 +134,14 @@ def _weights(state: Any, prefix: str) -> dict[str, torch.Tensor]:
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
         raise ValueError("state_dict: expected tensors by name")
     return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+
+
+def _encoder(recipe: dict[str, Any]) -> dict[str, Any] | None:
+    """What is kept of a pretrained encoder, or None. The encoder itself checks the values."""
+    found = recipe.get("encoder")
+    if found is not None and not (isinstance(found, dict) and all(isinstance(name, str) for name in found)):
+        raise ValueError("encoder: expected values by name")
+    return found
 
 
 def _decoding(recipe: dict[str, Any], network: str, classes: int) -> dict[str, list[float]] | None:

@@ -55,6 +55,8 @@ class YAMNetEncoder(Encoder):
             net.load_state_dict(self.carried)
         except (AttributeError, RuntimeError, TypeError):
             raise fail("the checkpoint carries other weights than YAMNet's", "train again, or copy it again") from None
+        if not all(value.isfinite().all() for value in self.carried.values()):
+            raise fail("the checkpoint's weights of YAMNet are not all finite", "train again, or copy it again")
         return net
 
 
