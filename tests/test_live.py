@@ -104,6 +104,21 @@ def test_a_stream_shorter_than_the_first_decision_is_decided_at_its_end(detector
     assert listen(LiveDetector(detector, RATE, 0.5), np.empty(0, np.float32), 1000) == []
 
 
+@pytest.mark.parametrize("latency", [0.128, 0.4])
+def test_first_steps_are_decided_from_a_window_that_contains_them(detector, latency):
+    """Training clips have 2 s: the first decision must come before the window loses the first step of the stream."""
+    live, samples = LiveDetector(detector, RATE, latency), tone(2.3, [(1.7, 9.0, "Beep")])
+    said = [event for i in range(0, len(samples), 100) for event in live.feed(samples[i : i + 100])]
+    assert [event.label for event in said] == ["Beep"] and said[0].onset == pytest.approx(1.7, abs=STEP)
+
+
+@pytest.mark.parametrize("latency", [0.128, 0.4])
+def test_nothing_is_decided_before_the_warm_up(detector, latency):
+    """At the shortest latency too, at which no step must follow a step before it is decided."""
+    live = LiveDetector(detector, RATE, latency)
+    assert list(live.feed(tone(1.6, [(0.1, 9.0, "Beep")]))) == [] and live._decided == 0
+
+
 def test_memory_does_not_grow_with_the_stream(detector):
     live = LiveDetector(detector, RATE, 0.5)
     sizes = []

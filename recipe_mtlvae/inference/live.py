@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # torch is slow to import
 HEADERS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b".snd", b"dns.", b"caff", b"fLaC", b"OggS", b"ID3")
 HEAD = 8192  # bytes, enough to recognize three frames of an MP3 without a header
 FORMATS = {"s16le": ("<i2", 32768.0), "s32le": ("<i4", 2147483648.0), "f32le": ("<f4", 1.0)}  # dtype, full scale
-WARM_UP = 2.0  # s received before the first decision: scaled on its own, a shorter stretch of noise becomes loud
+WARM_UP = 2.0  # s; scaled on its own, a shorter stretch of noise becomes loud
 FEWEST_STEPS = 2  # between two runs of the network, which take about 40 ms each
 BATCH = 32  # windows that the network takes at once
 READ = 1 << 16  # most bytes to read at a time
@@ -62,6 +62,8 @@ class LiveDetector:
             raise fail(f"--latency {latency:g}: expected {FEWEST_STEPS * self.step:g} to {most * self.step:g} s")
         self.every = max(FEWEST_STEPS, steps // 4)  # steps from one run of the network to the next
         self.ahead = steps - self.every  # steps that must follow a step before it is decided
+        # s received before the first decision, whose window must still contain the first step
+        self.warm_up = min(WARM_UP, (detector.grid.steps - self.every) * self.step)
         self.computing = 0.0  # s spent in the network so far
         self._samples = np.empty(0, np.float32)  # the latest ones, which windows still need
         self._heard = 0  # samples received in all
@@ -85,12 +87,12 @@ class LiveDetector:
         self._heard += len(samples)
         ends = range(self._run + self.every, self._steps_heard() + 1, self.every)
         for first in range(0, len(ends), BATCH):  # several where many samples came at once
-            yield from self._listen(ends[first : first + BATCH], self.ahead)
+            yield from self._listen(ends[first : first + BATCH], self.ahead, self.warm_up)
 
     def finish(self) -> Iterator[LiveEvent]:
         """Yield the events that are left at the end of the stream."""
         if self._steps_begun() > self._decided:
-            yield from self._listen([self._steps_begun()], 0)
+            yield from self._listen([self._steps_begun()], 0, 0.0)
         for column, (onset, confidence) in self._open.items():
             yield self._event(column, onset, self.heard, confidence)
         self._open = {}
@@ -108,11 +110,12 @@ class LiveDetector:
         """The index of a step's first sample."""
         return round(step * self.step * self.rate)
 
-    def _listen(self, ends: Sequence[int], ahead: int) -> Iterator[LiveEvent]:
-        """Run the network over the windows that end at the steps `ends`, and decide up to `ahead` steps before each."""
-        warm = [
-            end for end in ends if not ahead or end * self.step >= min(WARM_UP, self.detector.conf.data.clip_seconds)
-        ]
+    def _listen(self, ends: Sequence[int], ahead: int, warm_up: float) -> Iterator[LiveEvent]:
+        """Run the network over the windows that end at the steps `ends`, and decide up to `ahead` steps before each.
+
+        Windows that end before `warm_up` (s) are left out.
+        """
+        warm = [end for end in ends if end * self.step >= warm_up]
         firsts = [max(0, end - self.detector.grid.steps) for end in warm]
         started = time.perf_counter()
         scores = self._scores([self._window(first, end) for first, end in zip(firsts, warm, strict=True)])
