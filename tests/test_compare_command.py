@@ -50,6 +50,13 @@ def test_run_that_is_given_twice_is_refused(tmp_path: Path) -> None:
             compare.main([*sources, "--out", str(tmp_path / "out")])
 
 
+def test_a_name_that_is_also_that_of_another_run_is_refused(tmp_path: Path) -> None:
+    """Two runs of one name would count as one system; for a RUN, whose name is not given, nobody means that."""
+    a, b = simulated_run(tmp_path / "a"), simulated_run(tmp_path / "b", seed=2)
+    with pytest.raises(RecipeError, match=rf"--run a=...: this name is also that of {a}; give it another name"):
+        compare.main([str(a), "--run", f"a={b}", "--out", str(tmp_path / "out")])
+
+
 def test_page_of_one_clip_states_what_it_lacks(tmp_path: Path) -> None:
     scores = simulated_run(tmp_path / "run") / "scores" / "validation"
     (tmp_path / "truth.tsv").write_text("filename\tonset\toffset\tevent_label\nclip0.wav\t1.0\t2.0\tDog\n")

@@ -45,8 +45,15 @@ def _corpus(systems: Sequence[ComparedSystem]) -> Corpus | None:
 
 
 def _sources(options: argparse.Namespace) -> list[tuple[str, Path]]:
-    """Return (name, folder) of all networks to compare. Raises RecipeError for a run that is given twice."""
-    given = [*zip(_names(options.runs), options.runs, strict=True), *options.run]
+    """Return (name, folder) of all networks to compare.
+
+    Raises RecipeError for a run that is given twice, and for a --run whose name is also that of a RUN.
+    """
+    names = _names(options.runs)
+    if both := next(((name, folder) for name, folder in options.run if name in names), None):
+        what = f"--run {both[0]}=...: this name is also that of {options.runs[names.index(both[0])]}"
+        raise fail(what, "give it another name; for runs of one system give each as --run NAME=PATH", both[1])
+    given = [*zip(names, options.runs, strict=True), *options.run]
     seen = set()
     for name, folder in given:
         if (name, folder.resolve()) in seen:
