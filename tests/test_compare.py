@@ -14,6 +14,7 @@ from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.report.comparison import chart_sections, compared, tables
 from recipe_mtlvae.report.comparison.compared_splits import split_name
+from recipe_mtlvae.report.comparison.headline import headline
 from recipe_mtlvae.report.comparison.json_content import comparison
 from recipe_mtlvae.report.runs import read_published
 from recipe_mtlvae.scoring.evaluation import measure, prepare
@@ -157,13 +158,18 @@ def test_a_class_that_one_of_several_runs_detects_is_not_reported_as_undetected(
     assert both.results["validation"].undetected == set()
 
 
-def test_one_clip_is_enough_for_figures_and_intervals(tmp_path: Path) -> None:
-    run = simulated_run(tmp_path / "run")
+def test_one_clip_is_enough_for_figures_but_not_for_intervals(tmp_path: Path) -> None:
+    """All resamples of one clip are equal, so that no system is better by an interval that excludes zero."""
     truth = simulate(CLIPS, seed=1)[1]
     clip = next(clip for clip, events in truth.items() if events)
-    (system,) = opened(("run", run), given=Reference({clip: truth[clip]}, {clip: 10.0}, 1))
+    runs = (("run", simulated_run(tmp_path / "run")), ("worse", simulated_run(tmp_path / "worse", seed=2)))
+    system, worse = opened(*runs, given=Reference({clip: truth[clip]}, {clip: 10.0}, 1))
     result = system.results["validation"]
-    assert (result.scored, result.intervals["event_f1"].low) == (1, result.macro["event_f1"])
+    assert result.macro["event_f1"] > worse.results["validation"].macro["event_f1"]
+    assert (result.scored, result.intervals, result.class_intervals) == (1, {}, {})
+    assert compared.winner([system, worse], "validation", "event_f1") is None
+    assert tables.difference_groups([system, worse]) == []
+    assert dict(headline([system, worse], "validation"))["Against whom"][0].startswith("worse: not comparable in PSDS1")
     assert set(result.absent_classes) == set(CLASSES) - {event.label for event in truth[clip]}
 
 

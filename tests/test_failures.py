@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,12 @@ def test_headline_gives_figures_with_intervals_clips_energy_and_the_worst_class(
     assert opening["Energy"][0] == "training: 0.25 kWh (CPU measured)"
     assert opening["Where it fails"][0] == "Dog: PSDS1 0.250, EB-F1 25.0\u00a0%"
     assert opening["Against whom"] == [headline.ALONE]
+
+
+def test_headline_names_no_class_without_truth_among_those_that_fail() -> None:
+    one = system("x", by_class(Cat=0.5, Absent=None), psds1=0.4)
+    one = replace(one, results={"validation": replace(one.results["validation"], absent_classes=("Absent",))})
+    assert dict(headline.headline([one], "validation"))["Where it fails"] == ["Cat: PSDS1 0.500, EB-F1 50.0\u00a0%"]
 
 
 def test_headline_names_systems_that_cannot_be_compared() -> None:

@@ -35,7 +35,7 @@ class Result:
     versions: dict[str, str] = field(default_factory=dict)  # of the packages that computed the figures
     curves: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)  # PSDS: efpr, etpr, of the first run
     deviation: dict[str, float] = field(default_factory=dict)  # standard deviation over several runs
-    # The fields below are set only if the truth is available
+    # The fields below are set only if the truth is available, intervals and resamples for at least two clips
     intervals: dict[str, Interval] = field(default_factory=dict)  # of `macro`
     class_intervals: dict[str, dict[str, Interval]] = field(default_factory=dict)
     class_clips: dict[str, int] = field(default_factory=dict)  # number of clips with true events of the class

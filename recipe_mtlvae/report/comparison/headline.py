@@ -86,7 +86,7 @@ def _energy(first: ComparedSystem, measured: Sequence[ComparedSystem]) -> list[s
 
 def _failing(result: Result) -> list[str]:
     lines = []
-    for label in result.worst_classes[:WORST]:
+    for label in [label for label in result.worst_classes if label not in result.absent_classes][:WORST]:
         own = result.per_class[label]
         figures = ", ".join(f"{one.short} {one.text(own.get(one.key))}" + "\u00a0%" * one.percent for one in SHOWN)
         lines.append(f"{label}: {figures}" + NEVER_DETECTED * (label in result.undetected))

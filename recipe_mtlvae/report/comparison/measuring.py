@@ -96,17 +96,18 @@ def _system(name: str, members: list[Member]) -> ComparedSystem:
 
 def _result(outputs: list[SystemOutput]) -> Result:
     metrics, resampled, counts = zip(*map(_measure, outputs), strict=True)
-    first, reference, resamples = metrics[0], outputs[0].reference, _mean_resamples(resampled)
-    names = scenarios.metric_keys()
+    first, reference, names = metrics[0], outputs[0].reference, scenarios.metric_keys()
     several = len(outputs) > 1
+    # All resamples of a single clip are equal: an interval of no width would make any difference look certain
+    resamples = _mean_resamples(resampled) if len(reference.durations) > 1 else None
     return Result(
         macro=_mean([item.macro for item in metrics]),
         deviation={name: float(np.std([m.macro[name] for m in metrics], ddof=1)) for name in names} if several else {},
         per_class={label: _mean([item.per_class[label] for item in metrics]) for label in first.per_class},
-        intervals={name: interval(resamples.macro[name]) for name in names},
+        intervals={name: interval(resamples.macro[name]) for name in names} if resamples else {},
         class_intervals={
             label: {name: interval(resamples.per_class[name][:, i]) for name in names}
-            for i, label in enumerate(resamples.classes)
+            for i, label in enumerate(resamples.classes if resamples else ())
         },
         class_clips=Counter(
             label for events in reference.truth.values() for label in {event.label for event in events}
