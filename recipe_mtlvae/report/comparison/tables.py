@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -113,12 +114,13 @@ def scores_text(groups: Sequence[Group]) -> str:
 def _figures_beside(system: ComparedSystem, split: str, key: str) -> Mapping[str, Any] | None:
     """Return section `key` (of scenarios.BESIDE) of the metrics.json of a system that has a single run.
 
-    None for several runs, since a mean over runs with different tunings says little, and if metrics.json was computed
-    on other clips than those shown.
+    None for several runs, since a mean over runs with different tunings says little, and if the official figures of
+    metrics.json are not those shown, because it was computed from other scores or with another truth.
     """
-    metrics = system.runs[0].metrics.get(split, {}) if len(system.runs) == 1 else {}
-    same = metrics.get("clip_list_hash") == system.results[split].clip_list_hash
-    return metrics.get(key) if same else None
+    metrics, result = system.runs[0].metrics.get(split, {}) if len(system.runs) == 1 else {}, system.results[split]
+    figures = [(metrics.get(name), value) for name, value in result.macro.items()]
+    same = all(isinstance(own, int | float) and math.isclose(own, value, abs_tol=1e-6) for own, value in figures)
+    return metrics.get(key) if same and metrics.get("clip_list_hash") == result.clip_list_hash else None
 
 
 def _tuned_row(system: ComparedSystem, split: str) -> list[ScoreRow]:
