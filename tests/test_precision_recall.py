@@ -141,9 +141,16 @@ def test_of_equal_thresholds_the_page_shows_the_one_that_detection_takes(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "model", [{}, {"classes": ["Dog"], "precision_recall": {"true": 1}}, {"precision_recall": None}]
+    "model",
+    [
+        {},
+        {"classes": ["Dog"], "precision_recall": {"true": 1}},
+        {"precision_recall": None},
+        {"classes": ["Dog"], "precision_recall": COUNTS.as_dict() | {"references": [2**63]}},
+        {"classes": ["Dog"], "precision_recall": COUNTS.as_dict() | {"references": [[10]]}},
+    ],
 )
 def test_a_run_without_counts_has_no_such_section(tmp_path, model):
     run = bare_run(tmp_path, "x")
-    run.model.update(model)
+    run.model.update({"decoding": {"thresholds": {"Dog": 0.5}}}, **model)
     assert threshold_choices([ComparedSystem("x", (run,), {}, None)]) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from recipe_mtlvae.report.comparison import tables
 from recipe_mtlvae.report.comparison.compared import ComparedSystem
 from recipe_mtlvae.report.comparison.measuring import systems_of_runs
 from recipe_mtlvae.report.runs import open_run, read_published
+from recipe_mtlvae.scoring.reference import read_written_reference, reference_path, write_reference
 from recipe_mtlvae.scoring.scenarios import metric_keys
 from tests.reported import CLASSES, html_conf, report
 
@@ -66,6 +68,11 @@ def test_tuned_figures_have_their_own_rows_after_the_official_ones(run_dir: Path
     assert group.title == "run, tuned"
     assert group.rows[0].note == "above 0.35, median of 0.19 s" and group.rows[0].cells[0].text == "0.750"
     assert "not the official figures" in report(run_dir, html_corpus).page
+    written = read_written_reference(reference_path(run_dir, "validation"))
+    corrected = {clip: [] if i == 0 else events for i, (clip, events) in enumerate(written.truth.items())}
+    write_reference(reference_path(run_dir, "validation"), replace(written, truth=corrected))
+    (_, *others) = tables.score_groups(systems_of_runs({"run": run_dir}), [])[0].rows
+    assert others == []  # metrics.json was computed with the truth of before
 
 
 # --- what is missing
@@ -111,9 +118,25 @@ def test_run_without_scores_is_refused(tmp_path: Path) -> None:
         open_run(tmp_path)
 
 
-def test_metrics_without_coverage_are_refused(run_dir: Path) -> None:
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"parameters": "many", "training": {"seconds": "long", "clips_seen": 5}, "prediction": {"validation": 3}},
+        {"parameters": float("nan"), "training": [1], "prediction": "fast"},
+    ],
+    ids=["texts", "no sections"],
+)
+def test_values_of_model_json_that_are_no_numbers_count_as_missing(
+    run_dir: Path, html_corpus: Path, model: dict
+) -> None:
+    (run_dir / "model.json").write_text(json.dumps(model))
+    assert "Parameters" not in report(run_dir, html_corpus).text
+
+
+@pytest.mark.parametrize("coverage", ["", ', "coverage": {"scored": 3}', ', "coverage": [3, 4]'])
+def test_metrics_without_coverage_are_refused(run_dir: Path, coverage: str) -> None:
     (run_dir / "truth_validation.json").unlink()
-    (run_dir / "metrics.json").write_text('{"psds1": 0.5}')
+    (run_dir / "metrics.json").write_text(f'{{"psds1": 0.5{coverage}}}')
     with pytest.raises(RecipeError, match="metrics of validation hold no coverage; run stage 3"):
         systems_of_runs({"run": run_dir})
 

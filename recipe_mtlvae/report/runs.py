@@ -38,6 +38,13 @@ class Run:
     model: dict[str, Any]  # model.json
     gaps: tuple[str, ...]  # one sentence each: what is missing on the page, and why
 
+    def figure(self, *keys: str) -> float | None:
+        """Return the number at `keys`, from section to entry, of model.json; None if there is none."""
+        value: Any = self.model
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value if isinstance(value, int | float) and abs(value) < math.inf else None
+
 
 @dataclass(frozen=True)
 class Published:

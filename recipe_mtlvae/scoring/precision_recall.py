@@ -57,7 +57,7 @@ class PrecisionRecall:
     references: np.ndarray  # (classes,) truth events
 
     def __post_init__(self) -> None:
-        shape = (len(self.references), len(self.thresholds))
+        shape = (*self.references.shape, len(self.thresholds))
         if self.true.shape != shape or self.false.shape != shape:
             raise ValueError(f"expected counts {shape}, got {self.true.shape} and {self.false.shape}")
 
@@ -69,8 +69,11 @@ class PrecisionRecall:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> PrecisionRecall:
         """The inverse of as_dict. Raises KeyError, TypeError or ValueError if `content` is malformed."""
-        counts = (np.array(content[name], dtype=np.int64) for name in ("true", "false", "references"))
-        return cls(tuple(map(float, content["thresholds"])), *counts)
+        try:
+            counts = [np.array(content[name], dtype=np.int64) for name in ("true", "false", "references")]
+            return cls(tuple(map(float, content["thresholds"])), *counts)
+        except OverflowError as error:
+            raise ValueError(str(error)) from None
 
     @property
     def precision(self) -> np.ndarray:

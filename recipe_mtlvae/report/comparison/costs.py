@@ -43,15 +43,15 @@ def cost_rows(systems: Sequence[ComparedSystem]) -> list[CostRow]:
         "Validation score levelled off": lambda system: CONVERGED[system.converged],
         "Training steps": _training("steps"),
         "Clips seen in training": _training("clips_seen"),
-        "Training time": _training("seconds", duration, NOT_MEASURED),
+        "Training time": _training("seconds", text=duration, missing=NOT_MEASURED),
         "Training speed": _training_speed,
-        "Peak main memory in training": _training("peak_memory_bytes", lambda x: f"{x / 1e9:.2f} GB", NOT_MEASURED),
+        "Peak main memory in training": _training("peak_memory_bytes", text=gigabytes, missing=NOT_MEASURED),
         **{_energy_name(phase, dev_test): partial(phase_energy, phase) for phase in _phases(systems)},
         **_ew_psds(systems, dev_test),
         **_energy_to_reach(systems),
         f"Detection speed, {dev_test}": partial(_detection_speed, dev_test),
         "Parameters": _figure("parameters"),
-        "Multiply-accumulates for 10\u00a0s": _figure("macs_10s", lambda macs: f"{macs / 1e9:.3g} G"),
+        "Multiply-accumulates for 10\u00a0s": _figure("macs_10s", text=lambda macs: f"{macs / 1e9:.3g} G"),
     }
     rows = [CostRow(name, tuple(map(read, systems))) for name, read in readings.items()]
     empty = {NONE, NOT_MEASURED, NOT_KNOWN}
@@ -76,6 +76,10 @@ def duration(seconds: float) -> str:
 
 def count(number: float) -> str:
     return f"{round(number):,}"
+
+
+def gigabytes(number: float) -> str:
+    return f"{number / 1e9:.2f} GB"
 
 
 def kwh_text(kwh: float) -> str:
@@ -162,19 +166,17 @@ def _energy_to_reach(systems: Sequence[ComparedSystem]) -> Readings:
     }
 
 
-def _figure(
-    key: str, text: Callable[[float], str] = count, missing: str = NONE, section: str | None = None
-) -> Callable[[ComparedSystem], str]:
-    """Return a function that formats a figure of model.json, or of a section of it: the mean over a system's runs."""
+def _figure(*keys: str, text: Callable[[float], str] = count, missing: str = NONE) -> Callable[[ComparedSystem], str]:
+    """Return a function that formats a figure of model.json (Run.figure): the mean over a system's runs."""
 
     def read(system: ComparedSystem) -> str:
-        values = [((run.model.get(section) or {}) if section else run.model).get(key) for run in system.runs]
+        values = [run.figure(*keys) for run in system.runs]
         return missing if None in values else text(float(np.mean(values)))
 
     return read
 
 
-_training = partial(_figure, section=TRAINING)
+_training = partial(_figure, TRAINING)
 
 
 def _coverage(split: str, system: ComparedSystem) -> str:
@@ -186,14 +188,13 @@ def _coverage(split: str, system: ComparedSystem) -> str:
 
 
 def _training_speed(system: ComparedSystem) -> str:
-    training = [run.model.get(TRAINING) or {} for run in system.runs]
-    speeds = [t["clips_seen"] / t["seconds"] for t in training if t.get("clips_seen") and t.get("seconds")]
+    figures = [(run.figure(TRAINING, "clips_seen"), run.figure(TRAINING, "seconds")) for run in system.runs]
+    speeds = [clips / seconds for clips, seconds in figures if clips and seconds]
     return f"{_rounded(speeds)} clips a second" if speeds else NOT_MEASURED
 
 
 def _detection_speed(split: str, system: ComparedSystem) -> str:
-    predictions = [(run.model.get("prediction") or {}).get(split) or {} for run in system.runs]
-    speeds = [prediction["times_real_time"] for prediction in predictions if prediction.get("times_real_time")]
+    speeds = [speed for run in system.runs if (speed := run.figure("prediction", split, "times_real_time"))]
     return f"{_rounded(speeds)} times real time" if speeds else NOT_MEASURED
 
 

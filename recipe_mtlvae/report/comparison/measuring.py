@@ -68,15 +68,16 @@ def _system_of_files(run: Run) -> ComparedSystem:
     """Return a system with the figures of its metrics.json files, without intervals."""
     results = {}
     for split, metrics in run.metrics.items():
-        if not metrics.get("coverage"):
+        coverage = metrics.get("coverage")
+        if not isinstance(coverage, dict) or not {"scored", "expected"} <= coverage.keys():
             raise fail(f"the metrics of {split} hold no coverage", "run stage 3, which writes them again", run.folder)
         curves = run.curves.get(split, {})
         results[split] = Result(
             macro={name: metrics[name] for name in scenarios.metric_keys() if name in metrics},
             per_class=metrics.get("per_class", {}),
             curves={name: (np.array(curve["efpr"]), np.array(curve["etpr"])) for name, curve in curves.items()},
-            scored=metrics["coverage"]["scored"],
-            expected=metrics["coverage"]["expected"],
+            scored=coverage["scored"],
+            expected=coverage["expected"],
             clip_list_hash=metrics.get("clip_list_hash", ""),
             absent_classes=tuple(metrics.get("absent_classes", ())),
             versions=metrics.get("versions", {}),
