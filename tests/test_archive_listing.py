@@ -33,7 +33,8 @@ def test_a_list_is_text_csv_or_parquet(tmp_path):
         ("a.txt", b"\n \n", "holds no path"),
         ("a.txt", b"\xff\xfe\x00", "expected text in UTF-8"),
         ("a.txt", b"RIFF\0\0", "expected text in UTF-8"),
-        ("a.csv", b"file\nx.wav\n", "expected a table with a column path, got file"),
+        ("a.csv", b"file\nx.wav\n", "expected a table with one column path, got file"),
+        ("a.csv", b"path,path\nx.wav,y.wav\n", "expected a table with one column path, got path, path"),
         ("a.csv", b'path\n"x.wav\n', "is no CSV file"),
         ("a.parquet", b"PAR1", "is no Parquet file"),
     ],
@@ -51,6 +52,12 @@ def test_a_path_in_parquet_that_no_file_can_have_is_refused_in_one_line(scan, tm
     assert "expected paths, got 'a\\x00b.wav'" in capsys.readouterr().err
 
 
+def test_a_column_of_numbers_in_parquet_is_refused_in_one_line(scan, tmp_path, capsys):
+    pq.write_table(pa.table({"path": [1, 2]}), tmp_path / "a.parquet")
+    assert scan("--list", tmp_path / "a.parquet") == 1
+    assert "expected texts in the column path, got int64" in capsys.readouterr().err
+
+
 def test_only_line_endings_of_text_files_separate_the_rows_of_a_list(tmp_path):
     """Python's str.splitlines also splits at form feeds and at Unicode's own separators."""
     (tmp_path / "a.csv").write_bytes("path,note\r\nx.wav,two\u2028lines\r\ny.wav,a\x0cb\r\n".encode())
@@ -59,12 +66,11 @@ def test_only_line_endings_of_text_files_separate_the_rows_of_a_list(tmp_path):
     assert read_list(tmp_path / "a.txt") == ["x\u2028y.wav", "z.wav"]
 
 
-def test_a_missing_list_is_refused_in_one_line(scan, tmp_path, capsys):
-    assert scan("--list", tmp_path / "none.txt") == 1
-    assert (
-        capsys.readouterr().err
-        == f"error: {tmp_path}/none.txt: --list: cannot be read (No such file or directory); check its name\n"
-    )
+@pytest.mark.parametrize("name", ["none.txt", "none.csv", "none.parquet"])
+def test_a_missing_list_is_refused_in_one_line(scan, tmp_path, capsys, name):
+    assert scan("--list", tmp_path / name) == 1
+    what = f"error: {tmp_path}/{name}: --list: cannot be read (No such file or directory); check its name\n"
+    assert capsys.readouterr().err == what
 
 
 def test_folders_list_all_audio_names_in_order_without_hidden_files(tmp_path):

@@ -21,7 +21,7 @@ from recipe_mtlvae.files import file_stamp, read_text
 CHUNK = 32  # recordings
 LONG = 1800.0  # s: a longer recording is a chunk of its own
 PROBED = 3_500_000  # bytes, half an hour at 16 kbit/s: a smaller file is not opened to learn its duration
-_LACKS_PATHS = "expected a table with a column path"
+_LACKS_PATHS = "expected a table with one column path"
 
 
 class Entry(NamedTuple):
@@ -56,7 +56,8 @@ def read_list(file: Path) -> list[str]:
     except UnicodeError:
         raise fail("--list: expected text in UTF-8", "one path a line, or a CSV or Parquet file", file) from None
     except OSError as error:
-        raise fail(f"--list: cannot be read ({error.strerror or error})", "check its name", file) from None
+        reason = os.strerror(error.errno) if error.errno else error  # pyarrow's own text repeats the path
+        raise fail(f"--list: cannot be read ({reason})", "check its name", file) from None
     paths = [path for path in paths if path and path.strip()]
     if not paths:
         raise fail("--list: holds no path", "one a line, or a column path", file)
@@ -66,7 +67,7 @@ def read_list(file: Path) -> list[str]:
 def _of_csv(file: Path, text: str) -> list[str]:
     try:
         rows = csv.DictReader(io.StringIO(text), strict=True)
-        if "path" not in (rows.fieldnames or ()):
+        if (rows.fieldnames or []).count("path") != 1:
             raise fail(f"--list: {_LACKS_PATHS}, got {', '.join(rows.fieldnames or ()) or 'none'}", path=file, line=1)
         return [row["path"] for row in rows]
     except csv.Error as error:
@@ -79,9 +80,11 @@ def _of_parquet(file: Path) -> list[str]:
 
     try:
         with pq.ParquetFile(file) as table:
-            if "path" not in table.schema_arrow.names:
+            if table.schema_arrow.names.count("path") != 1:
                 raise fail(f"--list: {_LACKS_PATHS}, got {', '.join(table.schema_arrow.names)}", path=file)
             column = table.read(["path"]).column("path")
+            if pa.types.is_primitive(column.type):
+                raise fail(f"--list: expected texts in the column path, got {column.type}", path=file)
             paths = column.cast(pa.string()).to_pylist()
     except pa.ArrowException:
         raise fail("--list: is no Parquet file with texts as paths", "write it again", file) from None
