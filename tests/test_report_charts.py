@@ -34,6 +34,13 @@ def test_labels_that_the_font_lacks_cause_no_warning() -> None:
     assert "犬" in svg
 
 
+@pytest.mark.filterwarnings("error")
+def test_values_that_are_all_0_are_drawn_on_a_linear_scale() -> None:
+    """A deterministic encoder has a KL divergence of exactly 0, which a log scale cannot show."""
+    assert "nats (log)" in plots.lines([1, 2], {"mean": [0.0, 0.5]}, "KL divergence", "nats", log=True)
+    assert "(log)" not in plots.lines([1, 2], {"mean": [0.0, 0.0]}, "KL divergence", "nats", log=True)
+
+
 def test_class_keeps_its_colour_in_bars_and_clips() -> None:
     colours = palette(list("abcdefgh"))
     clip = clip_chart(None, 0.016, np.ones(1), 10.0, [("truth", [Event(1.0, 2.0, "c")])], colours, "clip")

@@ -172,12 +172,12 @@ def _run_charts(run: Run, name: str) -> list[Chart]:
     total = losses.pop("total", None)
     found = []
     if losses:
-        found.append(plots.lines(epochs, losses, "Loss terms", "mean over elements (log)", log=True))
+        found.append(plots.lines(epochs, losses, "Loss terms", "mean over elements", log=True))
     if total:
         found.append(plots.lines(epochs, {"total": total}, "Training loss", "weighted sum"))
     spread = {column: values for column, values in _columns(history, "kl/").items() if column in ("mean", "max")}
     if spread:
-        found.append(plots.lines(epochs, spread, "KL divergence of a latent dimension", "nats a step (log)", log=True))
+        found.append(plots.lines(epochs, spread, "KL divergence of a latent dimension", "nats a step", log=True))
     if "kl/active_dims" in history:
         active = {"active": history["kl/active_dims"]}
         found.append(plots.lines(epochs, active, "Active latent dimensions", "dimensions"))

@@ -116,9 +116,11 @@ def lines(
 ) -> Markup:
     """One line per name over the epochs, with gaps where a value is nan.
 
+    log: use a log scale if any value is above 0, and say so at the axis.
     best: name of the line whose maximum is marked by a vertical line.
     """
-    with chart(title, "epoch", axis) as axes:
+    log = log and any(value > 0 for values in series.values() for value in values)
+    with chart(title, "epoch", f"{axis} (log)" if log else axis) as axes:
         for name, colour in palette(list(series)).items():
             marker = "o" if len(epochs) < 3 else None
             axes.plot(epochs, series[name], color=colour, linewidth=1.8, marker=marker, markersize=4, label=name)
