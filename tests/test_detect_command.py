@@ -109,6 +109,8 @@ def test_plot_draws_one_picture_per_recording_and_several_of_a_long_one(detect, 
     assert detect(short, long, "--plot") == 0
     names = sorted(path.name for path in (tmp_path / "out" / "plots").iterdir())
     assert names == ["a.png", "b_page01.png", "b_page02.png"]
+    assert detect(recording(tmp_path / "b.wav", 0.1), "--plot") == 0  # the same name, now short
+    assert sorted(path.name for path in (tmp_path / "out" / "plots").iterdir()) == ["a.png", "b.png"]
 
 
 # --- faults

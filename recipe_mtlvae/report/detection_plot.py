@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +31,10 @@ ON_PAPER = {"axes.edgecolor": "#59636e", "xtick.color": "#59636e", "ytick.color"
 
 
 def write_pictures(folder: Path, name: str, detection: Detection, detector: Detector) -> list[Path]:
-    """Write <name>.png, or <name>_page01.png and so on for a recording longer than PAGE. Returns the paths."""
+    """Write <name>.png, or <name>_page01.png and so on for a recording longer than PAGE. Returns the paths.
+
+    Pictures of an earlier run that are no longer needed, because the recording had another length, are deleted.
+    """
     pages = max(math.ceil(detection.duration / PAGE - 0.1), 1)  # up to half a minute more gets no picture of its own
     seconds = detection.duration / pages
     files = []
@@ -41,6 +45,10 @@ def write_pictures(folder: Path, name: str, detection: Detection, detector: Dete
         files.append(folder / f"{name}{number}.png")
         with atomic_write(files[-1]) as temporary:
             save(figure, temporary, format="png", dpi=DPI)
+    of_this_name = re.compile(re.escape(name) + r"(_page\d{2,})?\.png")
+    for file in folder.iterdir():
+        if file not in files and of_this_name.fullmatch(file.name):
+            file.unlink()
     return files
 
 
