@@ -17,11 +17,11 @@ import numpy as np
 from recipe_mtlvae.labels import merge_events
 from recipe_mtlvae.scoring.bounding_boxes import ABSOLUTE, LENGTHS, RELATIVE, BoxParameters, box_scores
 from recipe_mtlvae.scoring.f1 import f1
-from recipe_mtlvae.scoring.matching import EventTable, collar_hits
+from recipe_mtlvae.scoring.matching import collar_hits
 from recipe_mtlvae.scoring.postprocess import Decoding, median_filter, odd_steps
 from recipe_mtlvae.scoring.scenarios import EVENT
 from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
-from recipe_mtlvae.scoring.tuning import THRESHOLDS, StrongClips, events_of
+from recipe_mtlvae.scoring.tuning import THRESHOLDS, StrongClips, events_of, truth_of
 
 MEDIAN_SECONDS = tuple(0.2 * i for i in range(11))  # number and range as in the paper; the even spacing is ours
 MIDDLE_FIRST = sorted(THRESHOLDS, key=lambda threshold: abs(threshold - 0.5))  # 0.5 wins if all are equal
@@ -77,8 +77,7 @@ def _tune(
     step_seconds: float,
 ) -> TunedByAim:
     """Try each setting on all clips. `smooth` applies a setting to all classes of a clip's scores (steps, classes)."""
-    truth = EventTable.of([merge_events(events) for events in clips.events], classes)
-    ends = np.repeat(clips.durations, len(classes))
+    truth, ends, references = truth_of(clips, classes)
     psds, event_f1 = np.zeros((len(tried), len(classes))), np.zeros((len(tried), len(MIDDLE_FIRST), len(classes)))
     for i, setting in enumerate(tried):
         smoothed = np.array([smooth(scores, setting) for scores in clips.scores])
@@ -87,8 +86,7 @@ def _tune(
             found = events_of(smoothed.transpose(0, 2, 1) > threshold, step_seconds, ends)
             hits = collar_hits(found, truth, EVENT, len(ends))
             true, false = (counts.reshape(-1, len(classes)).sum(axis=0) for counts in hits)
-            references = np.bincount(truth.group, minlength=len(ends)).reshape(-1, len(classes)).sum(axis=0)
-            event_f1[i, j] = f1(true, false, references)
+            event_f1[i, j] = f1(true, false, references.sum(axis=0))
     chosen = np.array([np.unravel_index(one, event_f1.shape[:2]) for one in _best(event_f1.reshape(-1, len(classes)))])
     return TunedByAim(
         tuple(tried[row] for row in _best(psds)),

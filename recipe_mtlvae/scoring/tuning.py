@@ -160,11 +160,18 @@ def _macro(criteria: Sequence[_Counts]) -> float:
     return float(np.mean([macro_of_counts(*(part.sum(axis=0) for part in counts)) for counts in parts]))
 
 
+def truth_of(clips: StrongClips, classes: Sequence[str]) -> tuple[EventTable, np.ndarray, np.ndarray]:
+    """Return the true events, the end of each group's clip (clips * classes,) in seconds, and the number of true events
+    (clips, classes)."""
+    truth = EventTable.of([merge_events(events) for events in clips.events], classes)
+    ends = np.repeat(clips.durations, len(classes))
+    return truth, ends, np.bincount(truth.group, minlength=len(ends)).reshape(-1, len(classes))
+
+
 def _strong_counts(clips: StrongClips, classes: Sequence[str], step_seconds: float, grid: _Grid) -> list[_Counts]:
     """Return the counts of event-based and of intersection-based F1."""
-    truth = EventTable.of([merge_events(events) for events in clips.events], classes)
-    shape = (len(clips.scores), len(classes))
-    ends = np.repeat(clips.durations, len(classes))
+    truth, ends, references = truth_of(clips, classes)
+    shape = references.shape
     counts = np.zeros((2, 2, *shape, len(grid.median_filters), len(grid.thresholds)), dtype=np.int16)
     for row, column, active in _active(clips.scores, grid):
         found = events_of(active, step_seconds, ends)
@@ -175,7 +182,6 @@ def _strong_counts(clips: StrongClips, classes: Sequence[str], step_seconds: flo
             )
         ):
             counts[criterion, :, ..., row, column] = np.reshape(hits, (2, *shape))
-    references = np.bincount(truth.group, minlength=len(ends)).reshape(shape)
     return [_Counts(true, false, references) for true, false in counts]
 
 
@@ -183,20 +189,17 @@ def count_precision_recall(
     clips: StrongClips, classes: Sequence[str], step_seconds: float, decoding: Decoding
 ) -> PrecisionRecall:
     """Count the events of the clips by intersection, after a decoding's median filters or boxes."""
-    truth = EventTable.of([merge_events(events) for events in clips.events], classes)
-    shape = (len(clips.scores), len(classes))
-    ends = np.repeat(clips.durations, len(classes))
+    truth, ends, references = truth_of(clips, classes)
     smoothed = np.array([decoding.smooth(scores).T for scores in clips.scores])  # (clips, classes, steps)
     hits = [
         intersection_hits(events_of(smoothed > threshold, step_seconds, ends), truth, INTERSECTION, len(ends))
         for threshold in CURVE_THRESHOLDS
     ]
     true, false = (
-        np.stack([getattr(one, name).reshape(shape).sum(axis=0) for one in hits], axis=1).astype(np.int64)
+        np.stack([getattr(one, name).reshape(references.shape).sum(axis=0) for one in hits], axis=1).astype(np.int64)
         for name in ("true", "false")
     )
-    references = np.bincount(truth.group, minlength=len(ends)).reshape(shape).sum(axis=0)
-    return PrecisionRecall(CURVE_THRESHOLDS, true, false, references)
+    return PrecisionRecall(CURVE_THRESHOLDS, true, false, references.sum(axis=0))
 
 
 def _weak_counts(clips: WeakClips, grid: _Grid) -> _Counts:
