@@ -16,10 +16,10 @@ from recipe_mtlvae.inputs.prepared import open_split
 from recipe_mtlvae.report.runs import metrics_name
 from recipe_mtlvae.scoring.evaluation import measure, measure_by_aim, measure_tuned, prepare
 from recipe_mtlvae.scoring.reference import Reference, reference_path, split_reference, write_reference
-from recipe_mtlvae.scoring.scenarios import BESIDE
+from recipe_mtlvae.scoring.scenarios import UNOFFICIAL
 from recipe_mtlvae.scoring.scores import read_scores
 
-BY_AIM = tuple(key for key in BESIDE if key != "tuned")  # keys of model.json too, if bounding boxes were tuned
+BY_AIM = tuple(key for key in UNOFFICIAL if key != "tuned")  # keys of model.json too, if bounding boxes were tuned
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ if sys.argv[:1] == ["-m"]:  # Python is still locating the main module, for exam
 import importlib
 from typing import Any
 
-_WHERE = {
+_MODULES = {
     "MTLVAE": "recipe_mtlvae.nets.vae",
     "CRNN": "recipe_mtlvae.nets.crnn",
     "Detector": "recipe_mtlvae.inference.detector",
@@ -31,6 +31,6 @@ __all__ = ["CRNN", "MTLVAE", "Detector"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    if name not in _MODULES:
         raise AttributeError(f"module 'recipe_mtlvae' has no attribute '{name}'")
-    return getattr(importlib.import_module(_WHERE[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)

@@ -26,7 +26,7 @@ from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inference.archive import ray_cluster, ray_pool
 from recipe_mtlvae.inference.archive.listing import Chunk, entries_of
 from recipe_mtlvae.inference.archive.ray_pool import on_ray
-from recipe_mtlvae.inference.archive.scanner import Job, Tally
+from recipe_mtlvae.inference.archive.scanner import ChunkCounts, Job
 from tests.children import child, python, wait_for
 from tests.tiny import RATE
 
@@ -252,12 +252,12 @@ def some(recordings: Path, checkpoint: Path, tmp_path: Path) -> tuple[Job, list[
 
 def test_a_recording_that_ends_its_worker_is_a_fault_and_its_neighbours_have_results(some, tmp_path):
     job, chunks = some
-    done: list[Tally] = []
+    done: list[ChunkCounts] = []
     on_ray(job, chunks, done.append, 2, worker=Crashing)
     rows = pq.read_table(tmp_path / "out" / "parts" / f"{'a' * 20}.parquet").to_pylist()
     assert [bool(row["events"]) for row in rows] == [True, True, True, False, True]
     assert rows[3]["fault"] == "ended its worker; is it damaged?"
-    assert sorted((tally.recordings, tally.faults) for tally in done) == [(5, 1), (35, 0)]
+    assert sorted((counts.recordings, counts.faults) for counts in done) == [(5, 1), (35, 0)]
     assert (tmp_path / "out" / "asked").read_text().split() == ["chunk", "chunk", "chunk", "alone"]
 
 
@@ -265,7 +265,7 @@ def test_a_worker_that_cannot_see_the_files_is_reported_in_one_line(some):
     job, chunks = some
     unseen = Job(job.checkpoint.with_name("none.ckpt"), job.out, job.options, False)
     with pytest.raises(RecipeError, match=r"cannot see .*none\.ckpt; every machine needs the same files"):
-        on_ray(unseen, chunks, lambda tally: None, 2)
+        on_ray(unseen, chunks, lambda counts: None, 2)
     assert not (job.out / "parts").exists()
 
 
@@ -279,7 +279,7 @@ class Starting(ray_pool.Worker):
 def test_workers_that_end_while_they_start_end_the_command(some):
     job, chunks = some
     with pytest.raises(RecipeError, match="workers end while they start"):
-        on_ray(job, chunks, lambda tally: None, 2, worker=Starting)
+        on_ray(job, chunks, lambda counts: None, 2, worker=Starting)
 
 
 def test_a_cluster_that_does_not_answer_is_reported_in_one_line(checkpoint, recordings, tmp_path):

@@ -18,7 +18,7 @@ from recipe_mtlvae.inference.live import LiveDetector
 from recipe_mtlvae.labels import Event
 from recipe_mtlvae.nets.checkpoint import load_checkpoint, write_decoding
 from recipe_mtlvae.scoring.bounding_boxes import BoxParameters
-from recipe_mtlvae.scoring.box_tuning import TunedByAim, decoding_by_aim, grid, tune_boxes, tune_medians
+from recipe_mtlvae.scoring.box_tuning import TunedSettings, decoding_by_aim, grid, tune_boxes, tune_medians
 from recipe_mtlvae.scoring.evaluation import measure_by_aim
 from recipe_mtlvae.scoring.postprocess import Decoding
 from recipe_mtlvae.scoring.reference import Reference
@@ -93,7 +93,7 @@ def stored(tuned) -> dict:
     return json.loads(json.dumps(tuned.as_dict()))
 
 
-def with_boxes(path: Path, tuned: TunedByAim) -> Path:
+def with_boxes(path: Path, tuned: TunedSettings) -> Path:
     """Save a checkpoint with these boxes."""
     save_tiny_checkpoint(path)
     fields = {"thresholds": [0.5, 0.5], "median_filters": [3, 1], "bounding_boxes": stored(tuned)}
@@ -133,7 +133,7 @@ def test_boxes_that_equal_the_truth_have_perfect_figures() -> None:
     assert figures(data, tune_boxes(data, CLASSES, STEP)) == pytest.approx([1.0] * 5)
 
 
-def figures(data: StrongClips, tuned: TunedByAim) -> list[float]:
+def figures(data: StrongClips, tuned: TunedSettings) -> list[float]:
     """Return the figures of METRICS by measure_by_aim; assert that Dog, which has no events, has none."""
     tuned = stored(tuned)
     model = {name: dict(zip(CLASSES, values, strict=True)) for name, values in tuned.items()}

@@ -207,7 +207,7 @@ def test_a_rehearsal_of_2024_passes_and_names_what_is_still_to_do(tmp_path: Path
     files = {name: text for name, text in files.items() if "clip2" not in name and "run3" not in name}
     report = check(tmp_path, files)
     assert report.faults == ()
-    left = "\n".join(map(str, report.left))
+    left = "\n".join(map(str, report.to_fill_in))
     assert left.count("expected 3 score files, one for each clip of the evaluation set, got 2") == 4
     assert f"{LABEL}_run3.output/: this score folder is missing" in left
 

@@ -121,7 +121,7 @@ def test_without_an_evaluation_set_public_is_packed_as_a_rehearsal(
     assert meta["submission"]["notes"].startswith("REHEARSAL, not for submission: there is no evaluation set")
     report = check_package(submission.path, profile)
     assert report.faults == ()
-    assert ["no technical report" in str(fault) for fault in report.left] == [True]
+    assert ["no technical report" in str(fault) for fault in report.to_fill_in] == [True]
 
 
 def test_the_shipped_example_makes_a_rehearsal_that_passes(stored: Path, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_the_shipped_example_makes_a_rehearsal_that_passes(stored: Path, tmp_pat
     assert all(part in reason for part, reason in zip(expected, submission.rehearsal, strict=True))
     report = check_package(submission.path, read_profile())
     assert report.faults == ()
-    assert len(report.left) == 2  # the authors and the report
+    assert len(report.to_fill_in) == 2  # the authors and the report
 
 
 def test_what_was_not_measured_is_left_empty_and_never_zero(stored: Path, profile: Profile, tmp_path: Path) -> None:

@@ -10,7 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recipe_mtlvae.commands.detection_options import CHOICES, add_detection_options, open_detector, result_folder
+from recipe_mtlvae.commands.detection_options import (
+    DETECTOR_OPTIONS,
+    add_detection_options,
+    open_detector,
+    result_folder,
+)
 from recipe_mtlvae.commands.option_types import count
 from recipe_mtlvae.errors import SHOWN_FAULTS, Fault, fail, warn
 from recipe_mtlvae.files import content_hash, write_json
@@ -39,7 +44,7 @@ def main(argv: list[str]) -> None:
         warn(f"{again} path{'s'[: again > 1]} named again: each recording is taken once")
     digest = _digest(options.checkpoint)
     state = _state(options.out, digest)
-    chosen = [str(getattr(options, name)) for name in ("classes", *CHOICES, "scores")]
+    chosen = [str(getattr(options, name)) for name in ("classes", *DETECTOR_OPTIONS, "scores")]
     chunks = listing.cut(entries, content_hash(FORMAT, digest, chosen))
     # Options that do not fit the checkpoint are rejected before anything is written
     decoding = _decoding(options) if parts.missing(options.out, chunks) else None
@@ -115,7 +120,7 @@ def _state(out: Path, digest: str) -> str | None:
 def _decoding(options: argparse.Namespace) -> dict[str, Any]:
     """Return the options of Detector.load. Raises RecipeError for options that do not fit the checkpoint."""
     detector = open_detector(options, "cpu")
-    return {name: getattr(options, name) for name in CHOICES} | {"classes": detector.reported}
+    return {name: getattr(options, name) for name in DETECTOR_OPTIONS} | {"classes": detector.reported}
 
 
 def _work(options: argparse.Namespace, decoding: dict[str, Any], chunks: Sequence[Chunk]) -> None:

@@ -16,7 +16,8 @@ from recipe_mtlvae.scoring.precision_recall import OperatingPoint
 if TYPE_CHECKING:  # torch is slow to import
     from recipe_mtlvae.inference.detector import Detector
 
-CHOICES = ("threshold", "median_filter", "min_duration", "operating_point")  # options of Detector, except `classes`
+# Options of Detector, except `classes`
+DETECTOR_OPTIONS = ("threshold", "median_filter", "min_duration", "operating_point")
 
 
 def add_detection_options(parser: argparse.ArgumentParser, whole: bool = True) -> None:
@@ -58,7 +59,7 @@ def open_detector(options: argparse.Namespace, device: str | None = None) -> Det
 
     checkpoint = load_checkpoint(options.checkpoint)
     classes = None if options.classes is None else split_names(options.classes, checkpoint.classes)
-    chosen = {name: value for name, value in vars(options).items() if name in CHOICES}
+    chosen = {name: value for name, value in vars(options).items() if name in DETECTOR_OPTIONS}
     detector = Detector(checkpoint, device, classes=classes, **chosen)
     if not detector.reported:
         raise fail("--classes: expected at least one", f"of {', '.join(detector.classes)}")

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # torch
-    from recipe_mtlvae.inference.archive.scanner import Tally
+    from recipe_mtlvae.inference.archive.scanner import ChunkCounts
 
 
 class _Bar:
@@ -63,8 +63,8 @@ class ArchiveBar(_Bar):
         self._faults = 0
         super().__init__(recordings, "{n_fmt} of {total_fmt} recordings{desc}")
 
-    def move(self, tally: Tally) -> None:
+    def move(self, counts: ChunkCounts) -> None:
         """Show that a chunk is done."""
-        self._seconds += tally.seconds
-        self._faults += tally.faults
-        self._move(tally.recordings, f", {self._seconds / 3600:.1f} h of audio, {self._speed}, {self._faults} faults")
+        self._seconds += counts.seconds
+        self._faults += counts.faults
+        self._move(counts.recordings, f", {self._seconds / 3600:.1f} h of audio, {self._speed}, {self._faults} faults")

@@ -40,7 +40,7 @@ class Checkpoint:
     decoding: dict[str, list[float]] | None = None  # fields of scoring.postprocess.Decoding; None: never tuned
     encoder: dict[str, Any] | None = None  # what is kept of a pretrained encoder, if the network uses one
     precision_recall: dict[str, list] | None = None  # scoring.precision_recall.PrecisionRecall; None: not counted
-    bounding_boxes: dict[str, list] | None = None  # scoring.box_tuning.TunedByAim; None: detection by median filters
+    bounding_boxes: dict[str, list] | None = None  # scoring.box_tuning.TunedSettings; None: detection by median filters
     median_reference: dict[str, list] | None = None  # the same for median filters, with which boxes are compared
 
 

@@ -29,7 +29,7 @@ Setting = BoxParameters | int  # how a class's scores are smoothed: by boxes, or
 
 
 @dataclass(frozen=True)
-class TunedByAim:
+class TunedSettings:
     """The tuned settings: one value for each class, lengths in output steps."""
 
     psds: tuple[Setting, ...]
@@ -53,7 +53,7 @@ def grid(step_seconds: float) -> list[BoxParameters]:
     return sorted(found, key=lambda one: (abs(one.length * step_seconds - LENGTHS[1]), one.relative, one.merge != 0.2))
 
 
-def tune_boxes(clips: StrongClips, classes: Sequence[str], step_seconds: float) -> TunedByAim:
+def tune_boxes(clips: StrongClips, classes: Sequence[str], step_seconds: float) -> TunedSettings:
     """Choose the box parameters and threshold of each class. Deterministic; takes minutes for thousands of clips."""
 
     def boxed(scores: np.ndarray, parameters: BoxParameters) -> np.ndarray:
@@ -62,7 +62,7 @@ def tune_boxes(clips: StrongClips, classes: Sequence[str], step_seconds: float) 
     return _tune(grid(step_seconds), boxed, clips, classes, step_seconds)
 
 
-def tune_medians(clips: StrongClips, classes: Sequence[str], step_seconds: float, fixed: int) -> TunedByAim:
+def tune_medians(clips: StrongClips, classes: Sequence[str], step_seconds: float, fixed: int) -> TunedSettings:
     """Choose each class's median filter and threshold; of equally good filters, that nearest to `fixed` (steps)."""
     lengths = {odd_steps(seconds, step_seconds) for seconds in MEDIAN_SECONDS}
     tried = sorted(lengths, key=lambda steps: (abs(steps - fixed), steps))
@@ -75,7 +75,7 @@ def _tune(
     clips: StrongClips,
     classes: Sequence[str],
     step_seconds: float,
-) -> TunedByAim:
+) -> TunedSettings:
     """Try each setting on all clips. `smooth` applies a setting to all classes of a clip's scores (steps, classes)."""
     truth, ends, references = truth_of(clips, classes)
     psds, event_f1 = np.zeros((len(tried), len(classes))), np.zeros((len(tried), len(MIDDLE_FIRST), len(classes)))
@@ -88,7 +88,7 @@ def _tune(
             true, false = (counts.reshape(-1, len(classes)).sum(axis=0) for counts in hits)
             event_f1[i, j] = f1(true, false, references.sum(axis=0))
     chosen = np.array([np.unravel_index(one, event_f1.shape[:2]) for one in _best(event_f1.reshape(-1, len(classes)))])
-    return TunedByAim(
+    return TunedSettings(
         tuple(tried[row] for row in _best(psds)),
         tuple(tried[row] for row in chosen[:, 0]),
         tuple(MIDDLE_FIRST[column] for column in chosen[:, 1]),
@@ -124,7 +124,10 @@ def _psds1(smoothed: np.ndarray, clips: StrongClips, classes: Sequence[str], ste
 
 
 def decoding_by_aim(content: dict[str, Any], aim: str, decoding: Decoding) -> Decoding:
-    """Return `decoding` with the boxes or median filters for `aim`, "psds" or "events". content: TunedByAim.as_dict."""
+    """Return `decoding` with the boxes or median filters for `aim`, "psds" or "events".
+
+    content: as TunedSettings.as_dict gives it.
+    """
     thresholds, found = tuple(map(float, content["thresholds"])), content[aim]
     if isinstance(found[0], int):
         return Decoding(thresholds, tuple(found))

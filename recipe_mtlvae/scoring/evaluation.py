@@ -167,7 +167,7 @@ def measure_tuned(scores: ScoreFolder, reference: Reference, model: Mapping[str,
 def measure_by_aim(scores: ScoreFolder, reference: Reference, model: Mapping[str, Any]) -> dict[str, Any]:
     """Measure unprocessed `scores` with bounding boxes or median filters; PSDS and F1 each use those tuned for them.
 
-    model: the fields of TunedByAim.as_dict, each by class, as in model.json.
+    model: the fields of TunedSettings.as_dict, each by class, as in model.json.
     """
     from recipe_mtlvae.scoring.metrics import score
 

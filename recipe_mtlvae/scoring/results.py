@@ -38,7 +38,7 @@ def write(metrics_file: Path, curves_file: Path, content: dict[str, Any], metric
 def table(content: dict[str, Any]) -> str:
     """Format the content of metrics.json as a table for the terminal."""
     rows = [["", *(metric.heading for metric in scenarios.METRICS)], ["macro", *_cells(content)]]
-    beside = {key: named for key, named in scenarios.BESIDE.items() if key in content}
+    beside = {key: named for key, named in scenarios.UNOFFICIAL.items() if key in content}
     rows += [[f"macro, {name}", *_cells(content[key])] for key, (name, _) in beside.items()]
     rows += [[label, *_cells(figures)] for label, figures in content["per_class"].items()]
     coverage = content["coverage"]

@@ -88,7 +88,7 @@ METRICS = (
     Metric(key="intersection_f1", title="intersection-based F1", short="IB-F1", percent=True, scenario=INTERSECTION),
 )
 # Sections of metrics.json beside the official figures, in this order: {key: (name, description)}
-BESIDE = {
+UNOFFICIAL = {
     "tuned": ("tuned", "each class's own threshold and median filter"),
     "median_reference": ("median reference", "each class's own median filter and threshold, chosen as its boxes are"),
     "bounding_boxes": ("bounding boxes", "each class's own bounding boxes and threshold"),

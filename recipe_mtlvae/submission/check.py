@@ -26,20 +26,20 @@ class CheckReport:
 
     labels: tuple[str, ...]  # of the systems in the package
     faults: tuple[Fault, ...]
-    left: tuple[Fault, ...]  # only for a rehearsal: what must be filled in before submission
+    to_fill_in: tuple[Fault, ...]  # only for a rehearsal: faults to correct before submission
     rehearsal: str | None  # why the package is a rehearsal; None: it is not
     warnings: tuple[Fault, ...] = ()
     unverified: str | None = None  # a note, if no public source confirms the rules
 
     def lines(self, path: Path) -> list[str]:
-        """Return the report for the terminal: a line for each fault, then what is left to do, then the verdict."""
+        """Return the report for the terminal: a line for each fault, then what is to be filled in, then the verdict."""
         lines = _shown("warning", self.warnings) + _shown("error", self.faults)
         if self.faults:
             lines.append(f"{path}: {len(self.faults)} fault{'s' * (len(self.faults) != 1)}")
         elif self.rehearsal is None:
             lines.append(f"ok: {path} is fit for submission: {', '.join(self.labels)}")
         else:
-            lines += _shown("before you submit", self.left)
+            lines += _shown("before you submit", self.to_fill_in)
             lines += [f"ok as a rehearsal: {path}: {', '.join(self.labels)}", self.rehearsal]
         return lines if self.unverified is None else [self.unverified, *lines]
 
@@ -72,10 +72,10 @@ def check_package(path: Path, profile: Profile) -> CheckReport:
     if not profile.verified:
         what = f"no public validator or package confirms these rules of {profile.challenge}"
         unverified = f"not verified: {what}: compare with the challenge's page"
-    faults, left = tuple(results.faults), tuple(results.left)
+    faults, to_fill_in = tuple(results.faults), tuple(results.to_fill_in)
     if results.rehearsal is None:
-        faults, left = faults + left, ()
-    return CheckReport(tuple(labels), faults, left, results.rehearsal, tuple(results.warnings), unverified)
+        faults, to_fill_in = faults + to_fill_in, ()
+    return CheckReport(tuple(labels), faults, to_fill_in, results.rehearsal, tuple(results.warnings), unverified)
 
 
 def _check_root(package: Package, names: list[str], labels: list[str], profile: Profile, results: Results) -> None:
@@ -95,7 +95,7 @@ def _check_root(package: Package, names: list[str], labels: list[str], profile: 
     results.faults += _strange(str(package.path), set(names) - set(reports))
     if not reports:
         what = "no technical report: expected a PDF in the package's root"
-        results.left.append(Fault(what, "name yours as `report` in the submission profile", package.path))
+        results.to_fill_in.append(Fault(what, "name yours as `report` in the submission profile", package.path))
     for name in reports[:100]:
         try:
             if not package.read(name, 5).startswith(b"%PDF"):
@@ -117,7 +117,7 @@ def _check_system(package: Package, label: str, names: list[str], profile: Profi
         results.faults.append(Fault(f"expected a folder called {patterns.label}", "rename it", f"{label}/"))
     elif set(label.split("_")) & set(rules.placeholders):
         what = f"the label still has the example's {' and '.join(rules.placeholders)}"
-        results.left.append(Fault(what, "fill in the authors of the submission profile", f"{label}/"))
+        results.to_fill_in.append(Fault(what, "fill in the authors of the submission profile", f"{label}/"))
     rest = set(names)  # each check removes the files that it covers
     meta_name = _expected_file(fill(patterns.meta, {"label": label}), rest, results)
     meta = check_meta(package, meta_name, label, profile, results) if meta_name else Meta()
@@ -154,7 +154,7 @@ def _check_score_folders(
                 of_kind.append(check_scores(package, folder, names, profile.rules, rehearsal, results))
             else:
                 fault = Fault("this score folder is missing", path=f"{folder}/")
-                (results.warnings if kind in profile.package.optional else results.left).append(fault)
+                (results.warnings if kind in profile.package.optional else results.to_fill_in).append(fault)
         results.warnings += copies(of_kind)
         checked += of_kind
     results.faults += check_together(checked)

@@ -200,7 +200,9 @@ def _check_value(document: Document, key: Key, kind: str, results: Results) -> N
     if not right:
         named = {"float": "number with a decimal point", "texts": "text or list of texts"}.get(kind, kind)
         expected = f"expected {'an' if named[0] in 'aeiou' else 'a'} {named}" + " of at least 0" * ("text" not in kind)
-        (results.left if unknown else results.faults).append(document.fault(key, f"{expected}, got {_show(value)}"))
+        (results.to_fill_in if unknown else results.faults).append(
+            document.fault(key, f"{expected}, got {_show(value)}")
+        )
 
 
 def _is_number(value: Any) -> bool:

@@ -14,7 +14,7 @@ KINDS = 20  # faults of any further kind are counted together
 @dataclass
 class Results:
     faults: list[Fault] = field(default_factory=list)
-    left: list[Fault] = field(default_factory=list)  # faults that a rehearsal may have
+    to_fill_in: list[Fault] = field(default_factory=list)  # faults that a rehearsal may have
     warnings: list[Fault] = field(default_factory=list)
     rehearsal: str | None = None  # why the package is a rehearsal; None: it is not
 

@@ -35,7 +35,7 @@ def check_scores(
         faults.add("no score file", Fault("is not part of a package", "leave it out", name))
     if rules.clips is not None and len(tables) != rules.clips:
         what = f"expected {rules.clips} score files, one for each clip of the evaluation set, got {len(tables)}"
-        results.left.append(Fault(what, path=f"{folder}/"))
+        results.to_fill_in.append(Fault(what, path=f"{folder}/"))
     expected, digest = set(rules.classes), None
     low = high = 0.0
     for number, name in enumerate(tables):
@@ -51,7 +51,7 @@ def check_scores(
         digest = zlib.crc32(content, digest or 0)
         if number == 0 and rehearsal and set(columns) != expected:
             what = f"the columns are not the challenge's: {_difference(columns, expected)}"
-            results.left.append(Fault(what, "", name, 1))
+            results.to_fill_in.append(Fault(what, "", name, 1))
             expected = set(columns)
         if set(columns) != expected:
             faults.add("columns", Fault(f"classes: {_difference(columns, expected)}", "", name, 1))

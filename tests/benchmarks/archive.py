@@ -28,7 +28,7 @@ import numpy as np
 
 from recipe_mtlvae.inference.archive import ray_pool, scanner
 from recipe_mtlvae.inference.archive.listing import CHUNK, Chunk, cut, entries_of, in_folders
-from recipe_mtlvae.inference.archive.scanner import Job, Tally
+from recipe_mtlvae.inference.archive.scanner import ChunkCounts, Job
 from recipe_mtlvae.inference.detector import Detection, Detector
 from recipe_mtlvae.labels import DetectedEvent
 from tests.benchmarks import detection
@@ -58,7 +58,7 @@ class Noted(ray_pool.Worker):
 class Idle(Noted):
     """A worker that writes the part of each chunk without detecting anything."""
 
-    def scan(self, chunk: Chunk, index: int | None) -> Tally:
+    def scan(self, chunk: Chunk, index: int | None) -> ChunkCounts:
         with _noted(self.scanner.job):
             rows = [scanner.empty_row(entry, None) for entry in chunk.entries]
             return scanner.finish(self.scanner.job.out, chunk, rows)
@@ -163,23 +163,23 @@ def measure(kind: str, folder: Path, checkpoint: Path, out: Path) -> Measured:
     begun = time.time()
     entries, _ = entries_of(in_folders([folder]))
     chunks = [Chunk(f"{i:020d}", (entry,)) for i, entry in enumerate(entries)] if kind == "idle" else cut(entries, "")
-    job, tallies = Job(checkpoint, out, {}, False), []
+    job, counted = Job(checkpoint, out, {}, False), []
     if kind == "one":
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         with mock.patch.object(scanner.Scanner, "scan", _noting(scanner.Scanner.scan)):
-            scanner.plain_loop(job, chunks, tallies.append)
+            scanner.plain_loop(job, chunks, counted.append)
     else:
         if kind == "killed":
             threading.Thread(target=_kill_one, args=(out, len(chunks) // 3), daemon=True).start()
-        ray_pool.on_ray(job, chunks, tallies.append, 2, worker=Idle if kind == "idle" else Noted)
+        ray_pool.on_ray(job, chunks, counted.append, 2, worker=Idle if kind == "idle" else Noted)
     ended = max(file.stat().st_mtime for file in (out / "parts").iterdir())
     first = min(float(file.read_text().split()[0]) for file in out.glob("begun-*"))
     used = sum(float(file.read_text()) for file in out.glob("used-*"))
-    return Measured(first - begun, ended - first, sum(tally.seconds for tally in tallies), used)
+    return Measured(first - begun, ended - first, sum(counts.seconds for counts in counted), used)
 
 
 def _noting(scan: Any) -> Any:
-    def noted(self: scanner.Scanner, chunk: Chunk) -> Tally:
+    def noted(self: scanner.Scanner, chunk: Chunk) -> ChunkCounts:
         with _noted(self.job):
             return scan(self, chunk)
 

@@ -17,7 +17,7 @@ from recipe_mtlvae.errors import RecipeError, fail
 from recipe_mtlvae.inference.archive.listing import Chunk
 from recipe_mtlvae.inference.archive.parts import PartRow
 from recipe_mtlvae.inference.archive.ray_cluster import connected
-from recipe_mtlvae.inference.archive.scanner import Job, Scanner, Tally, empty_row, finish
+from recipe_mtlvae.inference.archive.scanner import ChunkCounts, Job, Scanner, empty_row, finish
 
 TRIES = 3  # of a chunk whose worker ends; after them, its recordings are tried one by one
 START = 300.0  # s in which the first worker must start
@@ -39,7 +39,7 @@ class Worker:
     def ready(self) -> str | None:
         return self.problem
 
-    def scan(self, chunk: Chunk, index: int | None) -> Tally | PartRow | str:
+    def scan(self, chunk: Chunk, index: int | None) -> ChunkCounts | PartRow | str:
         try:
             if index is None:
                 return self.scanner.scan(chunk)
@@ -53,7 +53,7 @@ class Worker:
 def on_ray(
     job: Job,
     chunks: Sequence[Chunk],
-    done: Callable[[Tally], None],
+    done: Callable[[ChunkCounts], None],
     workers: int | None,
     address: str | None = None,
     worker: type = Worker,
@@ -75,7 +75,7 @@ def on_ray(
 
 class _Pool:
     def __init__(
-        self, ray: Any, new: Callable[[], Any], job: Job, chunks: Sequence[Chunk], done: Callable[[Tally], None]
+        self, ray: Any, new: Callable[[], Any], job: Job, chunks: Sequence[Chunk], done: Callable[[ChunkCounts], None]
     ) -> None:
         self.ray, self.new, self.job, self.done = ray, new, job, done
         self.waiting: deque[Task] = deque((chunk, None) for chunk in chunks)
@@ -122,7 +122,7 @@ class _Pool:
         if task is not None:
             self._finished(task, result)
 
-    def _finished(self, task: Task, result: Tally | PartRow) -> None:
+    def _finished(self, task: Task, result: ChunkCounts | PartRow) -> None:
         chunk, index = task
         if index is not None:
             rows = self.rows[chunk.name]

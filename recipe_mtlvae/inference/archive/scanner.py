@@ -31,7 +31,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Tally:
+class ChunkCounts:
     """The counts of a finished chunk."""
 
     recordings: int
@@ -52,7 +52,7 @@ class Scanner:
         self.job = job
         self.detector = Detector.load(job.checkpoint, **job.options)
 
-    def scan(self, chunk: Chunk) -> Tally:
+    def scan(self, chunk: Chunk) -> ChunkCounts:
         """Write the chunk's part. If an error occurs, its recordings are tried one by one.
 
         If none of them can be scanned, silence is tried. An error there has another cause than the recordings: it is
@@ -102,10 +102,12 @@ class Scanner:
             return empty_row(entry, f"cannot be scanned ({type(error).__name__}: {error})")
 
 
-def finish(out: Path, chunk: Chunk, rows: Sequence[PartRow]) -> Tally:
+def finish(out: Path, chunk: Chunk, rows: Sequence[PartRow]) -> ChunkCounts:
     """Write the part of a finished chunk, and return its counts."""
     write_part(out, chunk, rows)
-    return Tally(len(rows), sum(row["duration"] or 0.0 for row in rows), sum(row["fault"] is not None for row in rows))
+    return ChunkCounts(
+        len(rows), sum(row["duration"] or 0.0 for row in rows), sum(row["fault"] is not None for row in rows)
+    )
 
 
 def empty_row(entry: Entry, fault: str | None) -> PartRow:
@@ -113,7 +115,7 @@ def empty_row(entry: Entry, fault: str | None) -> PartRow:
     return {"path": path, "duration": None, "events": [], "fault": fault, "scores": None}
 
 
-def plain_loop(job: Job, chunks: Iterable[Chunk], done: Callable[[Tally], None]) -> None:
+def plain_loop(job: Job, chunks: Iterable[Chunk], done: Callable[[ChunkCounts], None]) -> None:
     """Process all chunks one after the other in this process."""
     scanner = Scanner(job)
     for chunk in chunks:

@@ -15,7 +15,7 @@ from recipe_mtlvae.report.pages import counted
 from recipe_mtlvae.report.runs import Published
 from recipe_mtlvae.scoring import scenarios
 from recipe_mtlvae.scoring.intervals import Interval
-from recipe_mtlvae.scoring.scenarios import BESIDE, Metric
+from recipe_mtlvae.scoring.scenarios import UNOFFICIAL, Metric
 from recipe_mtlvae.text_table import text_table
 
 NONE = "-"
@@ -90,7 +90,7 @@ def class_groups(systems: Sequence[ComparedSystem], split: str) -> list[Group]:
         result = system.results[split]
         order, title = result.worst_classes, system.name if len(systems) > 1 else ""
         groups.append(Group(title, tuple(_class_row(result, label) for label in order)))
-        for key, (name, _) in BESIDE.items():
+        for key, (name, _) in UNOFFICIAL.items():
             if tuned := _figures_beside(system, split, key):
                 rows = tuple(_row(label, _decoding(tuned, label), tuned["per_class"][label]) for label in order)
                 groups.append(Group(f"{system.name}, {name}", rows))
@@ -112,7 +112,7 @@ def scores_text(groups: Sequence[Group]) -> str:
 
 
 def _figures_beside(system: ComparedSystem, split: str, key: str) -> Mapping[str, Any] | None:
-    """Return section `key` (of scenarios.BESIDE) of the metrics.json of a system that has a single run.
+    """Return section `key` (of scenarios.UNOFFICIAL) of the metrics.json of a system that has a single run.
 
     None for several runs, since a mean over runs with different tunings says little, and if the official figures of
     metrics.json are not those shown, because it was computed from other scores or with another truth.
@@ -127,7 +127,7 @@ def _tuned_row(system: ComparedSystem, split: str) -> list[ScoreRow]:
     """Return the rows of the tuned figures, shown beside the official figures and never in their place."""
     return [
         _row(f"{system.name}, {name}", f"{note}; not the official figures", found, own=True)
-        for key, (name, note) in BESIDE.items()
+        for key, (name, note) in UNOFFICIAL.items()
         if (found := _figures_beside(system, split, key))
     ]
 
