@@ -38,7 +38,7 @@ def complete(conf: Conf, root: Path) -> None:
         if not all(split.is_complete() for split in splits):
             _complete(splits)
         for split in splits:
-            if not split.lack():  # also if the user has added the missing files
+            if not split.missing():  # also if the user has added the missing files
                 split.write_missing({})
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -96,15 +96,15 @@ def _begin(split: TreeSplit, index: Index) -> None:
     """Do the quick steps: obtain the split's table, unless it comes with the audio, and link files of data.reuse."""
     if not split.table.exists():
         _table(split, index)
-    lack = split.lack()
-    if not split.conf.data.reuse or not lack.clips:
+    missing = split.missing()
+    if not split.conf.data.reuse or not missing.clips:
         return
-    linked, unfit = link_clips(index, split, lack.clips)
-    missing = f"{len(lack.clips):,} of {lack.expected:,} clips missing"
-    print(f"{split.name}: {missing}, {linked:,} linked from data.reuse", flush=True)
+    linked, unfit = link_clips(index, split, missing.clips)
+    count = f"{len(missing.clips):,} of {missing.expected:,} clips missing"
+    print(f"{split.name}: {count}, {linked:,} linked from data.reuse", flush=True)
     for line in fault_lines(unfit):
         warn(f"{split.name}: not linked: {line}")
-    split.write_missing(split.final_reasons(split.lack()))
+    split.write_missing(split.final_reasons(split.missing()))
 
 
 def _table(split: TreeSplit, index: Index) -> None:
@@ -131,14 +131,14 @@ def _take_table(split: TreeSplit) -> None:
 
 def _needed_bytes(singles: list[TreeSplit], others: list[TreeSplit]) -> int:
     """Return the space (bytes) for archives and what they unpack to, single clips, and soundscapes."""
-    size = CLIP_BYTES * sum(len(split.wanted(split.lack())) for split in singles)
+    size = CLIP_BYTES * sum(len(split.wanted(split.missing())) for split in singles)
     needed: dict[str, TreeSplit] = {}
     for split in others:
-        lack = split.lack()
-        if split.is_generated and lack:
+        missing = split.missing()
+        if split.is_generated and missing:
             size += soundscape_bytes(split)
             needed |= dict.fromkeys(archives_needed(split.conf, split.root), split)
-        elif not split.is_generated and (lack.metadata or split.wanted(lack)):
+        elif not split.is_generated and (missing.metadata or split.wanted(missing)):
             needed[split.origin.audio] = split
     for archive, split in needed.items():
         with contextlib.suppress(RecipeError):  # an archive that cannot be obtained is reported when it is fetched
@@ -147,32 +147,32 @@ def _needed_bytes(singles: list[TreeSplit], others: list[TreeSplit]) -> int:
 
 
 def _soundscapes(split: TreeSplit) -> None:
-    if split.lack():
+    if split.missing():
         generate(split)
 
 
 def _archive(split: TreeSplit) -> None:
     """Unpack what a split lacks from its archive: the table, then the clips that the table names."""
-    if split.lack().metadata:
+    if split.missing().metadata:
         _take_table(split)
-    lack = split.lack()
-    wanted = split.wanted(lack)
+    missing = split.missing()
+    wanted = split.wanted(missing)
     if wanted:
         split.archives.take(split.origin.audio, {f"{split.split.audio}/{clip}": split.audio / clip for clip in wanted})
-        _report(split, len(lack.clips), {}, split.not_in_archive())
+        _report(split, len(missing.clips), {}, split.not_in_archive())
 
 
 def _singles(split: TreeSplit) -> None:
     """Fetch single AudioSet clips. Clips that another split of the tree has are linked instead."""
-    lack = split.lack()
-    wanted = split.wanted(lack)
+    missing = split.missing()
+    wanted = split.wanted(missing)
     if not wanted:
         return
     folders = (split.root / other.audio for other in split.conf.data.splits.values())
     link_clips(index_of(folder for folder in folders if folder.is_dir()), split, wanted)
-    wanted = split.wanted(split.lack())
-    print(f"{split.name}: {lack.expected:,} clips expected, {len(wanted):,} to be fetched from YouTube", flush=True)
-    reasons = split.final_reasons(lack)
+    wanted = split.wanted(split.missing())
+    print(f"{split.name}: {missing.expected:,} clips expected, {len(wanted):,} to be fetched from YouTube", flush=True)
+    reasons = split.final_reasons(missing)
 
     def note(clip: str, reason: str) -> None:
         reasons[clip] = reason
@@ -182,16 +182,19 @@ def _singles(split: TreeSplit) -> None:
     try:
         stopped = fetch_clips(wanted, split.audio, split.work / "clips", split.conf.fetch, split.name, note)
     finally:  # these reasons took hours to collect
-        _report(split, len(lack.clips), reasons, NOT_TRIED)
+        _report(split, len(missing.clips), reasons, NOT_TRIED)
     if stopped:
-        left = len(split.wanted(split.lack()))
+        left = len(split.wanted(split.missing()))
         what = f"split '{split.name}': {left:,} clips are still to be fetched; {stopped}"
         raise fail(what, "run the same again later, or go on without them: --set data.prepare=none")
 
 
-def _report(split: TreeSplit, lacked: int, reasons: dict[str, str], default: str) -> None:
-    """Write and print what a step has obtained. default: the reason of missing clips that `reasons` does not have."""
-    left = split.lack().clips
+def _report(split: TreeSplit, before: int, reasons: dict[str, str], default: str) -> None:
+    """Write and print what a step has obtained.
+
+    before: clips that were missing before it. default: the reason of missing clips that `reasons` does not have.
+    """
+    left = split.missing().clips
     split.write_missing({clip: reasons.get(clip, default) for clip in left})
     missing = f", {len(left):,} not: the reasons are in {split.missing_file}" if left else ""
-    print(f"{split.name}: {lacked - len(left):,} clips obtained{missing}", flush=True)
+    print(f"{split.name}: {before - len(left):,} clips obtained{missing}", flush=True)

@@ -19,7 +19,7 @@ AUDIOSET = "audioset"  # in fetch.splits: single clips
 
 
 @dataclass(frozen=True)
-class Lack:
+class Missing:
     """What a split lacks on disk."""
 
     metadata: bool  # the table; without it the clips are unknown
@@ -72,33 +72,33 @@ class TreeSplit:
         """The list of clips that cannot be obtained, with reasons, in the format that DESED's organisers ask for."""
         return self.root / f"missing_files_{self.name}.tsv"
 
-    def lack(self) -> Lack:
+    def missing(self) -> Missing:
         """Return what is missing on disk. Raises RecipeError if the table cannot be read."""
         if not self.table.exists():
-            return Lack(metadata=True)
+            return Missing(metadata=True)
         metadata = read_metadata(self.table, self.split.labels, None, self.conf.data.table)
         present = set(os.listdir(self.audio)) if self.audio.is_dir() else set()
-        return Lack(False, tuple(sorted(metadata.labels.keys() - present)), metadata.expected)
+        return Missing(False, tuple(sorted(metadata.labels.keys() - present)), metadata.expected)
 
     def is_complete(self) -> bool:
         """Whether nothing is left to do."""
-        lack = self.lack()
+        missing = self.missing()
         if self.is_generated:
-            return not lack
-        return not (lack.metadata or self.wanted(lack) or (lack and self.conf.data.reuse))
+            return not missing
+        return not (missing.metadata or self.wanted(missing) or (missing and self.conf.data.reuse))
 
-    def wanted(self, lack: Lack) -> list[str]:
+    def wanted(self, missing: Missing) -> list[str]:
         """Return the missing clips that may still be obtained."""
-        reasons = self.final_reasons(lack)
-        return [name for name in lack.clips if name not in reasons]
+        reasons = self.final_reasons(missing)
+        return [name for name in missing.clips if name not in reasons]
 
-    def final_reasons(self, lack: Lack) -> dict[str, str]:
+    def final_reasons(self, missing: Missing) -> dict[str, str]:
         """Return why missing clips cannot be obtained, by clip, where that is final: they are not requested again."""
         if not self.missing_file.exists():
             return {}
         with self.missing_file.open(encoding="utf-8", newline="") as content:
             known = dict(row for row in csv.reader(content, delimiter="\t") if len(row) == 2)
-        return {name: known[name] for name in lack.clips if name in known and self._is_final(known[name])}
+        return {name: known[name] for name in missing.clips if name in known and self._is_final(known[name])}
 
     def _is_final(self, reason: str) -> bool:
         return is_gone(reason) if self.has_single_clips else reason == self.not_in_archive()
