@@ -34,7 +34,7 @@ class Archives:
         if path.exists():
             return UNPACKED * path.stat().st_size
         size, part = self._find(name).size, part_of(path)
-        return size * (1 + UNPACKED * is_archive(path.name)) - (part.stat().st_size if part.exists() else 0)
+        return size * (1 + UNPACKED * self._is_archive(name)) - (part.stat().st_size if part.exists() else 0)
 
     def get(self, name: str) -> Path:
         """Return the path of the archive, fetched if necessary. Raises RecipeError, also if it failed before."""
@@ -48,19 +48,20 @@ class Archives:
     def take(self, name: str, wanted: dict[str, Path]) -> None:
         """Unpack the files that `wanted` maps from their path in the tree to a path on disk.
 
-        The tree may lie in any folder of the archive: `dcase_synth/audio/x.wav` is `audio/x.wav`. A file that is no
-        archive is moved to the only path in `wanted`.
+        The tree may lie in any folder of the archive: `dcase_synth/audio/x.wav` is `audio/x.wav`.
         """
-        if len(wanted) > 1 and not is_archive(self._entry(name).file):
-            what = f"expected an archive with {len(wanted)} files, got {self.describe(name)}"
+        if not self._is_archive(name):
+            what = f"expected an archive, got {self.describe(name)}"
             raise fail(what, f"correct fetch.splits; archives end in {', '.join(SUFFIXES)}")
-        path = self.get(name)
-        if is_archive(path.name):
-            unpack(path, lambda member: _place(member, wanted))
+        unpack(self.get(name), lambda member: _place(member, wanted))
+
+    def take_table(self, name: str, path: str, target: Path) -> None:
+        """Unpack the table with the path `path` in the tree to `target`. A file that is no archive is the table."""
+        if self._is_archive(name):
+            self.take(name, {path: target})
             return
-        (target,) = wanted.values()
         target.parent.mkdir(parents=True, exist_ok=True)
-        move(path, target)
+        move(self.get(name), target)
 
     def _find(self, name: str) -> RemoteFile:
         if name in self._failed:
@@ -76,6 +77,9 @@ class Archives:
         except RecipeError as error:
             self._failed[name] = error
             raise
+
+    def _is_archive(self, name: str) -> bool:
+        return is_archive(self._entry(name).file)
 
     def _path(self, name: str) -> Path:
         return self.folder / PurePosixPath(self._entry(name).file).name

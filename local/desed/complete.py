@@ -123,7 +123,7 @@ def _table(split: TreeSplit, index: Index) -> None:
 
 def _take_table(split: TreeSplit) -> None:
     metadata = split.split.metadata
-    split.archives.take(split.origin.metadata, {metadata: split.table})
+    split.archives.take_table(split.origin.metadata, metadata, split.table)
     if not split.table.exists():
         what = f"split '{split.name}': {split.archives.describe(split.origin.metadata)} holds no {metadata}"
         raise fail(what, "correct fetch.splits, or data.splits")
