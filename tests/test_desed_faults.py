@@ -70,6 +70,32 @@ def test_clips_from_a_file_that_is_no_archive_are_refused(fetch_tree: Callable, 
     assert STRONG_TSV not in asked(site)
 
 
+def test_archives_of_two_records_may_have_the_same_name(fetch_tree: Callable, root: Path, site: Site) -> None:
+    settings = ["data.splits=[validation, public]"]
+    tables = {"validation": "metadata/validation/validation.tsv", "public": "metadata/eval/public.tsv"}
+    audio = {"validation": "audio/validation/validation/1.wav", "public": "audio/eval/public/1.wav"}
+    for record, split in enumerate(tables, 1):
+        site.add(record, "data.zip", zip_of({tables[split]: strong(["1.wav"]), audio[split]: wav(split)}))
+        settings.append(f"fetch.archives.{split}={{record: {record}, file: data.zip}}")
+        settings.append(f"fetch.splits.{split}={{metadata: {split}, audio: {split}}}")
+    code, said = fetch_tree(*settings)
+    assert code == 0, said
+    assert all((root / audio[split]).read_bytes() == wav(split) for split in audio)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_list_of_missing_clips_in_another_encoding_ends_no_run(
+    fetch_tree: Callable, root: Path, site: Site, encoding: str
+) -> None:
+    fetch_tree("data.splits=[validation]")
+    name = REAL["validation"][0]
+    (root / "audio/validation/validation" / name).unlink()
+    (root / "missing_files_validation.tsv").write_text(f"filename\terror\n{name}\tgelöscht\n", encoding=encoding)
+    code, said = fetch_tree("data.splits=[validation]")
+    assert code == 0, said
+    assert "validation: 1 clips obtained" in said
+
+
 def test_after_too_many_requests_the_run_waits_and_completes_the_split(fetch_tree: Callable, site: Site) -> None:
     site.faults[f"/youtube/{REAL['weak'][1][1:12]}"] = ["429", "503"]
     code, said = fetch_tree("data.splits=[weak]")

@@ -53,9 +53,12 @@ def test_the_requested_number_of_soundscapes_is_made_with_their_truth(made: Path
     assert len(list((made / "audio/validation/synthetic21_validation/soundscapes").iterdir())) == 3
 
 
-def test_a_list_of_validation_sounds_without_its_column_is_named(fetch_tree: Callable, site: Site) -> None:
+@pytest.mark.parametrize("content", [b"sound\n1.wav\n", b"PK\xff"])
+def test_a_list_of_validation_sounds_without_its_column_is_named(
+    fetch_tree: Callable, site: Site, content: bytes
+) -> None:
     add_soundbank(site)
-    site.add(RECORDS["soundbank"], "soundbank_validation.tsv", b"sound\n1.wav\n")
+    site.add(RECORDS["soundbank"], "soundbank_validation.tsv", content)
     code, said = fetch_tree(*generation(site))
     assert code == 1
     assert "expected a table with the column filepath; correct fetch.archives.soundbank_validation" in said

@@ -82,7 +82,8 @@ class Archives:
         return is_archive(self._entry(name).file)
 
     def _path(self, name: str) -> Path:
-        return self.folder / PurePosixPath(self._entry(name).file).name
+        archive = self._entry(name)
+        return self.folder / f"{archive.record}-{archive.file}"  # archives of two records may have the same name
 
     def _entry(self, name: str) -> ArchiveConf:
         if name not in self.fetch.archives:

@@ -31,7 +31,7 @@ def fetch_bank(root: Path, work: Path, archives: Archives) -> None:
     if (root / FOLDER).exists():
         return
     listed, begun = archives.get(ARCHIVES[0]), work / FOLDER
-    with listed.open(encoding="utf-8", newline="") as table:
+    with listed.open(encoding="utf-8", errors="replace", newline="") as table:
         rows = csv.DictReader(table, delimiter="\t")
         if "filepath" not in (rows.fieldnames or ()):
             raise fail("expected a table with the column filepath", f"correct fetch.archives.{ARCHIVES[0]}", listed)

@@ -96,7 +96,8 @@ class TreeSplit:
         """Return why missing clips cannot be obtained, by clip, where that is final: they are not requested again."""
         if not self.missing_file.exists():
             return {}
-        with self.missing_file.open(encoding="utf-8", newline="") as content:
+        # a user may have edited the list; a reason that is not understood is not final
+        with self.missing_file.open(encoding="utf-8", errors="replace", newline="") as content:
             known = dict(row for row in csv.reader(content, delimiter="\t") if len(row) == 2)
         return {name: known[name] for name in missing.clips if name in known and self._is_final(known[name])}
 
