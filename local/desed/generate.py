@@ -72,7 +72,7 @@ def generate(split: TreeSplit) -> None:
     key = content_hash(settings, figures, listing(folder))
     marker = _marker(split)
     if marker.exists() and (read_json(marker) or {}).get("key") != key:
-        raise fail("was begun from other sounds or figures", f"move it and {split.audio} away", marker)
+        raise fail("was begun from other sounds or figures", _move_away(split), marker)
     write_json(work / marker.name, {**settings, "key": key})
     marker.parent.mkdir(parents=True, exist_ok=True)
     move(work / marker.name, marker)
@@ -97,16 +97,16 @@ def check_origin(split: TreeSplit) -> None:
     marker, audio, name = _marker(split), split.audio, split.name
     if not split.is_generated:
         if marker.exists():
-            hint = f"give data.synthetic=generate, or move it and {audio} away"
+            hint = f"give data.synthetic=generate, or {_move_away(split)}"
             raise fail(f"split '{name}' holds soundscapes that were generated", hint, marker)
     elif marker.exists():
         made, asked = (read_json(marker) or {}), _settings(split)
         others = [f"{key} {made.get(key)}, not {asked[key]}" for key in asked if made.get(key) != asked[key]]
         if others:
-            raise fail(f"split '{name}' was generated with {'; '.join(others)}", f"move it and {audio} away", marker)
-    elif audio.is_dir() and any(audio.iterdir()):
+            raise fail(f"split '{name}' was generated with {'; '.join(others)}", _move_away(split), marker)
+    elif split.table.exists() or (audio.is_dir() and any(audio.iterdir())):
         hint = "give data.synthetic=download, or another --data_root"
-        raise fail(f"split '{name}' holds soundscapes that were not generated here", hint, audio)
+        raise fail(f"split '{name}' holds soundscapes that were not generated here", hint, split.root)
 
 
 def soundscape_bytes(split: TreeSplit) -> int:
@@ -117,6 +117,11 @@ def soundscape_bytes(split: TreeSplit) -> int:
 def _settings(split: TreeSplit) -> dict[str, Any]:
     data = split.conf.data
     return {"clips": split.conf.fetch.soundscapes[split.name], "seconds": data.clip_seconds, "seed": data.seed}
+
+
+def _move_away(split: TreeSplit) -> str:
+    """Return a hint to move all files of the split: a table that stays would describe other sounds."""
+    return f"move {split.audio}, {split.table} and {_marker(split)} away"
 
 
 def _marker(split: TreeSplit) -> Path:
