@@ -22,7 +22,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     The file's mode follows the umask, as for any new file. OSError names `path`, also if the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}")  # at most 210 bytes
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
@@ -32,7 +32,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
             raise OSError(error.errno, error.strerror or str(error), str(path)) from None
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def output_file(path: Path, option: str) -> Path:

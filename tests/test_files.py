@@ -28,6 +28,15 @@ def test_a_failed_write_names_the_file_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_of_the_longest_length_is_written_and_a_longer_one_is_named(tmp_path):
+    for name in ("x" * 255, "ö" * 127):
+        write_text(tmp_path / name, "x")
+        assert (tmp_path / name).read_text() == "x"
+    with pytest.raises(OSError, match="File name too long") as caught:
+        write_text(tmp_path / ("x" * 256), "x")
+    assert caught.value.filename == str(tmp_path / ("x" * 256))
+
+
 def test_an_error_about_another_file_keeps_its_name(tmp_path):
     with pytest.raises(FileNotFoundError) as caught, atomic_write(tmp_path / "x"):
         (tmp_path / "y").read_text()
