@@ -277,11 +277,14 @@ def test_a_killed_final_step_is_completed_by_a_call_without_shares(trained, tmp_
 
 def test_scores_of_other_inputs_are_replaced_and_leave_nothing(trained, tmp_path, monkeypatch):
     stale = tmp_path / "one" / "scores" / ".public-0123456789ab"
-    stale.mkdir(parents=True)
+    begun = tmp_path / "one" / "scores" / ".public-2-0123456789ab"  # of another split
+    for folder in (stale, begun):
+        folder.mkdir(parents=True)
     (tmp_path / "one" / "scores" / "public").mkdir()
     (tmp_path / "one" / "scores" / "public" / "old.tsv").touch()
     run_stage_2(trained, ALL, tmp_path / "one", monkeypatch)
     assert sorted(path.name for path in (tmp_path / "one" / "scores").iterdir()) == [
+        begun.name,
         "evaluation",
         "public",
         "synthetic_validation",

@@ -106,5 +106,6 @@ def _join(whole: Path, scores: Path, phase: str, key: str) -> None:
             path.unlink()
     shutil.rmtree(scores, ignore_errors=True)
     whole.rename(scores)
-    for stale in scores.parent.glob(f".{scores.name}-*"):  # for other inputs, and never finished
-        shutil.rmtree(stale, ignore_errors=True)
+    for stale in scores.parent.glob(".*-*"):  # for other inputs, and never finished
+        if stale.name.rpartition("-")[0] == f".{scores.name}":  # not of a split whose name begins with this one's
+            shutil.rmtree(stale, ignore_errors=True)
