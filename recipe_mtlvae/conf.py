@@ -180,7 +180,7 @@ def _merged(sources: list[Source]) -> dict[str, Any]:
     splits = data.get("splits") if isinstance(data, dict) else None
     if not isinstance(splits, dict):
         return content  # the type is refused later, like other wrong types
-    for name in [name for name in splits if isinstance(mini, dict) and mini.get(name) == 0]:
+    for name in [name for name in splits if isinstance(mini, dict) and repr(mini.get(name)) == "0"]:  # not false or 0.0
         del splits[name], mini[name]
     for name, split in splits.items():
         if isinstance(split, dict):

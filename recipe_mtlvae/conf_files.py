@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+import re
 import reprlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +29,7 @@ _OPEN_MAPPINGS = ("data.splits", "fetch.archives", "fetch.splits", "fetch.sounds
 MOST_VALUES, MOST_CHARACTERS, MOST_LETTERS = 50_000, 2**20, 2**16
 MOST_LEVELS = 32  # of a key in a setting
 SHOWN_CHARACTERS = 80
+_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")  # one character above U+FFFF in JSON
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 3
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = SHOWN_CHARACTERS
@@ -39,7 +42,7 @@ def load_yaml(text: str) -> Any:
     """
     if len(text) > MOST_CHARACTERS:
         raise yaml.YAMLError(f"expected at most {MOST_CHARACTERS:,} characters")
-    loader = yaml.SafeLoader(text)
+    loader = yaml.SafeLoader(_PAIR.sub(lambda pair: json.loads(f'"{pair[0]}"'), text))
     try:
         node = loader.get_single_node()
         if is_too_large(node):

@@ -60,7 +60,7 @@ SEEDS = 2**32 - 1  # the largest seed of numpy and Lightning
 
 
 def is_one_line(text: str) -> bool:
-    return not any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text)
+    return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
 
 
 def must(test: Callable[[Any], Any], words: str) -> AfterValidator:
@@ -84,7 +84,7 @@ def name_problem(name: str) -> str | None:
     """Return why a name cannot be that of a folder or file, or None."""
     if not name or name.startswith(".") or {"/", "\\"} & set(name) or name != name.strip():
         return "expected a plain name, without '/', leading dots or spaces around it"
-    if len(name.encode("utf-8", "surrogateescape")) > 100:
+    if len(name.encode("utf-8", "surrogatepass")) > 100:
         return "expected a plain name of at most 100 bytes"
     return None if is_one_line(name) else "expected a plain name, without control characters"
 

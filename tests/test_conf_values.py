@@ -55,6 +55,7 @@ from recipe_mtlvae.errors import RecipeError
         ("energy.baseline_eval_kwh=-5", "'energy.baseline_eval_kwh': expected 0 to 1e[+]09, got -5"),
         ("energy.country_iso_code=XXX", "'energy.country_iso_code': expected the three capital letters of a country"),
         ("seed=4294967296", "'seed': expected 0 to 4294967295, got 4294967296"),
+        (r'data.name="\ud83d"', "'data.name': expected a plain name, without control characters"),
         ("data.seed=-1", "'data.seed': expected 0 to 4294967295, got -1"),
         ("data.splits.weak.audio=../x", "'data.splits.weak.audio': expected a path under data.root"),
         (r"data.classes=[Dog, Cat, Dog]", r"'data.classes': .*expected each name once, got 'Dog' 2 times"),
@@ -153,6 +154,19 @@ def test_names_that_are_unfit_for_folders_are_refused(name):
     for content in (splits, {"data": {"name": name}}):
         with pytest.raises(RecipeError, match=r"'data\.(splits|name)"):
             conf_from_dict(content)
+
+
+@pytest.mark.parametrize("value", ["false", "true", "0.0", "-1", "x"])
+def test_a_number_of_clips_that_is_no_number_is_refused(value):
+    with pytest.raises(RecipeError, match=r"'mini\.weak': expected"):
+        load_conf(data_file("mini"), settings=[f"mini.weak={value}"])
+    assert "weak" not in load_conf(data_file("mini"), settings=["mini.weak=0"]).data.splits
+
+
+def test_a_character_that_json_writes_as_two_is_one():
+    """JSON, which YAML includes, writes characters above U+FFFF as pairs of escapes."""
+    for text in ("\U0001f415", "a\U0001f415\U0001f408b"):
+        assert load_conf(settings=[f"data.name={json.dumps(text)}"]).data.name == text
 
 
 def test_the_countries_are_those_of_codecarbon():

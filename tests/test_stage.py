@@ -24,9 +24,11 @@ def test_the_default_tag_names_configuration_and_data(project):
 
 
 def test_a_soundbank_names_the_data_and_its_labels_become_the_classes(project, tmp_path):
-    (tmp_path / "my_sounds").mkdir()
-    stage = opened("--soundbank", str(tmp_path / "my_sounds"))
-    assert stage.run_dir.name == "mtlvae-my_sounds"
+    for name in ("my_sounds", "Hunde \U0001f415"):
+        (tmp_path / name).mkdir()
+        stage = opened("--soundbank", str(tmp_path / name))
+        assert stage.run_dir.name == f"mtlvae-{name}"
+        assert stage.conf.data.soundbank == str(tmp_path / name)
     assert stage.conf.data.classes is None
 
 
@@ -40,7 +42,7 @@ def test_desed_needs_data_root():
         open_stage(0, "", ["--data", "desed"])
 
 
-@pytest.mark.parametrize("tag", ["a/b", "../x", ".hidden", "", "a\nb"])
+@pytest.mark.parametrize("tag", ["a/b", "../x", ".hidden", "", "a\nb", "\udcff"])
 def test_a_tag_must_be_a_plain_name(tag):
     with pytest.raises(RecipeError, match="expected a plain name"):
         opened("--tag", tag)
