@@ -13,6 +13,7 @@ import torch
 
 from local.stage import Stage
 from local.train import train
+from local.training import run_state
 from local.training.history import best_epoch, has_levelled_off, read_history
 from local.training.mtlvae import MTLVAETraining
 from local.training.run_state import BEST, HISTORY, LAST, PREVIOUS, RunState, is_whole, read_state
@@ -20,7 +21,7 @@ from local.training.schedule import Plan
 from local.training.selection import Selection
 from recipe_mtlvae.errors import RecipeError, exit_code_of
 from recipe_mtlvae.files import write_json
-from recipe_mtlvae.nets.checkpoint import load_checkpoint
+from recipe_mtlvae.nets.checkpoint import load_checkpoint, write_content
 from tests.tiny import tiny_conf
 
 FOUR = "train.max_epochs=4"
@@ -136,6 +137,26 @@ def scored(monkeypatch, *scores: float) -> None:
     left = iter(scores)
     monkeypatch.setattr(Selection, "_intersection_f1", lambda *_: next(left))
     monkeypatch.setattr("local.training.selection.macro_f1", lambda *_: 0.0)
+
+
+@pytest.mark.parametrize("last", [BEST, LAST])
+def test_a_run_killed_between_its_two_checkpoints_ends_with_the_weights_of_its_best_epoch(
+    root, tmp_path, monkeypatch, last
+):
+    """After the kill, epoch 3 gets another score, as on other hardware."""
+
+    def write(content, path, previous=None):
+        write_content(content, path, previous)
+        if content["epoch"] == 2 and path.name == Path(last).name:
+            raise RuntimeError("killed")
+
+    scored(monkeypatch, 0.5, 0.1, 0.9)
+    with monkeypatch.context() as killed, pytest.raises(RuntimeError, match="killed"):
+        killed.setattr(run_state, "write_content", write)
+        run_of(tmp_path / "run", root, "train.max_epochs=3")
+    scored(monkeypatch, 0.2)
+    run = run_of(tmp_path / "run", root, "train.max_epochs=3")
+    assert load_checkpoint(run / BEST).epoch == best_epoch(read_history(run / HISTORY))
 
 
 def test_a_best_checkpoint_that_cannot_be_restored_is_refused_in_one_line(root, tmp_path, monkeypatch):

@@ -66,6 +66,7 @@ def read_state(run_dir: Path) -> RunState:
 def restore(run_dir: Path, state: RunState) -> None:
     """Write history.csv and best.ckpt again if they are damaged or lost, and warn about it.
 
+    A best.ckpt of another epoch than the best one is replaced, too: a process may have been killed before it wrote it.
     Raises RecipeError if no checkpoint has the weights of the best epoch any more.
     """
     if not state.rows:
@@ -74,9 +75,9 @@ def restore(run_dir: Path, state: RunState) -> None:
     if not _has_rows(history, state.rows):
         write_text(history, history_text(state.rows), newline="")
         _say(f"{history}: was damaged or lost; written again from {state.checkpoint.name}")
-    if _is_checkpoint(best):
+    found, epoch = _epoch_of(best), best_epoch(state.rows)
+    if found == epoch:
         return
-    epoch = best_epoch(state.rows)
     for file in _found(run_dir):
         try:
             content = read_content(file)
@@ -84,15 +85,18 @@ def restore(run_dir: Path, state: RunState) -> None:
             continue
         if content.get("epoch") == epoch:
             write_content(_for_detection(content), best)
-            _say(f"{best}: was damaged or lost; written again from {file.name}")
+            why = "damaged or lost" if found is None else "of another epoch"
+            _say(f"{best}: was {why}; written again from {file.name}")
             return
+    if found is not None:
+        return
     what = f"damaged or lost, and with it the weights of epoch {epoch + 1}, the best one"
     raise fail(what, f"copy {LAST} there to have epoch {state.epochs}'s, or train under another --tag", best)
 
 
 def is_whole(run_dir: Path, state: RunState) -> bool:
     """Whether best.ckpt and history.csv are there and whole."""
-    return _is_checkpoint(run_dir / BEST) and _has_rows(run_dir / HISTORY, state.rows)
+    return _epoch_of(run_dir / BEST) is not None and _has_rows(run_dir / HISTORY, state.rows)
 
 
 def _found(run_dir: Path) -> list[Path]:
@@ -100,11 +104,12 @@ def _found(run_dir: Path) -> list[Path]:
     return [run_dir / name for name in (LAST, PREVIOUS) if (run_dir / name).exists()]
 
 
-def _is_checkpoint(file: Path) -> bool:
+def _epoch_of(file: Path) -> int | None:
+    """Return the epoch of a checkpoint, counted from 0; None if it is damaged or lost."""
     try:
-        return load_checkpoint(file) is not None
+        return load_checkpoint(file).epoch
     except RecipeError:
-        return False
+        return None
 
 
 def _has_rows(file: Path, rows: list[EpochRow]) -> bool:
@@ -164,10 +169,14 @@ class RunFiles(Checkpoint):
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Write last.ckpt and, before it, best.ckpt if this epoch is the best one: each whole or not at all."""
+    """Write last.ckpt and, if this epoch is the best one, best.ckpt: each whole or not at all.
+
+    best.ckpt comes last, since `restore` can make it from last.ckpt. If it came first, a kill would leave weights of an
+    epoch that is trained again, and may then not be the best one.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Path | str, storage_options: Any = None) -> None:
         run_dir = Path(path).parent.parent
+        write_content(checkpoint, Path(path), run_dir / PREVIOUS)
         if best_epoch(checkpoint["callbacks"][KEY]["rows"]) == checkpoint["epoch"]:
             write_content(_for_detection(checkpoint), run_dir / BEST)
-        write_content(checkpoint, Path(path), run_dir / PREVIOUS)
