@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,20 @@ def test_a_failed_row_is_named_with_its_error_and_the_others_go_on(tmp_path, cap
     assert run_all([bad, killed, good], 1) == {bad: "no clips", killed: "signal 9"}
     assert is_finished(good) and not is_finished(bad)
     assert "mini, bad, seed 1: failed: no clips" in capsys.readouterr().out
+
+
+def test_a_row_that_another_study_is_training_is_named_and_keeps_its_log(tmp_path):
+    code = "import os, time\nprint('epoch 1', flush=True)\n"
+    code += "for _ in range(3000): os.path.exists({!r}) or time.sleep(0.01)"
+    row = stand_in(tmp_path, "both", code.format(str(tmp_path / "seen")))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(run_all, [row], 1)
+        while not (row.log.exists() and row.log.read_text()):
+            time.sleep(0.01)
+        second = run_all([row], 1)
+        (tmp_path / "seen").touch()
+    assert (first.result(), second) == ({}, {row: "another study is training it"})
+    assert row.log.read_text() == "epoch 1\n"
 
 
 def test_jobs_run_in_parallel_on_one_thread_each(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import time
@@ -34,7 +35,11 @@ def run_all(rows: Sequence[StudyRow], jobs: int) -> dict[StudyRow, str]:
         while waiting or running:
             while waiting and len(running) < jobs:
                 row = waiting.pop(0)
-                running[row] = _start(row), time.monotonic()
+                if process := _start(row):
+                    running[row] = process, time.monotonic()
+                else:
+                    failed[row] = "another study is training it"
+                    print(f"{row.name}: failed: {failed[row]}", flush=True)
             time.sleep(POLL)
             for row, (process, begun) in list(running.items()):
                 if process.poll() is None:
@@ -54,9 +59,16 @@ def run_all(rows: Sequence[StudyRow], jobs: int) -> dict[StudyRow, str]:
     return failed
 
 
-def _start(row: StudyRow) -> subprocess.Popen:
+def _start(row: StudyRow) -> subprocess.Popen | None:
+    """Start a row's process, which locks its log until it ends. Return None if another study's process has done so."""
     row.folder.mkdir(parents=True, exist_ok=True)
     with row.log.open("ab") as log:
+        try:
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        except OSError:  # a file system without locks
+            pass
         log.truncate(0)
         return subprocess.Popen(
             row.command,
