@@ -29,6 +29,16 @@ def test_median_filter_mirrors_the_borders():
     assert median_filter(np.array([[1.0], [0.0], [0.0]]), 3).tolist() == [[1.0], [0.0], [0.0]]
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 6])
+@pytest.mark.parametrize("size", [3, 19, 39, 101])
+def test_median_filter_may_be_many_times_longer_than_the_clip(steps, size):
+    """The clip is mirrored again and again; scipy alone reads beyond the array from four times its length on."""
+    scores = np.random.default_rng(0).random((steps, 1))
+    both = np.concatenate([scores, scores[::-1]])
+    expected = [np.median([both[i % len(both)] for i in range(t - size // 2, t + size // 2 + 1)]) for t in range(steps)]
+    assert median_filter(scores, size)[:, 0].tolist() == expected
+
+
 def test_median_filter_of_one_step_changes_nothing():
     scores = np.random.default_rng(0).random((7, 2))
     assert median_filter(scores, 1) is scores

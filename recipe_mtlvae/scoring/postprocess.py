@@ -80,7 +80,12 @@ def median_filter(scores: np.ndarray, size: int) -> np.ndarray:
     """
     if size < 1 or size % 2 == 0:
         raise fail(f"median filter of {size} steps: expected an odd number of at least 1")
-    return scores if size == 1 else _median_filter(scores, size=(size, 1), mode="reflect")
+    if size == 1 or not len(scores):
+        return scores
+    # mirrored by numpy, since scipy reads beyond the array where a window is many times longer than the scores
+    half = size // 2
+    mirrored = np.pad(scores, ((half, half), (0, 0)), mode="symmetric")
+    return _median_filter(mirrored, size=(size, 1))[half:-half]
 
 
 def step_seconds(folder: ScoreFolder) -> float:
