@@ -24,7 +24,7 @@ from recipe_mtlvae.scoring.scores import ClipScores, ScoreFolder
 from recipe_mtlvae.scoring.tuning import THRESHOLDS, StrongClips, events_of, truth_of
 
 MEDIAN_SECONDS = tuple(0.2 * i for i in range(11))  # number and range as in the paper; the even spacing is ours
-MIDDLE_FIRST = sorted(THRESHOLDS, key=lambda threshold: abs(threshold - 0.5))  # 0.5 wins if all are equal
+MIDDLE_FIRST = sorted(THRESHOLDS, key=lambda threshold: abs(threshold - 0.5))  # 0.5 is chosen if all are equally good
 Setting = BoxParameters | int  # how a class's scores are smoothed: by boxes, or by a median filter (output steps)
 
 
@@ -46,7 +46,10 @@ class TunedSettings:
 
 
 def grid(step_seconds: float) -> list[BoxParameters]:
-    """Return the box parameters to try, lengths in output steps. The middle one is first: it wins if all are equal."""
+    """Return the box parameters to try, lengths in output steps.
+
+    The middle of the grid comes first, so that it is chosen if all are equally good.
+    """
     merging = [*((value, False) for value in ABSOLUTE), *((value, True) for value in RELATIVE)]
     lengths = dict.fromkeys(2 * max(1, round(length / 2 / step_seconds)) for length in LENGTHS)
     found = [BoxParameters(length, merge, relative) for length in lengths for merge, relative in merging]
@@ -63,7 +66,10 @@ def tune_boxes(clips: StrongClips, classes: Sequence[str], step_seconds: float) 
 
 
 def tune_medians(clips: StrongClips, classes: Sequence[str], step_seconds: float, fixed: int) -> TunedSettings:
-    """Choose each class's median filter and threshold; of equally good filters, that nearest to `fixed` (steps)."""
+    """Choose the median filter and threshold of each class.
+
+    Of equally good filters, the one nearest to `fixed` (steps) is chosen.
+    """
     lengths = {odd_steps(seconds, step_seconds) for seconds in MEDIAN_SECONDS}
     tried = sorted(lengths, key=lambda steps: (abs(steps - fixed), steps))
     return _tune(tried, median_filter, clips, classes, step_seconds)
@@ -98,7 +104,7 @@ def _tune(
 def _best(objective: np.ndarray) -> np.ndarray:
     """Return the best row of `objective` (settings, classes) for each class (classes,).
 
-    A class without events is nan and takes the row that is best on average over the other classes.
+    A class without events has nan in its column and takes the row that is best on average over the other classes.
     """
     known = np.isfinite(objective).all(axis=0)
     mean = objective[:, known].mean(axis=1) if known.any() else np.zeros(len(objective))

@@ -1,4 +1,4 @@
-"""How the precision and recall of each class depend on its threshold: fewer missed events, more false alarms.
+"""Precision and recall of each class at each threshold: a lower one misses fewer events and gives more false alarms.
 
 Events are counted by intersection: a detection is correct if at least half of it lies in truth of its class. This is
 what a user of `detect` expects of an event. The 200-ms collars of event-based F1 are stricter, so that few classes
@@ -90,22 +90,24 @@ class PrecisionRecall:
     def choose(self, row: int, wanted: OperatingPoint, own: float) -> Chosen | None:
         """Return the threshold for the class in `row`; None if it is never detected or has no event.
 
-        Of the thresholds that reach the target, the one with the best other figure is chosen: the best recall if the
-        target is a precision, and vice versa. If none reaches it, the closest is chosen. Of equally good thresholds,
-        the one nearest to `own` is chosen.
+        For a target of precision, the threshold with the best recall is chosen among those that reach the target; if
+        none reaches it, the one with the best precision. For a target of recall, it is the other way round. Of equally
+        good thresholds, the one nearest to `own`, the threshold of the class so far, is chosen.
         """
-        best, rank = None, (-math.inf,)
+        best, best_rank = None, (-math.inf,)
+        references = int(self.references[row])
         for i, threshold in enumerate(self.thresholds):
-            true, fired = int(self.true[row, i]), int(self.true[row, i] + self.false[row, i])
-            if not fired or not self.references[row]:
+            true, detections = int(self.true[row, i]), int(self.true[row, i] + self.false[row, i])
+            if not detections or not references:
                 continue
-            precision, recall = true / fired, true / int(self.references[row])
-            held, other = (recall, precision) if wanted.kind == "recall" else (precision, recall)
-            reached = wanted.kind == "f1" or held >= wanted.target
-            first = (
-                2 * true / (fired + int(self.references[row])) if wanted.kind == "f1" else other if reached else held
-            )
-            own_rank = (reached, first, held if reached else other, -abs(threshold - own))
-            if own_rank > rank:
-                best, rank = Chosen(threshold, precision, recall, reached), own_rank
+            precision, recall = true / detections, true / references
+            targeted, other = (recall, precision) if wanted.kind == "recall" else (precision, recall)
+            reached = wanted.kind == "f1" or targeted >= wanted.target
+            if wanted.kind == "f1":
+                figures = 2 * true / (detections + references), precision
+            else:
+                figures = (other, targeted) if reached else (targeted, other)
+            rank = (reached, *figures, -abs(threshold - own))
+            if rank > best_rank:
+                best, best_rank = Chosen(threshold, precision, recall, reached), rank
         return best
