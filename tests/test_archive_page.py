@@ -30,4 +30,4 @@ def test_the_page_counts_events_and_faults_and_escapes_labels_and_messages(tmp_p
 
 def test_an_archive_without_events_has_a_page(tmp_path):
     write_archive_page(tmp_path / "page.html", Totals())
-    assert "No event." in (tmp_path / "page.html").read_text()
+    assert "No events." in (tmp_path / "page.html").read_text()

@@ -131,12 +131,12 @@ def test_operating_points_and_scores_are_not_ranked_by_psds(tmp_path: Path) -> N
     (points / "th_0.5.tsv").write_text("filename\tonset\toffset\tevent_label\nclip0.wav\t0\t1\tDog\n")
     systems = opened(("points", points), ("run", run))
     (row,) = tables.difference_groups(systems)[0].rows
-    assert row.note == "PSDS is not measured in one way"
+    assert row.note == "PSDS was measured in different ways"
     stars = {metric.key: cell.best for metric, cell in zip(METRICS, row.cells, strict=True)}
     assert stars == {"psds1": False, "psds2": False, "event_f1": True, "segment_f1": True, "intersection_f1": True}
     assert compared.winner(systems, "validation", "psds1") is None
     assert compared.winner(systems, "validation", "event_f1") is systems[1]
-    assert tables.score_groups(systems, [])[0].rows[0].note.endswith("PSDS at 1 thresholds")
+    assert tables.score_groups(systems, [])[0].rows[0].note.endswith("PSDS at 1 threshold")
 
 
 def test_a_class_that_is_never_detected_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +169,9 @@ def test_one_clip_is_enough_for_figures_but_not_for_intervals(tmp_path: Path) ->
     assert (result.scored, result.intervals, result.class_intervals) == (1, {}, {})
     assert compared.winner([system, worse], "validation", "event_f1") is None
     assert tables.difference_groups([system, worse]) == []
-    assert dict(headline([system, worse], "validation"))["Against whom"][0].startswith("worse: not comparable in PSDS1")
+    assert dict(headline([system, worse], "validation"))["Compared with"][0].startswith(
+        "worse: not comparable in PSDS1"
+    )
     assert set(result.absent_classes) == set(CLASSES) - {event.label for event in truth[clip]}
 
 
@@ -190,7 +192,7 @@ def test_beside_published_figures_psds_is_also_given_without_event_free_clips(tm
     published = [row for row in read_published() if row.headline]
     _, row, *_ = tables.score_groups([system], published)[0].rows
     assert row.name == "run, clips with events"
-    assert row.note.endswith(f"{len(kept)} clips, {CLIPS - len(kept)} without events dropped")
+    assert row.note.endswith(f"{len(kept)} clips, {CLIPS - len(kept)} without events left out")
     expected = expected.results["validation"].macro
     values = [cell.value for cell in row.cells]
     assert values == [pytest.approx(expected["psds1"]), pytest.approx(expected["psds2"]), None, None, None]

@@ -33,7 +33,7 @@ def test_command_writes_page_and_figures(tmp_path: Path, capsys: pytest.CaptureF
     page = (tmp_path / "out" / "report.html").read_text()
     for system in content["systems"].values():
         assert f'<data value="{system["psds1"]}">' in page
-    assert "a/run less b/run" in capsys.readouterr().out
+    assert "a/run minus b/run" in capsys.readouterr().out
 
 
 def test_runs_of_one_name_and_parent_stay_systems_of_their_own(tmp_path: Path) -> None:

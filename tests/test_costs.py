@@ -75,7 +75,7 @@ def test_systems_that_have_not_converged_are_marked_and_have_no_energy():
     ids=["machine", "unmeasured", "data"],
 )
 def test_energies_are_compared_only_if_they_were_measured_alike(other):
-    assert row(system("ours", 0.4, [1.1], [1.0], **other), BASELINE)[0] == "not measured alike"
+    assert row(system("ours", 0.4, [1.1], [1.0], **other), BASELINE)[0] == "not measured in the same way"
 
 
 def test_without_a_baseline_there_is_no_energy_to_reach_it():

@@ -66,7 +66,7 @@ def test_the_worst_clips_are_shown_with_their_true_and_detected_events() -> None
     truth = {"right": [Event(0.0, 4.0, "Dog")], "wrong": [Event(1.0, 2.0, "Cat")], "silent": []}
     output = output_of(truth, {"right": [1, 1, 1, 1], "wrong": [1, 1, -1, 1], "silent": [-1] * 4})
     (found,) = failures.failures([system("x", by_class(Cat=0.0, Dog=0.5), output)], "validation")
-    assert [(clip.name, clip.f1, clip.true, clip.fired) for clip in found.clips] == [
+    assert [(clip.name, clip.f1, clip.true, clip.detected) for clip in found.clips] == [
         ("wrong", 0.0, "Cat 1.0 to 2.0 s", "Dog 0.0 to 2.0 and 3.0 to 4.0 s")
     ]
     assert [row.label for row in found.confused] == ["Cat", "Dog", ""] and found.left_out == 0
@@ -84,7 +84,7 @@ def test_headline_gives_figures_with_intervals_clips_energy_and_the_worst_class(
     assert opening["How good"][1] == "event-based F1: 30.0\u00a0%, 95\u00a0% interval 20.0 to 40.0"
     assert opening["Energy"][0] == "training: 0.25 kWh (CPU measured)"
     assert opening["Where it fails"][0] == "Dog: PSDS1 0.250, EB-F1 25.0\u00a0%"
-    assert opening["Against whom"] == [headline.ALONE]
+    assert opening["Compared with"] == [headline.ALONE]
 
 
 def test_headline_names_no_class_without_truth_among_those_that_fail() -> None:
@@ -96,4 +96,4 @@ def test_headline_names_no_class_without_truth_among_those_that_fail() -> None:
 def test_headline_names_systems_that_cannot_be_compared() -> None:
     ours, theirs = (system(name, by_class(Cat=0.5), psds1=0.4) for name in ("ours", "theirs"))
     opening = dict(headline.headline([ours, theirs], "validation"))
-    assert opening["Against whom"] == ["theirs: not comparable in PSDS1, PSDS2, EB-F1, SB-F1, IB-F1"]
+    assert opening["Compared with"] == ["theirs: not comparable in PSDS1, PSDS2, EB-F1, SB-F1, IB-F1"]

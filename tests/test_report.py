@@ -66,7 +66,7 @@ def test_tuned_figures_have_their_own_rows_after_the_official_ones(run_dir: Path
     assert own.name == "run, tuned" and "not the official figures" in own.note
     group = tables.class_groups(systems, "validation")[1]
     assert group.title == "run, tuned"
-    assert group.rows[0].note == "above 0.35, median of 0.19 s" and group.rows[0].cells[0].text == "0.750"
+    assert group.rows[0].note == "threshold 0.35, median filter of 0.19 s" and group.rows[0].cells[0].text == "0.750"
     assert "not the official figures" in report(run_dir, html_corpus).page
     written = read_written_reference(reference_path(run_dir, "validation"))
     corrected = {clip: [] if i == 0 else events for i, (clip, events) in enumerate(written.truth.items())}

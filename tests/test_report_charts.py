@@ -62,7 +62,7 @@ def test_charts_of_very_many_classes_show_the_first(monkeypatch: pytest.MonkeyPa
     system = ComparedSystem("x", (bare_run(Path(), "x"),), {"v": result}, None)
     (section,) = chart_sections.sections([system], ["v"], [], None)
     assert shown == [[f"{i:03d}" for i in range(theme.ROWS)]] * len(METRICS)
-    assert f"The first {theme.ROWS} classes: the table has all." in section.text
+    assert f"Only the first {theme.ROWS} classes are shown; the table has all." in section.text
     assert len(tables.class_groups([system], "v")[0].rows) == theme.ROWS + 1
 
 

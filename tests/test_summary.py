@@ -71,7 +71,7 @@ def test_the_page_is_bounded_and_says_what_it_leaves_out(detector, tmp_path, mon
     assert "2 of 3 are shown, those with events first" in page and "0.wav" not in page
     assert "This page holds 3 of 4, the most confident" in page and page.count("<tr data-label") == 3
     assert page.count("data-sound=") == 1
-    assert "Results of 4 more recordings from earlier runs" in page
+    assert "results of 4 more recordings from earlier runs" in page
 
 
 def test_a_recording_that_is_gone_is_listed_without_sound(detector, tmp_path):

@@ -50,7 +50,7 @@ def write_data_report(check: CorpusCheck, folder: Path) -> Path:
 
 
 def _audio(check: CorpusCheck) -> ChartSection:
-    text = "Of the clips that the metadata name: what is here, how long and how loud it is."
+    text = "For the clips that the metadata name: how many are on disk, how long they are, and how loud."
     return ChartSection("Recordings", text, tuple(map(Chart, _audio_charts(check))))
 
 
@@ -59,7 +59,7 @@ def _audio_charts(check: CorpusCheck) -> Iterator[Markup]:
     if expected:
         shares = {split.name: _presence(split) for split in expected}
         colours = {"usable": GOOD, "not on disk": GAP, "unreadable or faulty rows": BAD}
-        yield data_plots.stacked(shares, colours, "What is here", "% of the clips that the metadata name")
+        yield data_plots.stacked(shares, colours, "Clips on disk", "% of the clips that the metadata name")
     readable = [split for split in check.splits if split.durations]
     if readable:
         lengths = {split.name: list(split.durations.values()) for split in readable}
@@ -82,8 +82,8 @@ def _presence(split: SplitCheck) -> dict[str, float]:
 
 
 def _labels(check: CorpusCheck) -> ChartSection:
-    text = "Events as they are trained on: cut at the recording's end, those of one class that overlap as one."
-    text += f" The first {ROWS} classes: the table has all." * (len(check.classes) > ROWS)
+    text = "Events as used in training: cut at the end of the recording; overlapping events of one class are merged."
+    text += f" Only the first {ROWS} classes are shown; the table has all." * (len(check.classes) > ROWS)
     return ChartSection("Labels", text, tuple(map(Chart, _label_charts(check))))
 
 
@@ -102,7 +102,7 @@ def _label_charts(check: CorpusCheck) -> Iterator[Markup]:
         yield data_plots.spans(lengths, palette(classes), title, "s: median, middle half, 5 to 95 %")
         parts = ["none", "one", *map(str, range(2, MOST)), f"{MOST} or more"]
         shares = {split.name: dict(zip(parts, _polyphony(split), strict=True)) for split in strong}
-        yield data_plots.stacked(shares, {"none": GAP} | palette(parts[1:]), "Events at once", "% of the time")
+        yield data_plots.stacked(shares, {"none": GAP} | palette(parts[1:]), "Simultaneous events", "% of the time")
 
 
 def _polyphony(split: SplitCheck) -> list[float]:

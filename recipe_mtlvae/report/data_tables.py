@@ -80,7 +80,7 @@ def class_table(check: CorpusCheck) -> Table | None:
         [
             *rows,
             ("event-free clips", *(f"{split.event_free:,}" for split in labelled)),
-            ("most at once", *busiest),
+            ("most simultaneous", *busiest),
         ],
     )
 

@@ -27,7 +27,7 @@ def confusions(
     classes: Sequence[str],
 ) -> Confusions:
     """Count the segments in which at most one class is true: with two, a detection may be meant for either."""
-    fired, segments = np.zeros((len(classes) + 1, len(classes))), np.zeros(len(classes) + 1)
+    detections, segments = np.zeros((len(classes) + 1, len(classes))), np.zeros(len(classes) + 1)
     for clip, duration in durations.items():
         there, found = (
             active_segments(events.get(clip, ()), duration, classes, SEGMENT.segment_length)
@@ -35,7 +35,7 @@ def confusions(
         )
         number = there.sum(axis=1)
         row = np.where(number == 0, len(classes), there.argmax(axis=1))[number < 2]
-        np.add.at(fired, row, found[number < 2])
+        np.add.at(detections, row, found[number < 2])
         np.add.at(segments, row, 1)
-    rates = np.divide(fired, segments[:, None], out=np.full_like(fired, np.nan), where=segments[:, None] > 0)
+    rates = np.divide(detections, segments[:, None], out=np.full_like(detections, np.nan), where=segments[:, None] > 0)
     return Confusions(rates, segments * SEGMENT.segment_length)

@@ -62,7 +62,7 @@ def _classes(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
     if any(result.class_intervals for result in results.values()):
         text += " Whiskers are 95 % intervals of a bootstrap over clips."
     if any(len(result.per_class) > ROWS for result in results.values()):
-        text += f" The first {ROWS} classes: the table has all."
+        text += f" Only the first {ROWS} classes are shown; the table has all."
     if len(results) == 1:
         text += " A class has the same colour in all charts of this page."
     return ChartSection("Scores of each class", text, tuple(charts))
@@ -80,7 +80,7 @@ def _psd_roc(systems: Sequence[ComparedSystem], split: str) -> ChartSection:
             charts.append(Chart(plots.roc(curves, title, scenario.max_efpr, axis)))
     on = split_title(systems, split).lower()
     text = (
-        f"The polyphonic sound detection ROC on {on}: the share of events that is found, at each rate of false alarms. "
+        f"The polyphonic sound detection ROC on {on}: the share of events found at each rate of false alarms. "
         "PSDS is the area under the curve up to 100 false positives an hour, divided by these 100."
     )
     return ChartSection("PSD-ROC", text + _first_run(systems), tuple(charts))
@@ -112,7 +112,7 @@ def _training(systems: Sequence[ComparedSystem]) -> ChartSection:
         if (history := str(system.runs[0].history)) not in drawn:  # else this is another network of the same training
             charts += _run_charts(system.runs[0], system.name if len(systems) > 1 else "")
         drawn.add(history)
-    text = "Loss terms are unweighted. The epoch with the best selection score, marked by a line, is the one scored."
+    text = "Loss terms are unweighted. A line marks the epoch with the best selection score, which is the one scored."
     return ChartSection("Training", text + _first_run(systems), tuple(charts))
 
 
@@ -127,10 +127,10 @@ def _latent_space(systems: Sequence[ComparedSystem]) -> ChartSection:
         charts.append(Chart(plots.latent_points(latents, colours, "Latent space"), name))
         if latents.traversal is not None and system.runs[0].conf:
             centres = band_centres(system.runs[0].conf.features)
-            charts.append(Chart(plots.traversal(latents, centres, "One direction, decoded"), name))
+            charts.append(Chart(plots.traversal(latents, centres, "Decoder output along a direction"), name))
     text = (
-        "Each point is one step of a test clip in which one class alone sounds: mu, projected on its two main "
-        "directions (PCA). Beside it, what the decoder makes of a walk along the first."
+        "Each point is mu at one step of a test clip in which exactly one class is active, projected on its two main "
+        "directions (PCA). If the decoder can be run alone, its output along the first direction is shown too."
     )
     return ChartSection("Latent space", text, tuple(charts))
 
@@ -162,7 +162,7 @@ def _clips(systems: Sequence[ComparedSystem], views: Sequence[ClipView], corpus:
 
 
 def _first_run(systems: Sequence[ComparedSystem]) -> str:
-    return " Of several runs the first is shown." * any(len(system.runs) > 1 for system in systems)
+    return " Of several runs, the first is shown." * any(len(system.runs) > 1 for system in systems)
 
 
 def _run_charts(run: Run, name: str) -> list[Chart]:

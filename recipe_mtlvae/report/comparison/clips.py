@@ -41,7 +41,7 @@ def clip_views(
     outputs = {system.name: system.results[split].output for system in systems if split in system.results}
     outputs = {name: output for name, output in outputs.items() if output is not None}
     if not outputs:
-        gaps.append(f"No test clips are shown: there are no scores beside their truth (truth_{split}.json).")
+        gaps.append(f"No test clips are shown: their scores or their truth (truth_{split}.json) are missing.")
         return []
     reference = next(iter(outputs.values())).reference
     detected = {name: output.detected for name, output in outputs.items()}

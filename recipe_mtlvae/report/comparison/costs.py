@@ -121,11 +121,11 @@ def _ew_psds(systems: Sequence[ComparedSystem], dev_test: str) -> Readings:
 
     def text(phase: str, metric: str, system: ComparedSystem) -> str:
         value = energy_use.energy_weighted(system, baseline, phase, metric)
-        return "not measured alike" if value is None else energy_use.with_network(system, f"{value:.3f}")
+        return "not measured in the same way" if value is None else energy_use.with_network(system, f"{value:.3f}")
 
     def weight(phase: str) -> str:
         kwh = energy_use.mean_kwh(baseline, phase)
-        return f", times {kwh_text(kwh)} kWh of {energy_use.with_network(baseline, baseline.name)}" if kwh else ""
+        return f", relative to {kwh_text(kwh)} kWh of {energy_use.with_network(baseline, baseline.name)}" if kwh else ""
 
     return {
         f"EW-{metric.short}, {title}{weight(phase)}": partial(text, phase, metric.key)
@@ -151,7 +151,7 @@ def _energy_to_reach(systems: Sequence[ComparedSystem]) -> Readings:
             return "not converged"
         alike = energy_use.measured_alike(system, baseline, TRAINING) and energy_use.selected_alike(system, baseline)
         if not alike:
-            return "not measured alike"
+            return "not measured in the same way"
         kwh, reference = energy_use.kwh_to_reach(system, goal), energy_use.kwh_to_reach(baseline, goal)
         if kwh is None or not reference:
             return "not reached"

@@ -23,7 +23,7 @@ class Confused:
 
     label: str  # the true class; empty: no class is true
     seconds: float  # that the row is counted over
-    shares: dict[str, float | None]  # by class: share of these seconds in which it fires; None if there are none
+    shares: dict[str, float | None]  # by class: share of these seconds in which it is detected; None if there are none
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class WrongClip:
     name: str
     f1: float  # segment-based, of this clip
     true: str
-    fired: str
+    detected: str
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from recipe_mtlvae.scoring import scenarios
 
 WORST = 3  # classes that are named
 SHOWN = [next(metric for metric in scenarios.METRICS if metric.percent is percent) for percent in (False, True)]
-ALONE = "no other system was measured on these clips; published figures stand below, with the data they are on"
+ALONE = "no other system was measured on these clips; published figures are in the table below, with the data of each"
 
 
 def headline(systems: Sequence[ComparedSystem], split: str) -> list[tuple[str, list[str]]]:
@@ -26,7 +26,7 @@ def headline(systems: Sequence[ComparedSystem], split: str) -> list[tuple[str, l
     parts = [
         ("Measured on", [f"{where}{data}; {len(result.per_class)} classes"]),
         ("How good" if len(systems) == 1 else f"How good is {first.name}", _figures(result)),
-        ("Against whom", [_verdict(first, other, split) for other in measured[1:]] or [ALONE]),
+        ("Compared with", [_verdict(first, other, split) for other in measured[1:]] or [ALONE]),
         ("Energy", _energy(first, measured)),
         ("Where it fails", _failing(result)),
     ]

@@ -140,14 +140,15 @@ def _toolkit_row(system: ComparedSystem, split: str, published: Sequence[Publish
     same = any(row.scores(split) and data <= {row.data.lower()} for row in published)
     if count is None or not count.dropped or not same:
         return []
-    note = f"the count of published figures from 2023 on: {count.clips:,} clips, {count.dropped} without events dropped"
+    clips = f"{count.clips:,} clips, {count.dropped} without events left out"
+    note = f"as figures published from 2023 on are counted: {clips}"
     return [_row(f"{system.name}, clips with events", note, count.psds, own=True)]
 
 
 def _decoding(tuned: Mapping[str, Any], label: str) -> str:
     kind = "median_filters_seconds" if "median_filters_seconds" in tuned else "lengths_seconds"
-    name = "median" if kind == "median_filters_seconds" else "boxes by a filter"
-    return f"above {tuned['thresholds'][label]:g}, {name} of {tuned[kind][label]:.2f} s"
+    name = "median filter" if kind == "median_filters_seconds" else "boxes from a change filter"
+    return f"threshold {tuned['thresholds'][label]:g}, {name} of {tuned[kind][label]:.2f} s"
 
 
 def published_note(published: Sequence[Published]) -> str:
@@ -184,7 +185,7 @@ def _system_row(system: ComparedSystem, split: str, best: Container[str], severa
     if result.runs > 1:
         notes.append(f"mean and standard deviation of {result.runs} runs")
     if result.operating_points is not None:
-        notes.append(f"PSDS at {result.operating_points} thresholds")
+        notes.append(f"PSDS at {counted(result.operating_points, 'threshold')}")
     if several and not system.ranked:
         notes.append("not converged: not ranked")
     return _row(system.name, "; ".join(notes), result.macro, True, partial(_spread, result), best)
@@ -226,8 +227,9 @@ def _difference_row(a: ComparedSystem, b: ComparedSystem, split: str) -> ScoreRo
     cells = tuple(_difference_cell(a, b, split, metric) for metric in scenarios.METRICS)
     unconverged = " and ".join(one.name for one in (a, b) if not one.ranked)
     notes = [f"not converged: {unconverged}"] if unconverged else []
-    notes += ["PSDS is not measured in one way"] * (len({one.results[split].operating_points for one in (a, b)}) > 1)
-    return ScoreRow(f"{a.name} less {b.name}", "; ".join(notes), True, cells)
+    if a.results[split].operating_points != b.results[split].operating_points:
+        notes.append("PSDS was measured in different ways")
+    return ScoreRow(f"{a.name} minus {b.name}", "; ".join(notes), True, cells)
 
 
 def _difference_cell(a: ComparedSystem, b: ComparedSystem, split: str, metric: Metric) -> Cell:
