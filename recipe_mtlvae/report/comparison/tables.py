@@ -133,8 +133,11 @@ def _tuned_row(system: ComparedSystem, split: str) -> list[ScoreRow]:
 
 
 def _toolkit_row(system: ComparedSystem, split: str, published: Sequence[Published]) -> list[ScoreRow]:
-    """Return PSDS as the DCASE toolkit of 2023 and 2024 counts it, if it may differ and published figures of the same
-    data are in the table."""
+    """Return PSDS as the DCASE toolkit of 2023 and 2024 counts it.
+
+    No row if it cannot differ, or if no published figures of the same data are in the table. Without conf.yaml the data
+    set is not known, and is taken to be that of the published figures.
+    """
     count = system.results[split].toolkit
     data = {run.conf.data.name for run in system.runs if run.conf}
     same = any(row.scores(split) and data <= {row.data.lower()} for row in published)
