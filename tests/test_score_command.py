@@ -131,6 +131,14 @@ def test_operating_points_of_other_clips_are_an_error(corpus):
         run(corpus, "--operating_points", str(corpus / "points"))
 
 
+def test_a_system_that_detects_nothing_at_any_threshold_scores_0(corpus, capsys):
+    for file in (corpus / "points").iterdir():
+        file.write_text("filename\tonset\toffset\tevent_label\n")
+    content = run(corpus, "--operating_points", str(corpus / "points"))
+    assert (content["psds1"], content["event_f1"]) == (0.0, 0.0)
+    assert "never detected: Cat, Dog" in capsys.readouterr().out
+
+
 def test_the_psd_roc_is_written_beside_the_metrics(corpus):
     run(corpus, "--scores", str(corpus / "scores"))
     curves = json.loads((corpus / "out" / "metrics.psd_roc.json").read_text())

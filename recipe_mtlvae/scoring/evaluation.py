@@ -102,7 +102,7 @@ def read_points(folder: Path, reference: Reference, classes: Sequence[str] | Non
     scores = step_scores(points, classes or sorted(labels), reference.durations)
     threshold = points.nearest(THRESHOLD)
     named = {clip for clips in points.events.values() for clip in clips}
-    if not named & reference.durations.keys():
+    if named and not named & reference.durations.keys():
         raise fail("none of these clips is in the clip list: file names differ", path=folder)
     notes = []
     if others := len(named - reference.durations.keys()):
