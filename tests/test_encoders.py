@@ -17,6 +17,7 @@ from local.train import train
 from recipe_mtlvae.errors import RecipeError
 from recipe_mtlvae.inference import export
 from recipe_mtlvae.inference.detector import Detector
+from recipe_mtlvae.inference.windows import value_pieces
 from recipe_mtlvae.inputs.registry import inputs_of
 from recipe_mtlvae.nets.checkpoint import load_checkpoint
 from tests.tiny import AUDIO, RATE, SETTINGS, make_tiny_corpus, tiny_conf
@@ -88,6 +89,30 @@ def test_a_system_on_a_users_encoder_trains_and_detects_with_that_file_only(own,
     for kept in (inputs, inputs_of(conf, ["not", "a", "hash"])):
         with pytest.raises(RecipeError, match=r"own\.onnx: not the encoder that the checkpoint was trained on"):
             kept["embeddings"].transform()
+
+
+class AtMostAClip(nn.Module):
+    """Frames with learned positions, which exist only up to the length of a clip (2 s)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(torch.zeros(50, 2))
+
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        frames = Frames()(waveform)
+        numbers = (0 * frames[0, :, 0] + 1).cumsum(0).long() - 1  # ones_like would have a constant length
+        return frames + self.positions[numbers]
+
+
+@pytest.mark.parametrize("context", [1.0, 0.2])
+def test_no_more_of_a_long_recording_than_a_clip_is_given_to_the_encoder_at_once(tmp_path, monkeypatch, context):
+    monkeypatch.setattr("recipe_mtlvae.inputs.encoders.onnx_file.CONTEXT", context)
+    source = source_of(*onnx_settings(exported(tmp_path / "own.onnx", AtMostAClip(), torch.zeros(1, 32_000))))
+    samples = np.random.default_rng(0).normal(0, 0.1, 10 * RATE).astype(np.float32)
+    values = torch.cat(list(value_pieces([samples], source, source.transform())), dim=1)
+    frames = samples.reshape(-1, FRAME)
+    expected = np.stack([frames.mean(axis=1), np.square(frames).mean(axis=1)])
+    np.testing.assert_allclose(values.numpy(), expected, atol=1e-6)
 
 
 class Pairs(nn.Module):

@@ -17,7 +17,7 @@ from recipe_mtlvae.labels import samples_of
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-CONTEXT = 1.0  # s of the neighbouring pieces that each piece of a long recording is computed with
+CONTEXT = 1.0  # s of the neighbouring pieces with which each piece of a long recording is computed, at most
 SLACK = 3  # frames that an encoder may return too few or too many for a clip
 SIGNATURE = "expected one waveform in, float32 (samples) or (1, samples), and (frames, width) out"
 
@@ -36,8 +36,10 @@ class OnnxEncoder(Encoder):
             what = f"expected whole samples of sample_rate={encoder.sample_rate} to a frame, got {samples:g}"
             raise fail(f"encoder.frame_rate={encoder.frame_rate:g}: {what}")
         self.layers = (Layer(encoder.width, 1, encoder.first_centre, 1.0 / encoder.frame_rate),)
-        self.reach = max(1, round(CONTEXT * encoder.frame_rate))
-        self.piece = samples_of(conf.data.clip_seconds, encoder.sample_rate)  # many encoders accept no more
+        # many encoders accept no more than a clip: two pieces, or one with its context on both sides
+        clip = samples_of(conf.data.clip_seconds, encoder.sample_rate)
+        self.reach = max(1, min(round(CONTEXT * encoder.frame_rate), clip // self.row // 4))
+        self.piece = max(self.row, clip // 2 - self.row)
 
     @property
     def key(self) -> str:
