@@ -1,6 +1,7 @@
 """From audio to events: windows, how they are joined, arrays, and the user's options."""
 
 import doctest
+import itertools
 import re
 
 import numpy as np
@@ -15,6 +16,7 @@ from recipe_mtlvae.inference.detector import Detector, mono
 from recipe_mtlvae.inference.windows import JoinedScores, cut_windows
 from recipe_mtlvae.inputs.log_mel import scale
 from recipe_mtlvae.inputs.mel_transform import LogMel
+from recipe_mtlvae.inputs.transforms import Transforms
 from recipe_mtlvae.labels import DetectedEvent
 from recipe_mtlvae.nets.checkpoint import Checkpoint
 from recipe_mtlvae.nets.prediction import Prediction
@@ -137,6 +139,12 @@ def test_streamed_windows_are_stretches_of_the_whole_log_mel(tmp_path, seconds):
     for window in windows:
         expected = whole[:, 4 * window.first_step : 4 * window.first_step + 126]
         torch.testing.assert_close(window.values["log_mel"], expected, rtol=0, atol=1e-4)  # dB
+
+
+def test_windows_of_one_step_follow_each_other(tmp_path):
+    conf = tiny_conf("data.clip_seconds=0.07")
+    windows = itertools.islice(cut_windows([np.zeros(RATE, np.float32)], Transforms(conf), 1), 100)
+    assert [window.first_step for window in windows] == list(range(15))
 
 
 def test_neighbouring_windows_are_weighted_by_triangles():

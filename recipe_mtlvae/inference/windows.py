@@ -52,7 +52,7 @@ def cut_windows(
     latest = first = 0
     while all(track.holds(first) for track in tracks.values()):
         yield Window(first, {name: track.window(first) for name, track in tracks.items()})
-        latest, first = first, first + steps // 2
+        latest, first = first, first + max(1, steps // 2)
     if (last := min(track.last_window for track in tracks.values())) > latest:
         yield Window(last, {name: track.window(last) for name, track in tracks.items()})
 
