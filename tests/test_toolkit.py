@@ -130,6 +130,18 @@ def test_padding_does_not_affect_the_clip_probability(features):
     torch.testing.assert_close(masked.weak[1:], plain.weak[1:])
 
 
+@pytest.mark.parametrize(("padded", "steps"), [(3, 2), (2, 1), (4, 2)])
+def test_padding_is_left_out_if_a_recurrent_step_has_several_outputs(features, padded, steps):
+    """Output steps 0 and 1 are of one recurrent step, 2 and 3 of the next, 4 of the last."""
+    net = small(outputs_per_step=2).eval()
+    padding = torch.zeros(4, 1, 5, dtype=torch.bool)
+    padding[0, 0, padded:] = True
+    weak = net(features, pad_mask=padding).weak
+    head, decoded = net.net.heads["weak"], net.net.decode(net.output.z)
+    torch.testing.assert_close(weak[:1], torch.sigmoid(head(decoded[:1, :steps], steps=padded)))
+    torch.testing.assert_close(weak[1:], net(features).weak[1:])
+
+
 def test_without_a_weak_head_padding_is_left_out_of_the_maximum(features):
     net = small(tasks=("strong_real",)).eval()
     padding = torch.ones(4, 1, 5, dtype=torch.bool)

@@ -104,7 +104,10 @@ class ToolkitMTLVAE(nn.Module):
             return torch.sigmoid(output.weak)
         decoded = self.net.decode(output.z)  # (batch, steps, 2 * hidden)
         head = self.net.heads["weak"]
-        kept = [clip[~padded].unsqueeze(0) for clip, padded in zip(decoded, pad_mask[:, 0])]  # noqa: B905
+        each = self.net.outputs_per_step
+        outputs = functional.pad(pad_mask[:, 0].float(), (0, -pad_mask.shape[2] % each), value=1.0)
+        padding = outputs.unflatten(1, (-1, each)).amin(dim=2) > 0  # (batch, recurrent steps)
+        kept = [clip[~padded].unsqueeze(0) for clip, padded in zip(decoded, padding)]  # noqa: B905
         logits = [head(clip, steps=clip.shape[1]) for clip in kept]
         return torch.sigmoid(torch.cat(logits))
 
