@@ -92,27 +92,39 @@ def test_a_set_smaller_than_its_share_is_refused(epoch_steps):
         sampler({"strong_synth": 10, "weak": 100}, epoch_steps=epoch_steps)
 
 
+def recordings(*counts: int) -> list[list[str]]:
+    return [[f"{number}.wav" for number in range(count)] for count in counts]
+
+
 def test_hold_out_parts_are_disjoint_complete_and_seeded():
-    ((kept, held),) = hold_out([1578], 0.1, seed=42)
+    ((kept, held),) = hold_out(recordings(1578), 0.1, seed=42)
     assert len(held) == 158 and sorted([*kept, *held]) == list(range(1578))
-    assert np.array_equal(held, hold_out([1578], 0.1, seed=42)[0][1])
+    assert np.array_equal(held, hold_out(recordings(1578), 0.1, seed=42)[0][1])
 
 
 def test_the_held_out_share_is_drawn_from_the_clips_of_all_sets_together():
-    ((kept, held),) = hold_out([10], 0.3, seed=42)
-    (first, second) = hold_out([6, 4], 0.3, seed=42)
+    ((kept, held),) = hold_out(recordings(10), 0.3, seed=42)
+    (first, second) = hold_out(recordings(6, 4), 0.3, seed=42)
     assert [*first[1], *(second[1] + 6)] == list(held)
     assert [*first[0], *(second[0] + 6)] == list(kept)
 
 
+def test_windows_of_one_recording_are_held_out_together_or_not_at_all():
+    names = [f"{number}.wav" for number in range(20) for _ in range(3)]
+    ((kept, held),) = hold_out([names], 0.1, seed=42)
+    ((_, expected),) = hold_out(recordings(20), 0.1, seed=42)
+    assert list(held) == [3 * row + window for row in expected for window in range(3)]
+    assert sorted([*kept, *held]) == list(range(60))
+
+
 def test_a_weak_set_of_few_clips_still_holds_one_out():
-    ((kept, held),) = hold_out([4], 0.1, seed=42)
+    ((kept, held),) = hold_out(recordings(4), 0.1, seed=42)
     assert (len(kept), len(held)) == (3, 1)
 
 
 def test_a_weak_set_that_would_be_held_out_completely_is_refused():
     with pytest.raises(RecipeError, match="nothing would be left of 1 weak clips"):
-        hold_out([1], 0.1, seed=42)
+        hold_out(recordings(1), 0.1, seed=42)
 
 
 @pytest.fixture(scope="module")

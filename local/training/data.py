@@ -9,6 +9,7 @@ import torch
 
 from local.training.base import training_of
 from recipe_mtlvae.conf import Conf
+from recipe_mtlvae.corpus.cutting import recording_of
 from recipe_mtlvae.corpus.splits import Corpus, of_role
 from recipe_mtlvae.errors import fail
 from recipe_mtlvae.inputs.batches import TaskData, evaluation_batches, hold_out, joined, train_loader
@@ -30,7 +31,8 @@ class Data(pl.LightningDataModule):
         self.classes = corpus.classes
         self.splits = {name: open_split(corpus, name) for name in learned_splits(conf)}
         weak = splits_of_task(conf, "weak")  # some of their clips are held out, whether or not the weak task is active
-        rows = hold_out([len(self.splits[name].clips) for name in weak], conf.data.weak_held_out, conf.seed)
+        recordings = [[recording_of(clip.name) for clip in self.splits[name].clips] for name in weak]
+        rows = hold_out(recordings, conf.data.weak_held_out, conf.seed)
         kept = {name: own for name, (own, _) in zip(weak, rows, strict=True)}
         held = [self._set(name, own) for name, (_, own) in zip(weak, rows, strict=True)]
         tasks = {task: joined([self._set(n, kept.get(n)) for n in splits_of_task(conf, task)]) for task in conf.tasks}

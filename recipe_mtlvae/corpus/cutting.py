@@ -43,6 +43,11 @@ def window(clip: Clip, start: float, seconds: float) -> Clip:
     return Clip(f"{clip.name}/{start:.3f}", clip.path, events, labels, start)
 
 
+def recording_of(name: str) -> str:
+    """Return the name of the recording of a clip, which is the clip itself or the one that a window is cut from."""
+    return name.partition("/")[0]
+
+
 def named_clip(name: str, recordings: Mapping[str, Clip], seconds: float) -> Clip | None:
     """Return the recording or window that has the name `name` in a store; None if there is no such recording."""
     recording, _, start = name.partition("/")

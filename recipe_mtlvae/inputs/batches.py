@@ -232,13 +232,16 @@ def evaluation_batches(
     return DataLoader(MultiTaskData({task: data}), sampler=steps, batch_size=None)
 
 
-def hold_out(counts: Sequence[int], share: float, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Split data sets of `counts` rows at random into a pair (kept, held out) of sorted row arrays for each set.
+def hold_out(sets: Sequence[Sequence[str]], share: float, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Split data sets at random into a pair (kept, held out) of sorted row arrays for each set.
 
-    `share` is the fraction of all rows together that is held out; the baseline holds out 10 %. At least one row is
-    held out. Raises RecipeError if none would be kept. Returns an empty list if there are no rows.
+    sets: for each set, the recording of each row; rows of one recording stay together. `share` is the fraction of all
+    recordings together that is held out; the baseline holds out 10 %. At least one recording is held out. Raises
+    RecipeError if none would be kept. Returns an empty list if there are no rows.
     """
-    count = sum(counts)
+    numbers: dict[tuple[int, str], int] = {}  # of each set's recordings, in their order
+    rows = [[numbers.setdefault((i, name), len(numbers)) for name in names] for i, names in enumerate(sets)]
+    count = len(numbers)
     if not count:
         return []
     order = np.random.default_rng(seed).permutation(count)
@@ -247,5 +250,5 @@ def hold_out(counts: Sequence[int], share: float, seed: int) -> list[tuple[np.nd
         raise fail(f"data.weak_held_out {share}: nothing would be left of {count} weak clips to train on")
     is_held = np.zeros(count, dtype=bool)
     is_held[order[:held]] = True
-    sets = np.split(is_held, np.cumsum(counts)[:-1])
-    return [(np.flatnonzero(~own), np.flatnonzero(own)) for own in sets]
+    parts = [is_held[np.array(own, dtype=int)] for own in rows]
+    return [(np.flatnonzero(~own), np.flatnonzero(own)) for own in parts]

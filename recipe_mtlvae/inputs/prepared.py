@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe_mtlvae.corpus.cutting import cut_recordings, named_clip
+from recipe_mtlvae.corpus.cutting import cut_recordings, named_clip, recording_of
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.corpus.splits import Corpus, SplitFiles
 from recipe_mtlvae.errors import RecipeError, fail
@@ -44,7 +44,7 @@ class Split:
         """
         ends: dict[str, float] = {}
         for clip, seconds in zip(self.clips, self.store.durations.tolist(), strict=True):
-            name = clip.name.partition("/")[0]
+            name = recording_of(clip.name)
             ends[name] = max(ends.get(name, 0.0), (clip.start or 0.0) + seconds)
         return ends
 
@@ -72,7 +72,7 @@ def open_split(corpus: Corpus, name: str) -> Split:
     if files.faults and not conf.data.skip_bad:
         raise RecipeError(*files.faults)
     recordings = {clip.name: clip for clip in files.clips}
-    stored = {row.partition("/")[0] for row in store.names}
+    stored = {recording_of(row) for row in store.names}
     known = recordings.keys() == stored | set(store.skipped) and all(other.names == store.names for other in others)
     if not known or (store.skipped and not conf.data.skip_bad):
         raise fail(f"split '{name}' is not as it was when its features were computed", "run stage 0", corpus.root)
