@@ -109,6 +109,24 @@ def test_an_rf64_file_whose_ds64_chunk_is_empty_is_refused(tmp_path):
         read_audio(tmp_path / "a.wav", RATE, 1.0)
 
 
+@pytest.mark.parametrize("kind", ["wav", "aiff", "au"])
+def test_thousands_of_recordings_in_one_file_are_read_one_after_the_other(tmp_path, kind):
+    soundfile.write(tmp_path / f"a.{kind}", SAMPLES[:160], RATE, "PCM_16")
+    path = tmp_path / f"b.{kind}"
+    path.write_bytes(1500 * (tmp_path / f"a.{kind}").read_bytes())
+    samples = read_audio(path, RATE, None).samples
+    np.testing.assert_array_equal(samples, np.tile(SAMPLES[:160].astype(np.float32) / 2**15, 1500))
+
+
+def test_a_recording_after_the_chunks_behind_the_samples_of_another_is_read(tmp_path):
+    soundfile.write(tmp_path / "a.wav", SAMPLES, RATE, "PCM_16")
+    one = (tmp_path / "a.wav").read_bytes() + b"LIST\x04\0\0\0INFO" + b"bext\x02\0\0\0ab"
+    (tmp_path / "a.wav").write_bytes(2 * one)
+    audio = read_audio(tmp_path / "a.wav", RATE, None)
+    np.testing.assert_array_equal(audio.samples, np.tile(SAMPLES.astype(np.float32) / 2**15, 2))
+    assert audio.damage is None
+
+
 def test_zeros_in_place_of_chunks_are_refused_at_once(tmp_path, monkeypatch):
     read = []
     monkeypatch.setattr(pcm, "_chunks", lambda *given: (read.append(chunk) or chunk for chunk in _chunks(*given)))

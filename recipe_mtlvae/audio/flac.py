@@ -36,7 +36,7 @@ def flac_layout(data: bytes, by_frame: bool = False) -> Layout | None:
     for begin, end in zip(begins, [*begins[1:], len(data)], strict=True):
         found, missing = _pieces(data, begin, end, by_frame)
         if pieces and found:
-            found[0] = Piece(found[0].parts, found[0].frames, found[0].first, joined=True)
+            found[0] = Piece(found[0].parts, found[0].frames, found[0].first, appended=True)
         pieces += found
     if not pieces:
         return None

@@ -19,7 +19,7 @@ class Piece:
     frames: int | None = None  # samples per channel; None: as many as libsndfile reports
     first: int | None = None  # position of its first sample in the recording; None: by `end`, or after the piece before
     end: int | None = None  # position after its last sample as the stream counts; with `first`: shows where that begins
-    joined: bool = False  # it begins another recording, which was appended to the one before
+    appended: bool = False  # it begins another recording, which was appended to the one before
     open_end: bool = False  # libsndfile estimates the length from the size in bytes: claim a larger size
 
 

@@ -78,7 +78,7 @@ def mpeg_layout(data: bytes, begin: int = 0) -> Layout | None:
     for i, run in enumerate(runs):
         if not run.gap:
             recording, found = run, run.count
-            pieces.append(_first_piece(run, samples, joined=i > 0, alone=len(runs) == 1))
+            pieces.append(_first_piece(run, samples, appended=i > 0, alone=len(runs) == 1))
             continue
         lost = _lost(recording, found, run, runs[i + 1 :])
         if lost is None:
@@ -105,17 +105,17 @@ def begins_with_frames(data: bytes) -> bool:
     return True
 
 
-def _first_piece(run: _Run, samples: int, joined: bool, alone: bool) -> Piece:
+def _first_piece(run: _Run, samples: int, appended: bool, alone: bool) -> Piece:
     """Return the first piece of a recording."""
     if not run.promised:
-        return Piece(((run.begin, run.end),), run.count * samples, joined=joined, open_end=True)
+        return Piece(((run.begin, run.end),), run.count * samples, appended=appended, open_end=True)
     if alone and run.promised == run.count:
         return Piece()
     counted = bytearray(run.tag)
     struct.pack_into(">I", counted, run.place + 8, run.count)
     if counted[run.place + 7] & 2:
         struct.pack_into(">I", counted, run.place + 12, len(counted) + run.end - run.begin)
-    return Piece((bytes(counted), (run.begin, run.end)), joined=joined)
+    return Piece((bytes(counted), (run.begin, run.end)), appended=appended)
 
 
 def _lost(recording: _Run, found: int, run: _Run, later: list[_Run]) -> int | None:

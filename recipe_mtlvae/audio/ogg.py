@@ -36,7 +36,7 @@ def ogg_layout(data: bytes) -> Layout | None:
     pieces: list[Piece] = []
     recordings = _recordings(pages)
     for i, recording in enumerate(recordings):
-        pieces += _pieces(data, recording, joined=i > 0)
+        pieces += _pieces(data, recording, appended=i > 0)
     whole = len(pieces) == len(recordings) == 1 and (pieces[0].first == 0 or not pieces[0].parts)
     truncated = "" if recordings[-1][-1].flags & _LAST else "its last page is missing"
     return Layout((Piece(),) if whole else tuple(pieces), truncated)
@@ -78,7 +78,7 @@ def _recordings(pages: list[_Page]) -> list[list[_Page]]:
     return recordings
 
 
-def _pieces(data: bytes, recording: list[_Page], joined: bool) -> list[Piece]:
+def _pieces(data: bytes, recording: list[_Page], appended: bool) -> list[Piece]:
     """Return a recording's pages as runs without a gap, each after the recording's headers."""
     audio = next((i for i, page in enumerate(recording) if i and page.granule > 0), len(recording))
     while audio > 1 and recording[audio - 1].granule == -1:  # its packet goes on in the next page
@@ -92,7 +92,7 @@ def _pieces(data: bytes, recording: list[_Page], joined: bool) -> list[Piece]:
         number = page.number
         runs[-1].append(page)
     if not runs:
-        return [Piece(joined=joined)]
+        return [Piece(appended=appended)]
     rate, skipped = _granules(data, recording[0])
     pieces = []
     for i, run in enumerate(runs):
@@ -103,7 +103,7 @@ def _pieces(data: bytes, recording: list[_Page], joined: bool) -> list[Piece]:
         first = 0 if i == 0 and run[0].number == headers[-1].number + 1 else None
         # libsndfile subtracts the skipped granules from every file's length, but skips only at a stream's beginning
         end = (last - skipped * (1 if first == 0 else 2)) // rate
-        pieces.append(Piece(parts, first=first, end=end, joined=joined and i == 0))
+        pieces.append(Piece(parts, first=first, end=end, appended=appended and i == 0))
     return pieces
 
 

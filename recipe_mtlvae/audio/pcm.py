@@ -6,9 +6,10 @@ the header was never finished because the recorder lost power. Then the samples 
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recipe_mtlvae.audio.layout import Layout, Part, Piece, is_blank
 
@@ -27,6 +28,10 @@ class _Kind:
     name: bytes  # of the chunk with the samples
     before: int = 0  # bytes of that chunk before the samples
     types: tuple[bytes, ...] = (b"WAVE",)  # allowed values of bytes 8 to 11
+
+    def aligned(self, begin: int, place: int) -> int:
+        """Return the first byte from `place` on at which a chunk may begin, in a recording that begins at `begin`."""
+        return place + (begin - place) % self.align
 
 
 _KINDS = {
@@ -52,32 +57,55 @@ class _Samples:
     more: int  # bytes that the number includes besides the samples
     misread: bool = False  # libsndfile takes another length from this header
 
+    @property
+    def end(self) -> int:
+        return self.begin + self.length
 
-def pcm_layout(data: bytes, begin: int = 0) -> Layout | None:
-    """Return the layout of a file (or memory map) from byte `begin` on; None if it is of another kind."""
+
+def pcm_layout(data: bytes) -> Layout | None:
+    """Return the layout of a file (or memory map); None if it is of another kind."""
+    pieces: list[Piece] = []
+    begin, samples = 0, _samples(data, 0)
+    while samples is not None:
+        following = _following(data, begin, samples)
+        layout = _layout(data, begin, samples, is_last=following is None)
+        pieces += [replace(piece, appended=begin > 0) for piece in layout.pieces]
+        if following is None:
+            return replace(layout, pieces=tuple(pieces))
+        begin, samples = following
+    return None
+
+
+def _samples(data: bytes, begin: int) -> _Samples | None:
+    """Return where the samples of the recording at `begin` are; None if there is none of a known kind."""
     kind = _KINDS.get(data[begin : begin + 4])
     if kind and data[begin + 8 : begin + 12] not in kind.types:
         return None
-    samples = _chunked(data, begin, kind) if kind else _au(data, begin)
-    if samples is None:
-        return None
+    return _chunked(data, begin, kind) if kind else _au(data, begin)
+
+
+def _following(data: bytes, begin: int, samples: _Samples) -> tuple[int, _Samples] | None:
+    """Return the place and the samples of another recording of the same kind after that at `begin`, if there is one."""
+    magic, place = data[begin : begin + 4], samples.end
+    if kind := _KINDS.get(magic):
+        chunks = _chunks(data, kind.aligned(begin, samples.end), begin, kind)
+        names = itertools.takewhile(lambda chunk: _is_name(chunk[1][:4]), chunks)
+        place = next((place for place, name, _ in names if name[:4] == magic), len(data))
+    found = _samples(data, place) if data[place : place + 4] == magic else None
+    return None if found is None else (place, found)
+
+
+def _layout(data: bytes, begin: int, samples: _Samples, is_last: bool) -> Layout:
+    """Return the layout of one recording."""
     there = max(0, len(data) - samples.begin)
-    whole = Piece(((begin, len(data)),) if begin else ())
+    end = samples.end if not is_last else len(data)
+    whole = Piece(((begin, end),) if begin or not is_last else ())
     if samples.misread:
         whole = _corrected(data, begin, samples, min(samples.length, there))
-    if samples.length > there:
-        if samples.unknown:
-            return Layout((whole,))
+    if samples.length > there and not samples.unknown:
         missing = f"{samples.length - there} of {samples.length} bytes are missing"
         return Layout((_corrected(data, begin, samples, there),), truncated=missing)
-    end = samples.begin + samples.length
-    after = end + (begin - end) % (kind.align if kind else 1)
-    if data[after : after + 4] == data[begin : begin + 4] and (following := pcm_layout(data, after)):
-        first, *others = following.pieces
-        joined = Piece(first.parts, first.frames, first.first, first.end, joined=True)
-        own = whole if samples.misread else Piece(((begin, end),))
-        return Layout((own, joined, *others), following.truncated)
-    if not _goes_on(data, end, after, kind, strict=not samples.length):
+    if samples.length > there or not is_last or not _goes_on(data, begin, samples):
         return Layout((whole,))
     unfinished = "" if samples.unknown else f"its header was never finished, and promises {samples.length} bytes"
     beyond = there + samples.more > _LARGEST and data[begin : begin + 4] in (b"FORM", b"RIFX")
@@ -129,8 +157,7 @@ def _chunks(data: bytes, place: int, begin: int, kind: _Kind) -> Iterator[tuple[
     while place + kind.header.size <= len(data):
         name, length = kind.header.unpack_from(data, place)
         yield place, name, length
-        place += kind.header.size + max(0, length - kind.counted)
-        place += (begin - place) % kind.align
+        place = kind.aligned(begin, place + kind.header.size + max(0, length - kind.counted))
 
 
 def _au(data: bytes, begin: int) -> _Samples | None:
@@ -142,18 +169,20 @@ def _au(data: bytes, begin: int) -> _Samples | None:
     return _Samples(begin + start, length, length >= _PIPED, begin + 8, f"{order}I", 0, misread)
 
 
-def _goes_on(data: bytes, end: int, after: int, kind: _Kind | None, strict: bool) -> bool:
-    """Return whether samples go on at `end`, since what follows `after` are no chunks.
+def _goes_on(data: bytes, begin: int, samples: _Samples) -> bool:
+    """Return whether the samples of the recording at `begin` go on after their end, since no chunks follow.
 
-    strict: it counts as chunks only if the last one ends with the file.
+    Where the header promises no samples, what follows counts as chunks only if the last one ends with the file.
     """
+    kind = _KINDS.get(data[begin : begin + 4])
+    after = kind.aligned(begin, samples.end) if kind else samples.end
     if len(data) - after < 8 or is_blank(data, after):
         return False
     if kind is None:
         return True
-    if not strict:
+    if samples.length:
         # some writers leave out the byte that makes a chunk's length even
-        return not any(_is_name(data[place : place + 4]) for place in (after, end))
+        return not any(_is_name(data[place : place + 4]) for place in (after, samples.end))
     for place, name, length in _chunks(data, after, after, kind):
         if not _is_name(name[:4]):
             return not is_blank(data, place)

@@ -111,7 +111,7 @@ class Recording:
         known = False
         for i, piece in enumerate(layout.pieces):
             frames = piece.frames
-            if frames is None or not known or piece.joined:
+            if frames is None or not known or piece.appended:
                 try:
                     file = self._open(i)
                 except soundfile.LibsndfileError:
@@ -133,7 +133,7 @@ class Recording:
                 if frames is None:
                     frames = file.frames if file.frames < _UNKNOWN else self._counted(i)
             end = self._ends[-1] if i else 0
-            if not i or piece.joined:
+            if not i or piece.appended:
                 base, ahead = end, 0
             begin = end if piece.first is None else base + piece.first
             if piece.end is not None and piece.first is not None:
