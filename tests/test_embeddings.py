@@ -91,15 +91,15 @@ def test_mixing_embeddings_takes_their_maximum_or_with_factors_their_weighted_su
     assert source_of(conf).mix(one, other, 0.75, 0.25).tolist() == [[0.875, 0.5]]
 
 
-def test_a_checkpoint_that_carries_other_weights_is_refused(conf):
-    for carried in ({"layers.0.weight": torch.zeros(3)}, [1], {"classifier.bias": "x"}):
-        source = inputs_of(conf, carried)["embeddings"]
-        with pytest.raises(RecipeError, match="the checkpoint carries other weights than YAMNet's"):
+def test_a_checkpoint_with_other_weights_of_the_encoder_is_refused(conf):
+    for saved in ({"layers.0.weight": torch.zeros(3)}, [1], {"classifier.bias": "x"}):
+        source = inputs_of(conf, saved)["embeddings"]
+        with pytest.raises(RecipeError, match="the checkpoint's weights are not YAMNet's"):
             source.transform()
 
 
 def test_weights_in_a_checkpoint_that_are_not_finite_are_refused(conf):
-    weights = source_of(conf).encoder.kept
+    weights = source_of(conf).encoder.state
     weights = {**weights, "classifier.bias": weights["classifier.bias"] * float("nan")}
     with pytest.raises(RecipeError, match="the checkpoint's weights of YAMNet are not all finite"):
         inputs_of(conf, weights)["embeddings"].transform()

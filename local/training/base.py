@@ -14,7 +14,7 @@ from local.training.schedule import Plan, rate_factor
 from recipe_mtlvae.conf import Conf
 from recipe_mtlvae.inputs.augment import augment
 from recipe_mtlvae.inputs.batches import Batch, BatchPlan, TaskData, even_shares
-from recipe_mtlvae.inputs.embeddings import kept_of_encoder
+from recipe_mtlvae.inputs.embeddings import encoder_state
 from recipe_mtlvae.inputs.registry import inputs_of
 from recipe_mtlvae.nets.checkpoint import build_network, recipe_entry
 from recipe_mtlvae.nets.prediction import Prediction
@@ -61,7 +61,7 @@ class SystemTraining(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["recipe"] = recipe_entry(self.conf, self.classes)
-        if (encoder := kept_of_encoder(self.inputs)) is not None:
+        if (encoder := encoder_state(self.inputs)) is not None:
             checkpoint["recipe"]["encoder"] = encoder
 
     def log_figures(self, batch: Batch, loss: Tensor, figures: Mapping[str, Tensor]) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from recipe_mtlvae.audio.recording import Recording
 
 BLOCK = 30.0  # s decoded at a time
-_REACH = 0.1  # s before and after that resampling needs: 64 zero crossings at the lowest rate of RATES, rounded up
+_REACH = 0.1  # s of sound on either side that the resampling filter uses at the lowest of RATES, rounded up
 T = TypeVar("T")  # np.ndarray or torch.Tensor
 
 
@@ -86,10 +86,10 @@ def resampled(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iter
 def overlapped(
     blocks: Iterable[np.ndarray], apply: Callable[[np.ndarray], T], unit: int, given: int, reach: int
 ) -> Iterator[T]:
-    """Yield `apply` of the joined blocks, piece by piece along its last axis.
+    """Apply a function to samples that come in blocks. Joined, the results equal `apply` of the joined blocks.
 
-    For every `unit` samples, `apply` returns `given` values, which depend only on samples up to `reach` units away. So
-    each block is passed with `reach` units of its neighbours, whose values are then cut off.
+    apply: returns, along its last axis, `given` values for every `unit` samples, which depend on samples up to `reach`
+    units before and after. So it gets each block with `reach` units of the blocks around it; their values are cut off.
     """
     blocks = iter(blocks)
     held = next(blocks, None)

@@ -90,7 +90,7 @@ class Detector:
         self.conf, self.classes = checkpoint.conf, checkpoint.classes
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.net = checkpoint.net.to(self.device)
-        self.transforms = Transforms(self.conf, carried=checkpoint.encoder).to(self.device)
+        self.transforms = Transforms(self.conf, encoder_state=checkpoint.encoder).to(self.device)
         self.grid = Grid.of(self.conf.features, self.conf.data.clip_seconds)
         decoding = Decoding.fixed(self.conf.postprocess, len(self.classes))
         if checkpoint.decoding is not None:

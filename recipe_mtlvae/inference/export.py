@@ -111,7 +111,9 @@ def _write_onnx(detector: Detector, file: Path) -> None:
     from recipe_mtlvae.inputs.transforms import Transforms
     from recipe_mtlvae.nets.portable import ClipModel
 
-    model = ClipModel(detector.net, Transforms(detector.conf, real=True, carried=detector.transforms.carried)).eval()
+    model = ClipModel(
+        detector.net, Transforms(detector.conf, real=True, encoder_state=detector.transforms.encoder_state)
+    ).eval()
     torch.onnx.export(
         model,
         (torch.from_numpy(_clip(detector, 1.0)),),

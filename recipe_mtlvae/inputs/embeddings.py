@@ -35,7 +35,7 @@ class EmbeddingsInput(Input):
 
     @functools.cached_property
     def encoder(self) -> Encoder:
-        return encoder_of(self.conf, self.carried)
+        return encoder_of(self.conf, self.encoder_state)
 
     @property
     def from_audio(self) -> bool:
@@ -114,10 +114,10 @@ class EmbeddingsInput(Input):
         return values
 
 
-def kept_of_encoder(inputs: Mapping[str, Input]) -> dict[str, Any] | None:
-    """Return what a checkpoint stores of the pretrained encoder, so that it can detect; None without embeddings."""
+def encoder_state(inputs: Mapping[str, Input]) -> dict[str, Any] | None:
+    """Return what a checkpoint saves of the pretrained encoder, so that it can detect; None without embeddings."""
     source = inputs.get("embeddings")
-    return None if source is None else source.encoder.kept
+    return None if source is None else source.encoder.state
 
 
 def _interpolated(values: Tensor, places: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class Input(ABC):
     least_samples: int  # length of the shortest waveform that can be computed
     per_step: int = 1  # values on the grid per output step
     piece: int = 1 << 15  # samples of a long recording computed at a time: their spectra stay in the cache
-    carried: Mapping[str, Any] | None = None  # what a checkpoint stores of a pretrained encoder
+    encoder_state: Mapping[str, Any] | None = None  # what a checkpoint has saved of a pretrained encoder
     from_audio: bool = True  # False: read from files, which exist only for prepared splits
     portable: bool = True  # whether an exported file can contain the input
 
@@ -94,7 +94,7 @@ class Input(ABC):
     def on_grid(self, values: Tensor, steps: int, first: int = 0) -> Tensor:
         """Return `per_step` values for each of `steps` output steps, at their true times.
 
-        first: sample at which the first output step begins, counted from the beginning of the first value's hop.
+        first: the sample at which the first output step begins, if the first value's hop begins at sample 0.
         """
         return values
 
@@ -112,14 +112,15 @@ def input_names(conf: Conf) -> tuple[str, ...]:
     return system_module(conf.system).inputs(conf)
 
 
-def inputs_of(conf: Conf, carried: Mapping[str, Any] | None = None) -> dict[str, Input]:
+def inputs_of(conf: Conf, encoder_state: Mapping[str, Any] | None = None) -> dict[str, Input]:
     """Return the inputs of the configuration's network by name: the keyword arguments of its forward and predict.
 
-    carried: what a checkpoint stores of a pretrained encoder; None: the configuration names the encoder's file.
+    encoder_state: what a checkpoint has saved of a pretrained encoder. None: there is no checkpoint, and the encoder is
+    read from the file encoder.weights.
     """
     inputs = {}
     for name in input_names(conf):
         module, kind = INPUTS[name]
         inputs[name] = getattr(importlib.import_module(module), kind)(conf)
-        inputs[name].carried = carried
+        inputs[name].encoder_state = encoder_state
     return inputs

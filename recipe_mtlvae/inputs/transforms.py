@@ -15,13 +15,14 @@ from recipe_mtlvae.labels import steps_of
 class Transforms(nn.Module):
     """Compute all inputs of a configuration's network.
 
-    real: use no complex numbers, for ONNX. carried: see registry.inputs_of.
+    real: use no complex numbers, which the ONNX exporter does not accept. encoder_state: what a checkpoint has saved of
+    a pretrained encoder; None: read the encoder from the file encoder.weights.
     """
 
-    def __init__(self, conf: Conf, real: bool = False, carried: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, conf: Conf, real: bool = False, encoder_state: Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        self.conf, self.carried = conf, carried
-        self.inputs = inputs_of(conf, carried)
+        self.conf, self.encoder_state = conf, encoder_state
+        self.inputs = inputs_of(conf, encoder_state)
         self.by_name = nn.ModuleDict({name: source.transform(real) for name, source in self.inputs.items()})
 
     @property
@@ -36,5 +37,9 @@ class Transforms(nn.Module):
 
 
 def scaled(inputs: Mapping[str, Input], values: Mapping[str, Tensor], steps: int) -> dict[str, Tensor]:
-    """Return the network's inputs by name from values (batch, width, steps) of clips of `steps` output steps."""
+    """Bring values to the output grid and scale them, as a network takes them.
+
+    values: by input, (batch, width, steps of the input), as `Input.transform` computes them. steps: output steps of the
+    clips.
+    """
     return {name: source.scale(source.on_grid(values[name], steps)) for name, source in inputs.items()}

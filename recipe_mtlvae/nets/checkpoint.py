@@ -38,7 +38,7 @@ class Checkpoint:
     epoch: int | None  # counted from 0; None: unknown, as for weights trained elsewhere
     step: int | None
     decoding: dict[str, list[float]] | None = None  # fields of scoring.postprocess.Decoding; None: never tuned
-    encoder: dict[str, Any] | None = None  # what is kept of a pretrained encoder, if the network uses one
+    encoder: dict[str, Any] | None = None  # state of the pretrained encoder, if the network uses one
     precision_recall: dict[str, list] | None = None  # scoring.precision_recall.PrecisionRecall; None: not counted
     bounding_boxes: dict[str, list] | None = None  # scoring.box_tuning.TunedSettings; None: detection by median filters
     median_reference: dict[str, list] | None = None  # the same for median filters, with which boxes are compared
@@ -137,7 +137,7 @@ def _weights(state: Any, prefix: str) -> dict[str, torch.Tensor]:
 
 
 def _encoder(recipe: dict[str, Any]) -> dict[str, Any] | None:
-    """What is kept of a pretrained encoder, or None. The encoder itself checks the values."""
+    """The state of the pretrained encoder, or None. The encoder itself checks the values."""
     found = recipe.get("encoder")
     if found is not None and not (isinstance(found, dict) and all(isinstance(name, str) for name in found)):
         raise ValueError("encoder: expected values by name")

@@ -51,9 +51,9 @@ class Encoder(ABC):
     from_audio = True  # False: read from files, by the names of a prepared split's clips
     portable = True  # whether an exported file can contain the encoder
 
-    def __init__(self, conf: Conf, carried: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, conf: Conf, saved: Mapping[str, Any] | None = None) -> None:
         self.conf = conf
-        self.carried = carried  # what a checkpoint stores of the encoder; None: there is no checkpoint
+        self.saved = saved  # `state`, as a checkpoint has saved it; None: there is no checkpoint
 
     @property
     @abstractmethod
@@ -61,8 +61,8 @@ class Encoder(ABC):
         """Hash of everything that the values depend on."""
 
     @property
-    def kept(self) -> dict[str, Any]:
-        """What a checkpoint stores of the encoder, so that it can detect."""
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint saves of the encoder, so that it can detect."""
         return {}
 
     @abstractmethod
@@ -89,10 +89,10 @@ class Encoder(ABC):
         return Path(self.conf.encoder.weights)
 
 
-def encoder_of(conf: Conf, carried: Mapping[str, Any] | None = None) -> Encoder:
-    """Return the encoder of a configuration."""
+def encoder_of(conf: Conf, saved: Mapping[str, Any] | None = None) -> Encoder:
+    """Return the encoder of a configuration. saved: its state in a checkpoint, if there is one."""
     module, kind = ENCODERS[conf.encoder.name]
-    return getattr(importlib.import_module(module), kind)(conf, carried)
+    return getattr(importlib.import_module(module), kind)(conf, saved)
 
 
 @functools.cache

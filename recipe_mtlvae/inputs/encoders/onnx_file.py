@@ -27,8 +27,8 @@ class OnnxEncoder(Encoder):
 
     portable = False
 
-    def __init__(self, conf: Any, carried: Any = None) -> None:
-        super().__init__(conf, carried)
+    def __init__(self, conf: Any, saved: Any = None) -> None:
+        super().__init__(conf, saved)
         encoder = conf.encoder
         samples = encoder.sample_rate / encoder.frame_rate
         self.row = round(samples)
@@ -46,7 +46,7 @@ class OnnxEncoder(Encoder):
         return content_hash("onnx", file_hash(self.file), self.row, self.layers, self.conf.data.clip_seconds)
 
     @property
-    def kept(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """The hash of the file, without the weights, since their licence is not known."""
         return {"sha256": file_hash(self.file)}
 
@@ -55,7 +55,7 @@ class OnnxEncoder(Encoder):
         self.transform()
 
     def transform(self, real: bool = False) -> nn.Module:
-        if self.carried not in (None, self.kept):
+        if self.saved not in (None, self.state):
             raise fail("not the encoder that the checkpoint was trained on", "put that file back there", self.file)
         frames = OnnxFrames(self.file, self.row)
         clip = np.zeros(samples_of(self.conf.data.clip_seconds, self.conf.encoder.sample_rate), np.float32)

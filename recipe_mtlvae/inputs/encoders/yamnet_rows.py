@@ -36,7 +36,7 @@ class YAMNetEncoder(Encoder):
         return content_hash(_FORMAT, "yamnet", file_hash(self.file), self.conf.data.clip_seconds)
 
     @property
-    def kept(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """All weights, so that a checkpoint needs no other file to detect. YAMNet's licence (Apache-2.0) allows it."""
         return self.net().state_dict()
 
@@ -48,14 +48,14 @@ class YAMNetEncoder(Encoder):
 
     def net(self) -> YAMNet:
         """Return the pretrained network."""
-        if self.carried is None:
+        if self.saved is None:
             return _loaded(self.file)
         net = YAMNet()
         try:
-            net.load_state_dict(self.carried)
+            net.load_state_dict(self.saved)
         except (AttributeError, RuntimeError, TypeError):
-            raise fail("the checkpoint carries other weights than YAMNet's", "train again, or copy it again") from None
-        if not all(value.isfinite().all() for value in self.carried.values()):
+            raise fail("the checkpoint's weights are not YAMNet's", "train again, or copy it again") from None
+        if not all(value.isfinite().all() for value in self.saved.values()):
             raise fail("the checkpoint's weights of YAMNet are not all finite", "train again, or copy it again")
         return net
 
