@@ -72,7 +72,7 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
         print("or stage 0 without run.shard, which does what is missing")
         return
     _require_clips([open_split(corpus, split.name) for split in check.splits], faults)
-    kept = problems.leaks(check)
+    kept = problems.leak_faults(check)
     left_out = fault_lines([fault for fault in faults if fault not in kept])
     others = [*(f"used nevertheless: {fault}" for fault in kept), *(f"left out: {line}" for line in left_out)]
     for warning in (*problems.warnings(check), *others):

@@ -37,7 +37,7 @@ def test_events_and_seconds_are_counted_after_the_merging_and_cutting_of_trainin
     hum, beep = found.classes["Hum"], found.classes["Beep"]
     assert (hum.events, hum.clips, hum.seconds) == (2, 1, 1.5)
     assert (beep.events, beep.clips, beep.seconds) == (1, 1, 1.0)
-    assert (found.merged, found.past, found.longest_past, found.event_free) == (1, 1, 0.5, 1)
+    assert (found.merged, found.events_past_end, found.longest_past_end, found.event_free) == (1, 1, 0.5, 1)
     assert found.polyphony == {1: 1.5, 2: 0.5, 0: 2.0}
 
 

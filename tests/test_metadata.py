@@ -41,7 +41,7 @@ def test_weak_labels_are_separated_by_commas(tmp_path):
 
 def test_other_columns_of_an_unlabeled_set_are_ignored(tmp_path):
     path = tsv(tmp_path, "filename\tevent_labels\na.wav\tanything at all\n")
-    assert read_metadata(path, "none", CLASSES).labels == {"a.wav": frozenset()}
+    assert read_metadata(path, "none", CLASSES).labels == {"a.wav": None}
 
 
 @pytest.mark.parametrize("label", ["dog", "Dog\u00a0", "DOG"])
@@ -61,7 +61,7 @@ def test_without_a_class_list_any_label_is_accepted(tmp_path):
 
 def test_clips_are_sorted_and_know_their_events_and_labels(tmp_path):
     metadata = read_metadata(tsv(tmp_path, STRONG + "b.wav\t1\t2\tCat\na.wav\t\t\t\n"), "strong", CLASSES)
-    assert split_clips(metadata, Path("x"), "strong") == [
+    assert split_clips(metadata, Path("x")) == [
         Clip("a.wav", Path("x/a.wav"), (), frozenset()),
         Clip("b.wav", Path("x/b.wav"), (Event(1.0, 2.0, "Cat"),), frozenset({"Cat"})),
     ]

@@ -47,12 +47,12 @@ class SplitCheck:
     peaks: array = field(default_factory=lambda: array("f"))
     rates: dict[int, list[str]] = field(default_factory=dict)  # Hz: clips
     damaged: dict[str, str] = field(default_factory=dict)  # by clip name: what is missing in the recording
-    noticed: dict[str, list[str]] = field(default_factory=dict)  # silent, cancelled, clipped, loud ...: clip names
+    flagged: dict[str, list[str]] = field(default_factory=dict)  # by flag (silent, clipped, loud ...): clip names
     classes: dict[str, ClassCheck] = field(default_factory=dict)
     event_free: int = 0
     merged: int = 0  # events that touch or overlap another of their class
-    past: int = 0  # events that end after their recording
-    longest_past: float = 0.0  # s
+    events_past_end: int = 0  # events that end after their recording
+    longest_past_end: float = 0.0  # s
     polyphony: Counter[int] = field(default_factory=Counter)  # s, by the number of events at once
 
     @property
@@ -87,8 +87,8 @@ class SplitCheck:
         """The most common sample rate in Hz."""
         return max(self.rates, key=lambda rate: len(self.rates[rate]), default=None)
 
-    def notice(self, kind: str, name: str) -> None:
-        self.noticed.setdefault(kind, []).append(name)
+    def flag(self, kind: str, name: str) -> None:
+        self.flagged.setdefault(kind, []).append(name)
 
 
 @dataclass(frozen=True)
@@ -147,17 +147,17 @@ def _add_audio(found: SplitCheck, clip: Clip, stats: AudioStats, clip_seconds: f
     found.peaks.append(stats.peak)
     found.rates.setdefault(stats.rate, []).append(clip.name)
     if stats.is_silent:
-        found.notice("silent", clip.name)
+        found.flag("silent", clip.name)
         if stats.peak >= SILENT_PEAK:
-            found.notice("cancelled", clip.name)
+            found.flag("cancelled", clip.name)
     if stats.damage is not None:
         found.damaged[clip.name] = stats.damage
     if stats.is_loud:
-        found.notice("loud", clip.name)
+        found.flag("loud", clip.name)
     elif stats.is_clipped:
-        found.notice("clipped", clip.name)
+        found.flag("clipped", clip.name)
     if abs(stats.duration - clip_seconds) > SLACK:
-        found.notice("short" if stats.duration < clip_seconds else "long", clip.name)
+        found.flag("short" if stats.duration < clip_seconds else "long", clip.name)
 
 
 def _add_labels(found: SplitCheck, clip: Clip, duration: float) -> None:
@@ -170,10 +170,10 @@ def _add_labels(found: SplitCheck, clip: Clip, duration: float) -> None:
     for event in clip.events:
         found.classes[event.label].events += 1
     over = [event.offset - duration for event in clip.events if event.offset > duration]
-    found.past += len(over)
-    found.longest_past = max(found.longest_past, *over, 0.0)
+    found.events_past_end += len(over)
+    found.longest_past_end = max(found.longest_past_end, *over, 0.0)
     if any(event.onset >= duration for event in clip.events):
-        found.notice("late", clip.name)
+        found.flag("late", clip.name)
     found.merged += len(clip.events) - len(merge_events(clip.events))
     trained = training_events(clip.events, duration)
     for event in trained:

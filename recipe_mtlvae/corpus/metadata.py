@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recipe_mtlvae.conf_sections import SEPARATORS, TableConf
-from recipe_mtlvae.corpus.names import bad_name, folded, is_audio_name, link_faults, no_audio, show, stem_faults
+from recipe_mtlvae.corpus.names import bad_name, is_audio_name, link_faults, no_audio, normalized, show, stem_faults
 from recipe_mtlvae.errors import Fault, RecipeError, fail
 from recipe_mtlvae.files import refuse_pipe
 from recipe_mtlvae.labels import Event
@@ -44,7 +44,7 @@ class Metadata:
     """The content of a table: its valid rows and all its faults."""
 
     events: dict[str, tuple[Event, ...]]  # strong only
-    labels: dict[str, frozenset[str]]  # of every valid clip, in the file's order; empty sets if unlabeled
+    labels: dict[str, frozenset[str] | None]  # of every valid clip, in the file's order; None if unlabeled
     faulty: frozenset[str]  # clips with a faulty row, which must not be used
     faults: tuple[Fault, ...]
 
@@ -65,11 +65,10 @@ def read_events(tsv: Path, classes: Sequence[str] | None) -> dict[str, tuple[Eve
     return metadata.events
 
 
-def split_clips(metadata: Metadata, audio: Path, kind: str) -> list[Clip]:
+def split_clips(metadata: Metadata, audio: Path) -> list[Clip]:
     """Return the valid clips of `metadata`, with their paths in the folder `audio`, sorted by name."""
     return [
-        Clip(name, audio / name, metadata.events.get(name), None if kind == "none" else metadata.labels[name])
-        for name in sorted(metadata.labels)
+        Clip(name, audio / name, metadata.events.get(name), metadata.labels[name]) for name in sorted(metadata.labels)
     ]
 
 
@@ -132,9 +131,9 @@ class _Rows:
 
     def __init__(self, classes: Sequence[str] | None) -> None:
         self.classes = None if classes is None else frozenset(classes)
-        self.folded = {folded(label): label for label in classes or ()}
+        self.normalized = {normalized(label): label for label in classes or ()}
         self.events: dict[str, list[Event]] = {}
-        self.labels: dict[str, frozenset[str]] = {}
+        self.labels: dict[str, frozenset[str] | None] = {}  # of weak and unlabeled clips
         self.seen: dict[tuple[str, ...], int] = {}  # row -> line
         self.empty: dict[str, int] = {}  # event-free clip -> line
 
@@ -148,9 +147,11 @@ class _Rows:
             raise fail(f"{show(' '.join(key))} stands already in line {first}", "keep one of them")
         if kind == "strong":
             self._add_event(line, name, *values)
-        else:
-            labels = [label.strip() for label in values[0].split(",")] if any(values) else []
+        elif kind == "weak":
+            labels = [label.strip() for label in values[0].split(",")] if values[0] else []
             self.labels[name] = frozenset(map(self._known, labels))
+        else:
+            self.labels[name] = None
 
     def _add_event(self, line: int, name: str, onset: str, offset: str, label: str) -> None:
         events = self.events.setdefault(name, [])
@@ -176,7 +177,7 @@ class _Rows:
             raise fail("an empty label between commas", "take one comma out")
         if self.classes is not None and label not in self.classes:
             hint = "correct it, or add it to data.classes"
-            if alike := self.folded.get(folded(label)):
+            if alike := self.normalized.get(normalized(label)):
                 hint = f"{show(alike)} is, which differs in case or spaces alone"
             raise fail(f"label {show(label)} is not in the class list", hint)
         return label

@@ -64,15 +64,15 @@ def stem_of(name: str) -> str:
     return name.removesuffix(suffix_of(name))
 
 
-def folded(text: str) -> str:
-    """Return `text` in a form that ignores case, kinds of spaces and the Unicode composition of letters."""
+def normalized(text: str) -> str:
+    """Return `text` in a form in which case, kinds of spaces and the Unicode composition of letters do not differ."""
     return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()
 
 
-def respelt(names: Iterable[str], on_disk: Collection[str]) -> dict[str, str]:
-    """Return, by name, the file whose name is the same text in another Unicode form.
+def unicode_matches(names: Iterable[str], on_disk: Collection[str]) -> dict[str, str]:
+    """Return, by name, the file on disk whose name is the same text in another Unicode form.
 
-    macOS, for example, writes letters with marks in such a form.
+    macOS, for example, writes letters with marks in such a form. Names that are themselves on disk are left out.
     """
     others: dict[str, str] = {}
     if not all(map(str.isascii, on_disk)):

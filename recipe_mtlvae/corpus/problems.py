@@ -9,17 +9,17 @@ from itertools import product
 
 from recipe_mtlvae.corpus.audio_stats import LOUD_PEAK
 from recipe_mtlvae.corpus.check import CorpusCheck, SplitCheck
-from recipe_mtlvae.corpus.names import folded, show
+from recipe_mtlvae.corpus.names import normalized, show
 from recipe_mtlvae.errors import Fault
 
 
 def errors(check: CorpusCheck) -> list[Fault]:
     """Return the faults with which training and scoring cannot continue."""
     faults = [*check.unlisted, *(fault for split in check.splits for fault in split.faults)]
-    return faults + leaks(check)
+    return faults + leak_faults(check)
 
 
-def leaks(check: CorpusCheck) -> list[Fault]:
+def leak_faults(check: CorpusCheck) -> list[Fault]:
     """Return the faults of recordings that are both in training and in test splits; `errors` includes them."""
     return list(_leaks(check))
 
@@ -37,7 +37,7 @@ def warnings(check: CorpusCheck) -> list[str]:
 
 
 def notes(check: CorpusCheck) -> list[str]:
-    """Return what else was noticed."""
+    """Return what else is worth knowing."""
     return [f"{split.name}: {text}" for split in check.splits for text in _split_notes(split, check)]
 
 
@@ -68,7 +68,7 @@ def label_hints(labels: Sequence[str]) -> list[str]:
     """Return hints about labels that look misspelt or wrongly separated."""
     alike: dict[str, list[str]] = {}
     for label in labels:
-        alike.setdefault(folded(label), []).append(label)
+        alike.setdefault(normalized(label), []).append(label)
     hints = [
         f"labels {' and '.join(map(show, same))} differ in case or spaces alone: are they one?"
         for same in alike.values()
@@ -84,14 +84,14 @@ def label_hints(labels: Sequence[str]) -> list[str]:
 
 
 def _split_warnings(split: SplitCheck, check: CorpusCheck) -> Iterator[str]:
-    files, noticed = split.files, split.noticed
+    files, flagged = split.files, split.flagged
     if files.missing:
         share = 100 * (1 - len(files.missing) / files.expected)
         where = f"not on disk, the first {show(files.missing[0])}: {share:.1f} % are"
         yield f"{len(files.missing)} of {files.expected} clips are {where}"
-    if files.respelt:
+    if files.other_unicode:
         how = "composed otherwise on disk (Unicode has two forms for letters with marks): matched"
-        yield _clips(files.respelt, how)
+        yield _clips(files.other_unicode, how)
     spelt: dict[str, str] = {}
     pairs = [(spelt.setdefault(clip.name.casefold(), clip.name), clip.name) for clip in files.clips]
     if pairs := [f"{show(one)} and {show(other)}" for one, other in pairs if one != other]:
@@ -101,38 +101,38 @@ def _split_warnings(split: SplitCheck, check: CorpusCheck) -> Iterator[str]:
     if split.damaged:
         (name, what), count = next(iter(split.damaged.items())), len(split.damaged)
         yield f"{show(name)} {what}" if count == 1 else f"{count} clips are damaged; the first, {show(name)}, {what}"
-    cancelled = noticed.get("cancelled", [])
+    cancelled = flagged.get("cancelled", [])
     if cancelled:
         yield _clips(cancelled, "silent once mixed to mono, as the network gets it: the channels are out of phase")
-    if silent := [name for name in noticed.get("silent", ()) if name not in set(cancelled)]:
+    if silent := [name for name in flagged.get("silent", ()) if name not in set(cancelled)]:
         yield _clips(silent, "silent")
-    if "loud" in noticed:
-        yield _clips(noticed["loud"], f"louder than {LOUD_PEAK:g} times full scale: are its samples integers?")
+    if "loud" in flagged:
+        yield _clips(flagged["loud"], f"louder than {LOUD_PEAK:g} times full scale: are its samples integers?")
     low = [name for rate, names in split.rates.items() if rate < check.conf.features.sample_rate for name in names]
     if low:
         yield _clips(low, f"sampled below {check.conf.features.sample_rate} Hz: what is higher is not there")
-    if "late" in noticed:
-        first = show(noticed["late"][0])
-        yield f"{len(noticed['late'])} clips have events that begin after their end, the first {first}"
-    if split.past:
-        by = f"by {split.longest_past:.3f} s at most"
-        yield f"{split.past} events end after their clip, {by}: cut for training, as published for scoring"
+    if "late" in flagged:
+        first = show(flagged["late"][0])
+        yield f"{len(flagged['late'])} clips have events that begin after their end, the first {first}"
+    if split.events_past_end:
+        by = f"by {split.longest_past_end:.3f} s at most"
+        yield f"{split.events_past_end} events end after their clip, {by}: cut for training, as published for scoring"
     if split.merged:
         yield f"{split.merged} events touch or overlap another of their class: merged for training, for scoring too"
-    if "long" in noticed and split.labels == "weak" and split.role != "test":
-        yield _clips(noticed["long"], "cut into windows that all take the labels of the whole")
+    if "long" in flagged and split.labels == "weak" and split.role != "test":
+        yield _clips(flagged["long"], "cut into windows that all take the labels of the whole")
 
 
 def _split_notes(split: SplitCheck, check: CorpusCheck) -> Iterator[str]:
-    noticed, seconds = split.noticed, check.conf.data.clip_seconds
-    if "short" in noticed:
-        yield _clips(noticed["short"], f"shorter than {seconds:g} s: padded")
-    if "long" in noticed and split.role == "test":
-        yield _clips(noticed["long"], f"longer than {seconds:g} s: scored whole")
-    elif "long" in noticed and split.labels != "weak":
-        yield _clips(noticed["long"], f"longer than {seconds:g} s: cut into windows, the labels with them")
-    if "clipped" in noticed:
-        yield _clips(noticed["clipped"], "clipped: more than 0.01 % of the samples in runs at full scale")
+    flagged, seconds = split.flagged, check.conf.data.clip_seconds
+    if "short" in flagged:
+        yield _clips(flagged["short"], f"shorter than {seconds:g} s: padded")
+    if "long" in flagged and split.role == "test":
+        yield _clips(flagged["long"], f"longer than {seconds:g} s: scored whole")
+    elif "long" in flagged and split.labels != "weak":
+        yield _clips(flagged["long"], f"longer than {seconds:g} s: cut into windows, the labels with them")
+    if "clipped" in flagged:
+        yield _clips(flagged["clipped"], "clipped: more than 0.01 % of the samples in runs at full scale")
     odd = [name for rate, names in split.rates.items() if rate != split.rate for name in names]
     if odd:
         yield _clips(odd, f"not sampled at {split.rate} Hz, as most are: resampled")

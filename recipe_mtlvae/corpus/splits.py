@@ -28,7 +28,7 @@ class SplitFiles:
     missing: list[str] = field(default_factory=list)  # valid rows without audio on disk
     ignored: list[str] = field(default_factory=list)  # files that are not audio by their name
     unnamed: list[str] = field(default_factory=list)  # audio on disk that the metadata do not name
-    respelt: list[str] = field(default_factory=list)  # valid rows whose file names have another Unicode form
+    other_unicode: list[str] = field(default_factory=list)  # valid rows whose file names have another Unicode form
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -147,9 +147,9 @@ class Corpus:
             what = f"split '{name}' is empty: expected at least one clip"
             faults.append(Fault(what, "fill it, or fetch it again", tsv))
         on_disk = set(os.listdir(audio)) if audio.is_dir() else set()
-        clips = split_clips(metadata, audio, split.labels)
-        respelt = names.respelt((clip.name for clip in clips), on_disk)
-        clips = [replace(clip, path=audio / respelt[clip.name]) if clip.name in respelt else clip for clip in clips]
+        clips = split_clips(metadata, audio)
+        matches = names.unicode_matches((clip.name for clip in clips), on_disk)
+        clips = [replace(clip, path=audio / matches[clip.name]) if clip.name in matches else clip for clip in clips]
         present = [clip for clip in clips if clip.path.name in on_disk]
         if clips and not present:
             what = f"split '{name}': expected {len(clips)} audio files, found none of them"
@@ -164,9 +164,9 @@ class Corpus:
             expected=metadata.expected,
             missing=[clip.name for clip in clips if clip.path.name not in on_disk],
             unnamed=sorted(
-                filter(names.is_audio_name, on_disk - metadata.labels.keys() - metadata.faulty - {*respelt.values()})
+                filter(names.is_audio_name, on_disk - metadata.labels.keys() - metadata.faulty - {*matches.values()})
             ),
-            respelt=sorted(respelt),
+            other_unicode=sorted(matches),
             faults=faults,
         )
 

@@ -35,7 +35,7 @@ def split_table(check: CorpusCheck) -> Table:
 
 def _split_row(split: SplitCheck) -> tuple[str, ...]:
     counts = [len(split.files.missing), len(split.unreadable), split.faulty_rows]
-    counts += [len(split.noticed.get(kind, ())) for kind in ("silent", "clipped", "short", "long")]
+    counts += [len(split.flagged.get(kind, ())) for kind in ("silent", "clipped", "short", "long")]
     return (
         split.name,
         f"{split.files.expected:,}",
@@ -116,7 +116,7 @@ def write_check(check: CorpusCheck, file: Path) -> None:
 
 
 def _split_content(split: SplitCheck) -> dict[str, Any]:
-    lists = {"missing": split.files.missing, "not_in_metadata": split.files.unnamed, **split.noticed}
+    lists = {"missing": split.files.missing, "not_in_metadata": split.files.unnamed, **split.flagged}
     return {
         "labels": split.labels,
         "expected": split.files.expected,
@@ -129,7 +129,7 @@ def _split_content(split: SplitCheck) -> dict[str, Any]:
         "clips": {kind: {"count": len(names), "names": names[:LISTED]} for kind, names in lists.items()},
         "event_free": split.event_free,
         "merged_events": split.merged,
-        "events_past_the_end": split.past,
+        "events_past_the_end": split.events_past_end,
         "polyphony_seconds": {str(count): seconds for count, seconds in sorted(split.polyphony.items())},
         "classes": {
             label: {"clips": found.clips, "events": found.events, "seconds": found.seconds}
