@@ -13,7 +13,7 @@ from recipe_mtlvae.corpus import scan as scan_module
 from recipe_mtlvae.corpus.audio_stats import AudioStats, audio_stats
 from recipe_mtlvae.corpus.metadata import Clip
 from recipe_mtlvae.corpus.scan import scan
-from recipe_mtlvae.errors import Fault
+from recipe_mtlvae.errors import Fault, fail
 
 RATE = 16000
 NOISE = np.random.default_rng(0).integers(-5000, 5000, RATE, dtype=np.int16)
@@ -113,13 +113,23 @@ def test_a_second_check_reads_only_new_and_changed_recordings(tmp_path, clips, r
     written(clips[7].path, NOISE)
     os.utime(clips[9].path, ns=(1, 1))
     second = list(scan(clips, cache))
-    assert sorted(read) == ["199.wav", "7.wav", "9.wav"]
+    assert sorted(read) == ["199.wav", "5.wav", "7.wav", "9.wav"]
     changed = [clip.name for (clip, before), (_, now) in zip(first, second, strict=False) if before != now]
     assert changed == ["7.wav"]
     assert isinstance(second[5][1], Fault)
     read.clear()
     assert list(scan(clips, cache)) == second
-    assert read == []
+    assert read == ["5.wav"]
+
+
+def test_a_fault_is_gone_once_its_cause_is_although_the_file_has_not_changed(tmp_path, clips, monkeypatch):
+    def denied(path: Path) -> AudioStats:
+        raise fail("cannot be read (Permission denied)", path=path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scan_module, "audio_stats", denied)
+        assert all(isinstance(found, Fault) for _, found in scan(clips, tmp_path / "cache.jsonl"))
+    assert [found for _, found in scan(clips, tmp_path / "cache.jsonl")] == [audio_stats(clip.path) for clip in clips]
 
 
 @pytest.mark.parametrize("cut", [1, 40, 400])
@@ -149,7 +159,7 @@ def test_invalid_lines_in_a_cache_are_ignored(tmp_path, clips, line):
 def test_a_cache_of_another_version_is_written_again(tmp_path, clips, read):
     cache = tmp_path / "cache.jsonl"
     list(scan(clips, cache))
-    cache.write_text(cache.read_text().replace("check 3", "check 0", 1))
+    cache.write_text(cache.read_text().replace("check 4", "check 0", 1))
     read.clear()
     list(scan(clips, cache))
     assert len(read) == len(clips)

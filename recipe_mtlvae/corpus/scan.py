@@ -2,6 +2,8 @@
 
 They are stored in `.checked/<split>.jsonl` below the corpus: one line per recording, keyed by its name, size and
 modification time. A check only appends lines, so that it continues where it was killed; an incomplete line is ignored.
+Faults are not stored: their cause, such as a missing permission or a failing disk, may go away without a change of the
+file's size and time.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from recipe_mtlvae.files import atomic_write, file_stamp
 from recipe_mtlvae.machine import cores
 
 FOLDER = ".checked"
-_FORMAT = "recipe_mtlvae check 3"  # to be raised when the same file gives other statistics
+_FORMAT = "recipe_mtlvae check 4"  # to be raised when the same file gives other statistics
 _CHUNK = 64  # recordings per task
 Key = tuple[int, int]  # bytes, modification time in ns
 ScanResult = AudioStats | Fault
@@ -47,8 +49,7 @@ def scan(
         if entry is None or entry[0] != keys[clip.name]:
             yield clip, next(fresh)
         else:
-            found = entry[1]
-            yield clip, Fault(found.what, found.hint, clip.path) if isinstance(found, Fault) else found
+            yield clip, entry[1]
     _tidy(cache, lines + len(new), keys)
 
 
@@ -63,8 +64,11 @@ def _examine_all(
             chunk, future = waiting.popleft()
             found = future.result()
             waiting.extend((following, pool.submit(_examine, following)) for following in itertools.islice(chunks, 1))
-            names = [clip.name for clip in chunk]
-            _append(cache, (_line(name, keys[name], scanned) for name, scanned in zip(names, found, strict=True)))
+            read = [
+                (clip.name, stats) for clip, stats in zip(chunk, found, strict=True) if isinstance(stats, AudioStats)
+            ]
+            if read:
+                _append(cache, (_line(name, keys[name], stats) for name, stats in read))
             count(len(chunk))
             yield from found
     finally:
@@ -81,9 +85,8 @@ def _examine(clips: Sequence[Clip]) -> list[ScanResult]:
     return found
 
 
-def _line(name: str, key: Key, scanned: ScanResult) -> str:
-    found = (scanned.what, scanned.hint) if isinstance(scanned, Fault) else astuple(scanned)
-    return json.dumps([name, *key, *found])
+def _line(name: str, key: Key, stats: AudioStats) -> str:
+    return json.dumps([name, *key, *astuple(stats)])
 
 
 def _append(cache: Path, lines: Iterable[str]) -> None:
@@ -96,9 +99,9 @@ def _append(cache: Path, lines: Iterable[str]) -> None:
             file.write("\n" + "\n".join(lines))  # \n comes first: it also ends an incomplete line
 
 
-def _read(cache: Path) -> tuple[dict[str, tuple[Key, ScanResult]], int]:
+def _read(cache: Path) -> tuple[dict[str, tuple[Key, AudioStats]], int]:
     """Return what the cache holds by name (the last line counts), and its number of lines."""
-    known: dict[str, tuple[Key, ScanResult]] = {}
+    known: dict[str, tuple[Key, AudioStats]] = {}
     number = 0
     with contextlib.suppress(OSError), cache.open(encoding="utf-8", errors="replace") as lines:
         if next(lines, "").rstrip("\n") != _FORMAT:
@@ -108,14 +111,12 @@ def _read(cache: Path) -> tuple[dict[str, tuple[Key, ScanResult]], int]:
             with contextlib.suppress(ValueError, TypeError):
                 name, size, mtime, *found = json.loads(line)
                 if _is_valid(found):
-                    known[name] = (size, mtime), Fault(*found) if len(found) == 2 else AudioStats(*found)
+                    known[name] = (size, mtime), AudioStats(*found)
     return known, number
 
 
 def _is_valid(found: list[Any]) -> bool:
     """Whether `found` is the content of a line as _line writes it: others may have written the file."""
-    if len(found) == 2:
-        return all(isinstance(part, str) for part in found)
     numbers, texts = found[:5], found[5:]
     valid = all(isinstance(number, (int, float)) for number in numbers)
     return valid and len(texts) == 2 and all(isinstance(text, str | None) for text in texts)
