@@ -94,10 +94,10 @@ def test_data_after_more_than_2_gib_of_samples_is_not_read_as_sound(tmp_path):
     assert (audio.duration, audio.damage) == ((size - 44) / 2 / RATE, None)
 
 
-@pytest.mark.parametrize("length", [0, 400, 0xFFFFFFFF])
-def test_an_au_file_whose_samples_begin_beyond_its_end_is_refused(tmp_path, length):
+@pytest.mark.parametrize(("start", "length"), [(5000, 0), (5000, 400), (5000, 0xFFFFFFFF), (0, 0)])
+def test_an_au_file_whose_samples_begin_within_its_header_or_beyond_its_end_is_refused(tmp_path, start, length):
     path = tmp_path / "a.au"
-    path.write_bytes(struct.pack(">4s5I", b".snd", 5000, length, 3, RATE, 1) + bytes(range(200)))
+    path.write_bytes(struct.pack(">4s5I", b".snd", start, length, 3, RATE, 1) + bytes(range(200)))
     with pytest.raises(RecipeError, match=r"is not readable as audio|holds no samples"):
         read_audio(path, RATE, 1.0)
 

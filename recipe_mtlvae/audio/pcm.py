@@ -165,6 +165,8 @@ def _au(data: bytes, begin: int) -> _Samples | None:
     if order is None or len(data) < begin + 24:
         return None
     start, length = struct.unpack_from(f"{order}II", data, begin + 4)
+    if start < 24:  # within the header
+        return None
     misread = length > _LARGEST >> 1  # as a signed number
     return _Samples(begin + start, length, length >= _PIPED, begin + 8, f"{order}I", 0, misread)
 
