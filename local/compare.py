@@ -27,7 +27,7 @@ def compare(stage: Stage, page: Path) -> None:
     write_json(stage.run_dir / "corpus.json", {"root": str(stage.root)})  # read when this run is compared with others
     inputs = report_inputs(stage)
     if stage.done(inputs) and page.exists():
-        print(f"stage 4: {page} is there already")
+        print(f"stage 4: {page} is up to date")
         return
     # matplotlib and the metric packages are imported only when there is work to do
     from recipe_mtlvae.report.comparison.measuring import systems_of_runs

@@ -43,7 +43,7 @@ def main() -> None:
     # model.json also describes the training, which may have continued without finding a better epoch
     all_inputs = inputs | {"epochs": len(read_history(stage.run_dir / "history.csv"))}
     if stage.done(all_inputs) and described and all(folder.is_dir() for folder in written):
-        print(f"stage 2: {stage.run_dir / 'scores'} is there already")
+        print(f"stage 2: {stage.run_dir / 'scores'} is up to date")
         return
     networks = {network: _load(stage, network) for network in folders}
     complete = True
@@ -55,7 +55,8 @@ def main() -> None:
         if complete:
             stage.mark_done(all_inputs)
     if not complete:
-        print(f"stage 2: share {stage.shard} is done; the last one to end joins them, or stage 2 without run.shard")
+        what = "the last share to finish joins all, or stage 2 without run.shard does"
+        print(f"stage 2: share {stage.shard} is done; {what}")
 
 
 def _official_conf(conf: Conf, checkpoint: Path) -> Conf:

@@ -68,13 +68,13 @@ def prepare(stage: Stage, check: CorpusCheck) -> None:
         print(f"{len(faults)} faults; --set data.skip_bad=true leaves out the clips that they concern", file=sys.stderr)
         raise RecipeError(*faults)
     if waiting := _build_stores(stage, check):
-        print(f"stage 0: share {stage.shard} is done; {waiting} clips of others are not: the last to end joins them,")
-        print("or stage 0 without run.shard, which does what is missing")
+        print(f"stage 0: share {stage.shard} is done; {waiting} clips of other shares are missing. The last")
+        print("share to finish joins all, or stage 0 without run.shard, which makes what is missing")
         return
     _require_clips([open_split(corpus, split.name) for split in check.splits], faults)
     kept = problems.leak_faults(check)
     left_out = fault_lines([fault for fault in faults if fault not in kept])
-    others = [*(f"used nevertheless: {fault}" for fault in kept), *(f"left out: {line}" for line in left_out)]
+    others = [*(f"used anyway: {fault}" for fault in kept), *(f"left out: {line}" for line in left_out)]
     for warning in (*problems.warnings(check), *others):
         warn(warning)
     print(check_text(check) + f"\nstage 0: {write_data_report(check, root)}")

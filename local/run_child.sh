@@ -23,7 +23,7 @@ run_child() {
     done
     CHILD=''
     if [[ $SIGNALS != 0 && ($code == 0 || $code -gt 128) ]]; then # otherwise the command has reported it
-        echo "error: interrupted; run the same command again to go on" >&2
+        echo "error: interrupted; run the same command again to continue" >&2
         code=1
     fi
     return "$code"

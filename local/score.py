@@ -42,7 +42,7 @@ def main() -> None:
         found = {str(entry.folder.relative_to(stage.run_dir)): entry.model(key) for entry in entries}
         inputs |= {key: found} if any(found.values()) else {}
     if stage.done(inputs) and all(entry.is_there() for entry in entries):
-        print(f"stage 3: {stage.run_dir / 'metrics.json'} is there already")
+        print(f"stage 3: {stage.run_dir / 'metrics.json'} is up to date")
         return
     with stage.begun():
         for entry in entries:

@@ -33,7 +33,7 @@ NOT_TRAINED_ON = (
     *("fetch", "mini", "baseline_checkpoint", "postprocess", "energy", "submission"),
     *(f"data.{key}" for key in ("root", "prepare", "synthetic", "reuse", "evaluation")),
     "encoder.weights",  # a path; stores are named by the hash of the weights themselves
-    "data.skip_bad",  # set once stage 0 has listed the faults; training itself refuses to go on with other clips
+    "data.skip_bad",  # set once stage 0 has listed the faults; training itself refuses to continue with other clips
     *(f"train.{key}" for key in ("accelerator", "devices", "num_nodes", "strategy", "threads")),
 )
 # These may change too, and training continues: an equal_epochs baseline can become a converged one

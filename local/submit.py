@@ -33,7 +33,7 @@ def main() -> None:
     path = stage.run_dir / "submission" / fill(profile.package.zip, profile.names)
     inputs = submission_inputs(stage, runs, profile)
     if stage.done(inputs) and path.exists():
-        print(f"stage 5: {path} is there already")
+        print(f"stage 5: {path} is up to date")
         return
     with stage.begun():
         submission = build_submission(runs, stage.conf, stage.root, profile, stage.run_dir)
@@ -55,7 +55,7 @@ def run_folders(stage: Stage) -> list[Path]:
     own = stage.run_dir.name
     tags = list(stage.runs if own in stage.runs else (own, *stage.runs))
     if len(set(tags)) < len(tags):
-        raise fail(f"--run: {', '.join(tags)}: one of them twice", "each run is a training of its own")
+        raise fail(f"--run: {', '.join(tags)}: a tag is given twice", "every run must be a training of its own")
     folders = [stage.run_dir.with_name(tag) for tag in tags]
     for folder in (folder for folder in folders if folder != stage.run_dir):
         if not (folder / "conf.yaml").is_file():

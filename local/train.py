@@ -82,10 +82,10 @@ def training_inputs(data: Data) -> dict[str, Any]:
 
 
 def _refuse_another_run(stage: Stage, state: RunState, clips: str) -> None:
-    """Raise RecipeError if clips or labels of a begun run have changed, or it has more epochs than are asked for."""
+    """Raise RecipeError if clips or labels of a begun run have changed, or it is longer than train.max_epochs."""
     asked = stage.conf.train.max_epochs
     if state.epochs > asked:
-        what = f"train.max_epochs: this run has trained {state.epochs} epochs already, {asked} are asked for"
+        what = f"train.max_epochs: expected at least the {state.epochs} epochs that this run has trained, got {asked}"
         raise fail(what, f"set {state.epochs} or more, or give --tag another name", stage.run_dir)
     if state.clips not in (None, clips):
         what = "clips or labels have changed since this run's training began"

@@ -81,7 +81,7 @@ def columns_of(classes: Iterable[str]) -> dict[str, list[int]]:
     """Return, for each of our classes, the indices of the YAMNet classes that stand for it."""
     known: Mapping[str, Mapping[str, int]] = read_yaml(CLASSES)
     if missing := [label for label in classes if label not in known]:
-        raise fail(f"no class of YAMNet stands for {', '.join(missing)}", "add what does, by number", CLASSES)
+        raise fail(f"no class of YAMNet stands for {', '.join(missing)}", "add its classes there, by number", CLASSES)
     return {label: list(known[label].values()) for label in classes}
 
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from types import FrameType, TracebackType
 
-LINE = "error: interrupted; run the same command again to go on"
+LINE = "error: interrupted; run the same command again to continue"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TWICE = 1.0  # s; a second signal that comes sooner is the first one by another way (terminal and run.sh)
 _seen: list[float] = []  # times of the signals within the present `raised`, by time.monotonic()

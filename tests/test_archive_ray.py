@@ -219,7 +219,7 @@ def test_sigterm_ends_the_command_within_10_s_and_the_same_command_resumes(
         process.terminate()
         said = process.communicate(timeout=60)[1]
         assert time.monotonic() - begun < 10 and process.returncode == 1
-        assert said.splitlines()[-1] == "error: interrupted; run the same command again to go on"
+        assert said.splitlines()[-1] == "error: interrupted; run the same command again to continue"
         ended(started)
     before = parts(out)
     run(checkpoint, recordings, out, *more)

@@ -110,7 +110,7 @@ def test_endless_refusals_stop_the_run_with_one_line(fetch_tree: Callable, root:
     assert code == 1
     assert len(errors) == 1
     assert "split 'weak': 3 clips are still to be fetched; refused 4 times in a row: ERROR: [youtube]" in errors[0]
-    assert "run the same again later, or go on without them: --set data.prepare=none" in errors[0]
+    assert "run the same command again later, or continue without them: --set data.prepare=none" in errors[0]
     site.always.clear()
     assert fetch_tree("data.splits=[weak]")[0] == 0
     assert not (root / "missing_files_weak.tsv").exists()

@@ -120,7 +120,7 @@ def test_a_lost_clip_is_made_again_identically_and_another_soundbank_is_refused(
     (made / TRAIN / "7.wav").unlink()
     shutil.rmtree(made / "soundbank/audio/train/soundbank/foreground/Dog")
     code, said = fetch_tree(*generation(site))
-    assert (code, "was begun from other sounds or figures" in said) == (1, True)
+    assert (code, "was begun with other sounds or co-occurrence figures" in said) == (1, True)
 
 
 def test_a_class_without_sounds_and_missing_backgrounds_are_named(

@@ -118,7 +118,7 @@ def test_a_full_disk_is_reported_in_one_line_and_the_next_run_resumes(
     )  # as if others filled the disk later
     conf = conf_for(site, "data.splits=[public]")
     (small_disk / "filler").write_bytes(bytes(2**20 - free - 2**13))
-    with pytest.raises(RecipeError, match="disk: the disk is full; make room and run the same again: what is there"):
+    with pytest.raises(RecipeError, match="the disk is full; make room and run the same command again; no file"):
         complete(conf, small_disk)
     assert bool(list((small_disk / WORK).glob("*.part"))) == part
     (small_disk / "filler").unlink()

@@ -90,7 +90,7 @@ def test_after_temporary_faults_the_download_is_resumed_and_completed(
 STAYING = {
     "404": r"HTTP 404 \(Not Found\); it may have moved: correct its record and file under fetch.archives",
     "403": "HTTP 403",
-    "500": r"HTTP 500 \(Internal Server Error\), in 3 attempts; run the same again later: what has come so far is kept",
+    "500": r"HTTP 500 \(Internal Server Error\), in 3 attempts; run the same command again later: what",
     "429": r"HTTP 429 \(Too Many Requests\), in 3 attempts",
     "page": "a web page instead of the file, in 3 attempts",
     "short": "299999 bytes from 0 on instead of 300000 from 0 on, in 3 attempts",

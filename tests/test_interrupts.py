@@ -14,7 +14,7 @@ from recipe_mtlvae.errors import exit_code_of, fail
 from tests.children import LIMIT, PROJECT, child, python, running, wait_for
 from tests.tiny import make_tiny_corpus, save_tiny_checkpoint, tiny_conf
 
-LINE = "error: interrupted; run the same command again to go on\n"
+LINE = "error: interrupted; run the same command again to continue\n"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DETECT = (sys.executable, "-m", "recipe_mtlvae", "detect", "--checkpoint", "none.ckpt", "--out", "out")
 

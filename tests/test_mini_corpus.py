@@ -209,7 +209,7 @@ def test_a_folder_with_a_damaged_corpus_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_of_other_data_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metadata").mkdir()
-    with pytest.raises(RecipeError, match="is not empty and no mini corpus"):
+    with pytest.raises(RecipeError, match="is not empty and not a mini corpus"):
         make_corpus(small_conf(), tmp_path)
 
 

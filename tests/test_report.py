@@ -164,7 +164,7 @@ def test_stage_is_skipped_while_its_inputs_are_the_same(
     assert "measured here" in capsys.readouterr().out
     assert json.loads((run_dir / "corpus.json").read_text()) == {"root": str(html_corpus)}
     local.compare.main()
-    assert "is there already" in capsys.readouterr().out
+    assert "is up to date" in capsys.readouterr().out
     (run_dir / "energy.json").unlink()
     local.compare.main()
     assert "measured here" in capsys.readouterr().out

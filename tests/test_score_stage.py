@@ -54,7 +54,7 @@ def test_the_stage_is_skipped_until_something_changes(run, capsys):
     folder = run()
     capsys.readouterr()
     run()
-    assert "is there already" in capsys.readouterr().out
+    assert "is up to date" in capsys.readouterr().out
     assert json.loads((run("postprocess.threshold=0.3") / "metrics.json").read_text())["threshold"] == 0.3
     next((folder / "scores/public").iterdir()).write_text("broken")
     with pytest.raises(RecipeError, match="expected columns onset, offset"):
@@ -112,4 +112,4 @@ def test_scores_are_measured_again_when_the_tuning_changes(run, tmp_path, capsys
         assert tuned["thresholds"]["Beep"] == beep
     capsys.readouterr()
     run()
-    assert "is there already" in capsys.readouterr().out
+    assert "is up to date" in capsys.readouterr().out

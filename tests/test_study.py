@@ -175,7 +175,7 @@ sys.exit(exit_code_of(lambda: run_all([row], 1)))
         wait_for(lambda: log.exists() and log.read_text().endswith("\n"), process)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 1
-        assert process.stderr.read() == "error: interrupted; run the same command again to go on\n"
+        assert process.stderr.read() == "error: interrupted; run the same command again to continue\n"
     assert not Path("/proc", log.read_text().strip()).exists()
 
 

@@ -84,7 +84,7 @@ def test_a_package_holds_the_run_of_the_tag_and_those_of_the_option_run(stage, n
     [
         (("lost",), "--run lost: no such run"),
         (("other",), r"--run other: another system: vae\.hidden"),
-        (("b", "b"), "one of them twice"),
+        (("b", "b"), "a tag is given twice"),
     ],
     ids=str,
 )
@@ -122,7 +122,7 @@ def test_stage_5_packs_once_and_again_when_the_figures_change(
     assert "baseline devtest not measured" in shown
     assert "ok as a rehearsal: " in shown and "REHEARSAL, not for submission: " in shown
     submit.main()
-    assert "is there already" in capsys.readouterr().out
+    assert "is up to date" in capsys.readouterr().out
     metrics = json.loads((run / "metrics.json").read_text())
     (run / "metrics.json").write_text(json.dumps({**metrics, "psds1": 0.75}))
     submit.main()
@@ -138,7 +138,7 @@ def test_stage_5_packs_into_the_run_of_its_tag_for_any_order_of_the_option_run(
     monkeypatch.setattr("sys.argv", ["submit", "--data", "desed", *options, *settings])
     for tag in ("t", "other"):
         make_run(tmp_path / "exp" / tag, tiny_conf(), "evaluation", EVALUATION)
-    for end in ("ok as a rehearsal: ", "is there already"):
+    for end in ("ok as a rehearsal: ", "is up to date"):
         submit.main()
         assert end in capsys.readouterr().out
     assert len([*tmp_path.glob("exp/t/submission/*/*.zip")]) == 1 and not (tmp_path / "exp/other/submission").exists()

@@ -79,7 +79,7 @@ def test_a_continued_run_equals_an_unbroken_one(run, root, tmp_path):
 
 def test_fewer_epochs_than_a_run_has_are_refused(root, tmp_path):
     trained(tmp_path, root)
-    with pytest.raises(RecipeError, match=r"has trained 2 epochs already, 1 are asked for; set 2 or more"):
+    with pytest.raises(RecipeError, match=r"at least the 2 epochs that this run has trained, got 1; set 2 or"):
         trained(tmp_path, root, tiny_conf("train.max_epochs=1"))
 
 

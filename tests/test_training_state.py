@@ -97,7 +97,7 @@ def test_without_a_readable_checkpoint_training_is_refused_and_nothing_is_change
     damage(run / LAST, "half")
     damage(run / PREVIOUS, "empty")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    with pytest.raises(RecipeError, match=r"no checkpoint to go on from: last\.ckpt is damaged"):
+    with pytest.raises(RecipeError, match=r"no checkpoint to resume from: last\.ckpt is damaged"):
         run_of(run, root, FOUR)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 

@@ -70,7 +70,7 @@ HOSTILE = {
     "tar: line break in a name": (tar_with(GOOD, ("a\nb.wav", b"x")), r"'a\\nb.wav' has a name that cannot be printed"),
     "tar: tab in a name": (tar_with(GOOD, ("a\tb.wav", b"x")), r"'a\\tb.wav' has a name that cannot be printed"),
     "tar: bytes that are no text": (tar_with(GOOD, ("a\udcff.wav", b"x")), "has a name that cannot be printed"),
-    "tar: twice": (tar_with(GOOD, ("x/a.wav", b"other")), "'x/a.wav' stands in it twice"),
+    "tar: twice": (tar_with(GOOD, ("x/a.wav", b"other")), "'x/a.wav' occurs twice"),
     "tar: bomb": (tar_with(GOOD, ("zeros", ZEROS)), "unpacks to more than 67.1MB, 50 times its size"),
     "zip: parent folder": (zip_with(GOOD, ("../a.wav", b"x")), "member '../a.wav' leads out of the folder"),
     "zip: absolute name": (zip_with(GOOD, ("/tmp/a.wav", b"x")), "'/tmp/a.wav' leads out"),

@@ -149,7 +149,7 @@ def _ask(name: str, folder: Path, work: Path) -> str | None:
         reason = [f"{type(error).__name__}: {error}"]
     made = work / asked
     if not reason:
-        reason = [f"came damaged: it {problem}" for problem in [unfit(made)] if problem]
+        reason = [f"arrived damaged: it {problem}" for problem in [unfit(made)] if problem]
     if not reason:
         move(made, folder / name)
         shutil.rmtree(work)

@@ -43,7 +43,7 @@ def complete(conf: Conf, root: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise fail("the disk is full", "make room and run the same again: what is there is kept", root) from None
+        raise fail("the disk is full", "make room and run the same command again; no file is lost", root) from None
     shutil.rmtree(root / WORK, ignore_errors=True)
 
 
@@ -186,7 +186,7 @@ def _singles(split: TreeSplit) -> None:
     if stopped:
         left = len(split.wanted(split.missing()))
         what = f"split '{split.name}': {left:,} clips are still to be fetched; {stopped}"
-        raise fail(what, "run the same again later, or go on without them: --set data.prepare=none")
+        raise fail(what, "run the same command again later, or continue without them: --set data.prepare=none")
 
 
 def _report(split: TreeSplit, before: int, reasons: dict[str, str], default: str) -> None:

@@ -74,7 +74,7 @@ def download(file: RemoteFile, target: Path, fetch: FetchConf) -> None:
             return
         part.unlink()
     what = f"wrong checksum: expected md5 {file.md5}, got {found}"
-    raise fail(what, "run the same again later; if it stays, the file and its record disagree", file.url)
+    raise fail(what, "run the same command again later; if the error stays, the file and its record disagree", file.url)
 
 
 def _complete(file: RemoteFile, part: Path, fetch: FetchConf) -> None:

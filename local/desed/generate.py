@@ -72,7 +72,7 @@ def generate(split: TreeSplit) -> None:
     key = content_hash(settings, figures, listing(folder))
     marker = _marker(split)
     if marker.exists() and (read_json(marker) or {}).get("key") != key:
-        raise fail("was begun from other sounds or figures", _move_away(split), marker)
+        raise fail("was begun with other sounds or co-occurrence figures", _move_away(split), marker)
     write_json(work / marker.name, {**settings, "key": key})
     marker.parent.mkdir(parents=True, exist_ok=True)
     move(work / marker.name, marker)

@@ -44,7 +44,7 @@ class Patience:
         self.failed += 1
         if self.failed >= self.fetch.attempts:
             what = f"{error}, in {self.failed} attempts"
-            raise fail(what, "run the same again later: what has come so far is kept", self.url) from None
+            raise fail(what, "run the same command again later: what has been received is kept", self.url) from None
         seconds = error.wait if error.wait is not None else random.uniform(0.75, 1.25) * 2 ** (self.failed - 1)
         seconds = min(seconds, self.fetch.longest_wait)
         warn(f"{self.url}: {error}; again in {seconds:.0f} s")

@@ -85,7 +85,7 @@ def _check(archive: Path, place: Callable[[str], Path | None]) -> tuple[dict[str
         if target and member.kind == "link":
             problem = "is a link where a file is expected"
         if target and target in taken:
-            problem = "stands in it twice"
+            problem = "occurs twice"
         if problem:
             faults.append(Fault(f"its member {show(member.name)} {problem}", "nothing was unpacked", archive))
         elif target:

@@ -80,7 +80,7 @@ def _is_complete(root: Path, key: str) -> bool:
             )
         return state["complete"]
     if root.is_dir() and _visible(root):
-        raise fail("is not empty and no mini corpus", "give another --data_root: making one would mix both", root)
+        raise fail("is not empty and not a mini corpus", "give another --data_root: making one would mix both", root)
     return False
 
 

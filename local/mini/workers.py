@@ -32,6 +32,6 @@ def run(processes: ProcessPoolExecutor, function: Callable[[Any], Iterable[Fault
                 faults += found
                 bar.update()
     except BrokenProcessPool:
-        raise fail("a process that made clips was ended", "free some memory and run the same again") from None
+        raise fail("a process that made clips was killed", "free some memory and run the same command again") from None
     if faults:
         raise RecipeError(*faults)

@@ -75,12 +75,12 @@ def install(names: list[str]) -> int:
     rest = [need for need in own if need.name not in {"torchaudio", *off}]
     plain = [need for need in rest if need.name not in build_tools.NEEDED]
     if not (finish_interrupted() and install_torch(wanted) and install_needs(plain)):
-        say("pip could not install everything (see above); check network and disk, then run again to go on")
+        say("pip could not install everything (see above); check network and disk, then run the same again")
         return 1
     for need in rest:
         if need not in plain and not install_needs([need]):
             without = build_tools.OFF_WITHOUT[need.name]
-            say(f"off: {without}: {need.name} could not be built (see above); the rest goes on")
+            say(f"off: {without}: {need.name} could not be built (see above); all else works")
     if "tests" in names:
         repair_torchaudio()
     for name in names:

@@ -89,4 +89,4 @@ def off_line(off: dict[str, list[str]]) -> str:
     things = list(dict.fromkeys(thing for some in off.values() for thing in some))
     bring = " | ".join(f"{manager}: {packages(things, manager)}" for manager in ("apt", "dnf", "brew", "conda"))
     what = " and ".join(OFF_WITHOUT[name] for name in off)
-    return f"off: {what}: {' and '.join(off)} cannot be built without {', '.join(things)} ({bring}); the rest goes on"
+    return f"off: {what}: {' and '.join(off)} cannot be built without {', '.join(things)} ({bring}); all else works"

@@ -66,7 +66,7 @@ def require_devices(train: TrainConf, processes: Processes) -> None:
     """
     if on_cpu(train) and processes.devices > max(2, cores()):
         what = f"train.devices: expected processes for at most {cores()} CPU cores, got {processes.devices}"
-        raise fail(what, "set train.devices=null for as many as are of use")
+        raise fail(what, "set train.devices=null, which chooses a number")
 
 
 class EndProcesses(pl.Callback):

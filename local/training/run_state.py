@@ -53,12 +53,12 @@ def read_state(run_dir: Path) -> RunState:
             plan, clips = (kept.get(name) or read_json(run_dir / "stages" / f"training_{name}.json") for name in BEGUN)
             plan = Plan(**plan) if plan else None
         except (RecipeError, KeyError, TypeError, ValueError, AttributeError):
-            _say(f"{file}: damaged, or not a checkpoint to go on from; taking the one before it")
+            _say(f"{file}: damaged, or not a checkpoint to resume from; using the one before it")
             continue
         rows = kept.get("rows") or read_history(run_dir / HISTORY)[:epochs]
         return RunState(file, epochs, rows, plan, clips)
     if _found(run_dir):
-        what = "no checkpoint to go on from: last.ckpt is damaged, and there is none before it that is not"
+        what = "no checkpoint to resume from: last.ckpt is damaged, and previous.ckpt is damaged or missing"
         raise fail(what, "train again under another --tag", run_dir / "checkpoints")
     return RunState()
 
@@ -91,7 +91,7 @@ def restore(run_dir: Path, state: RunState) -> None:
     if found is not None:
         return
     what = f"damaged or lost, and with it the weights of epoch {epoch + 1}, the best one"
-    raise fail(what, f"copy {LAST} there to have epoch {state.epochs}'s, or train under another --tag", best)
+    raise fail(what, f"copy {LAST} there to use epoch {state.epochs}'s, or train under another --tag", best)
 
 
 def is_whole(run_dir: Path, state: RunState) -> bool:

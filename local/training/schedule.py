@@ -36,8 +36,8 @@ def plan_of(train: TrainConf, epoch_steps: int, begun: Plan | None) -> Plan:
     if begun is None:
         return Plan(train.max_epochs, epoch_steps)
     if train.schedule == "cosine" and train.max_epochs != begun.epochs:
-        what = f"train.max_epochs: this run's learning rate is planned to reach zero after {begun.epochs} epochs"
-        raise fail(f"{what}, {train.max_epochs} are asked for", "give --tag another name for another length")
+        what = f"train.max_epochs: expected {begun.epochs}, after which this run's learning rate reaches zero"
+        raise fail(f"{what}, got {train.max_epochs}", "give --tag another name for another length")
     return begun
 
 

@@ -1,4 +1,4 @@
-"""Measure the energy of a phase of a run with codecarbon. If the tracker fails, the run goes on with a warning."""
+"""Measure the energy of a phase of a run with codecarbon. If the tracker fails, the run continues with a warning."""
 
 from __future__ import annotations
 
