@@ -143,19 +143,14 @@ def official_tag(tag: str) -> str:
 
 
 def _parser(description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
-    parser.add_argument(
-        "--conf", default=str(CONF_DIR / "mtlvae.yaml"), help="a YAML that changes values of conf/base.yaml"
-    )
-    parser.add_argument("--data", default="mini", help="mini, desed or a YAML file")
-    parser.add_argument("--data_root", help="folder of the corpus, in DESED's layout")
-    parser.add_argument("--soundbank", help="recordings from which the mini corpus is made")
-    parser.add_argument("--tag", help="name of the run, whose files are written to <exp_dir>/<tag>/")
-    parser.add_argument("--exp_dir", default=str(PROJECT / "exp"), help="folder of the runs")
-    parser.add_argument("--submission", help="the package's challenge year, or a YAML file")
-    parser.add_argument(
-        "--run", dest="runs", action="append", default=[], help="tag of another run for the package; may be repeated"
-    )
+    epilog = "./run.sh --help describes the options that run.sh passes to every stage."
+    parser = argparse.ArgumentParser(description=description, epilog=epilog, allow_abbrev=False)
+    parser.add_argument("--conf", default=str(CONF_DIR / "mtlvae.yaml"))
+    parser.add_argument("--data", default="mini")
+    parser.add_argument("--exp_dir", default=str(PROJECT / "exp"))
+    for option in ("--data_root", "--soundbank", "--tag", "--submission"):
+        parser.add_argument(option)
+    parser.add_argument("--run", dest="runs", action="append", default=[], metavar="TAG")
     parser.add_argument("--as_baseline", choices=tuple(BASELINES), help="the same stage for the baseline of this run")
     parser.add_argument("--as_official", metavar="FILE", help="the same stage for the toolkit's own checkpoint")
     add_settings(parser)
