@@ -56,7 +56,7 @@ parse_options() {
         esac
         name=$1
         [[ $(_usage) == *$'\n'"  $name "[A-Z]* ]] || _wrong_usage "unknown option $name"
-        [[ $# -ge 2 ]] || _wrong_usage "$name needs a value"
+        [[ $# -ge 2 && -n $2 ]] || _wrong_usage "$name needs a value"
         value=$2
         shift 2
         case $name in

@@ -168,9 +168,10 @@ def test_help_needs_no_set_up(recipe: Path) -> None:
         (["--stages", "1"], "unknown option --stages"),
         (["train"], "unknown option train"),
         (["--stage", "6"], "--stage 6: expected a number from 0 to 5"),
-        (["--stop_stage", ""], "--stop_stage : expected a number"),
         (["--stage", "3", "--stop_stage", "2"], "--stage 3 comes after --stop_stage 2"),
         (["--conf"], "--conf needs a value"),
+        (["--soundbank", ""], "--soundbank needs a value"),  # not sounds that are synthesised instead
+        (["--data_root="], "--data_root needs a value"),
         (["--baseline", "huge"], "--baseline huge: expected none"),
         (["--baseline_checkpoint", "none.ckpt"], "--baseline_checkpoint none.ckpt: expected a file that can be read"),
         (["--baseline_checkpoint", "/"], "--baseline_checkpoint /: expected a file that can be read"),
