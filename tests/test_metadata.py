@@ -85,6 +85,7 @@ def test_clips_are_sorted_and_know_their_events_and_labels(tmp_path):
         ("a.wav\t\t\tDog", "onset and offset empty"),
         ("\t1\t2\tDog", "file name '': is empty"),
         ("../a.wav\t1\t2\tDog", r"'../a.wav': expected a plain file name that stays in the audio folder"),
+        (".a.wav\t1\t2\tDog", "'.a.wav': expected a name that does not begin with a dot"),
         ("/etc/passwd\t1\t2\tDog", "'/etc/passwd': expected a plain file name"),
         ("sub/a.wav\t1\t2\tDog", "'sub/a.wav': expected a plain file name"),
         ("..\\a.wav\t1\t2\tDog", "expected a plain file name"),

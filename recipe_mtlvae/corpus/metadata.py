@@ -140,7 +140,8 @@ class _Rows:
     def add(self, kind: str, line: int, fields: tuple[str, ...]) -> None:
         """Add a row with its fields in the order of COLUMNS."""
         name, *values = fields
-        if reason := bad_name(name):
+        hidden = "expected a name that does not begin with a dot" if name.startswith(".") else None
+        if reason := bad_name(name) or hidden:
             raise fail(f"file name {show(name)}: {reason}", "correct the name")
         key = fields if kind == "strong" else (name,)
         if (first := self.seen.setdefault(key, line)) != line:
