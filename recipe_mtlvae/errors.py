@@ -101,14 +101,14 @@ def _say(error: BaseException) -> bool:
     if isinstance(error, RecipeError):
         for line in fault_lines(error.faults):
             warn(line, "error")
+    elif interrupts.lacks_memory(error):
+        interrupts.say_memory(error)
     elif isinstance(error, OSError):  # a full disk, a folder that cannot be written
         if not isinstance(error, BrokenPipeError):  # the reader of our output went away (`... | head`)
             # Without a name it is standard output, since atomic_write names its files
             warn(f"{error.filename or 'standard output'}: {error.strerror or error}", "error")
         if error.filename is None:  # the rest of its buffer would fail again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    elif interrupts.lacks_memory(error):
-        interrupts.say_memory(error)
     elif isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get(str(error.name).partition(".")[0])):
         warn(f"this needs the package {error.name}; install recipe_mtlvae with its extra [{extra}]", "error")
     else:

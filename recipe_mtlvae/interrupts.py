@@ -58,8 +58,8 @@ def say() -> None:
 def lacks_memory(error: BaseException) -> bool:
     """Whether an error means too little memory, which torch and the loader of libraries report by other errors."""
     words = ("failed to map segment", "allocate memory", "out of memory")
-    is_told = isinstance(error, (ImportError, RuntimeError)) and any(text in str(error) for text in words)
-    return isinstance(error, MemoryError) or is_told
+    says_so = isinstance(error, (ImportError, OSError, RuntimeError)) and any(text in str(error) for text in words)
+    return isinstance(error, MemoryError) or says_so
 
 
 def say_memory(error: BaseException) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -84,9 +85,16 @@ def test_too_little_memory_for_an_import_is_reported_in_one_line(tmp_path, modul
         assert done.stderr.startswith("error: too little memory") and done.stderr.count("\n") == 1
 
 
-def test_too_little_memory_at_work_is_reported_in_one_line(capfd):
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),  # from os.fork and mmap
+    ],
+)
+def test_too_little_memory_at_work_is_reported_in_one_line(capfd, error):
     def main() -> None:
-        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        raise error
 
     assert exit_code_of(main) == 1
     assert capfd.readouterr().err.startswith("error: too little memory (")
