@@ -56,7 +56,7 @@ def test_energy_weighted_psds_names_the_baseline_its_energy_and_the_networks(tmp
         for one, conf in zip(opened(*folders), (tiny_conf(), *[tiny_conf("system=mean_teacher")] * 2), strict=True)
     )
     row = next(row for row in costs.cost_rows([ours, student, teacher]) if row.name.startswith("EW-PSDS1, training"))
-    assert row.name == "EW-PSDS1, training, times 2 kWh of base (student)"
+    assert row.name == "EW-PSDS1, training, relative to 2 kWh of base (student)"
     assert [cell.partition(" ")[2] for cell in row.cells] == ["", "(student)", "(teacher)"]
 
 

@@ -80,5 +80,7 @@ def test_scores_without_training_are_a_score_folder(weights, tmp_path, monkeypat
 
 
 def test_a_class_that_yamnet_lacks_is_named():
-    with pytest.raises(RecipeError, match=r"yamnet_classes.yaml: no class of YAMNet stands for Beep; add what does"):
+    with pytest.raises(
+        RecipeError, match=r"yamnet_classes.yaml: no class of YAMNet stands for Beep; add its classes there"
+    ):
         untrained.columns_of(["Dog", "Beep"])

@@ -99,7 +99,7 @@ def test_the_page_lists_test_splits_first_and_marks_the_select_split(run: Path) 
     titles = ["Kitchen, 3 clips", "Garden, 2 clips", "Choice (selection), 3 clips"]
     places = [page.index(f">{title}<") for title in titles]
     assert places == sorted(places)
-    assert "Selection: on these clips epoch and thresholds were chosen" in page
+    assert "Selection: the epoch and the thresholds were chosen on these clips" in page
     assert "Energy, dev-test (kitchen)" in page and "Energy, evaluation" in page
     assert list(read_run(run).metrics) == ["kitchen", "garden", "choice"]
 
